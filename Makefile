@@ -1,0 +1,55 @@
+# foldwise: `make` prints what there is to do.
+COMP ?= digits
+DRY ?=
+FROM ?=
+RECIPE ?=
+ARGS ?=
+
+FOLDWISE := .venv/bin/foldwise
+PYTEST := .venv/bin/python -m pytest
+CODE := $(wildcard src tests benchmarks competitions)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data check train submit status test quick lint bench clean
+
+help: ## this table
+	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
+	@awk -F ' *## *' '/^[a-z]+:.*## / { \
+		split($$1, target, ":"); printf "  %-8s %s\n", target[1], $$2; \
+		if ($$3 != "") printf "  %-8s   %s\n", "", $$3 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## .venv with foldwise in it; every target that needs it does this first ## make setup PYTHON=python3.12
+	@sh tools/setup.sh
+
+data: setup ## fetch a competition's files, or take them from a folder ## make data COMP=wildlife FROM=../downloads
+	@$(FOLDWISE) data $(COMP) $(if $(FROM),--from "$(FROM)") $(ARGS)
+
+check: setup ## look for trouble in the data, the folds and the format file ## make check COMP=wildlife
+	@$(FOLDWISE) check $(COMP) $(ARGS)
+
+train: setup ## train one recipe on every fold; goes on where it stopped ## make train COMP=wildlife RECIPE=baseline
+	@$(FOLDWISE) train $(COMP) $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+
+submit: setup ## train, blend, write, validate, score and upload; DRY=1 uploads nothing ## make submit COMP=wildlife DRY=1
+	@$(FOLDWISE) submit $(COMP) $(if $(filter-out 0,$(DRY)),--dry-run) $(ARGS)
+
+status: setup ## runs, submissions and scores, of all competitions or of COMP ## make status COMP=wildlife
+	@$(FOLDWISE) status $(if $(filter file,$(origin COMP)),,$(COMP)) $(ARGS)
+
+test: setup ## every test this machine allows, and the names of those left out ## make test ARGS="-k folds"
+	@$(PYTEST) -ra $(ARGS)
+
+quick: setup ## the tests that take about a minute, offline, without a GPU
+	@$(PYTEST) -m "not slow and not gpu and not browser and not cluster and not realdata" $(ARGS)
+
+lint: setup ## ruff format, ruff check, mypy; changes nothing
+	@.venv/bin/ruff format --check $(CODE)
+	@.venv/bin/ruff check $(CODE)
+	@.venv/bin/mypy
+
+bench: setup ## which benchmark programs there are
+	@ls benchmarks/*.py
+
+clean: ## remove caches and build files; never data/, runs/, submissions/ or .venv
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	@find $(CODE) tools -name __pycache__ -type d -prune -exec rm -rf {} +

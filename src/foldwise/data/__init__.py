@@ -1,0 +1,1 @@
+"""From raw files to a checked label table, folds and cached images."""

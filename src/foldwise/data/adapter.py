@@ -1,0 +1,48 @@
+"""Hooks from a competition's adapter.py: what TOML cannot say, found by their names."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from foldwise.errors import SpecError, nearest
+
+HOOKS = ("prepare", "read_labels", "read_test", "read_image", "score")
+
+
+def load_hooks(folder: Path) -> dict[str, Callable[..., Any]]:
+    """The hooks that folder/adapter.py defines, by name; empty without the file.
+
+    prepare(spec, raw): writes images or practice files; may be run again after an interruption.
+    read_labels(spec, raw) -> frame `id, label`, with `path` and `group` where they exist.
+    read_test(spec, raw) -> frame `id`, with `path` and `group` where they exist.
+    read_image(spec, row) -> uint8 array (height, width, channels) of a CSV row.
+    score(truth, predictions) -> the competition's own loss on frames aligned by id.
+
+    Raises: SpecError: the file does not load, or defines a public function that is no hook.
+    """
+    path = folder / "adapter.py"
+    if not path.is_file():
+        return {}
+    module_spec = importlib.util.spec_from_file_location(f"foldwise_adapter_{folder.name}", path)
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    try:
+        module_spec.loader.exec_module(module)
+    except (ImportError, SyntaxError, NameError) as error:
+        raise SpecError(f"{path} does not load: {type(error).__name__}: {error}") from error
+    public = {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value)
+        and getattr(value, "__module__", None) == module.__name__
+        and not name.startswith("_")
+    }
+    for name in public:
+        if name not in HOOKS:
+            raise SpecError(
+                f"{path}: {name!r} is no hook{nearest(name, HOOKS)}; "
+                "begin the names of your own functions with _"
+            )
+    return public

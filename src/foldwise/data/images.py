@@ -1,0 +1,226 @@
+"""ImageCache: every image decoded once into one memory-mapped file of resized uint8 pixels."""
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageFile, ImageOps
+
+from foldwise.data.labels import LabelTable
+from foldwise.errors import ImageError, examples
+from foldwise.spec.competition import CompetitionSpec
+from foldwise.storage import (
+    locked,
+    need_space,
+    read_json,
+    replacing,
+    sha256_json,
+    write_json,
+    write_text,
+)
+
+DECODER = "1"  # part of the cache's key: raise it when decoding or resizing changes
+Progress = Callable[[int, int], None]  # images done, images in all
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """Pixels of every id: uint8 (n, height, width, channels), memory-mapped, read-only."""
+
+    folder: Path
+    ids: pd.Index
+    pixels: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    @property
+    def channels(self) -> int:
+        """The number of channels."""
+        return self.pixels.shape[3]
+
+    def rows(self, ids: "pd.Series[str]") -> np.ndarray:
+        """The row of each id in `pixels`. Raises: ImageError: an id is not in the cache."""
+        rows = self.ids.get_indexer(pd.Index(ids))
+        if (rows < 0).any():
+            lacking = ids[rows < 0]
+            raise ImageError(f"{len(lacking)} ids have no cached image, e.g. {examples(lacking)}")
+        return rows
+
+
+def missing_images(table: LabelTable, raw: Path) -> list[tuple[str, str]]:
+    """(id, path) of each row whose image file does not exist; one listing per folder."""
+    listings: dict[Path, set[str]] = {}
+    missing = []
+    for id, path in zip(table.frame["id"], table.frame["path"], strict=True):
+        file = raw / path
+        if file.parent not in listings:
+            known = os.listdir(file.parent) if file.parent.is_dir() else []
+            listings[file.parent] = set(known)
+        if file.name not in listings[file.parent]:
+            missing.append((id, path))
+    return missing
+
+
+def build_cache(
+    spec: CompetitionSpec,
+    table: LabelTable,
+    raw: Path,
+    hashes: "pd.Series[str]",
+    size: tuple[int, int],
+    resize: str,
+    read_image: Callable[..., Any] | None = None,
+    progress: Progress | None = None,
+) -> ImageCache:
+    """The cache of table's images at size (height, width); built only where it is not there yet.
+
+    hashes: the content hash of each id's source, indexed by id: with size, mode and resize it
+    names the cache, so another source or size makes another one and nothing else does.
+
+    Raises: ImageError: images are missing or unreadable; all are listed in a file.
+            StorageError: the disk is too full.
+    """
+    key = sha256_json(
+        [DECODER, spec.images.mode, list(size), resize, [*hashes.index], [*hashes.to_numpy()]]
+    )[:16]
+    folder = raw.parent / "cache" / f"{size[0]}x{size[1]}-{spec.images.mode}-{resize}-{key}"
+    with locked(folder.with_suffix(".lock"), f"the image cache {folder.name}"):
+        if not (folder / "done.json").is_file():
+            shape = (len(table), *size, spec.images.channels)
+            need_space(folder, int(np.prod(shape)), f"the image cache of {spec.name}")
+            reader = _reader(spec, table, raw, size, resize, read_image)
+            _write_pixels(folder, shape, reader, table, progress)
+            ids = [*table.frame["id"]]
+            write_json(folder / "done.json", {"shape": list(shape), "ids": ids})
+    return open_cache(folder)
+
+
+def open_cache(folder: Path) -> ImageCache:
+    """The finished cache in a folder. Raises: ImageError: it is not there, or not finished."""
+    if not (folder / "done.json").is_file():
+        raise ImageError(f"the image cache {folder} is not there; run the same command again")
+    done = read_json(folder / "done.json")
+    pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=tuple(done["shape"]))
+    return ImageCache(folder, pd.Index(done["ids"], dtype=str), pixels)
+
+
+def _write_pixels(
+    folder: Path,
+    shape: tuple[int, ...],
+    reader: Callable[[int], np.ndarray],
+    table: LabelTable,
+    progress: Progress | None,
+) -> None:
+    """Fill pixels.u8 in parallel threads (Pillow decodes and resizes outside the GIL)."""
+    failures: dict[str, str] = {}
+    with replacing(folder / "pixels.u8") as temporary:
+        with temporary.open("wb") as handle:
+            os.posix_fallocate(handle.fileno(), 0, int(np.prod(shape)))
+        pixels = np.memmap(temporary, np.uint8, "r+", shape=shape)
+
+        def fill(row: int) -> None:
+            try:
+                pixels[row] = reader(row)
+            except ImageError as error:
+                failures[str(table.frame["id"].iloc[row])] = str(error)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done, _ in enumerate(pool.map(fill, range(shape[0])), start=1):
+                if progress and (done % 64 == 0 or done == shape[0]):
+                    progress(done, shape[0])
+        pixels.flush()
+        if failures:
+            raise_unreadable(failures, folder.parent.parent / "unreadable.txt", shape[0])
+
+
+def raise_unreadable(failures: dict[str, str], listing: Path, total: int) -> None:
+    """Write the whole list of failures and stop. Raises: ImageError."""
+    write_text(listing, "".join(f"{id}\t{why}\n" for id, why in sorted(failures.items())))
+    id, why = min(failures.items())
+    raise ImageError(
+        f"{len(failures)} of {total} images are missing or unreadable, e.g. id {id!r}: {why}; "
+        f"all are listed in {listing}. Get them again, or list ids of training rows "
+        "under [images] skip"
+    )
+
+
+def _reader(
+    spec: CompetitionSpec,
+    table: LabelTable,
+    raw: Path,
+    size: tuple[int, int],
+    resize: str,
+    read_image: Callable[..., Any] | None,
+) -> Callable[[int], np.ndarray]:
+    """A function from a row number to resized pixels (height, width, channels)."""
+    if read_image is None:
+        paths = [raw / path for path in table.frame["path"]]
+        return lambda row: resized(load_image(paths[row], spec.images.mode), size, resize)
+
+    def from_hook(row: int) -> np.ndarray:
+        pixels = np.asarray(read_image(spec, table.source.iloc[row]))
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.images.channels:
+            raise ImageError(
+                f"read_image should return uint8 (h, w, {spec.images.channels}), "
+                f"got {pixels.dtype} {pixels.shape}"
+            )
+        return resized(Image.fromarray(pixels.squeeze()), size, resize)
+
+    return from_hook
+
+
+def load_image(path: Path, mode: str) -> Image.Image:
+    """The decoded image, turned as its EXIF says, in mode L, RGB or RGBA.
+
+    16-bit grey is scaled to 8 bits; transparency is laid over white unless mode is RGBA.
+    Raises: ImageError: the file is missing, empty, truncated or no image.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it; half an image is no image
+    try:
+        with warnings.catch_warnings(), Image.open(path) as opened:
+            warnings.simplefilter("ignore")  # odd EXIF and ICC blocks; pixels are checked by load
+            opened.load()
+            return _to_mode(ImageOps.exif_transpose(opened), mode)
+    except FileNotFoundError:
+        raise ImageError(f"{path} is missing") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        what = "is empty" if path.stat().st_size == 0 else f"cannot be decoded ({error})"
+        raise ImageError(f"{path} {what}") from error
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        values = np.asarray(image, dtype=np.int64)
+        if values.max(initial=0) > 255 or image.mode != "I":
+            values = values >> 8  # 16 bits to 8
+        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        raise ImageError("holds floating-point pixels; read it with a read_image hook")
+    if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode == "RGBA" and mode != "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def resized(image: Image.Image, size: tuple[int, int], resize: str) -> np.ndarray:
+    """The image as uint8 (height, width, channels): squashed, centre-cropped or padded to size."""
+    height, width = size
+    if image.size != (width, height):
+        if resize == "crop":
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        elif resize == "pad":
+            image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR)
+        else:
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels

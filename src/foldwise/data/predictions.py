@@ -1,0 +1,86 @@
+"""Predictions frames: `id` and one float64 probability column per class, in class order."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldwise.errors import PredictionError, examples
+from foldwise.storage import replacing
+
+MANY_CLASSES = 1000  # above this, files hold float32
+
+
+def predictions_frame(
+    ids: Iterable[str], probs: np.ndarray, classes: Sequence[str]
+) -> pd.DataFrame:
+    """The frame `id, *classes` of probs (n, C).
+
+    Raises: PredictionError: see `check_predictions`.
+    """
+    frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=list(classes))
+    frame.insert(0, "id", pd.Series(list(ids), dtype=str))
+    return check_predictions(frame, classes, "predictions")
+
+
+def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) -> pd.DataFrame:
+    """The frame itself, checked.
+
+    Raises: PredictionError: other columns than `id, *classes`, a repeated id, or a number that
+            is not finite or outside 0 to 1.
+    """
+    expected = ["id", *classes]
+    if list(frame.columns) != expected:
+        raise PredictionError(
+            f"{what}: expected the columns {examples(expected)} in class order, "
+            f"got {examples(frame.columns)}"
+        )
+    repeated = frame.loc[frame["id"].duplicated(), "id"]
+    if len(repeated):
+        raise PredictionError(
+            f"{what}: {len(repeated)} ids are predicted twice, e.g. {examples(repeated)}"
+        )
+    values = frame[list(classes)].to_numpy()
+    bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (values > 1).any(axis=1)
+    if bad.any():
+        raise PredictionError(
+            f"{what}: {bad.sum()} of {len(frame)} rows hold numbers that are no probabilities, "
+            f"e.g. id {examples(frame.loc[bad, 'id'], 1)}; the training diverged: lower lr"
+        )
+    return frame
+
+
+def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
+    """The frame's rows in the order of ids.
+
+    Raises: PredictionError: an id is missing, or the frame has others.
+    """
+    have = pd.Index(frame["id"])
+    wanted = pd.Index(list(ids), dtype=have.dtype)
+    missing, extra = wanted.difference(have), have.difference(wanted)
+    if len(missing) or len(extra):
+        raise PredictionError(
+            f"{what}: expected each of {len(wanted)} ids once; {len(missing)} are missing "
+            f"({examples(missing)}), {len(extra)} are unknown ({examples(extra)})"
+        )
+    return frame.set_index("id").loc[wanted].rename_axis("id").reset_index()
+
+
+def write_predictions(path: Path, frame: pd.DataFrame) -> None:
+    """Write a predictions frame as parquet, atomically; float32 above 1,000 classes."""
+    if frame.shape[1] - 1 > MANY_CLASSES:
+        frame = frame.astype({column: np.float32 for column in frame.columns[1:]})
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """A predictions frame from parquet, float64, checked. Raises: PredictionError."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise PredictionError(f"{path} cannot be read ({error}); remove its run folder") from error
+    return check_predictions(
+        frame.astype({column: np.float64 for column in frame.columns[1:]}), classes, str(path)
+    )

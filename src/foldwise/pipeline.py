@@ -1,0 +1,241 @@
+"""The flows that cross rooms: one function a verb."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldwise import doctor
+from foldwise.data.adapter import load_hooks
+from foldwise.data.archives import add_to_raw
+from foldwise.data.competition import CompetitionData, load_data, prepare, steps
+from foldwise.data.folds import Folds, load_folds
+from foldwise.data.images import Progress, build_cache, missing_images, open_cache
+from foldwise.data.sources import source_hashes
+from foldwise.errors import DataError, ImageError
+from foldwise.executors import FoldTask, run_here
+from foldwise.scoring.blend import Blend, blend_runs
+from foldwise.spec.competition import load_competition
+from foldwise.spec.recipe import Recipe, load_recipe
+from foldwise.storage import locked, read_json
+from foldwise.submitting.entry import LEDGER, Entry, send_entry, write_entry
+from foldwise.submitting.ledger import submissions
+from foldwise.training.events import Observer
+from foldwise.training.run import Run, open_run
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def get_data(workspace: Workspace, name: str, source: Path | None = None) -> dict[str, Any]:
+    """Bring a competition's files into its raw folder; returns what is there.
+
+    source: an archive or a folder to take them from; else the `prepare` hook makes them, or they
+    are there already. Raises: DataError: files are missing; the message has the steps.
+    """
+    folder = workspace.competition(name)
+    spec, hooks, raw = load_competition(folder), load_hooks(folder), workspace.raw(name)
+    if source is not None:
+        added = add_to_raw(source, raw)
+        log.info("%s: %d files from %s", name, added, source)
+    prepare(spec, folder, raw, hooks)
+    missing = [file for file in spec.files.names() if not (raw / file).is_file()]
+    if missing:
+        raise DataError(f"{name}: still missing in {raw}: {', '.join(missing)}. {steps(spec, raw)}")
+    data = load_data(workspace, name)
+    lacking = [] if "read_image" in hooks else missing_images(data.all_rows(), raw)
+    return {"raw": str(raw), "train_rows": len(data.train), "test_rows": len(data.test),
+            "images_missing": len(lacking)}  # fmt: skip
+
+
+def train(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    only_folds: Sequence[int] | None = None,
+    observe: Observer = lambda event: None,
+    progress: Progress | None = None,
+) -> list[Run]:
+    """Train recipes (those of `[submit]` by default) with all their seeds; returns their runs.
+
+    Finished folds are skipped, and it is said so. only_folds: train these folds alone.
+    Raises: FoldwiseError: see the rooms.
+    """
+    data = load_data(workspace, name)
+    folder = workspace.competition(name)
+    chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
+    folds = _folds(workspace, data)
+    runs = []
+    for recipe in chosen:
+        for run in _open_runs(workspace, data, recipe, folds, progress):
+            runs.append(run)
+            wanted = run.unfinished()
+            if only_folds is not None:
+                wanted = [k for k in wanted if k in only_folds]
+            if not wanted:
+                log.info("%s: all folds asked for are trained already; skipped", run.name)
+                continue
+            if len(wanted) < folds.n and only_folds is None:
+                log.info("%s: %d of %d folds are trained already", run.name,
+                         folds.n - len(wanted), folds.n)  # fmt: skip
+            tasks = [
+                FoldTask(workspace.root, workspace.data, workspace.runs, name, recipe.name,
+                         run.folder, k) for k in wanted
+            ]  # fmt: skip
+            run_here(run_fold, tasks, observe)
+    return runs
+
+
+def run_fold(task: FoldTask, observe: Observer) -> None:
+    """Train the fold of a task: the function that executors map."""
+    from foldwise.training.fold import train_fold
+
+    train_fold(fold_inputs(task), observe)
+
+
+def fold_inputs(task: FoldTask) -> Any:
+    """What training a task's fold needs (a training.fold.FoldInputs), from disk."""
+    from foldwise.training.fold import FoldInputs
+
+    workspace = Workspace(task.root, task.data, task.runs)
+    data = load_data(workspace, task.competition)
+    record = read_json(task.run / "run.json")
+    frame = pd.read_csv(task.run / "folds.csv", dtype={"id": str}, keep_default_na=False)
+    return FoldInputs(
+        run=task.run.name,
+        folder=task.run / f"fold{task.fold}",
+        recipe=Recipe.model_validate(record["recipe"]),
+        seed=record["seed"],
+        precision=record["resolved"]["precision"],
+        fold=task.fold,
+        folds=Folds(record["scheme"], frame, record["folds_sha256"]),
+        cache=open_cache(task.data / task.competition / "cache" / record["resolved"]["cache"]),
+        train=data.train,
+        test=data.test,
+        mode=data.spec.images.mode,
+    )
+
+
+def _folds(workspace: Workspace, data: CompetitionData) -> Folds:
+    """The folds of the scheme that `submit` uses."""
+    scheme = data.spec.submit.folds
+    folder = workspace.data / data.spec.name / "folds"
+    return load_folds(data.train, scheme, data.spec.folds[scheme], folder)
+
+
+def _open_runs(
+    workspace: Workspace,
+    data: CompetitionData,
+    recipe: Recipe,
+    folds: Folds,
+    progress: Progress | None,
+) -> list[Run]:
+    """The runs of a recipe, one per seed, with the image cache that they share."""
+    from foldwise.training.precision import device, resolve
+
+    rows, hook = data.all_rows(), data.hooks.get("read_image")
+    need_images(data)
+    hashes = source_hashes(rows, data.raw, hook is not None)
+    cache = build_cache(
+        data.spec, rows, data.raw, hashes, recipe.size, recipe.resize, hook, progress
+    )
+    resolved = {
+        "precision": resolve(recipe.precision, device()),
+        "device": device().type,
+        "cache": cache.folder.name,
+    }
+    return [
+        open_run(workspace.runs, data, recipe, seed, folds, hashes, resolved)
+        for seed in recipe.seeds
+    ]
+
+
+def need_images(data: CompetitionData) -> None:
+    """Check that every row's image exists. Raises: ImageError: with the steps to get them."""
+    if "read_image" in data.hooks:
+        return
+    rows = data.all_rows()
+    lacking = missing_images(rows, data.raw)
+    if lacking:
+        id, path = lacking[0]
+        raise ImageError(
+            f"{data.spec.name}: {len(lacking)} of {len(rows)} ids have no image, e.g. {id!r} "
+            f"({data.raw / path} is missing). {steps(data.spec, data.raw)}"
+        )
+
+
+def blend(
+    workspace: Workspace, name: str, recipes: Sequence[str] = (), method: str | None = None
+) -> Blend:
+    """The blend of trained recipes (those of `[submit]` by default) with all their seeds.
+
+    Raises: RunError: a recipe is not trained on all folds yet.
+    """
+    data = load_data(workspace, name)
+    folds = _folds(workspace, data)
+    runs = []
+    for recipe in recipes or data.spec.submit.recipes:
+        chosen = load_recipe(workspace.competition(name), recipe)
+        runs += _open_runs(workspace, data, chosen, folds, None)
+    return blend_runs(workspace.runs / name, data, runs, method or data.spec.submit.blend)
+
+
+def submit(
+    workspace: Workspace,
+    name: str,
+    dry_run: bool = False,
+    observe: Observer = lambda event: None,
+    progress: Progress | None = None,
+) -> Entry:
+    """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
+
+    Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
+    Raises: DataError: `check` finds errors. StorageError: another submit of this is at work.
+    """
+    workspace.competition(name)
+    with locked(workspace.runs / name / ".submit.lock", f"submitting {name}", wait=False):
+        data = load_data(workspace, name)
+        need_images(data)
+        findings = doctor.check(workspace, name)
+        for warning in findings.warnings:
+            log.warning("%s: %s", name, warning)
+        if not findings.ok:
+            raise DataError(" | ".join(findings.errors))
+        runs = train(workspace, name, observe=observe, progress=progress)
+        blended = blend_runs(workspace.runs / name, data, runs, data.spec.submit.blend)
+        entry = write_entry(workspace, data, blended)
+        if dry_run:
+            log.info("%s: dry run, nothing is sent", entry.file.name)
+            return entry
+        return send_entry(workspace, data, entry)
+
+
+def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]]:
+    """The submissions of a competition, or of all: see `ledger.submissions` for the keys."""
+    rows = []
+    for each in [name] if name else workspace.names():
+        practice = load_competition(workspace.competition(each)).practice
+        rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
+    return rows
+
+
+def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
+    """One dict per competition: `competition, title, platform, metric, state, local, public`.
+
+    state: `no data`, `data`, `trained` or `submitted`; the scores are the best, lower is better.
+    """
+    rows = []
+    for name in workspace.names():
+        spec = load_competition(workspace.competition(name))
+        done = status(workspace, name)
+        here = all((workspace.raw(name) / file).is_file() for file in spec.files.names())
+        trained = any((workspace.runs / name).glob("*/fold*/done.json"))
+        state = "submitted" if done else "trained" if trained else "data" if here else "no data"
+        best = {key: min((row[key] for row in done if row[key] is not None), default=None)
+                for key in ("local", "public")}  # fmt: skip
+        rows.append({"competition": name, "title": spec.title, "platform": spec.platform,
+                     "metric": spec.metric.name, "state": state, **best})  # fmt: skip
+    return rows

@@ -1,0 +1,1 @@
+"""Competitions and recipes as TOML files, read into frozen models; nothing else."""

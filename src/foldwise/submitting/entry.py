@@ -1,0 +1,145 @@
+"""An entry to a leaderboard: file, manifest and ledger lines, from a blend to a receipt."""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldwise.data.competition import CompetitionData
+from foldwise.data.formats import SubmissionFormat
+from foldwise.scoring.blend import Blend
+from foldwise.scoring.metrics import Score, score
+from foldwise.storage import sha256_file, sha256_json, write_json
+from foldwise.submitting import ledger, manifest
+from foldwise.submitting.platforms import Parcel, Receipt, by_hand, local
+from foldwise.submitting.submission import read_submission, write_submission
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+LEDGER = "ledger.jsonl"
+SENDERS: dict[str, Callable[[Parcel], Receipt]] = {
+    "local": local.send,
+    "kaggle": by_hand.send_kaggle,
+    "drivendata": by_hand.send_drivendata,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A validated and scored submission file; `receipt` once the platform has it."""
+
+    file: Path
+    sha256: str
+    score: Score  # of the blend's OOF, through the same writer
+    member_scores: dict[str, Score]
+    receipt: Receipt | None = None
+
+
+def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> Entry:
+    """Write, read back, validate and score the blend's submission, with manifest and ledger line.
+
+    The same bytes are not written twice: an earlier file with them is the entry then.
+    Raises: SubmissionError: the file breaks a rule; nothing is kept of it.
+    """
+    folder = workspace.submissions(data.spec.name, data.spec.practice)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
+        candidate = Path(temporary) / "submission.csv"
+        write_submission(candidate, blend.test(), data.format)
+        read_submission(candidate, data.format)
+        digest = sha256_file(candidate)
+        own = score_through_file(data, blend.oof(), Path(temporary) / "oof.csv")
+        earlier = ledger.find_bytes(folder / LEDGER, digest)
+        if earlier and (folder / earlier["file"]).is_file():
+            log.info("%s: written already with these bytes; skipped", earlier["file"])
+            return Entry(folder / earlier["file"], digest, own, blend.member_scores)
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
+        write_json(file.with_suffix(".json"), _manifest(workspace, data, blend, own, digest))
+        candidate.rename(file)
+    ledger.append(folder / LEDGER, "written", file.name, competition=data.spec.name,
+                  sha256=digest, local=round(own.value, 6))  # fmt: skip
+    return Entry(file, digest, own, blend.member_scores)
+
+
+def send_entry(workspace: Workspace, data: CompetitionData, entry: Entry) -> Entry:
+    """Send the file to its platform, unless it is there already; enter the outcome.
+
+    Raises: PlatformError: the platform refused.
+    """
+    book = entry.file.parent / LEDGER
+    known = ledger.find_bytes(book, entry.sha256) or {}
+    if known.get("state") in ("scored", "ready"):
+        log.info("%s: submitted already; nothing is sent twice", entry.file.name)
+        kept = {key: known[key] for key in ("public", "private", "rank", "teams")}
+        message = known_message(known) if known["state"] == "scored" else _send(
+            workspace, data, entry).message  # fmt: skip
+        return Entry(**{**_fields(entry), "receipt": Receipt(known["state"], message, **kept)})
+    receipt = _send(workspace, data, entry)
+    outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
+    ledger.append(book, receipt.state, entry.file.name, **outcome)
+    return Entry(**{**_fields(entry), "receipt": receipt})
+
+
+def score_through_file(data: CompetitionData, oof: pd.DataFrame, path: Path) -> Score:
+    """The metric of OOF predictions that were written and read back as a submission is."""
+    shape = SubmissionFormat(data.format.id_column, data.format.classes, tuple(oof["id"]))
+    write_submission(path, oof, shape)
+    return score(
+        data.spec.metric, data.train.frame, read_submission(path, shape), data.hooks.get("score")
+    )
+
+
+def known_message(row: dict[str, Any]) -> str:
+    """What a scored ledger row says of its place."""
+    return f"place {row['rank']} of {row['teams']}" if row["rank"] else "scored"
+
+
+def _send(workspace: Workspace, data: CompetitionData, entry: Entry) -> Receipt:
+    def grade(truth: pd.DataFrame, predictions: pd.DataFrame) -> float:
+        hook = data.hooks.get("score")
+        return score(data.spec.metric, truth, predictions, hook, interval=False).value
+
+    parcel = Parcel(data.spec, entry.file, data.format, grade, workspace.data / data.spec.name)
+    return SENDERS[data.spec.platform](parcel)
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in ("file", "sha256", "score", "member_scores")}
+
+
+def _manifest(
+    workspace: Workspace, data: CompetitionData, blend: Blend, own: Score, digest: str
+) -> dict[str, Any]:
+    """What the file was made of; see docs/architecture.md."""
+    return {
+        "competition": data.spec.name,
+        "created": ledger.now(),
+        "sha256": digest,
+        "local": asdict(own),
+        "metric": data.spec.metric.model_dump(mode="json"),
+        "blend": {"method": blend.method, "directory": blend.folder.name},
+        "runs": [
+            {
+                "run": run.name,
+                "identity": run.record["identity"],
+                "recipe": run.recipe.model_dump(mode="json"),
+                "recipe_sha256": sha256_json(run.recipe.identity()),
+                "seed": run.seed,
+                "resolved": run.record["resolved"],
+                "local": asdict(blend.member_scores[run.name]),
+            }
+            for run in blend.members
+        ],
+        "folds": {"scheme": blend.members[0].folds.name, "sha256": blend.members[0].folds.sha256},
+        "spec_sha256": sha256_json(data.spec.model_dump(mode="json")),
+        "code": manifest.code(workspace.root),
+        "versions": manifest.versions(),
+        "machine": manifest.machine(),
+    }

@@ -1,0 +1,165 @@
+"""The fastai DataBlock of a fold, and a DataLoader that gathers batches from the cache."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from queue import Empty, Full, Queue
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, Transform
+from fastai.torch_core import TensorCategory
+from fastai.vision.core import TensorImage
+from fastcore.foundation import L
+
+from foldwise.data.folds import Folds
+from foldwise.data.images import ImageCache
+from foldwise.spec.recipe import Recipe
+from foldwise.training.augment import Augmentation, Shrink
+from foldwise.training.models import Preprocessing
+
+DEPTH = 3  # batches gathered ahead
+
+
+class CachedImages(Transform):
+    """id -> TensorImage uint8 (channels, height, width) from the cache."""
+
+    def __init__(self, cache: ImageCache) -> None:
+        super().__init__()
+        self.cache = cache
+
+    def encodes(self, id: str) -> TensorImage:
+        """One image; batches do not come this way, see GatherLoader."""
+        row = self.cache.rows(pd.Series([id]))
+        return TensorImage(self.gather(row)[0])
+
+    def gather(self, rows: np.ndarray) -> torch.Tensor:
+        """The images of some rows: uint8 (n, channels, height, width), channels last in memory."""
+        return torch.from_numpy(self.cache.pixels[rows]).permute(0, 3, 1, 2)
+
+
+class FoldSplitter:
+    """Rows of other folds for training, rows of one fold for validation, by id.
+
+    Rows in no fold (fold -1) are in neither.
+    """
+
+    def __init__(self, folds: Folds, fold: int) -> None:
+        self.folds, self.fold = folds, fold
+
+    def __call__(self, items: pd.DataFrame) -> tuple[L, L]:
+        """Positions of the training rows and of the validation rows."""
+        of = self.folds.of(items["id"])
+        train = np.flatnonzero((of != self.fold) & (of >= 0))
+        return L(train.tolist()), L(np.flatnonzero(of == self.fold).tolist())
+
+
+class GatherLoader(TfmdDL):
+    """A fastai DataLoader whose batches are one gather from the cache, made a few ahead.
+
+    A thread gathers (NumPy copies outside the GIL's reach of the training step); there are no
+    worker processes. Anything but frames of cached ids goes fastai's usual way, item by item.
+    """
+
+    def __init__(self, dataset: Any, num_workers: int | None = None, **kwargs: Any) -> None:
+        super().__init__(dataset, num_workers=0, **kwargs)
+
+    def create_batches(self, samples: Iterable[int]) -> Iterator[Any]:
+        """Batches (images uint8, targets int64) of the sampled positions."""
+        items = getattr(self.dataset, "items", None)
+        transforms = [f for f in self.dataset.tls[0].tfms.fs if isinstance(f, CachedImages)]
+        if not isinstance(items, pd.DataFrame) or not transforms or self.prebatched:
+            return super().create_batches(samples)
+        rows = transforms[0].cache.rows(items["id"])
+        targets = None
+        if len(self.dataset.tls) > 1:
+            codes = items["label"].astype(str).map(dict(self.dataset.vocab.o2i))
+            targets = torch.from_numpy(codes.to_numpy(dtype=np.int64, copy=True))
+
+        def gather(chunk: list[int]) -> tuple[torch.Tensor, ...]:
+            images = TensorImage(transforms[0].gather(rows[chunk]))
+            if targets is None:
+                return (images,)
+            return images, TensorCategory(targets[chunk])
+
+        return ahead(map(gather, self.chunkify(iter(samples))), DEPTH)
+
+
+def ahead(batches: Iterator[Any], depth: int) -> Iterator[Any]:
+    """The same batches, up to `depth` of them made ahead by a thread that ends with the loop."""
+    queue: Queue[tuple[str, Any]] = Queue(depth)
+    stop = threading.Event()
+
+    def put(entry: tuple[str, Any]) -> None:
+        while not stop.is_set():
+            try:
+                return queue.put(entry, timeout=0.1)
+            except Full:
+                continue
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(("batch", batch))
+                if stop.is_set():
+                    return
+            put(("end", None))
+        except Exception as error:  # handed to the consumer, which raises it
+            put(("error", error))
+
+    thread = threading.Thread(target=work, name="foldwise-batches", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                kind, value = queue.get(timeout=1)
+            except Empty:
+                continue
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stop.set()
+        thread.join()
+
+
+def datablock(
+    cache: ImageCache,
+    folds: Folds,
+    fold: int,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    stage: int = -1,
+) -> DataBlock:
+    """The DataBlock of one fold at one of the recipe's stages; its source is a label frame.
+
+    The frame has `id` and `label`; the vocab is the classes in class order.
+    """
+    size = recipe.stage_size(recipe.stage[stage])
+    statistics = Normalize.from_stats(preprocessing.mean, preprocessing.std, cuda=False)
+    return DataBlock(
+        blocks=(
+            TransformBlock(type_tfms=CachedImages(cache), batch_tfms=IntToFloatTensor),
+            CategoryBlock(vocab=list(preprocessing.classes), sort=False),
+        ),
+        dl_type=GatherLoader,
+        get_x=ColReader("id"),
+        get_y=ColReader("label"),
+        splitter=FoldSplitter(folds, fold),
+        batch_tfms=[Augmentation(recipe.augment, size), Shrink(size), statistics],
+    )
+
+
+def dataloaders(
+    block: DataBlock, frame: pd.DataFrame, batch_size: int, on: torch.device
+) -> DataLoaders:
+    """The block's DataLoaders; the batch is no larger than the training part."""
+    splits = block.splitter(frame)
+    return block.dataloaders(
+        frame, bs=min(batch_size, len(splits[0])), val_bs=2 * batch_size, device=on
+    )

@@ -1,0 +1,84 @@
+"""Device and mixed precision: resolved once, then used by training and prediction alike."""
+
+import torch
+from fastai.callback.core import Callback, CancelStepException
+from torch.amp import GradScaler
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def device() -> torch.device:
+    """The device to train on: CUDA where there is a GPU, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve(wanted: str, on: torch.device) -> str:
+    """fp32, bf16 or fp16: what `auto` becomes on a device; anything else stays.
+
+    bf16 where the hardware computes with it (a GPU's emulation does not count), fp16 on other
+    GPUs, fp32 on other CPUs.
+    """
+    if wanted != "auto":
+        return wanted
+    if on.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+def autocast(precision: str, on: torch.device) -> torch.autocast:
+    """The autocast context of a precision; it does nothing for fp32."""
+    return torch.autocast(on.type, dtype=DTYPES[precision], enabled=precision != "fp32")
+
+
+class Autocast(Callback):
+    """Mixed precision on any device: bf16 by autocast alone, fp16 with a gradient scaler.
+
+    fastai's own MixedPrecision is for CUDA only.
+    """
+
+    order = 10  # after the batch is on the device, before schedules
+
+    def __init__(self, precision: str, on: torch.device) -> None:
+        self.precision, self.on = precision, on
+        self.scaler = GradScaler(on.type, enabled=precision == "fp16")
+
+    def before_batch(self) -> None:
+        """Enter autocast for the forward pass."""
+        self.context = autocast(self.precision, self.on)
+        self.context.__enter__()
+
+    def after_pred(self) -> None:
+        """Leave autocast; the loss is computed in fp32."""
+        self.context.__exit__(None, None, None)
+        self.learn.pred = self.learn.pred.float()
+
+    def before_backward(self) -> None:
+        """Scale the loss; a no-op without fp16."""
+        self.learn.loss_grad = self.scaler.scale(self.loss_grad)
+
+    def before_step(self) -> None:
+        """Unscale; skip the step where a gradient overflowed."""
+        if self.scaler.is_enabled():
+            self.skipped = True
+            self.scaler.step(self)
+            self.scaler.update()
+            if self.skipped:
+                raise CancelStepException
+
+    @property
+    def param_groups(self) -> list[dict[str, object]]:
+        """The parameters, as the scaler expects them of an optimizer."""
+        return self.learn.opt.param_groups
+
+    def step(self) -> None:
+        """Called by the scaler only where all gradients are finite."""
+        self.skipped = False
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 (AMX or AVX512-BF16, or Arm's equivalent)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is None:
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    found = ask()
+    return any(bool(found.get(key)) for key in ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16"))

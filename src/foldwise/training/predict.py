@@ -1,0 +1,49 @@
+"""Predictions with test-time augmentation: all views of a batch in one pass over the data."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from foldwise.training.precision import autocast
+
+VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "none": lambda x: x,
+    "hflip": lambda x: x.flip(-1),
+    "vflip": lambda x: x.flip(-2),
+    "rot90": lambda x: x.rot90(1, (-2, -1)),
+    "rot180": lambda x: x.rot90(2, (-2, -1)),
+    "rot270": lambda x: x.rot90(3, (-2, -1)),
+    "transpose": lambda x: x.transpose(-2, -1),
+    "transverse": lambda x: x.rot90(2, (-2, -1)).transpose(-2, -1),
+}
+
+
+def predict(
+    model: nn.Module,
+    batches: Iterable[Sequence[torch.Tensor]],
+    views: Sequence[str],
+    precision: str,
+    on: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n, C) in float64: the mean over the views, and the plain view's own.
+
+    batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
+    The softmax is taken in float64 of the fp32 logits, view by view.
+    """
+    model.eval()
+    mean, plain = [], []
+    with torch.inference_mode():
+        for batch in batches:
+            images = batch[0].as_subclass(torch.Tensor).to(memory_format=torch.channels_last)
+            probs = {}
+            for view in dict.fromkeys(("none", *views)):
+                with autocast(precision, on):
+                    logits = model(
+                        VIEWS[view](images).contiguous(memory_format=torch.channels_last)
+                    )
+                probs[view] = torch.softmax(logits.float().double(), dim=1)  # (b, C)
+            mean.append(torch.stack([probs[view] for view in views]).mean(dim=0).cpu())
+            plain.append(probs["none"].cpu())
+    return torch.cat(mean).numpy(), torch.cat(plain).numpy()

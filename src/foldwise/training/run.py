@@ -1,0 +1,135 @@
+"""Run directories: a run's identity, its record, and the predictions of its folds together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldwise.data.competition import CompetitionData
+from foldwise.data.folds import Folds, frame_hash, labels_hash
+from foldwise.data.predictions import align, read_predictions
+from foldwise.errors import RunError, examples
+from foldwise.spec.recipe import Recipe
+from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe with a seed on one scheme's folds, and its directory."""
+
+    folder: Path
+    recipe: Recipe
+    seed: int
+    folds: Folds
+    classes: tuple[str, ...]
+    record: dict[str, Any]  # run.json
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its directory."""
+        return self.folder.name
+
+    def fold(self, number: int) -> Path:
+        """A fold's directory."""
+        return self.folder / f"fold{number}"
+
+    def unfinished(self) -> list[int]:
+        """The folds that have no marker yet."""
+        return [k for k in range(self.folds.n) if not (self.fold(k) / "done.json").is_file()]
+
+    def oof(self, plain: bool = False) -> pd.DataFrame:
+        """Out-of-fold predictions `id, *classes` sorted by id: every id of the scheme once.
+
+        plain: without TTA. Raises: RunError: a fold is unfinished, or predicted other ids.
+        """
+        self._need_all_folds()
+        name = "oof_plain.parquet" if plain else "oof.parquet"
+        parts = []
+        for k in range(self.folds.n):
+            part = read_predictions(self.fold(k) / name, self.classes)
+            expected = self.folds.frame.loc[self.folds.frame["fold"] == k, "id"]
+            parts.append(align(part, expected, f"{self.name} fold {k}"))
+        return pd.concat(parts).sort_values("id", ignore_index=True)
+
+    def test(self, ids: Iterable[str]) -> list[pd.DataFrame]:
+        """The test predictions of each fold, rows in the order of ids."""
+        self._need_all_folds()
+        return [
+            align(
+                read_predictions(self.fold(k) / "test.parquet", self.classes),
+                ids,
+                f"{self.name} fold {k}, test",
+            )
+            for k in range(self.folds.n)
+        ]
+
+    def _need_all_folds(self) -> None:
+        if self.unfinished():
+            raise RunError(
+                f"{self.name}: folds {examples(self.unfinished(), 10)} of {self.folds.n} are not "
+                "trained yet; run `foldwise train` again, it goes on with them"
+            )
+
+
+def identity(
+    data: CompetitionData, recipe: Recipe, seed: int, folds: Folds, hashes: "pd.Series[str]"
+) -> str:
+    """The hash over everything that training depends on; metric and platform are not in it."""
+    images = sorted(zip(hashes.index, hashes, strict=True))
+    return sha256_json(
+        {
+            "spec": data.spec.training_part(),
+            "recipe": recipe.identity(),
+            "seed": seed,
+            "labels": labels_hash(data.train),
+            "images": sha256_json(images),
+            "folds": folds.sha256,
+        }
+    )
+
+
+def open_run(
+    runs: Path,
+    data: CompetitionData,
+    recipe: Recipe,
+    seed: int,
+    folds: Folds,
+    hashes: "pd.Series[str]",
+    resolved: dict[str, Any],
+) -> Run:
+    """The run's directory, with run.json and a copy of the folds written the first time.
+
+    resolved: what `auto` became and where the pixels are; on a later call the record's own
+    values count, not these.
+
+    Raises: RunError: the directory was made with other folds.
+    """
+    digest = identity(data, recipe, seed, folds, hashes)
+    folder = runs / data.spec.name / f"{recipe.name}-s{seed}-{digest[:8]}"
+    path = folder / "run.json"
+    with locked(folder / ".lock", f"the run {folder.name}"):
+        if not path.is_file():
+            with replacing(folder / "folds.csv") as temporary:
+                folds.frame.to_csv(temporary, index=False)
+            record = {
+                "competition": data.spec.name,
+                "recipe": recipe.model_dump(mode="json"),
+                "seed": seed,
+                "identity": digest,
+                "scheme": folds.name,
+                "folds_sha256": folds.sha256,
+                "classes": list(data.classes),
+                "resolved": resolved,
+            }
+            write_json(path, record)
+    record = read_json(path)
+    copy = pd.read_csv(folder / "folds.csv", dtype={"id": str}, keep_default_na=False)
+    if record["folds_sha256"] != folds.sha256 or frame_hash(copy) != folds.sha256:
+        raise RunError(
+            f"{folder} was made with other folds ({record['folds_sha256'][:8]}, now "
+            f"{folds.sha256[:8]}); its predictions cannot be mixed with these: remove the "
+            "directory, or restore the folds"
+        )
+    return Run(folder, recipe, seed, folds, data.classes, record)

@@ -1,0 +1,117 @@
+"""A fold's stages of training: one fastai Learner, fitted stage by stage."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import fastai.callback.schedule  # noqa: F401  (adds fit_one_cycle to Learner)
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback
+from fastai.data.block import DataBlock
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from torch import nn
+
+from foldwise.errors import RunError
+from foldwise.spec.recipe import Recipe
+from foldwise.training.batches import dataloaders
+from foldwise.training.events import BatchDone, EpochDone, FoldStarted, Observer
+from foldwise.training.models import head_and_body
+from foldwise.training.precision import Autocast
+from foldwise.training.streams import EpochStreams
+
+
+class Report(Callback):
+    """Sends BatchDone and EpochDone events; keeps the history."""
+
+    order = 65  # after the Recorder
+    run_valid = False
+
+    def __init__(self, run: str, fold: int, recipe: Recipe, observe: Observer) -> None:
+        self.run, self.fold, self.observe = run, fold, observe
+        self.epochs = sum(stage.epochs for stage in recipe.stage)
+        self.done, self.history = 0, []  # type: int, list[dict[str, float]]
+
+    def before_train(self) -> None:
+        """Start the clock of an epoch."""
+        self.begun = time.perf_counter()
+        self.images = 0
+
+    def after_batch(self) -> None:
+        """Count a training batch."""
+        self.done += 1
+        self.images += len(self.learn.xb[0])
+        self.observe(BatchDone(self.run, self.fold, self.done))
+
+    def after_train(self) -> None:
+        """Stop the clock of an epoch's training part."""
+        self.seconds = time.perf_counter() - self.begun
+
+    def after_epoch(self) -> None:
+        """Report the epoch; stop a training that has diverged."""
+        train_loss, valid_loss = (float(value) for value in self.learn.recorder.log[1:3])
+        self.history.append({"train_loss": train_loss, "valid_loss": valid_loss})
+        if train_loss != train_loss:
+            raise RunError(
+                f"{self.run} fold {self.fold}: the training loss became NaN in epoch "
+                f'{len(self.history)}; lower lr, or use precision = "fp32"'
+            )
+        self.observe(
+            EpochDone(
+                self.run,
+                self.fold,
+                len(self.history),
+                self.epochs,
+                train_loss,
+                valid_loss,
+                self.images / self.seconds,
+                self.seconds,
+            )
+        )
+
+
+def train_stages(
+    model: nn.Module,
+    block_of: Callable[[int], DataBlock],
+    frame: Any,
+    recipe: Recipe,
+    run: str,
+    seed: int,
+    fold: int,
+    folds: int,
+    precision: str,
+    on: torch.device,
+    observe: Observer,
+) -> tuple[DataLoaders, list[dict[str, float]]]:
+    """Train the model in place through all stages; returns the last DataLoaders and the history.
+
+    block_of: the DataBlock of a stage by its number. frame: the label frame, all folds.
+    history: `train_loss` and `valid_loss` per epoch.
+    """
+    loaders = [dataloaders(block_of(i), frame, recipe.batch_size, on)
+               for i in range(len(recipe.stage))]  # fmt: skip
+    report = Report(run, fold, recipe, observe)
+    batches = sum(s.epochs * len(dls.train) for s, dls in zip(recipe.stage, loaders, strict=True))
+    observe(FoldStarted(run, fold, folds, report.epochs, batches))
+    learner = Learner(
+        loaders[0],
+        model,
+        loss_func=CrossEntropyLossFlat(label_smoothing=recipe.label_smoothing),
+        splitter=head_and_body,
+        wd=recipe.weight_decay,
+        cbs=[Autocast(precision, on), report],
+    )
+    learner.remove_cbs(learner._grab_cbs(ProgressCallback))
+    for number, stage in enumerate(recipe.stage):
+        learner.dls = loaders[number]
+        learner.freeze() if stage.train == "head" else learner.unfreeze()
+        with learner.no_logging():
+            learner.fit_one_cycle(
+                stage.epochs,
+                stage.lr,
+                pct_start=stage.pct_start,
+                cbs=EpochStreams(seed, fold, number),
+            )
+    return loaders[-1], report.history

@@ -1,0 +1,74 @@
+"""Randomness as a function of its place: the one module that sets the global generators."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+
+from foldwise.storage import sha256_json
+from foldwise.training.augment import Augmentation
+
+
+def stream(*place: int | str) -> int:
+    """A 31-bit seed that depends on every part of a place such as (seed, fold, "shuffle", 3)."""
+    return int(sha256_json(list(place))[:8], 16) & 0x7FFFFFFF
+
+
+@contextmanager
+def seeded(*place: int | str) -> Iterator[None]:
+    """Set Python's, NumPy's and torch's generators for a block, and restore them after it."""
+    state = _state()
+    _set(stream(*place))
+    try:
+        yield
+    finally:
+        _restore(state)
+
+
+class EpochStreams(Callback):
+    """Gives each epoch its own streams: shuffling, augmentation, dropout and drop path."""
+
+    order = -100  # before everything that draws
+
+    def __init__(self, seed: int, fold: int, stage: int) -> None:
+        self.place = (seed, fold, stage)
+
+    def before_fit(self) -> None:
+        """Keep the generators' states, to restore them after the fit."""
+        self.saved = _state()
+
+    def before_epoch(self) -> None:
+        """Set every stream of this epoch."""
+        _set(stream(*self.place, "global", self.epoch))
+        loader = self.learn.dls.train
+        loader.rng = random.Random(stream(*self.place, "shuffle", self.epoch))
+        for transform in loader.after_batch.fs:
+            if isinstance(transform, Augmentation):
+                transform.reseed(stream(*self.place, "augment", self.epoch))
+
+    def after_fit(self) -> None:
+        """Restore the generators."""
+        _restore(self.saved)
+
+
+def _set(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _state() -> tuple[object, ...]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
+
+
+def _restore(state: tuple[object, ...]) -> None:
+    python, numpy, cpu, cuda = state
+    random.setstate(python)  # type: ignore[arg-type]
+    np.random.set_state(numpy)  # type: ignore[arg-type]
+    torch.set_rng_state(cpu)  # type: ignore[arg-type]
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)  # type: ignore[arg-type]
