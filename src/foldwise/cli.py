@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -68,6 +69,7 @@ def verb(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[Lines()])
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         logging.getLogger("foldwise").setLevel(logging.INFO)
         return function(*args, **kwargs)
 
@@ -139,6 +141,9 @@ def train(
     fold: Annotated[
         list[int] | None, typer.Option(help="Train this fold alone; may be given several times.")
     ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="A fold scheme other than that of [submit].")
+    ] = None,
     set_: Overrides = None,
     root: Root = None,
 ) -> None:
@@ -151,7 +156,7 @@ def train(
 
     with watching(err) as (observe, images):
         runs = pipeline.train(
-            Workspace.find(root), name, recipe or (), set_ or (), fold, observe, images
+            Workspace.find(root), name, recipe or (), set_ or (), fold, scheme, observe, images
         )
     for run in runs:
         out.print(f"{run.name}: {run.folds.n - len(run.unfinished())} of {run.folds.n} folds done "

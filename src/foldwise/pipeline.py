@@ -14,7 +14,7 @@ from foldwise.data.competition import CompetitionData, load_data, prepare, steps
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images import Progress, build_cache, missing_images, open_cache
 from foldwise.data.sources import source_hashes
-from foldwise.errors import DataError, ImageError
+from foldwise.errors import DataError, ImageError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
 from foldwise.scoring.blend import Blend, blend_runs
 from foldwise.spec.competition import load_competition
@@ -56,18 +56,20 @@ def train(
     recipes: Sequence[str] = (),
     overrides: Sequence[str] = (),
     only_folds: Sequence[int] | None = None,
+    scheme: str | None = None,
     observe: Observer = lambda event: None,
     progress: Progress | None = None,
 ) -> list[Run]:
     """Train recipes (those of `[submit]` by default) with all their seeds; returns their runs.
 
     Finished folds are skipped, and it is said so. only_folds: train these folds alone.
+    scheme: another one than that of `[submit]`.
     Raises: FoldwiseError: see the rooms.
     """
     data = load_data(workspace, name)
     folder = workspace.competition(name)
     chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
-    folds = _folds(workspace, data)
+    folds = _folds(workspace, data, scheme)
     runs = []
     for recipe in chosen:
         for run in _open_runs(workspace, data, recipe, folds, progress):
@@ -119,9 +121,11 @@ def fold_inputs(task: FoldTask) -> Any:
     )
 
 
-def _folds(workspace: Workspace, data: CompetitionData) -> Folds:
-    """The folds of the scheme that `submit` uses."""
-    scheme = data.spec.submit.folds
+def _folds(workspace: Workspace, data: CompetitionData, scheme: str | None = None) -> Folds:
+    """The folds of a scheme, by default the one that `submit` uses."""
+    scheme = scheme or data.spec.submit.folds
+    if scheme not in data.spec.folds:
+        raise SpecError(f"no fold scheme is called {scheme!r}{nearest(scheme, [*data.spec.folds])}")
     folder = workspace.data / data.spec.name / "folds"
     return load_folds(data.train, scheme, data.spec.folds[scheme], folder)
 
