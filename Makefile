@@ -47,8 +47,8 @@ lint: setup ## ruff format, ruff check, mypy; changes nothing
 	@.venv/bin/ruff check $(CODE)
 	@.venv/bin/mypy
 
-bench: setup ## which benchmark programs there are
-	@ls benchmarks/*.py
+bench: setup ## local score against test score, by site and at random, on generated photos ## make bench ARGS="--rows 1000 --test-rows 500"
+	@.venv/bin/python benchmarks/site_leak.py $(ARGS)
 
 clean: ## remove caches and build files; never data/, runs/, submissions/ or .venv
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov

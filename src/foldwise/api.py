@@ -82,6 +82,8 @@ class Competition:
         rows, hook = self.data.all_rows(), self.data.hooks.get("read_image")
         hashes = source_hashes(rows, self.data.raw, hook is not None)
         spec = self.data.spec
-        cache = build_cache(spec, rows, self.data.raw, hashes, recipe.size, recipe.resize, hook)
+        cache = build_cache(
+            spec, rows, self.data.raw, hashes, recipe.cache_size, recipe.resize, hook
+        )
         preprocessing = preprocessing_of(recipe, self.classes, spec.images.mode)
         return datablock(cache, self.folds(scheme), fold, recipe, preprocessing, stage)

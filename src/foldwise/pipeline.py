@@ -70,6 +70,9 @@ def train(
     folder = workspace.competition(name)
     chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
     folds = _folds(workspace, data, scheme)
+    for fold in only_folds or ():
+        if not 0 <= fold < folds.n:
+            raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
     runs = []
     for recipe in chosen:
         for run in _open_runs(workspace, data, recipe, folds, progress):
@@ -144,7 +147,7 @@ def _open_runs(
     need_images(data)
     hashes = source_hashes(rows, data.raw, hook is not None)
     cache = build_cache(
-        data.spec, rows, data.raw, hashes, recipe.size, recipe.resize, hook, progress
+        data.spec, rows, data.raw, hashes, recipe.cache_size, recipe.resize, hook, progress
     )
     resolved = {
         "precision": resolve(recipe.precision, device()),

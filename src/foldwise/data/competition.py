@@ -34,9 +34,12 @@ class CompetitionData:
         return self.train.classes
 
     def all_rows(self) -> LabelTable:
-        """Training and test rows as one table without labels; an id in both stands once."""
+        """Training and test rows as one table without labels; an id in both stands once.
+
+        Its source holds the columns that both CSVs have.
+        """
         frame = pd.concat([self.train.frame, self.test.frame])[["id", "path", "group"]]
-        source = pd.concat([self.train.source, self.test.source])
+        source = pd.concat([self.train.source, self.test.source], join="inner")
         first = ~frame["id"].duplicated().to_numpy()
         return LabelTable(
             frame[first].reset_index(drop=True),
@@ -140,7 +143,8 @@ def _from_hook(
 def _check_ids(
     spec: CompetitionSpec, train: LabelTable, test: LabelTable, shape: SubmissionFormat
 ) -> None:
-    """Raises: LabelError: test and format file differ in ids, or a skipped id is unknown."""
+    """Raises: LabelError: train, test and format file do not agree on ids, or a skipped one is
+    unknown."""
     wanted = pd.Series(shape.ids, dtype=str)
     for label, have, need in (
         (
@@ -156,6 +160,13 @@ def _check_ids(
                 f"{label}: {len(lacking)}, e.g. {examples(lacking)}; "
                 "are both files from the same download?"
             )
+    both = train.frame.merge(test.frame, on="id")
+    differ = both.loc[both["path_x"].isna() | (both["path_x"] != both["path_y"]), "id"]
+    if len(differ):
+        raise LabelError(
+            f"{len(differ)} ids stand in train and test for different images, "
+            f"e.g. {examples(differ)}; give them distinct ids in a read_test hook"
+        )
     unknown = [id for id in spec.images.skip if id not in set(train.frame["id"])]
     if unknown:
         raise LabelError(f"[images] skip names ids that no training row has: {examples(unknown)}")

@@ -140,10 +140,13 @@ def _class_columns(
     wrong = (values.sum(axis=1) != 1) | ~np.isin(values, (0, 1)).all(axis=1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        others = source.iloc[row].drop([spec.labels.id, *order])
+        unknown = [str(c) for c in others.index if others[c].lower() in ("1", "1.0", "true")]
+        hint = f", and has 1 in {examples(unknown)}, no class of the format file" if unknown else ""
         raise LabelError(
             f"{path}: every row should hold a single 1 and zeros, {wrong.sum()} of {len(values)} "
             f"do not, e.g. id {source[spec.labels.id].iloc[row]!r} sums to "
-            f"{values[row].sum():g}; correct these rows"
+            f"{values[row].sum():g}{hint}; correct these rows"
         )
     names = pd.Series(np.asarray(order, dtype=object)[values.argmax(axis=1)], dtype=str)
     return names, tuple(classes or order)

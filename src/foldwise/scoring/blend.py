@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldwise.data.competition import CompetitionData
 from foldwise.data.predictions import align, predictions_frame, read_predictions, write_predictions
-from foldwise.errors import PredictionError, RunError
+from foldwise.errors import PredictionError, RunError, SpecError, nearest
 from foldwise.scoring.metrics import Score, score
 from foldwise.storage import locked, sha256_json, write_json
 from foldwise.training.run import Run
@@ -73,8 +73,10 @@ class Blend:
 def blend_runs(folder: Path, data: CompetitionData, runs: Sequence[Run], method: str) -> Blend:
     """Blend finished runs, into a directory of their own below folder, written once.
 
-    Raises: RunError: runs of different folds, or an unfinished one.
+    Raises: RunError: runs of different folds, or an unfinished one. SpecError: no such method.
     """
+    if method not in METHODS:
+        raise SpecError(f"no blend method is called {method!r}{nearest(method, [*METHODS])}")
     if len({run.folds.sha256 for run in runs}) > 1:
         raise RunError(
             "runs of different folds cannot be blended: "

@@ -51,9 +51,11 @@ class Recipe(Strict):
     model: str  # any timm name, with its weights tag if wanted: resnet50.tv_in1k
     weights: str = "auto"  # auto (timm's), none (random), or a file
     image_size: int | tuple[int, int]  # pixels that the model sees; [height, width]
+    presize: int | tuple[int, int] | None = None  # pixels kept in the cache; None: the largest size
     resize: Literal["squash", "crop", "pad"] = "squash"
     batch_size: int = Field(default=64, ge=2)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
     weight_decay: float = Field(default=0.01, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_rate: float = Field(default=0.0, ge=0, lt=1)  # dropout before the classifier
@@ -64,24 +66,34 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        for size in (self.image_size, *(s.image_size for s in self.stage)):
+        for size in (self.image_size, self.presize, *(s.image_size for s in self.stage)):
             for side in _sides(size) if size is not None else ():
                 if not 8 <= side <= 4096:
-                    raise ValueError(f"image_size must be 8 to 4096 pixels, got {side}")
+                    raise ValueError(f"image_size and presize must be 8 to 4096 pixels, got {side}")
         if "none" not in self.tta:
             raise ValueError('tta must hold "none", the plain view')
         for key in ("tta", "seeds"):
             values = getattr(self, key)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{key} must be a list of different values, got {list(values)}")
-        height, width = self.size
+        height, width = self.cache_size
+        for stage in self.stage:
+            if self.stage_size(stage)[0] > height or self.stage_size(stage)[1] > width:
+                raise ValueError(f"presize {[height, width]} must be at least every image_size")
         if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:
             raise ValueError("tta views that turn an image by 90 degrees need a square image_size")
         return self
 
     @property
-    def size(self) -> tuple[int, int]:
-        """The largest image size of all stages in pixels, (height, width): the cache's size."""
+    def cache_size(self) -> tuple[int, int]:
+        """The size at which images are cached, in pixels (height, width).
+
+        It is presize, else the largest size of all stages. A presize above image_size leaves room
+        for zooming, and lets training and validation images pass the same resampling: images that
+        only training resamples are softer than those of validation (docs/architecture.md).
+        """
+        if self.presize is not None:
+            return _sides(self.presize)
         sizes = [_sides(s.image_size or self.image_size) for s in self.stage]
         return max(sizes, key=lambda s: s[0] * s[1])
 

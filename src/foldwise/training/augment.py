@@ -9,13 +9,15 @@ from fastai.vision.core import TensorImage
 
 from foldwise.spec.recipe import Augment
 
+PREFILTER = 1.5  # images that shrink more than this are first averaged down to it
+
 
 class Augmentation(DisplayedTransform):
     """Random geometry and lighting for training batches, drawn anew for every image.
 
-    Flips, rotation, zoom and shift are one affine map per image and thus one resampling; the
-    batch is resampled to `size` (height, width) by it. Numbers are drawn on the CPU from one
-    stream, so they are the same on every device.
+    Flips, rotation, zoom and shift are one affine map per image and thus one resampling, from the
+    cache's size to `size` (height, width). Numbers are drawn on the CPU from one stream, so they
+    are the same on every device.
     """
 
     split_idx, order = 0, 30  # training only; after the conversion to floats in 0..1
@@ -31,21 +33,13 @@ class Augmentation(DisplayedTransform):
 
     def encodes(self, x: TensorImage) -> TensorImage:
         """The changed batch, float (n, channels, *size), values in 0..1."""
-        images = shrunk(x.as_subclass(torch.Tensor), self.size)
-        theta = affine_maps(self.augment, len(images), self.size, self.generator)
-        if theta is not None:
-            grid = F.affine_grid(
-                theta.to(images.device, images.dtype), [len(images), 1, *self.size], False
-            )
-            images = F.grid_sample(
-                images, grid, "bilinear", self.augment.padding, align_corners=False
-            )
-        images = lit(images, self.augment, self.generator)
-        return TensorImage(images)
+        theta = affine_maps(self.augment, len(x), self.size, self.generator)
+        images = resampled(x.as_subclass(torch.Tensor), theta, self.size, self.augment.padding)
+        return TensorImage(lit(images, self.augment, self.generator))
 
 
-class Shrink(DisplayedTransform):
-    """Brings validation and test batches from the cache's size to the stage's."""
+class Resampling(DisplayedTransform):
+    """Brings validation and test batches to the stage's size the way training does."""
 
     split_idx, order = 1, 30
 
@@ -54,15 +48,33 @@ class Shrink(DisplayedTransform):
         self.size = size
 
     def encodes(self, x: TensorImage) -> TensorImage:
-        """The batch at the stage's size."""
-        return TensorImage(shrunk(x.as_subclass(torch.Tensor), self.size))
+        """The batch at the stage's size, otherwise unchanged."""
+        return TensorImage(resampled(x.as_subclass(torch.Tensor), None, self.size))
 
 
-def shrunk(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The batch (n, c, h, w) at size, with an area prefilter; untouched where it fits already."""
-    if tuple(images.shape[-2:]) == tuple(size):
-        return images
-    return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+def resampled(
+    images: torch.Tensor,
+    theta: torch.Tensor | None,
+    size: tuple[int, int],
+    padding: str = "reflection",
+) -> torch.Tensor:
+    """The batch (n, c, h, w) through its affine maps (n, 2, 3) at size (height, width).
+
+    One bilinear sampling, after an area average where it shrinks more than PREFILTER, since
+    sampling alone would alias. Untouched where there is no map and the size fits already.
+    """
+    limit = [
+        min(side, math.ceil(PREFILTER * to))
+        for side, to in zip(images.shape[2:], size, strict=True)
+    ]
+    if limit != list(images.shape[2:]):
+        images = F.interpolate(images, limit, mode="bilinear", antialias=True, align_corners=False)
+    if theta is None:
+        if tuple(images.shape[2:]) == tuple(size):
+            return images
+        theta = torch.eye(2, 3).expand(len(images), 2, 3)
+    grid = F.affine_grid(theta.to(images.device, images.dtype), [len(images), 1, *size], False)
+    return F.grid_sample(images, grid, "bilinear", padding, align_corners=False)
 
 
 def affine_maps(

@@ -18,7 +18,7 @@ from fastcore.foundation import L
 from foldwise.data.folds import Folds
 from foldwise.data.images import ImageCache
 from foldwise.spec.recipe import Recipe
-from foldwise.training.augment import Augmentation, Shrink
+from foldwise.training.augment import Augmentation, Resampling
 from foldwise.training.models import Preprocessing
 
 DEPTH = 3  # batches gathered ahead
@@ -151,7 +151,7 @@ def datablock(
         get_x=ColReader("id"),
         get_y=ColReader("label"),
         splitter=FoldSplitter(folds, fold),
-        batch_tfms=[Augmentation(recipe.augment, size), Shrink(size), statistics],
+        batch_tfms=[Augmentation(recipe.augment, size), Resampling(size), statistics],
     )
 
 

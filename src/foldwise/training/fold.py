@@ -25,9 +25,9 @@ from foldwise.training.models import (
     preprocessing_of,
     save_weights,
 )
-from foldwise.training.precision import device
+from foldwise.training.precision import determinism, device
 from foldwise.training.predict import predict
-from foldwise.training.stages import train_stages
+from foldwise.training.stages import Place, train_stages
 from foldwise.training.streams import seeded
 
 FILES = ("weights.safetensors", "oof.parquet", "oof_plain.parquet", "test.parquet",
@@ -65,32 +65,33 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
         if marker.is_file():
             return
         begun = time.perf_counter()
-        on = device()
-        preprocessing = preprocessing_of(inputs.recipe, inputs.train.classes, inputs.mode)
-        with seeded(inputs.seed, inputs.fold, "init"):
-            model = build_model(inputs.recipe, len(inputs.train.classes), len(inputs.mode))
-        model = model.to(on).to(memory_format=torch.channels_last)
-        dls, history = train_stages(
-            model,
-            partial(inputs.block, preprocessing),
-            inputs.train.frame,
-            inputs.recipe,
-            inputs.run,
-            inputs.seed,
-            inputs.fold,
-            inputs.folds.n,
-            inputs.precision,
-            on,
-            observe,
-        )
-        save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
-        for name, frame in fold_predictions(inputs, model, dls).items():
-            write_predictions(inputs.folder / f"{name}.parquet", frame)
-        write_json(inputs.folder / "history.json", history)
+        with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
+            _train_and_write(inputs, observe)
         seconds = time.perf_counter() - begun
         hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
         write_json(marker, {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes})
         observe(FoldDone(inputs.run, inputs.fold, seconds))
+
+
+def _train_and_write(inputs: FoldInputs, observe: Observer) -> None:
+    """Everything of a fold but its marker."""
+    recipe, on = inputs.recipe, device()
+    preprocessing = preprocessing_of(recipe, inputs.train.classes, inputs.mode)
+    model = build_model(recipe, len(inputs.train.classes), len(inputs.mode))
+    model = model.to(on).to(memory_format=torch.channels_last)
+    dls, history = train_stages(
+        model,
+        partial(inputs.block, preprocessing),
+        inputs.train.frame,
+        recipe,
+        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n),
+        inputs.precision,
+        observe,
+    )
+    save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
+    for name, frame in fold_predictions(inputs, model, dls).items():
+        write_predictions(inputs.folder / f"{name}.parquet", frame)
+    write_json(inputs.folder / "history.json", history)
 
 
 def fold_predictions(

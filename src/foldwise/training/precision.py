@@ -1,5 +1,9 @@
 """Device and mixed precision: resolved once, then used by training and prediction alike."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from fastai.callback.core import Callback, CancelStepException
 from torch.amp import GradScaler
@@ -23,6 +27,26 @@ def resolve(wanted: str, on: torch.device) -> str:
     if on.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+@contextmanager
+def determinism(wanted: bool) -> Iterator[None]:
+    """Only deterministic CUDA kernels within the block, where they are wanted.
+
+    A CPU needs no such mode: the same number of threads gives the same bytes.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def autocast(precision: str, on: torch.device) -> torch.autocast:

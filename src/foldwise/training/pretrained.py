@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import httpx
 import timm
 from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # of any major version
 
 from foldwise.errors import WeightsError
 

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import fastai.callback.schedule  # noqa: F401  (adds fit_one_cycle to Learner)
-import torch
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.data.block import DataBlock
@@ -19,8 +19,18 @@ from foldwise.spec.recipe import Recipe
 from foldwise.training.batches import dataloaders
 from foldwise.training.events import BatchDone, EpochDone, FoldStarted, Observer
 from foldwise.training.models import head_and_body
-from foldwise.training.precision import Autocast
+from foldwise.training.precision import Autocast, device
 from foldwise.training.streams import EpochStreams
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which fold of which run is trained: for events, errors and random streams."""
+
+    run: str
+    seed: int
+    fold: int
+    folds: int
 
 
 class Report(Callback):
@@ -29,8 +39,8 @@ class Report(Callback):
     order = 65  # after the Recorder
     run_valid = False
 
-    def __init__(self, run: str, fold: int, recipe: Recipe, observe: Observer) -> None:
-        self.run, self.fold, self.observe = run, fold, observe
+    def __init__(self, place: Place, recipe: Recipe, observe: Observer) -> None:
+        self.place, self.observe = place, observe
         self.epochs = sum(stage.epochs for stage in recipe.stage)
         self.done, self.history = 0, []  # type: int, list[dict[str, float]]
 
@@ -43,7 +53,7 @@ class Report(Callback):
         """Count a training batch."""
         self.done += 1
         self.images += len(self.learn.xb[0])
-        self.observe(BatchDone(self.run, self.fold, self.done))
+        self.observe(BatchDone(self.place.run, self.place.fold, self.done))
 
     def after_train(self) -> None:
         """Stop the clock of an epoch's training part."""
@@ -55,13 +65,13 @@ class Report(Callback):
         self.history.append({"train_loss": train_loss, "valid_loss": valid_loss})
         if train_loss != train_loss:
             raise RunError(
-                f"{self.run} fold {self.fold}: the training loss became NaN in epoch "
+                f"{self.place.run} fold {self.place.fold}: the training loss became NaN in epoch "
                 f'{len(self.history)}; lower lr, or use precision = "fp32"'
             )
         self.observe(
             EpochDone(
-                self.run,
-                self.fold,
+                self.place.run,
+                self.place.fold,
                 len(self.history),
                 self.epochs,
                 train_loss,
@@ -77,12 +87,8 @@ def train_stages(
     block_of: Callable[[int], DataBlock],
     frame: Any,
     recipe: Recipe,
-    run: str,
-    seed: int,
-    fold: int,
-    folds: int,
+    place: Place,
     precision: str,
-    on: torch.device,
     observe: Observer,
 ) -> tuple[DataLoaders, list[dict[str, float]]]:
     """Train the model in place through all stages; returns the last DataLoaders and the history.
@@ -90,11 +96,12 @@ def train_stages(
     block_of: the DataBlock of a stage by its number. frame: the label frame, all folds.
     history: `train_loss` and `valid_loss` per epoch.
     """
+    on = device()
     loaders = [dataloaders(block_of(i), frame, recipe.batch_size, on)
                for i in range(len(recipe.stage))]  # fmt: skip
-    report = Report(run, fold, recipe, observe)
+    report = Report(place, recipe, observe)
     batches = sum(s.epochs * len(dls.train) for s, dls in zip(recipe.stage, loaders, strict=True))
-    observe(FoldStarted(run, fold, folds, report.epochs, batches))
+    observe(FoldStarted(place.run, place.fold, place.folds, report.epochs, batches))
     learner = Learner(
         loaders[0],
         model,
@@ -112,6 +119,6 @@ def train_stages(
                 stage.epochs,
                 stage.lr,
                 pct_start=stage.pct_start,
-                cbs=EpochStreams(seed, fold, number),
+                cbs=EpochStreams(place.seed, place.fold, number),
             )
     return loaders[-1], report.history

@@ -20,25 +20,29 @@ def stream(*place: int | str) -> int:
 @contextmanager
 def seeded(*place: int | str) -> Iterator[None]:
     """Set Python's, NumPy's and torch's generators for a block, and restore them after it."""
-    state = _state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     _set(stream(*place))
     try:
         yield
     finally:
-        _restore(state)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
 
 
 class EpochStreams(Callback):
-    """Gives each epoch its own streams: shuffling, augmentation, dropout and drop path."""
+    """Gives each epoch its own streams: shuffling, augmentation, dropout and drop path.
+
+    The global generators are restored by the `seeded` block around the fold.
+    """
 
     order = -100  # before everything that draws
 
     def __init__(self, seed: int, fold: int, stage: int) -> None:
         self.place = (seed, fold, stage)
-
-    def before_fit(self) -> None:
-        """Keep the generators' states, to restore them after the fit."""
-        self.saved = _state()
 
     def before_epoch(self) -> None:
         """Set every stream of this epoch."""
@@ -49,26 +53,8 @@ class EpochStreams(Callback):
             if isinstance(transform, Augmentation):
                 transform.reseed(stream(*self.place, "augment", self.epoch))
 
-    def after_fit(self) -> None:
-        """Restore the generators."""
-        _restore(self.saved)
-
 
 def _set(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _state() -> tuple[object, ...]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
-
-
-def _restore(state: tuple[object, ...]) -> None:
-    python, numpy, cpu, cuda = state
-    random.setstate(python)  # type: ignore[arg-type]
-    np.random.set_state(numpy)  # type: ignore[arg-type]
-    torch.set_rng_state(cpu)  # type: ignore[arg-type]
-    if cuda is not None:
-        torch.cuda.set_rng_state_all(cuda)  # type: ignore[arg-type]

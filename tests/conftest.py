@@ -1,0 +1,41 @@
+"""Fixtures: a workspace with a tiny competition, and an environment without the user's own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from foldwise.workspace import Workspace
+from tiny import write_tiny
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test reaches a hub
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the user's reaches a test."""
+    for name in [name for name in os.environ if name.startswith("FOLDWISE_")]:
+        if name != "FOLDWISE_REALDATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with the competition `tiny`."""
+    return write_tiny(tmp_path)
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The folder of this checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder with real competition files; skips where there is none."""
+    folder = Path(os.environ.get("FOLDWISE_REALDATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; FOLDWISE_REALDATA names another folder")
+    return folder

@@ -1,0 +1,65 @@
+"""Predictions frames are checked at the door and survive the disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldwise.data.predictions import (
+    align,
+    check_predictions,
+    predictions_frame,
+    read_predictions,
+    write_predictions,
+)
+from foldwise.errors import PredictionError
+
+CLASSES = ("z", "a")
+
+
+def frame() -> pd.DataFrame:
+    return predictions_frame(["007", "1"], np.array([[0.25, 0.75], [1.0, 0.0]]), CLASSES)
+
+
+def test_a_frame_survives_the_disk_bit_by_bit(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "a.parquet", frame())
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "a.parquet", CLASSES), frame())
+    first = (tmp_path / "a.parquet").read_bytes()
+    write_predictions(tmp_path / "a.parquet", frame())
+    assert (tmp_path / "a.parquet").read_bytes() == first
+
+
+def test_many_classes_are_kept_as_float32(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(1001)]
+    probs = np.full((2, 1001), 1 / 1001)
+    write_predictions(tmp_path / "a.parquet", predictions_frame(["1", "2"], probs, names))
+    assert pd.read_parquet(tmp_path / "a.parquet")["c0"].dtype == np.float32
+    assert read_predictions(tmp_path / "a.parquet", names)["c0"].dtype == np.float64
+
+
+def test_rows_are_aligned_by_id() -> None:
+    assert list(align(frame(), ["1", "007"], "x")["z"]) == [1.0, 0.25]
+    with pytest.raises(PredictionError, match=r"1 are missing \('2'\), 1 are unknown \('1'\)"):
+        align(frame(), ["007", "2"], "x")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f[["id", "a", "z"]], r"expected the columns 'id', 'z', 'a' in class order"),
+        (lambda f: f.replace(0.25, np.nan), "1 of 2 rows hold numbers that are no probabilities"),
+        (lambda f: f.replace(0.25, 1.25), "1 of 2 rows hold numbers that are no probabilities"),
+        (lambda f: f.replace(0.25, -0.1), "e.g. id '007'"),
+        (lambda f: pd.concat([f, f[:1]]), "1 ids are predicted twice, e.g. '007'"),
+    ],
+)
+def test_a_wrong_frame_is_said(change: object, message: str) -> None:
+    with pytest.raises(PredictionError, match=message):
+        check_predictions(change(frame()), CLASSES, "x")  # type: ignore[operator]
+
+
+def test_a_damaged_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 half")
+    with pytest.raises(PredictionError, match=r"a.parquet cannot be read .* remove its run"):
+        read_predictions(tmp_path / "a.parquet", CLASSES)

@@ -1,0 +1,127 @@
+"""TOML becomes frozen models, and each mistake one clear line."""
+
+from pathlib import Path
+
+import pytest
+
+from foldwise.errors import SpecError
+from foldwise.spec.competition import load_competition
+from foldwise.spec.loading import read_toml, with_overrides
+from foldwise.spec.recipe import Recipe, load_recipe
+from foldwise.workspace import Workspace
+from tiny import RECIPE, edit
+
+
+def test_a_spec_is_frozen_and_named_after_its_folder(workspace: Workspace) -> None:
+    spec = load_competition(workspace.competition("tiny"))
+    assert spec.name == "tiny"
+    with pytest.raises(ValueError, match="frozen"):
+        spec.title = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('title = "Tiny"', 'titel = "Tiny"', "unknown key 'titel'; did you mean 'title'"),
+        ('mode = "L"', 'mdoe = "L"', "unknown key 'images.mdoe'; did you mean 'mode'"),
+        ("n = 3\nseed = 1\n\n[folds.sites]", "m = 3\n\n[folds.sites]", "folds.default.m'"),
+        ('title = "Tiny"', "", "the key 'title' is missing"),
+        ('mode = "L"', 'mode = "CMYK"', "images.mode: input should be 'L', 'RGB' or 'RGBA', got"),
+        ("n = 3\nseed = 1\n\n[submit]", "n = 1\nseed = 1\n\n[submit]", "folds.sites.n: input"),
+        ('recipes = ["tiny"]', 'recipes = ["tiney"]', "recipes/tiney.toml is missing; did you"),
+        ('recipes = ["tiny"]', 'recipes = ["tiny"]\nfolds = "x"', "'x' is no .* table; there are"),
+        ('group = "site"', "", "kind = 'stratified_group' needs"),
+        ('"class_columns"', '"class_column"', 'needs column = "<the label column>"'),
+        ('group = "site"', 'column = "x"\ngroup = "site"', 'column belongs to format = "class_c'),
+        ('"{filepath}"', '"../{filepath}"', "must be a path inside the raw folder"),
+        ('"train_labels.csv"', '"/etc/passwd"', "must be a path inside the raw folder"),
+        ("[folds.sites]", '[folds."a b"]', "a name is letters, digits"),
+        ('title = "Tiny"', "title = Tiny", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_in_competition_toml_is_said(
+    workspace: Workspace, old: str, new: str, message: str
+) -> None:
+    folder = workspace.competition("tiny")
+    edit(folder / "competition.toml", old, new)
+    with pytest.raises(SpecError, match=message) as caught:
+        load_competition(folder)
+    assert "\n" not in str(caught.value)
+    assert "competition.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("batch_size", "batchsize", "unknown key 'batchsize'; did you mean 'batch_size'"),
+        ("epochs = 1", "epoch = 1", "unknown key 'stage.0.epoch'; did you mean 'epochs'"),
+        ("image_size = 32", "image_size = 4", "must be 8 to 4096 pixels, got 4"),
+        ("batch_size = 8", "presize = 24", r"presize \[24, 24\] must be at least every image_size"),
+        ('["none", "hflip"]', '["hflip"]', 'tta must hold "none"'),
+        ('["none", "hflip"]', '["none", "flip"]', "tta.1: input should be 'none', 'hflip'"),
+        ('["none", "hflip"]', '["none", "none"]', "tta must be a list of different values"),
+        ("rotate = 5", "zoom = [2, 1]", r"zoom must be \[low, high\]"),
+        ("batch_size = 8", "seeds = []", "seeds must be a list of different values"),
+        (
+            'image_size = 32\nbatch_size = 8\ntta = ["none", "hflip"]',
+            'image_size = [16, 32]\ntta = ["none", "rot90"]',
+            "need a square image_size",
+        ),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_said(
+    workspace: Workspace, old: str, new: str, message: str
+) -> None:
+    folder = workspace.competition("tiny")
+    edit(folder / "recipes" / "tiny.toml", old, new)
+    with pytest.raises(SpecError, match=message):
+        load_recipe(folder, "tiny")
+
+
+def test_an_unknown_recipe_gets_the_nearest_name(workspace: Workspace) -> None:
+    with pytest.raises(SpecError, match=r"has no recipe 'tine' .*; did you mean 'tiny'"):
+        load_recipe(workspace.competition("tiny"), "tine")
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"expected a file .*none.toml, found none"):
+        read_toml(tmp_path / "none.toml")
+
+
+def test_overrides_reach_into_tables_and_lists(workspace: Workspace) -> None:
+    recipe = load_recipe(
+        workspace.competition("tiny"),
+        "tiny",
+        ["stage.0.epochs=7", "augment.rotate=9.5", "model=resnet18", 'tta=["none"]'],
+    )
+    assert recipe.stage[0].epochs == 7
+    assert recipe.augment.rotate == 9.5
+    assert (recipe.model, recipe.tta) == ("resnet18", ("none",))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs", "expected --set key=value, got 'epochs'"),
+        ("stage.3.epochs=1", "'3' leads nowhere; count list items from 0"),
+        ("stage.0.epochs.x=1", "'x' is not a key of a table"),
+        ("stage.0=1", "'0' is not a key of a table"),
+    ],
+)
+def test_an_override_that_cannot_be_is_said(override: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        with_overrides({"stage": [{"epochs": 1}]}, [override])
+
+
+def test_the_cache_size_is_that_of_the_largest_stage() -> None:
+    import tomllib
+
+    table = tomllib.loads(RECIPE)
+    table["stage"] = [
+        {"epochs": 1, "lr": 1e-3, "image_size": [16, 24]},
+        {"epochs": 1, "lr": 1e-3, "image_size": [32, 48]},
+    ]
+    recipe = Recipe.model_validate({"name": "r", **table})
+    assert recipe.cache_size == (32, 48)
+    assert recipe.stage_size(recipe.stage[0]) == (16, 24)
+    assert "seeds" not in recipe.identity()

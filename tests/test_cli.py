@@ -1,0 +1,187 @@
+"""The command line: one line for a mistake, JSON where asked, help with examples."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foldwise import pipeline
+from foldwise.cli import app, plain
+from foldwise.workspace import Workspace
+from tiny import write_tiny
+
+VERBS = ("list", "data", "check", "train", "blend", "submit", "status")
+
+
+def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "foldwise", *words],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace whose competition was submitted from the command line."""
+    workspace = write_tiny(tmp_path_factory.mktemp("cli"))
+    finished = foldwise("submit", "tiny", cwd=workspace.root)
+    assert finished.returncode == 0, finished.stderr
+    for words in ("local   ", "public  ", "private ", "place ", "file    "):
+        assert words in finished.stdout
+    for words in ("fold 1/3 epoch 1/1 train", "images/s", "fold 3/3 done in", "images 42/42"):
+        assert words in finished.stderr
+    return workspace
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    result = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0
+    assert f"foldwise {verb}" in result.output.split("Example:")[1]
+
+
+def test_the_help_lists_these_verbs_and_no_others() -> None:
+    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"})
+    named = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
+    assert tuple(named) == VERBS
+    assert all(verb in result.output for verb in VERBS)
+    assert CliRunner().invoke(app, []).exit_code == 2
+
+
+def test_status_and_list_print_one_json_document(done: Workspace) -> None:
+    (row,) = json.loads(foldwise("status", "--json", cwd=done.root).stdout)
+    assert {"competition", "file", "sha256", "created", "local", "public", "private", "rank",
+            "state"} <= set(row)  # fmt: skip
+    assert json.loads(foldwise("status", "tiny", "--json", cwd=done.root).stdout) == [row]
+    (entry,) = json.loads(foldwise("list", "--json", cwd=done.root).stdout)
+    assert entry["state"] == "submitted"
+
+
+def test_status_and_list_print_tables(done: Workspace) -> None:
+    (file,) = (row["file"] for row in pipeline.status(done))
+    table = foldwise("status", cwd=done.root).stdout
+    assert file in table
+    assert "scored" in table
+    assert "Tiny" in foldwise("list", cwd=done.root).stdout
+
+
+def test_check_prints_facts_and_json(done: Workspace) -> None:
+    text = foldwise("check", "tiny", cwd=done.root)
+    assert text.returncode == 0
+    assert text.stdout.startswith("warning folds 'default' are random, but train and test share no")
+    assert text.stdout.endswith("ok\n")
+    document = json.loads(foldwise("check", "tiny", "--json", cwd=done.root).stdout)
+    assert set(document) == {"ok", "errors", "warnings", "facts"}
+    assert document["ok"] is True
+
+
+def test_check_fails_with_one_document_where_something_is_wrong(workspace: Workspace) -> None:
+    (workspace.raw("tiny") / "train_labels.csv").unlink()
+    done = foldwise("check", "tiny", "--json", cwd=workspace.root)
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["ok"] is False
+    assert "1 of 4 files are missing" in document["errors"][0]
+
+
+def test_blend_prints_members_and_blend(done: Workspace) -> None:
+    rows = json.loads(foldwise("blend", "tiny", "--json", cwd=done.root).stdout)
+    assert len(rows) == 2
+    assert rows[1]["run"].startswith("blend-mean-")
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+
+
+@pytest.mark.slow
+def test_train_takes_a_fold_and_overrides(workspace: Workspace) -> None:
+    done = foldwise("train", "tiny", "--fold", "2", "--set", "batch_size=4", cwd=workspace.root)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 folds done" in done.stdout
+    (run,) = (workspace.runs / "tiny").glob("tiny-s0-*/run.json")
+    assert json.loads(run.read_text())["recipe"]["batch_size"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["submit", "tinny"], "no competition is called 'tinny'; did you mean 'tiny'?"),
+        (["train", "tiny", "--recipe", "tyny"], "has no recipe 'tyny'"),
+        (["train", "tiny", "--set", "modle=x"], "unknown key 'modle'; did you mean 'model'?"),
+        (["data", "tiny", "--from", "none.zip"], "expected an archive or a folder at none.zip"),
+        (["status", "tinny"], "did you mean 'tiny'?"),
+        (["blend", "tiny"], "folds 0, 1, 2 of 3 are not trained yet"),
+        (["blend", "tiny", "--method", "median"], "no blend method is called 'median'"),
+        (["train", "tiny", "--fold", "7"], "folds are numbered 0 to 2, got 7"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(
+    workspace: Workspace, words: list[str], message: str
+) -> None:
+    done = foldwise(*words, cwd=workspace.root)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_no_workspace_and_bad_usage(tmp_path: Path) -> None:
+    done = foldwise("list", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "expected a folder with competitions/" in done.stderr
+    assert foldwise("submit", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.slow
+def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-m", "foldwise", "submit", "tiny"],
+        cwd=workspace.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert first.stderr is not None
+    for line in first.stderr:
+        if "images" in line:
+            break
+    second = foldwise("submit", "tiny", cwd=workspace.root)
+    assert second.returncode == 1
+    assert "submitting tiny is already at work in another process" in second.stderr
+    first.communicate()
+    assert first.returncode == 0
+    assert len(pipeline.status(workspace)) == 1
+
+
+def test_a_bug_keeps_its_traceback(workspace: Workspace) -> None:
+    adapter = workspace.competition("tiny") / "adapter.py"
+    adapter.write_text("def read_test(spec, raw):\n    return 1 / 0\n")
+    done = foldwise("check", "tiny", cwd=workspace.root)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_values_are_shown_in_one_line() -> None:
+    assert plain(None) == "-"
+    assert plain(0.123456789) == "0.12346"
+    assert plain([3, 4]) == "3 to 4"
+    assert plain({f"c{i}": i for i in range(20)}).endswith("(20 in all)")
+
+
+def test_a_terminal_gets_bars(done: Workspace, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from foldwise.progress import watching
+    from foldwise.training.events import BatchDone, EpochDone, FoldDone, FoldStarted
+
+    with (tmp_path / "screen").open("w") as screen:
+        console = Console(file=screen, force_terminal=True, width=160)
+        with watching(console) as (observe, images):
+            images(64, 128)
+            observe(FoldStarted("run", 0, 5, 2, 10))
+            observe(BatchDone("run", 0, 7))
+            observe(EpochDone("run", 0, 1, 2, 0.5, 0.25, 123.0, 1.0))
+            observe(FoldDone("run", 0, 2.0))
+    shown = (tmp_path / "screen").read_text()
+    for words in ("images", "run fold 1/5", "7/10", "valid 0.2500", "123 images/s"):
+        assert words in shown

@@ -1,0 +1,136 @@
+"""The competitions that come with the repository: facts, recipes, and digits from end to end."""
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from foldwise import doctor, pipeline
+from foldwise.cli import app
+from foldwise.data.archives import add_to_raw
+from foldwise.data.competition import load_data
+from foldwise.data.formats import read_format
+from foldwise.spec.competition import CompetitionSpec, load_competition, recipe_names
+from foldwise.spec.loading import parse
+from foldwise.spec.recipe import Recipe, load_recipe
+from foldwise.submitting.submission import read_submission
+from foldwise.training.models import preprocessing_of
+from foldwise.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = Workspace(ROOT, ROOT, ROOT).names()
+
+
+def copied(name: str, target: Path) -> Workspace:
+    """A workspace with one of the repository's competitions and no data."""
+    shutil.copytree(ROOT / "competitions" / name, target / "competitions" / name)
+    return Workspace(target, target / "data", target / "runs")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_competition_and_recipe_is_valid_and_explained(name: str) -> None:
+    folder = ROOT / "competitions" / name
+    spec = load_competition(folder)
+    assert spec.page
+    assert (folder / "README.md").read_text().startswith(f"# {name}\n")
+    assert recipe_names(folder)
+    for recipe in recipe_names(folder):
+        preprocessing_of(load_recipe(folder, recipe), ("a", "b"), spec.images.mode)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with digits prepared."""
+    workspace = copied("digits", tmp_path_factory.mktemp("digits"))
+    pipeline.get_data(workspace, "digits")
+    return workspace
+
+
+def test_digits_has_the_shape_that_a_platform_ships(digits: Workspace) -> None:
+    raw = digits.raw("digits")
+    features, labels, test = (
+        pd.read_csv(raw / name, dtype=str)
+        for name in ("train_features.csv", "train_labels.csv", "test_features.csv")
+    )
+    assert len(features) + len(test) == 1797
+    assert len(test) == 1797 // 5
+    assert list(labels.columns) == ["id", *"0123456789"]
+    assert set(labels.iloc[:, 1:].to_numpy().ravel()) == {"0.0", "1.0"}
+    assert len(list((raw / "images").glob("*.png"))) == 1797
+    assert Image.open(raw / features["filepath"][0]).size == (8, 8)
+    shape = read_format(raw / "submission_format.csv")
+    assert len(read_submission(raw / "submission_format.csv", shape)) == len(test)
+    assert set(features["id"]).isdisjoint(test["id"])
+
+
+def test_the_truth_of_digits_is_outside_raw_and_covers_the_test_set(digits: Workspace) -> None:
+    truth = pd.read_csv(digits.data / "digits" / "platform" / "truth.csv", dtype=str)
+    test = pd.read_csv(digits.raw("digits") / "test_features.csv", dtype=str)
+    assert sorted(truth["id"]) == sorted(test["id"])
+    assert truth["part"].value_counts().to_dict() == {"public": 179, "private": 180}
+    for path in digits.raw("digits").glob("*.csv"):
+        assert "part" not in path.read_text().splitlines()[0]
+    from sklearn.datasets import load_digits
+
+    images = load_digits()
+    known = {(im * 255 / 16).round().astype(np.uint8).tobytes(): t
+             for im, t in zip(images.images, images.target, strict=True)}  # fmt: skip
+    paths = test.set_index("id")["filepath"]
+    for id, label in zip(truth["id"], truth["label"], strict=True):
+        pixels = np.asarray(Image.open(digits.raw("digits") / paths[id]))
+        assert known[pixels.tobytes()] == int(label)
+
+
+def test_digits_passes_its_check_and_its_board_has_measured_baselines(digits: Workspace) -> None:
+    findings = doctor.check(digits, "digits")
+    assert (findings.errors, findings.warnings) == ([], [])
+    entries = digits.data / "digits" / "platform" / "entries"
+    assert {path.stem for path in entries.glob("*.csv")} == {
+        "class prior", "logistic regression", "support vector machine",
+    }  # fmt: skip
+    data = load_data(digits, "digits")
+    for path in entries.glob("*.csv"):
+        read_submission(path, data.format)
+
+
+@pytest.mark.slow
+def test_digits_from_end_to_end_scores_at_most_0_03(digits: Workspace) -> None:
+    entry = pipeline.submit(digits, "digits")
+    assert entry.score.value <= 0.03
+    assert len(entry.member_scores) == 2
+    (row,) = pipeline.status(digits, "digits")
+    assert row["rank"] == 1
+    assert row["teams"] == 4
+    assert row["private"] < 0.06
+
+
+@pytest.mark.realdata
+def test_leaf_as_kaggle_ships_it_passes_its_check(realdata: Path, tmp_path: Path) -> None:
+    workspace = copied("leaf", tmp_path)
+    add_to_raw(realdata / "leaf-classification.zip", workspace.raw("leaf"))
+    findings = doctor.check(workspace, "leaf")
+    assert (findings.errors, findings.warnings) == ([], [])
+    assert findings.facts["train_rows"] == 990
+    assert len(findings.facts["classes"]) == 99
+    assert findings.facts["images"]["files"] == 1584
+
+
+def test_the_readmes_example_is_a_valid_competition_and_recipe() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    spec, recipe = (tomllib.loads(block) for block in blocks)
+    assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend == "mean"
+    assert parse(Recipe, {"name": "baseline", **recipe}, "README").cache_size == (288, 288)
+
+
+def test_the_readmes_commands_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    assert set(re.findall(r"^foldwise (\w+) ", text.split("## Commands")[1], re.MULTILINE)) == verbs
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake (\w+)", text)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,124 @@
+"""The rules of the house: directions of imports, light verbs, sizes of modules and functions."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "foldwise"
+MODULES = sorted(SOURCE.rglob("*.py"))
+LINE = ("errors", "workspace", "storage", "spec", "data", "training", "scoring", "submitting",
+        "reporting", "executors", "doctor", "pipeline", "api", "progress", "cli")  # fmt: skip
+HOMES = {  # package -> where alone it may be imported
+    "torch": "training", "fastai": "training", "timm": "training", "safetensors": "training",
+    "huggingface_hub": "training", "kaggle": "submitting/platforms/kaggle.py",
+    "wandb": "reporting/tracking.py", "ray": "executors.py", "typer": "cli.py",
+}  # fmt: skip
+
+
+def imports(path: Path) -> list[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.append(node.module or "")
+            if node.module == "foldwise":
+                found += [f"foldwise.{alias.name}" for alias in node.names]
+    return found
+
+
+def room(path: Path) -> str:
+    """The room of a module: the first part of its name below foldwise."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_go_only_backwards_along_the_house(path: Path) -> None:
+    here = room(path)
+    if here in ("__init__", "__main__"):
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "foldwise" and len(parts) > 1:
+            assert LINE.index(parts[1]) <= LINE.index(here), f"{path} imports {name}"
+            if here == "executors":
+                assert parts[1] in ("executors", "errors"), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_heavy_packages_are_imported_in_one_place_only(path: Path) -> None:
+    relative = path.relative_to(SOURCE).as_posix()
+    typing_only = relative == "api.py"  # under TYPE_CHECKING, for the DataBlock in a signature
+    for name in imports(path):
+        home = HOMES.get(name.split(".")[0])
+        if home and not typing_only:
+            assert relative.startswith(home), f"{relative} imports {name}, which belongs in {home}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_modules_and_functions_are_short(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) < 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1
+            assert length <= 55, f"{path.name}: {node.name} has {length} lines with its docstring"
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            code = (node.end_lineno - body[0].lineno + 1) if body else 0
+            assert code < 40, f"{path.name}: the body of {node.name} has {code} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_everything_public_says_what_it_is(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for node in [*tree.body, *(inner for each in classes for inner in each.body)]:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_no_competition_is_named_in_the_package(repository: Path) -> None:
+    names = [p.parent.name for p in (repository / "competitions").glob("*/competition.toml")]
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                values = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+                assert not set(values) & set(names), f"{path} compares with a competition's name"
+
+
+HEAVY = ("torch", "fastai", "timm", "sklearn", "scipy", "matplotlib", "kaggle", "wandb", "ray")
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["--help"], ()),
+        (["list"], ()),
+        (["status"], ()),
+        (["check", "tiny"], ("sklearn", "scipy")),
+    ],
+    ids=" ".join,
+)
+def test_light_verbs_load_nothing_heavy(
+    words: list[str], allowed: tuple[str, ...], workspace: object, tmp_path: Path
+) -> None:
+    program = (
+        "import sys\nfrom foldwise.cli import app\n"
+        f"sys.argv = ['foldwise', *{words!r}]\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    code = end.code\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print('heavy:', *heavy, 'exit:', code or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.splitlines()[-1].removeprefix("heavy:").split("exit:")
+    assert set(loaded[0].split()) <= set(allowed)
+    assert loaded[1].strip() == "0"

@@ -1,0 +1,484 @@
+"""The main job on a tiny competition: done once, resumed after a kill, the same bytes again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from foldwise import pipeline
+from foldwise.data.competition import load_data
+from foldwise.errors import (
+    DataError,
+    FoldwiseError,
+    ImageError,
+    RunError,
+    SpecError,
+    StorageError,
+    WeightsError,
+)
+from foldwise.executors import FoldTask
+from foldwise.scoring.blend import blend_runs
+from foldwise.scoring.metrics import score
+from foldwise.storage import locked, sha256_file
+from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted
+from foldwise.training.run import Run
+from foldwise.workspace import Workspace
+from tiny import edit, ids, write_tiny
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, pipeline.Entry]:
+    """A workspace whose competition was submitted once."""
+    workspace = write_tiny(tmp_path_factory.mktemp("submitted"))
+    return workspace, pipeline.submit(workspace, "tiny")
+
+
+def copy(workspace: Workspace, target: Path) -> Workspace:
+    """The workspace in another folder."""
+    shutil.copytree(workspace.root, target, dirs_exist_ok=True)
+    return Workspace(target, target / "data", target / "runs")
+
+
+def only_run(workspace: Workspace) -> Path:
+    found = list((workspace.runs / "tiny").glob("tiny-s0-*"))
+    assert len(found) == 1
+    return found[0]
+
+
+def task(workspace: Workspace, fold: int) -> FoldTask:
+    return FoldTask(workspace.root, workspace.data, workspace.runs, "tiny", "tiny",
+                    only_run(workspace), fold)  # fmt: skip
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """The hash of every file below a folder that is no lock."""
+    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.endswith("lock")]
+    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in files}
+
+
+def test_a_submission_is_validated_scored_sent_and_in_the_ledger(
+    submitted: tuple[Workspace, pipeline.Entry],
+) -> None:
+    workspace, entry = submitted
+    frame = pd.read_csv(entry.file, dtype={"id": str})
+    assert list(frame["id"]) == ids("test", 12)
+    assert list(frame.columns) == ["id", "zebra", "10", "ant"]
+    (row,) = pipeline.status(workspace, "tiny")
+    assert (row["file"], row["sha256"]) == (entry.file.name, sha256_file(entry.file))
+    assert row["local"] == pytest.approx(entry.score.value, abs=1e-6)
+    assert row["state"] == "scored"
+    assert row["rank"] in (1, 2)
+    assert row["public"] > 0
+    assert row["private"] > 0
+    assert entry.receipt is not None
+    assert (entry.receipt.rank, entry.receipt.teams) == (row["rank"], 2)
+
+
+def test_the_manifest_says_what_the_file_was_made_of(
+    submitted: tuple[Workspace, pipeline.Entry],
+) -> None:
+    workspace, entry = submitted
+    manifest = json.loads(entry.file.with_suffix(".json").read_text())
+    assert manifest["sha256"] == entry.sha256
+    (run,) = manifest["runs"]
+    assert run["run"] == only_run(workspace).name
+    assert run["seed"] == 0
+    assert run["local"]["value"] == entry.member_scores[run["run"]].value
+    assert run["resolved"]["device"] in ("cpu", "cuda")
+    folds = json.loads((workspace.data / "tiny" / "folds" / "default.json").read_text())
+    assert manifest["folds"] == {"scheme": "default", "sha256": folds["sha256"]}
+    assert {"torch", "fastai", "timm", "python"} <= set(manifest["versions"])
+    assert set(manifest["code"]) == {"commit", "diff_sha256"}
+    assert str(Path.home()) not in json.dumps(manifest)
+
+
+def test_the_local_score_is_that_of_the_written_oof(
+    submitted: tuple[Workspace, pipeline.Entry],
+) -> None:
+    workspace, entry = submitted
+    data = load_data(workspace, "tiny")
+    runs = pipeline.train(workspace, "tiny")
+    blend = blend_runs(workspace.runs / "tiny", data, runs, "mean")
+    direct = score(data.spec.metric, data.train.frame, blend.oof())
+    assert entry.score.value == pytest.approx(direct.value, abs=1e-9)
+
+
+def test_every_training_id_is_predicted_once_by_a_model_that_did_not_see_it(
+    submitted: tuple[Workspace, pipeline.Entry],
+) -> None:
+    workspace, _ = submitted
+    (run,) = pipeline.train(workspace, "tiny")
+    oof = run.oof()
+    assert list(oof["id"]) == sorted(ids("train", 30))
+    folds = run.folds.frame.set_index("id")["fold"]
+    for k in range(3):
+        predicted = pd.read_parquet(run.fold(k) / "oof.parquet")["id"]
+        assert set(predicted) == set(folds.index[folds == k])
+    assert [list(frame["id"]) for frame in run.test(ids("test", 12))] == [ids("test", 12)] * 3
+
+
+def test_tta_is_applied_to_oof_and_test_alike_and_the_plain_view_is_kept(
+    submitted: tuple[Workspace, pipeline.Entry],
+) -> None:
+    fold = only_run(submitted[0]) / "fold0"
+    for part in ("oof", "test"):
+        augmented = pd.read_parquet(fold / f"{part}.parquet")
+        plain = pd.read_parquet(fold / f"{part}_plain.parquet")
+        assert list(augmented["id"]) == list(plain["id"])
+        assert not augmented.equals(plain)
+
+
+def test_loading_and_predicting_equals_predicting_after_training(
+    submitted: tuple[Workspace, pipeline.Entry],
+) -> None:
+    from foldwise.training.fold import predict_again
+
+    workspace, _ = submitted
+    frames = predict_again(pipeline.fold_inputs(task(workspace, 1)))
+    for name, frame in frames.items():
+        saved = pd.read_parquet(only_run(workspace) / "fold1" / f"{name}.parquet")
+        pd.testing.assert_frame_equal(frame, saved, check_exact=True)
+
+
+def test_a_second_submit_finds_everything_done_and_says_so(
+    submitted: tuple[Workspace, pipeline.Entry], caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace, first = submitted
+    caplog.set_level("INFO", logger="foldwise")
+    before = tree(workspace.root)
+    events: list[Event] = []
+    second = pipeline.submit(workspace, "tiny", observe=events.append)
+    assert events == []
+    assert (second.file, second.sha256) == (first.file, first.sha256)
+    assert tree(workspace.root) == before
+    for words in ("trained already", "blended already", "written already", "submitted already"):
+        assert words in caplog.text
+
+
+def test_the_same_command_elsewhere_gives_the_same_bytes(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    workspace, first = submitted
+    second = pipeline.submit(write_tiny(tmp_path), "tiny")
+    assert second.sha256 == first.sha256
+    assert tree(only_run(Workspace.find(tmp_path)) / "fold2").keys() >= {"weights.safetensors"}
+    weights = [
+        only_run(w) / "fold2" / "weights.safetensors" for w in (workspace, Workspace.find(tmp_path))
+    ]
+    assert sha256_file(weights[0]) == sha256_file(weights[1])
+
+
+def test_global_generators_are_as_they_were_after_training(workspace: Workspace) -> None:
+    import torch
+
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    pipeline.train(workspace, "tiny", only_folds=[0])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_permuted_rows_change_no_fold_and_no_score(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    first, _ = submitted
+    data = load_data(first, "tiny")
+    oof = pipeline.train(first, "tiny")[0].oof()
+    shuffled = data.train.frame.sample(frac=1, random_state=0)
+    one = score(data.spec.metric, data.train.frame, oof)
+    two = score(data.spec.metric, shuffled, oof.sample(frac=1, random_state=1))
+    assert two.value == pytest.approx(one.value, rel=1e-12)
+    other = write_tiny(tmp_path)
+    for name in ("train_features.csv", "train_labels.csv"):
+        path = other.raw("tiny") / name
+        pd.read_csv(path, dtype=str).sample(frac=1, random_state=3).to_csv(path, index=False)
+    folds = pipeline._folds(other, load_data(other, "tiny"))
+    assert folds.sha256 == pipeline._folds(first, data).sha256
+
+
+def test_a_dry_run_stops_before_the_upload_and_a_submit_then_sends_that_file(
+    workspace: Workspace,
+) -> None:
+    dry = pipeline.submit(workspace, "tiny", dry_run=True)
+    assert dry.receipt is None
+    assert not (workspace.data / "tiny" / "platform" / "board.json").exists()
+    assert [row["state"] for row in pipeline.status(workspace)] == ["written"]
+    sent = pipeline.submit(workspace, "tiny")
+    assert sent.file == dry.file
+    assert [row["state"] for row in pipeline.status(workspace)] == ["scored"]
+
+
+def test_a_lost_file_is_written_again_under_its_name(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    name = submitted[1].file.name
+    (other.submissions("tiny", practice=True) / name).unlink()
+    again = pipeline.submit(other, "tiny")
+    assert (again.file.name, again.sha256) == (name, submitted[1].sha256)
+    assert again.file.is_file()
+
+
+def test_events_tell_the_progress_of_a_fold(workspace: Workspace) -> None:
+    events: list[Event] = []
+    pipeline.train(workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[1],
+                   observe=events.append)  # fmt: skip
+    assert isinstance(events[0], FoldStarted)
+    assert (events[0].fold, events[0].folds, events[0].epochs) == (1, 3, 2)
+    epochs = [event for event in events if isinstance(event, EpochDone)]
+    assert [event.epoch for event in epochs] == [1, 2]
+    assert epochs[0].images_per_second > 0
+    assert isinstance(events[-1], FoldDone)
+    batches = [event.done for event in events if event.__class__.__name__ == "BatchDone"]
+    assert batches == list(range(1, events[0].batches + 1))
+
+
+def test_stages_freeze_the_body_and_change_the_size(workspace: Workspace) -> None:
+    from foldwise.training.models import load_state
+
+    recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"
+    stage = '[[stage]]\ntrain = "head"\nepochs = 1\nlr = 1e-2\nimage_size = 16\n\n[[stage]]'
+    edit(recipe, "[[stage]]", stage)
+    runs = pipeline.train(workspace, "tiny", only_folds=[0])
+    history = json.loads((runs[0].fold(0) / "history.json").read_text())
+    assert len(history) == 2
+    edit(recipe, "\n\n[[stage]]\nepochs = 1\nlr = 3e-3", "")
+    head_only = pipeline.train(workspace, "tiny", only_folds=[0])[0]
+    trained = load_state(head_only.fold(0) / "weights.safetensors")
+    from foldwise.training.models import build_model
+    from foldwise.training.streams import seeded
+
+    with seeded(0, 0, "init"):
+        fresh = build_model(head_only.recipe, 3, 1).state_dict()
+    assert (trained["layer1.0.conv1.weight"] == fresh["layer1.0.conv1.weight"]).all()
+    assert (trained["fc.weight"] != fresh["fc.weight"]).any()
+
+
+def test_another_recipe_seed_or_label_is_another_run_and_the_metric_is_not(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    first = only_run(other).name
+
+    def name(*overrides: str) -> str:
+        return pipeline.train(other, "tiny", overrides=overrides, only_folds=[])[0].name
+
+    assert name() == first
+    assert name("batch_size=4") != first
+    seeded = pipeline.train(other, "tiny", overrides=["seeds=[3, 4]"], only_folds=[])
+    assert [run.seed for run in seeded] == [3, 4]
+    edit(other.competition("tiny") / "competition.toml", "[folds.default]",
+         "[metric]\nclip = 1e-7\n\n[folds.default]")  # fmt: skip
+    assert name() == first
+    (other.data / "tiny" / "folds" / "default.json").unlink()
+    edit(other.raw("tiny") / "train_features.csv", "train 0", "train 9")
+    assert name() != first
+
+
+def test_several_seeds_are_blended(workspace: Workspace) -> None:
+    recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"
+    edit(recipe, "batch_size", "seeds = [1, 2]\nbatch_size")
+    entry = pipeline.submit(workspace, "tiny", dry_run=True)
+    assert len(entry.member_scores) == 2
+    geometric = pipeline.blend(workspace, "tiny", method="geometric")
+    assert geometric.score.value != entry.score.value
+    assert geometric.folder.name.startswith("blend-geometric-")
+    assert len(geometric.test()) == 12
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from foldwise import pipeline
+from foldwise.training.events import FoldDone, FoldStarted
+from foldwise.workspace import Workspace
+
+seen = []
+def observe(event):
+    kind, count = sys.argv[2], int(sys.argv[3])
+    if event.__class__.__name__ == kind:
+        seen.append(event)
+        if len(seen) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+pipeline.submit(Workspace.find(sys.argv[1]), "tiny", observe=observe)
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "count"),
+    [
+        ("FoldDone", 1),
+        pytest.param("FoldStarted", 2, marks=pytest.mark.slow),
+        pytest.param("BatchDone", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_with_the_next_fold_and_ends_with_the_same_bytes(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path, event: str, count: int
+) -> None:
+    workspace = write_tiny(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), event, str(count)],
+        check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert pipeline.status(workspace) == []
+    events: list[Event] = []
+    entry = pipeline.submit(workspace, "tiny", observe=events.append)
+    finished = [e.fold for e in events if isinstance(e, FoldDone)]
+    assert finished == [1, 2]  # the first fold is not trained again
+    whole, resumed = only_run(submitted[0]), only_run(workspace)
+    for fold in range(3):
+        for name in ("oof.parquet", "test.parquet", "weights.safetensors"):
+            path = f"fold{fold}/{name}"
+            assert sha256_file(whole / path) == sha256_file(resumed / path), path
+    assert entry.sha256 == submitted[1].sha256
+
+
+def test_two_submits_at_once_are_refused(workspace: Workspace) -> None:
+    lock = workspace.runs / "tiny" / ".submit.lock"
+    with locked(lock, "the first"):
+        with pytest.raises(StorageError, match="submitting tiny is already at work in another pro"):
+            pipeline.submit(workspace, "tiny")
+    assert not (workspace.runs / "tiny" / "tiny-s0").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "submit", "blend", "check", "data"])
+def test_an_unknown_competition_is_refused_by_every_verb(workspace: Workspace, verb: str) -> None:
+    from foldwise import doctor
+
+    functions = {
+        "train": pipeline.train, "submit": pipeline.submit, "blend": pipeline.blend,
+        "check": doctor.check, "data": pipeline.get_data,
+    }  # fmt: skip
+    with pytest.raises(SpecError, match="did you mean 'tiny'"):
+        functions[verb](workspace, "tinny")  # type: ignore[operator]
+    assert not workspace.runs.exists()
+
+
+def test_an_unknown_scheme_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(SpecError, match="no fold scheme is called 'site'; did you mean 'sites'"):
+        pipeline.train(workspace, "tiny", scheme="site")
+
+
+def test_a_run_directory_made_with_other_folds_is_refused(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    folds = only_run(other) / "folds.csv"
+    frame = pd.read_csv(folds, dtype={"id": str})
+    frame["fold"] = (frame["fold"] + 1) % 3
+    frame.to_csv(folds, index=False)
+    with pytest.raises(RunError, match=r"was made with other folds .* cannot be mixed"):
+        pipeline.train(other, "tiny")
+
+
+def test_runs_of_different_folds_are_not_blended(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    runs = pipeline.train(other, "tiny")
+    runs += pipeline.train(other, "tiny", scheme="sites", only_folds=[])
+    data = load_data(other, "tiny")
+    with pytest.raises(RunError, match="runs of different folds cannot be blended: tiny-s0-"):
+        blend_runs(other.runs / "tiny", data, runs, "mean")
+    with pytest.raises(RunError, match="folds 0, 1, 2 of 3 are not trained yet; run `foldwise tr"):
+        blend_runs(other.runs / "tiny", data, runs[1:], "mean")
+
+
+def test_an_oof_that_lacks_an_id_is_refused(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    (run,) = pipeline.train(other, "tiny")
+    path = run.fold(1) / "oof.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+    with pytest.raises(FoldwiseError, match="fold 1: expected each of 10 ids once; 1 are missing"):
+        Run(run.folder, run.recipe, 0, run.folds, run.classes, run.record).oof()
+
+
+def test_missing_images_stop_before_anything_is_trained(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.raw("tiny") / "images")
+    with pytest.raises(ImageError, match=r"42 of 42 ids have no image, e.g. .*https://example.org"):
+        pipeline.submit(workspace, "tiny")
+    assert not list(workspace.runs.rglob("run.json"))
+
+
+def test_a_truncated_image_stops_before_anything_is_trained(workspace: Workspace) -> None:
+    path = workspace.raw("tiny") / "images" / f"{ids('train', 30)[3]}.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ImageError, match="1 of 42 images are missing or unreadable"):
+        pipeline.submit(workspace, "tiny")
+    assert not list(workspace.runs.rglob("run.json"))
+
+
+def test_errors_of_check_stop_a_submit(workspace: Workspace) -> None:
+    (workspace.raw("tiny") / "images" / f"{ids('test', 12)[0]}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 images are unreadable, .* it is empty"):
+        pipeline.submit(workspace, "tiny")
+
+
+def test_a_missing_weights_file_leaves_no_half_made_fold(workspace: Workspace) -> None:
+    with pytest.raises(WeightsError, match=r"expected a weights file at /no/where.pth"):
+        pipeline.train(workspace, "tiny", overrides=["weights=/no/where.pth"])
+    assert not list(workspace.runs.rglob("done.json"))
+    assert not list(workspace.runs.rglob("*.safetensors"))
+
+
+def test_a_diverged_training_is_said(workspace: Workspace) -> None:
+    with pytest.raises(RunError, match="the training loss became NaN in epoch 1; lower lr"):
+        pipeline.train(workspace, "tiny", overrides=["stage.0.lr=1e30", "precision=fp32"])
+
+
+def test_the_data_verb_unpacks_and_says_what_is_missing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    archive = shutil.make_archive(str(tmp_path / "all"), "zip", workspace.raw("tiny"))
+    shutil.rmtree(workspace.raw("tiny"))
+    with pytest.raises(DataError, match=r"still missing in .*: train_features.csv, train_labels"):
+        pipeline.get_data(workspace, "tiny")
+    facts = pipeline.get_data(workspace, "tiny", Path(archive))
+    assert (facts["train_rows"], facts["test_rows"], facts["images_missing"]) == (30, 12, 0)
+
+
+def test_prepare_runs_once_and_again_after_the_adapter_changed(workspace: Workspace) -> None:
+    adapter = workspace.competition("tiny") / "adapter.py"
+    body = "    with (raw / 'count').open('a') as handle:\n        handle.write('x')\n"
+    count = "\n\ndef prepare(spec, raw):\n" + body
+    adapter.write_text('"""Counts."""' + count)
+    load_data(workspace, "tiny")
+    load_data(workspace, "tiny")
+    assert (workspace.raw("tiny") / "count").read_text() == "x"
+    adapter.write_text('"""Counts again."""' + count)
+    load_data(workspace, "tiny")
+    assert (workspace.raw("tiny") / "count").read_text() == "xx"
+
+
+def test_the_catalogue_tells_the_state(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    (row,) = pipeline.catalogue(submitted[0])
+    assert (row["competition"], row["state"]) == ("tiny", "submitted")
+    assert row["local"] == pytest.approx(submitted[1].score.value, abs=1e-6)
+    fresh = write_tiny(tmp_path)
+    assert pipeline.catalogue(fresh)[0]["state"] == "data"
+    pipeline.train(fresh, "tiny", only_folds=[0])
+    assert pipeline.catalogue(fresh)[0]["state"] == "trained"
+    shutil.rmtree(fresh.data)
+    shutil.rmtree(fresh.runs)
+    assert pipeline.catalogue(fresh)[0]["state"] == "no data"
+
+
+def test_time_is_written_in_utc() -> None:
+    from foldwise.submitting.ledger import now
+
+    parsed = time.strptime(now(), "%Y-%m-%dT%H:%M:%SZ")
+    assert abs(time.mktime(time.gmtime()) - time.mktime(parsed)) < 5

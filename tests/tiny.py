@@ -1,0 +1,127 @@
+"""A tiny competition with awkward values, for tests: unsorted classes, odd sizes, shuffled ids."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from foldwise.workspace import Workspace
+
+CLASSES = ("zebra", "10", "ant")  # neither sorted as text nor as numbers
+
+SPEC = """
+title = "Tiny"
+platform = "local"
+page = "https://example.org/tiny"
+
+[files]
+train = "train_features.csv"
+labels = "train_labels.csv"
+test = "test_features.csv"
+format = "submission_format.csv"
+
+[labels]
+format = "class_columns"
+group = "site"
+
+[images]
+path = "{filepath}"
+folders = ["images"]
+mode = "L"
+
+[folds.default]
+kind = "stratified"
+n = 3
+seed = 1
+
+[folds.sites]
+kind = "stratified_group"
+n = 3
+seed = 1
+
+[submit]
+recipes = ["tiny"]
+"""
+
+RECIPE = """
+model = "test_resnet"
+weights = "none"
+deterministic = true # on CUDA too
+image_size = 32
+batch_size = 8
+tta = ["none", "hflip"]
+
+[augment]
+hflip = true
+rotate = 5
+
+[[stage]]
+epochs = 1
+lr = 3e-3
+"""
+
+
+def ids(part: str, n: int) -> list[str]:
+    """Ids with leading zeros and 19 digits, in no sorted order."""
+    start = {"train": 1, "test": 5001}[part]
+    numbers = np.random.default_rng(start).permutation(np.arange(start, start + n))
+    return [f"{number:05d}" if number % 2 else f"{10**18 + number}" for number in numbers]
+
+
+def write_tiny(root: Path, n_train: int = 30, n_test: int = 12, n_sites: int = 6) -> Workspace:
+    """A workspace at root with the competition `tiny`, its raw files and the local truth."""
+    folder = root / "competitions" / "tiny"
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "competition.toml").write_text(SPEC)
+    (folder / "recipes" / "tiny.toml").write_text(RECIPE)
+    workspace = Workspace(root, root / "data", root / "runs")
+    raw = workspace.raw("tiny")
+    (raw / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part, n in (("train", n_train), ("test", n_test)):
+        names = ids(part, n)
+        labels = np.arange(n) % 3
+        sites = [f"{part} {i % n_sites}" for i in range(n)]
+        for id, label in zip(names, labels, strict=True):
+            draw(raw / "images" / f"{id}.png", int(label), rng)
+        features = pd.DataFrame(
+            {"id": names, "filepath": [f"images/{id}.png" for id in names], "site": sites}
+        )
+        features.to_csv(raw / f"{part}_features.csv", index=False)
+        one_hot = pd.DataFrame(np.eye(3)[labels], columns=list(CLASSES))
+        one_hot.insert(0, "id", names)
+        if part == "train":
+            one_hot.sample(frac=1, random_state=1).to_csv(raw / "train_labels.csv", index=False)
+        else:
+            write_format(raw / "submission_format.csv", names)
+            platform = raw.parent / "platform"
+            (platform / "entries").mkdir(parents=True)
+            truth = pd.DataFrame({"id": names, "label": np.array(CLASSES)[labels]})
+            truth["part"] = ["public", "private"] * (n // 2)
+            truth.to_csv(platform / "truth.csv", index=False)
+            write_format(platform / "entries" / "uniform.csv", names)
+    return workspace
+
+
+def write_format(path: Path, names: Sequence[str]) -> None:
+    """A submission file of uniform rows."""
+    frame = pd.DataFrame(np.full((len(names), 3), 1 / 3), columns=list(CLASSES))
+    frame.insert(0, "id", list(names))
+    frame.to_csv(path, index=False)
+
+
+def draw(path: Path, label: int, rng: np.random.Generator) -> None:
+    """A grey image of an odd size whose bright stripe says the class."""
+    height, width = int(rng.integers(17, 40)), int(rng.integers(17, 40))
+    pixels = rng.integers(0, 80, (height, width)).astype(np.uint8)
+    pixels[label * height // 3 : (label + 1) * height // 3] += 150
+    Image.fromarray(pixels).save(path)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace text in a file; the old text must be there."""
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new))

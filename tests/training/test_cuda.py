@@ -1,0 +1,54 @@
+"""On a GPU: every precision trains, reloads and predicts the same, deterministically if asked."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from foldwise import pipeline
+from foldwise.executors import FoldTask
+from foldwise.storage import sha256_file
+from foldwise.training.run import Run
+from foldwise.workspace import Workspace
+from tiny import write_tiny
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+def train(workspace: Workspace, *overrides: str) -> Run:
+    return pipeline.train(workspace, "tiny", overrides=overrides, only_folds=[0])[0]
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16", "fp16", "fp32"])
+def test_each_precision_trains_and_predicts_the_same_after_loading(
+    tmp_path: Path, precision: str
+) -> None:
+    from foldwise.training.fold import predict_again
+
+    workspace = write_tiny(tmp_path)
+    run = train(workspace, f"precision={precision}", "stage.0.epochs=3")
+    assert run.record["resolved"]["device"] == "cuda"
+    assert run.record["resolved"]["precision"] in ("bf16", "fp16", "fp32")
+    task = FoldTask(tmp_path, workspace.data, workspace.runs, "tiny", "tiny", run.folder, 0)
+    again = predict_again(pipeline.fold_inputs(task))
+    for name, frame in again.items():
+        saved = pd.read_parquet(run.fold(0) / f"{name}.parquet")
+        assert np.isfinite(frame[["zebra", "10", "ant"]].to_numpy()).all()
+        np.testing.assert_allclose(frame.iloc[:, 1:], saved.iloc[:, 1:], atol=1e-6)
+
+
+def test_deterministic_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    workspace = write_tiny(tmp_path)
+    hashes = []
+    for _ in range(2):
+        run = train(workspace, "stage.0.epochs=2")
+        hashes.append(sha256_file(run.fold(0) / "weights.safetensors"))
+        shutil.rmtree(workspace.runs)
+    assert hashes[0] == hashes[1]
+    assert not torch.are_deterministic_algorithms_enabled()

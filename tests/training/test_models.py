@@ -1,0 +1,175 @@
+"""Models are timm's, their weights are data, and random weights never stand in for others."""
+
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from foldwise.errors import SpecError, WeightsError
+from foldwise.spec.loading import with_overrides
+from foldwise.spec.recipe import Recipe
+from foldwise.training import pretrained
+from foldwise.training.models import (
+    build_model,
+    head_and_body,
+    load_state,
+    load_trained,
+    preprocessing_of,
+    read_preprocessing,
+    save_weights,
+)
+from foldwise.training.streams import seeded
+from tiny import RECIPE
+
+
+def recipe(*overrides: str) -> Recipe:
+    import tomllib
+
+    return Recipe.model_validate({"name": "r", **with_overrides(tomllib.loads(RECIPE), overrides)})
+
+
+@pytest.mark.parametrize("model", ["resnet18", "resnext26ts", "test_convnext", "test_vit"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_timm_models_are_built_for_any_number_of_channels(model: str, channels: int) -> None:
+    size = 160 if model == "test_vit" else 32
+    built = build_model(recipe(f"model={model}"), 5, channels).eval()
+    assert built(torch.rand(2, channels, size, size)).shape == (2, 5)
+
+
+def test_the_seed_decides_random_weights() -> None:
+    states = []
+    for seed in (1, 1, 2):
+        with seeded(seed, 0, "init"):
+            states.append(build_model(recipe(), 3, 1).state_dict()["fc.weight"])
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_an_unknown_model_or_tag_gets_the_nearest_name() -> None:
+    with pytest.raises(SpecError, match="has no model 'resnt50'; did you mean 'resnet50'"):
+        build_model(recipe("model=resnt50"), 3, 3)
+    with pytest.raises(SpecError, match="no weights tag 'tv_in2k'; did you mean 'tv_in1k'"):
+        preprocessing_of(recipe("model=resnet50.tv_in2k"), "ab", "RGB")
+
+
+def test_preprocessing_comes_from_the_weights_tag() -> None:
+    imagenet = preprocessing_of(recipe("model=resnet50.tv_in1k"), ("a", "b"), "RGB")
+    assert imagenet.mean == (0.485, 0.456, 0.406)
+    inception = preprocessing_of(recipe("model=test_resnet.r160_in1k"), ("a", "b"), "RGB")
+    assert inception.mean == (0.5, 0.5, 0.5)
+    grey = preprocessing_of(recipe("model=resnet50.tv_in1k"), ("a", "b"), "L")
+    assert grey.mean == pytest.approx((0.449,))
+    four = preprocessing_of(recipe("model=resnet50.tv_in1k"), ("a", "b"), "RGBA")
+    assert four.mean == (0.485, 0.456, 0.406, 0.5)
+
+
+def test_weights_and_preprocessing_survive_the_file(tmp_path: Path) -> None:
+    model, about = build_model(recipe(), 3, 1), preprocessing_of(recipe(), ("z", "a", "10"), "L")
+    save_weights(tmp_path / "w.safetensors", model, about)
+    loaded, read = load_trained(tmp_path / "w.safetensors")
+    assert read == about
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth"])
+def test_a_weights_file_is_loaded_with_another_classifier_and_first_convolution(
+    tmp_path: Path, ending: str
+) -> None:
+    source = timm.create_model("test_resnet", num_classes=7)
+    path = tmp_path / f"w{ending}"
+    state = {k: v.contiguous().half() for k, v in source.state_dict().items()}
+    save_file(state, path) if ending == ".safetensors" else torch.save({"state_dict": state}, path)
+    built = build_model(recipe(f'weights="{path}"'), 3, 1)
+    name = "layer1.0.conv1.weight"
+    assert torch.equal(built.state_dict()[name], state[name].float())
+    assert built.state_dict()["conv1.0.weight"].shape[1] == 1
+    expected = state["conv1.0.weight"].float().sum(dim=1, keepdim=True)
+    assert torch.allclose(built.state_dict()["conv1.0.weight"], expected)
+    assert built.state_dict()["fc.weight"].shape[0] == 3
+
+
+def test_a_weights_file_of_ours_brings_its_own_statistics(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    about = replace(preprocessing_of(recipe(), ("a", "b"), "RGB"), mean=(0.1, 0.2, 0.3))
+    save_weights(tmp_path / "w.safetensors", build_model(recipe(), 2, 3), about)
+    path = tmp_path / "w.safetensors"
+    assert preprocessing_of(recipe(f'weights="{path}"'), "ab", "RGB").mean == (0.1, 0.2, 0.3)
+
+
+def test_what_is_no_weights_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"expected a weights file at .*none.pth, found none"):
+        build_model(recipe(f'weights="{tmp_path}/none.pth"'), 3, 1)
+    (tmp_path / "bad.safetensors").write_bytes(b"half")
+    with pytest.raises(WeightsError, match=r"bad.safetensors cannot be read as weights"):
+        load_state(tmp_path / "bad.safetensors")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")  # a pickled module is code
+    with pytest.raises(WeightsError, match=r"code.pth cannot be read as weights"):
+        load_state(tmp_path / "code.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(WeightsError, match="should hold tensors by name"):
+        load_state(tmp_path / "list.pth")
+    other = timm.create_model("resnet10t", num_classes=3)
+    save_file(
+        {k: v.contiguous() for k, v in other.state_dict().items()}, tmp_path / "o.safetensors"
+    )
+    with pytest.raises(WeightsError, match=r"should hold the weights of test_resnet: .* missing"):
+        build_model(recipe(f'weights="{tmp_path}/o.safetensors"'), 3, 1)
+    assert read_preprocessing(tmp_path / "o.safetensors") is None
+    with pytest.raises(WeightsError, match="has no preprocessing of foldwise's"):
+        load_trained(tmp_path / "o.safetensors")
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_an_unreachable_hub_names_the_ways_out(
+    monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda *args: None)
+    if offline:
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    else:  # a real connection, refused by this machine
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError) as caught:
+        build_model(recipe("weights=auto", "model=resnet18.tv_in1k"), 3, 3)
+    for words in ("hub cannot be reached", "model.safetensors", "timm/resnet18.tv_in1k",
+                  'weights = "none"', 'weights = "<path'):  # fmt: skip
+        assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_the_local_cache_need_no_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = timm.create_model("test_resnet", num_classes=1000)
+    path = tmp_path / "model.safetensors"
+    save_file({k: v.contiguous() for k, v in source.state_dict().items()}, path)
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda *args: str(path))
+    built = build_model(recipe("weights=auto"), 3, 3)
+    name = "layer1.0.conv1.weight"
+    assert torch.equal(built.state_dict()[name], source.state_dict()[name])
+    assert built.state_dict()["fc.weight"].shape[0] == 3
+
+
+def test_a_model_without_published_weights_is_said() -> None:
+    with pytest.raises(WeightsError, match="timm has no pretrained weights for botnet50ts_256"):
+        build_model(recipe("weights=auto", "model=botnet50ts_256"), 3, 3)
+
+
+def test_the_head_is_the_last_parameter_group() -> None:
+    model = build_model(recipe(), 3, 1)
+    body, head = head_and_body(model)
+    assert {tuple(p.shape) for p in head} == {(3, model.num_features), (3,)}
+    assert len(body) + len(head) == len(list(model.parameters()))
+
+
+@pytest.mark.realdata
+def test_real_weights_are_loaded_and_see_their_classes(realdata: Path) -> None:
+    path = realdata / "resnet18-cifar10.safetensors"
+    built = build_model(recipe(f'weights="{path}"', "model=resnet18"), 10, 3)
+    state = load_state(path)
+    assert torch.equal(built.state_dict()["fc.weight"], state["fc.weight"].float())

@@ -1,0 +1,52 @@
+"""TTA views are fixed, undo each other, and are averaged as probabilities in float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from foldwise.training.predict import VIEWS, predict
+
+CPU = torch.device("cpu")
+UNDO = {"rot90": "rot270", "rot270": "rot90"}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_is_undone_by_its_inverse(view: str) -> None:
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(VIEWS[UNDO.get(view, view)](VIEWS[view](x)), x)
+
+
+def test_the_views_are_all_different() -> None:
+    x = torch.rand(1, 1, 4, 4)
+    seen = [VIEWS[view](x) for view in VIEWS]
+    assert all(not torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+
+
+class Corner(nn.Module):
+    """Logits from the upper left corner's pixels, so that every view gives others."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 3 * x[:, :, 0, :2].mean(dim=1)
+
+
+def test_views_are_averaged_and_the_plain_one_is_kept() -> None:
+    x = torch.rand(5, 1, 4, 4)
+    mean, plain = predict(Corner(), [(x[:3],), (x[3:],)], ("none", "hflip"), "fp32", CPU)
+    assert mean.dtype == plain.dtype == np.float64
+    assert mean.shape == (5, 2)
+    expected = [torch.softmax(Corner()(v).double(), 1).numpy() for v in (x, x.flip(-1))]
+    assert plain == pytest.approx(expected[0])
+    assert mean == pytest.approx((expected[0] + expected[1]) / 2)
+    assert mean.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-15)
+    again, _ = predict(Corner(), [(x,)], ("none", "hflip"), "fp32", CPU)
+    assert (again == mean).all()  # the size of batches changes nothing here
+
+
+def test_dropout_is_off_and_no_gradient_is_kept() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.Dropout(0.9)).train()
+    x = torch.rand(4, 1, 4, 4)
+    first, _ = predict(model, [(x,)], ("none",), "fp32", CPU)
+    second, _ = predict(model, [(x,)], ("none",), "fp32", CPU)
+    assert (first == second).all()
+    assert not model.training

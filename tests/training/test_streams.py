@@ -1,0 +1,29 @@
+"""Randomness is a function of its place, and global generators are given back as they were."""
+
+import random
+
+import numpy as np
+import torch
+
+from foldwise.training.streams import seeded, stream
+
+
+def draw() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(1))
+
+
+def test_places_give_their_own_streams() -> None:
+    places = [(s, f, e) for s in range(3) for f in range(3) for e in range(3)]
+    assert len({stream(*place) for place in places}) == 27
+    assert stream(1, "a") == stream(1, "a") != stream("1", "a")
+
+
+def test_a_block_is_repeatable_and_leaves_the_generators_as_they_were() -> None:
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    expected = draw()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    with seeded(1, "init"):
+        inside = draw()
+    assert draw() == expected
+    with seeded(1, "init"):
+        assert draw() == inside
