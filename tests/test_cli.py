@@ -1,6 +1,7 @@
 """The command line: one line for a mistake, JSON where asked, help with examples."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,24 @@ def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -
     first.communicate()
     assert first.returncode == 0
     assert len(pipeline.status(workspace)) == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on(workspace: Workspace) -> None:
+    done = subprocess.Popen(
+        [sys.executable, "-m", "foldwise", "train", "tiny", "--set", "stage.0.epochs=500"],
+        cwd=workspace.root,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.stderr is not None
+    for line in done.stderr:
+        if "epoch 3/" in line:
+            break
+    done.send_signal(signal.SIGINT)
+    _, said = done.communicate()
+    assert done.returncode == 130
+    assert "stopped; the same command goes on" in said
+    assert "Traceback" not in said
 
 
 def test_a_bug_keeps_its_traceback(workspace: Workspace) -> None:

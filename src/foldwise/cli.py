@@ -43,15 +43,8 @@ Overrides = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 1."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        err.print("stopped; the same command goes on with what is not done yet")
-        sys.exit(130)
-    except FoldwiseError as error:
-        err.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}")
-        sys.exit(1)
+    """Run the command line."""
+    app()
 
 
 class Lines(logging.Handler):
@@ -64,14 +57,21 @@ class Lines(logging.Handler):
 
 
 def verb(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Register a function as a verb that logs to stderr."""
+    """Register a function as a verb: it logs to stderr, a user's mistake is one line and exit 1."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[Lines()])
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         logging.getLogger("foldwise").setLevel(logging.INFO)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            err.print("stopped; the same command goes on with the folds that are not done yet")
+            raise typer.Exit(130) from None
+        except FoldwiseError as error:
+            err.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}")
+            raise typer.Exit(1) from None
 
     return app.command()(run)
 
