@@ -53,7 +53,7 @@ def only_run(workspace: Workspace) -> Path:
 
 
 def task(workspace: Workspace, fold: int) -> FoldTask:
-    return FoldTask(workspace.root, workspace.data, workspace.runs, "tiny", "tiny",
+    return FoldTask(workspace.root, workspace.data, workspace.runs, "tiny",
                     only_run(workspace), fold)  # fmt: skip
 
 
@@ -421,9 +421,11 @@ def test_a_truncated_image_stops_before_anything_is_trained(workspace: Workspace
 
 
 def test_errors_of_check_stop_a_submit(workspace: Workspace) -> None:
-    (workspace.raw("tiny") / "images" / f"{ids('test', 12)[0]}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 images are unreadable, .* it is empty"):
+    toml = workspace.competition("tiny") / "competition.toml"
+    edit(toml, "n = 3\nseed = 1\n\n[submit]", "n = 7\nseed = 1\n\n[submit]")
+    with pytest.raises(DataError, match="7 folds need at least as many groups, got 6; lower n"):
         pipeline.submit(workspace, "tiny")
+    assert not list(workspace.runs.rglob("run.json"))
 
 
 def test_a_missing_weights_file_leaves_no_half_made_fold(workspace: Workspace) -> None:
@@ -443,7 +445,7 @@ def test_the_data_verb_unpacks_and_says_what_is_missing(
 ) -> None:
     archive = shutil.make_archive(str(tmp_path / "all"), "zip", workspace.raw("tiny"))
     shutil.rmtree(workspace.raw("tiny"))
-    with pytest.raises(DataError, match=r"still missing in .*: train_features.csv, train_labels"):
+    with pytest.raises(DataError, match="4 of 4 files are missing in"):
         pipeline.get_data(workspace, "tiny")
     facts = pipeline.get_data(workspace, "tiny", Path(archive))
     assert (facts["train_rows"], facts["test_rows"], facts["images_missing"]) == (30, 12, 0)

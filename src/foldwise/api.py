@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.competition import CompetitionData, image_cache, load_data
 from foldwise.data.folds import Folds, load_folds
-from foldwise.data.images import build_cache
-from foldwise.data.sources import source_hashes
-from foldwise.pipeline import need_images
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.workspace import Workspace
 
@@ -78,12 +75,6 @@ class Competition:
         from foldwise.training.models import preprocessing_of
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
-        need_images(self.data)
-        rows, hook = self.data.all_rows(), self.data.hooks.get("read_image")
-        hashes = source_hashes(rows, self.data.raw, hook is not None)
-        spec = self.data.spec
-        cache = build_cache(
-            spec, rows, self.data.raw, hashes, recipe.cache_size, recipe.resize, hook
-        )
-        preprocessing = preprocessing_of(recipe, self.classes, spec.images.mode)
+        cache = image_cache(self.data, recipe.cache_size, recipe.resize)
+        preprocessing = preprocessing_of(recipe, self.classes, self.data.spec.images.mode)
         return datablock(cache, self.folds(scheme), fold, recipe, preprocessing, stage)

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from foldwise.data.competition import CompetitionData, load_data, steps
+from foldwise.data.competition import CompetitionData, load_data, need_images
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images import missing_images
-from foldwise.errors import FoldwiseError, examples
+from foldwise.errors import FoldwiseError, ImageError, examples
 from foldwise.spec.competition import FoldScheme
 from foldwise.spec.recipe import load_recipe
 from foldwise.workspace import Workspace
@@ -44,24 +44,26 @@ def check(workspace: Workspace, name: str) -> Findings:
 
     Raises: SpecError: no competition has this name. All else becomes a finding.
     """
-    findings = Findings()
-    folder = workspace.competition(name)
+    workspace.competition(name)
     try:
         data = load_data(workspace, name)
     except FoldwiseError as error:
-        findings.errors.append(str(error))
-        return findings
+        return Findings(errors=[str(error)])
+    return examine(workspace, data)
+
+
+def examine(workspace: Workspace, data: CompetitionData, images: bool = True) -> Findings:
+    """The findings about tables that could be read; with `images`, about their files too."""
+    findings = Findings(facts=_facts(data))
     for recipe in data.spec.submit.recipes:
         try:
-            load_recipe(folder, recipe)
+            load_recipe(workspace.competition(data.spec.name), recipe)
         except FoldwiseError as error:
             findings.errors.append(str(error))
-    findings.facts.update(_facts(data))
-    for scheme_name, scheme in data.spec.folds.items():
-        _check_groups(data, scheme_name, scheme, findings)
-    for scheme_name, scheme in data.spec.folds.items():
-        _check_folds(workspace, data, scheme_name, scheme, findings)
-    if "read_image" not in data.hooks:
+    for name, scheme in data.spec.folds.items():
+        _check_groups(data, name, scheme, findings)
+        _check_folds(workspace, data, name, scheme, findings)
+    if images and "read_image" not in data.hooks:
         _check_images(data, findings)
     return findings
 
@@ -126,16 +128,13 @@ def _check_folds(
 
 def _check_images(data: CompetitionData, findings: Findings) -> None:
     """Look for missing and unreadable images, and for images that no row names."""
+    try:
+        need_images(data)
+    except ImageError as error:
+        findings.errors.append(str(error))
     table = data.all_rows()
-    lacking = missing_images(table, data.raw)
-    if lacking:
-        id, path = lacking[0]
-        findings.errors.append(
-            f"{data.spec.name}: {len(lacking)} of {len(table)} ids have no image, e.g. {id!r} "
-            f"({data.raw / path} is missing). {steps(data.spec, data.raw)}"
-        )
     known = set(table.frame["path"])
-    present = sorted(known - {path for _, path in lacking})
+    present = sorted(known - {path for _, path in missing_images(table, data.raw)})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         headers = list(pool.map(lambda path: _header(data.raw / path), present))
     bad = [

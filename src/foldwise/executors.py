@@ -14,7 +14,6 @@ class FoldTask:
     data: Path
     runs: Path
     competition: str
-    recipe: str  # the recipe's name; its values are in the run's record
     run: Path  # the run's directory
     fold: int
 

@@ -8,13 +8,11 @@ from typing import Any
 import pandas as pd
 
 from foldwise import doctor
-from foldwise.data.adapter import load_hooks
 from foldwise.data.archives import add_to_raw
-from foldwise.data.competition import CompetitionData, load_data, prepare, steps
+from foldwise.data.competition import CompetitionData, image_cache, load_data, need_images
 from foldwise.data.folds import Folds, load_folds
-from foldwise.data.images import Progress, build_cache, missing_images, open_cache
-from foldwise.data.sources import source_hashes
-from foldwise.errors import DataError, ImageError, SpecError, nearest
+from foldwise.data.images import Progress, missing_images, open_cache
+from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
 from foldwise.scoring.blend import Blend, blend_runs
 from foldwise.spec.competition import load_competition
@@ -35,17 +33,11 @@ def get_data(workspace: Workspace, name: str, source: Path | None = None) -> dic
     source: an archive or a folder to take them from; else the `prepare` hook makes them, or they
     are there already. Raises: DataError: files are missing; the message has the steps.
     """
-    folder = workspace.competition(name)
-    spec, hooks, raw = load_competition(folder), load_hooks(folder), workspace.raw(name)
+    raw = workspace.raw(workspace.competition(name).name)
     if source is not None:
-        added = add_to_raw(source, raw)
-        log.info("%s: %d files from %s", name, added, source)
-    prepare(spec, folder, raw, hooks)
-    missing = [file for file in spec.files.names() if not (raw / file).is_file()]
-    if missing:
-        raise DataError(f"{name}: still missing in {raw}: {', '.join(missing)}. {steps(spec, raw)}")
+        log.info("%s: %d files from %s", name, add_to_raw(source, raw), source)
     data = load_data(workspace, name)
-    lacking = [] if "read_image" in hooks else missing_images(data.all_rows(), raw)
+    lacking = [] if "read_image" in data.hooks else missing_images(data.all_rows(), raw)
     return {"raw": str(raw), "train_rows": len(data.train), "test_rows": len(data.test),
             "images_missing": len(lacking)}  # fmt: skip
 
@@ -87,9 +79,9 @@ def train(
                 log.info("%s: %d of %d folds are trained already", run.name,
                          folds.n - len(wanted), folds.n)  # fmt: skip
             tasks = [
-                FoldTask(workspace.root, workspace.data, workspace.runs, name, recipe.name,
-                         run.folder, k) for k in wanted
-            ]  # fmt: skip
+                FoldTask(workspace.root, workspace.data, workspace.runs, name, run.folder, k)
+                for k in wanted
+            ]
             run_here(run_fold, tasks, observe)
     return runs
 
@@ -117,7 +109,7 @@ def fold_inputs(task: FoldTask) -> Any:
         precision=record["resolved"]["precision"],
         fold=task.fold,
         folds=Folds(record["scheme"], frame, record["folds_sha256"]),
-        cache=open_cache(task.data / task.competition / "cache" / record["resolved"]["cache"]),
+        cache=open_cache(task.data / task.competition / "cache" / record["cache"]),
         train=data.train,
         test=data.test,
         mode=data.spec.images.mode,
@@ -143,35 +135,13 @@ def _open_runs(
     """The runs of a recipe, one per seed, with the image cache that they share."""
     from foldwise.training.precision import device, resolve
 
-    rows, hook = data.all_rows(), data.hooks.get("read_image")
-    need_images(data)
-    hashes = source_hashes(rows, data.raw, hook is not None)
-    cache = build_cache(
-        data.spec, rows, data.raw, hashes, recipe.cache_size, recipe.resize, hook, progress
-    )
-    resolved = {
-        "precision": resolve(recipe.precision, device()),
-        "device": device().type,
-        "cache": cache.folder.name,
-    }
+    cache = image_cache(data, recipe.cache_size, recipe.resize, progress)
+    on = device()
+    resolved = {"precision": resolve(recipe.precision, on), "device": on.type}
     return [
-        open_run(workspace.runs, data, recipe, seed, folds, hashes, resolved)
+        open_run(workspace.runs, data, recipe, seed, folds, cache, resolved)
         for seed in recipe.seeds
     ]
-
-
-def need_images(data: CompetitionData) -> None:
-    """Check that every row's image exists. Raises: ImageError: with the steps to get them."""
-    if "read_image" in data.hooks:
-        return
-    rows = data.all_rows()
-    lacking = missing_images(rows, data.raw)
-    if lacking:
-        id, path = lacking[0]
-        raise ImageError(
-            f"{data.spec.name}: {len(lacking)} of {len(rows)} ids have no image, e.g. {id!r} "
-            f"({data.raw / path} is missing). {steps(data.spec, data.raw)}"
-        )
 
 
 def blend(
@@ -206,7 +176,7 @@ def submit(
     with locked(workspace.runs / name / ".submit.lock", f"submitting {name}", wait=False):
         data = load_data(workspace, name)
         need_images(data)
-        findings = doctor.check(workspace, name)
+        findings = doctor.examine(workspace, data, images=False)  # building the cache looks closer
         for warning in findings.warnings:
             log.warning("%s: %s", name, warning)
         if not findings.ok:

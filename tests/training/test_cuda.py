@@ -35,7 +35,7 @@ def test_each_precision_trains_and_predicts_the_same_after_loading(
     run = train(workspace, f"precision={precision}", "stage.0.epochs=3")
     assert run.record["resolved"]["device"] == "cuda"
     assert run.record["resolved"]["precision"] in ("bf16", "fp16", "fp32")
-    task = FoldTask(tmp_path, workspace.data, workspace.runs, "tiny", "tiny", run.folder, 0)
+    task = FoldTask(tmp_path, workspace.data, workspace.runs, "tiny", run.folder, 0)
     again = predict_again(pipeline.fold_inputs(task))
     for name, frame in again.items():
         saved = pd.read_parquet(run.fold(0) / f"{name}.parquet")

@@ -9,9 +9,11 @@ import pandas as pd
 
 from foldwise.data.adapter import load_hooks
 from foldwise.data.formats import SubmissionFormat, read_format
+from foldwise.data.images import ImageCache, Progress, build_cache, missing_images
 from foldwise.data.labels import LabelTable, as_categorical, class_order, read_test, read_train
+from foldwise.data.sources import source_hashes
 from foldwise.data.tables import unique_ids
-from foldwise.errors import DataError, LabelError, SpecError, examples
+from foldwise.errors import DataError, ImageError, LabelError, SpecError, examples
 from foldwise.spec.competition import CompetitionSpec, load_competition
 from foldwise.storage import locked, sha256_file, write_json
 from foldwise.workspace import Workspace
@@ -46,6 +48,33 @@ class CompetitionData:
             source[first].reset_index(drop=True),
             self.classes,
         )
+
+
+def need_images(data: CompetitionData) -> None:
+    """Check that every row's image exists. Raises: ImageError: with the steps to get them."""
+    if "read_image" in data.hooks:
+        return
+    rows = data.all_rows()
+    lacking = missing_images(rows, data.raw)
+    if lacking:
+        id, path = lacking[0]
+        raise ImageError(
+            f"{data.spec.name}: {len(lacking)} of {len(rows)} ids have no image, e.g. {id!r} "
+            f"({data.raw / path} is missing). {steps(data.spec, data.raw)}"
+        )
+
+
+def image_cache(
+    data: CompetitionData, size: tuple[int, int], resize: str, progress: Progress | None = None
+) -> ImageCache:
+    """The cache of all training and test images, built where it is not there yet.
+
+    Raises: ImageError: images are missing or unreadable. StorageError: the disk is too full.
+    """
+    need_images(data)
+    rows, hook = data.all_rows(), data.hooks.get("read_image")
+    hashes = source_hashes(rows, data.raw, hook is not None)
+    return build_cache(data.spec, rows, data.raw, hashes, size, resize, hook, progress)
 
 
 def load_data(workspace: Workspace, name: str) -> CompetitionData:
@@ -94,7 +123,7 @@ def prepare(
 def need_files(spec: CompetitionSpec, raw: Path) -> None:
     """Check that the CSVs are there. Raises: DataError: some are not, with the steps to get them.
 
-    Images are checked by `images.missing_images`, once their names are known.
+    Images are checked by `need_images`, once their names are known.
     """
     missing = [name for name in spec.files.names() if not (raw / name).is_file()]
     if missing:

@@ -82,15 +82,15 @@ def build_cache(
 ) -> ImageCache:
     """The cache of table's images at size (height, width); built only where it is not there yet.
 
-    hashes: the content hash of each id's source, indexed by id: with size, mode and resize it
-    names the cache, so another source or size makes another one and nothing else does.
+    hashes: the content hash of each id's source, indexed by id: with size, mode and resize they
+    name the cache, so another source or size makes another one and nothing else does, not even
+    another order of rows.
 
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
             StorageError: the disk is too full.
     """
-    key = sha256_json(
-        [DECODER, spec.images.mode, list(size), resize, [*hashes.index], [*hashes.to_numpy()]]
-    )[:16]
+    sources = sorted(zip(hashes.index, hashes, strict=True))
+    key = sha256_json([DECODER, spec.images.mode, list(size), resize, sources])[:16]
     folder = raw.parent / "cache" / f"{size[0]}x{size[1]}-{spec.images.mode}-{resize}-{key}"
     with locked(folder.with_suffix(".lock"), f"the image cache {folder.name}"):
         if not (folder / "done.json").is_file():

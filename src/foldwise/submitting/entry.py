@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,16 +75,16 @@ def send_entry(workspace: Workspace, data: CompetitionData, entry: Entry) -> Ent
     """
     book = entry.file.parent / LEDGER
     known = ledger.find_bytes(book, entry.sha256) or {}
-    if known.get("state") in ("scored", "ready"):
+    if known.get("state") == "scored":
         log.info("%s: submitted already; nothing is sent twice", entry.file.name)
-        kept = {key: known[key] for key in ("public", "private", "rank", "teams")}
-        message = known_message(known) if known["state"] == "scored" else _send(
-            workspace, data, entry).message  # fmt: skip
-        return Entry(**{**_fields(entry), "receipt": Receipt(known["state"], message, **kept)})
-    receipt = _send(workspace, data, entry)
-    outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
-    ledger.append(book, receipt.state, entry.file.name, **outcome)
-    return Entry(**{**_fields(entry), "receipt": receipt})
+        outcome = {key: known[key] for key in ("public", "private", "rank", "teams")}
+        message = f"place {known['rank']} of {known['teams']}" if known["rank"] else "scored"
+        return replace(entry, receipt=Receipt("scored", message, **outcome))
+    receipt = SENDERS[data.spec.platform](_parcel(workspace, data, entry))
+    if known.get("state") != receipt.state:
+        outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
+        ledger.append(book, receipt.state, entry.file.name, **outcome)
+    return replace(entry, receipt=receipt)
 
 
 def score_through_file(data: CompetitionData, oof: pd.DataFrame, path: Path) -> Score:
@@ -96,22 +96,12 @@ def score_through_file(data: CompetitionData, oof: pd.DataFrame, path: Path) -> 
     )
 
 
-def known_message(row: dict[str, Any]) -> str:
-    """What a scored ledger row says of its place."""
-    return f"place {row['rank']} of {row['teams']}" if row["rank"] else "scored"
-
-
-def _send(workspace: Workspace, data: CompetitionData, entry: Entry) -> Receipt:
+def _parcel(workspace: Workspace, data: CompetitionData, entry: Entry) -> Parcel:
     def grade(truth: pd.DataFrame, predictions: pd.DataFrame) -> float:
         hook = data.hooks.get("score")
         return score(data.spec.metric, truth, predictions, hook, interval=False).value
 
-    parcel = Parcel(data.spec, entry.file, data.format, grade, workspace.data / data.spec.name)
-    return SENDERS[data.spec.platform](parcel)
-
-
-def _fields(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in ("file", "sha256", "score", "member_scores")}
+    return Parcel(data.spec, entry.file, data.format, grade, workspace.data / data.spec.name)
 
 
 def _manifest(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds, frame_hash, labels_hash
+from foldwise.data.images import ImageCache
 from foldwise.data.predictions import align, read_predictions
 from foldwise.errors import RunError, examples
 from foldwise.spec.recipe import Recipe
@@ -74,17 +75,19 @@ class Run:
 
 
 def identity(
-    data: CompetitionData, recipe: Recipe, seed: int, folds: Folds, hashes: "pd.Series[str]"
+    data: CompetitionData, recipe: Recipe, seed: int, folds: Folds, cache: ImageCache
 ) -> str:
-    """The hash over everything that training depends on; metric and platform are not in it."""
-    images = sorted(zip(hashes.index, hashes, strict=True))
+    """The hash over everything that training depends on; metric and platform are not in it.
+
+    The name of the cache stands for the images: it has the hash of their contents.
+    """
     return sha256_json(
         {
             "spec": data.spec.training_part(),
             "recipe": recipe.identity(),
             "seed": seed,
             "labels": labels_hash(data.train),
-            "images": sha256_json(images),
+            "images": cache.folder.name,
             "folds": folds.sha256,
         }
     )
@@ -96,17 +99,16 @@ def open_run(
     recipe: Recipe,
     seed: int,
     folds: Folds,
-    hashes: "pd.Series[str]",
+    cache: ImageCache,
     resolved: dict[str, Any],
 ) -> Run:
     """The run's directory, with run.json and a copy of the folds written the first time.
 
-    resolved: what `auto` became and where the pixels are; on a later call the record's own
-    values count, not these.
+    resolved: what `auto` became; on a later call the record's own values count, not these.
 
     Raises: RunError: the directory was made with other folds.
     """
-    digest = identity(data, recipe, seed, folds, hashes)
+    digest = identity(data, recipe, seed, folds, cache)
     folder = runs / data.spec.name / f"{recipe.name}-s{seed}-{digest[:8]}"
     path = folder / "run.json"
     with locked(folder / ".lock", f"the run {folder.name}"):
@@ -121,6 +123,7 @@ def open_run(
                 "scheme": folds.name,
                 "folds_sha256": folds.sha256,
                 "classes": list(data.classes),
+                "cache": cache.folder.name,
                 "resolved": resolved,
             }
             write_json(path, record)
