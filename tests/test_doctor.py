@@ -128,3 +128,15 @@ def test_the_real_wildlife_csvs_are_understood(
     assert first.startswith(
         "folds 'random' are random, but train and test share no site (148 and 51)"
     )
+
+
+def test_a_class_without_training_rows_is_a_warning(workspace: Workspace) -> None:
+    raw = workspace.raw("tiny")
+    for name in ("train_labels.csv", "submission_format.csv"):
+        lines = (raw / name).read_text().splitlines()
+        extra = ["bee", *["0.0"] * (len(lines) - 1)]
+        both = [f"{line},{cell}" for line, cell in zip(lines, extra, strict=True)]
+        (raw / name).write_text("\n".join(both) + "\n")
+    findings = doctor.check(workspace, "tiny")
+    assert "1 classes of the format file have no training row, e.g. 'bee'" in findings.warnings
+    assert findings.ok

@@ -220,10 +220,13 @@ def test_a_lost_file_is_written_again_under_its_name(
 ) -> None:
     other = copy(submitted[0], tmp_path)
     name = submitted[1].file.name
-    (other.submissions("tiny", practice=True) / name).unlink()
+    ledger = other.submissions("tiny", practice=True) / "ledger.jsonl"
+    (ledger.parent / name).unlink()
+    lines = ledger.read_text()
     again = pipeline.submit(other, "tiny")
     assert (again.file.name, again.sha256) == (name, submitted[1].sha256)
     assert again.file.is_file()
+    assert ledger.read_text() == lines  # nothing was sent again
 
 
 def test_events_tell_the_progress_of_a_fold(workspace: Workspace) -> None:

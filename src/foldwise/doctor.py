@@ -60,6 +60,11 @@ def examine(workspace: Workspace, data: CompetitionData, images: bool = True) ->
             load_recipe(workspace.competition(data.spec.name), recipe)
         except FoldwiseError as error:
             findings.errors.append(str(error))
+    empty = [name for name, share in findings.facts["classes"].items() if share == 0]
+    if empty:
+        findings.warnings.append(
+            f"{len(empty)} classes of the format file have no training row, e.g. {examples(empty)}"
+        )
     for name, scheme in data.spec.folds.items():
         _check_groups(data, name, scheme, findings)
         _check_folds(workspace, data, name, scheme, findings)

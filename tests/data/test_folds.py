@@ -105,6 +105,9 @@ def test_a_class_in_one_row_or_group_is_an_error_that_names_it() -> None:
         make_folds(table(labels), scheme)
     allowed = FoldScheme(kind="stratified", n=5, allow_missing=("10",))
     assert len(make_folds(table(labels), allowed)) == 21
+    unknown = FoldScheme(kind="stratified", n=5, allow_missing=("11",))
+    with pytest.raises(FoldError, match="allow_missing names no class: '11'; did you mean '10'"):
+        make_folds(table(labels), unknown)
     groups = [f"g{i % 5}" for i in range(20)] + ["g9"]
     with pytest.raises(FoldError, match="'10' has only 2 rows in one group"):
         make_folds(table([*labels, "10"], [*groups, "g9"]), FoldScheme(kind="group", n=3))

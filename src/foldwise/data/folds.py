@@ -9,7 +9,7 @@ import pandas as pd
 
 from foldwise.data.grouped import balanced_groups
 from foldwise.data.labels import LabelTable
-from foldwise.errors import FoldError, examples
+from foldwise.errors import FoldError, examples, nearest
 from foldwise.spec.competition import FoldScheme
 from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
 
@@ -114,7 +114,11 @@ def _split(classes: np.ndarray, groups: np.ndarray, scheme: FoldScheme, attempt:
 def _possible(
     table: LabelTable, classes: np.ndarray, groups: np.ndarray, scheme: FoldScheme
 ) -> None:
-    """Raises: FoldError: a class lies in a single row or group, so a fold must train without it."""
+    """Raises: FoldError: a class lies in a single row or group, so a fold must train without it;
+    or allow_missing names no class."""
+    for name in scheme.allow_missing:
+        if name not in table.classes:
+            raise FoldError(f"allow_missing names no class: {name!r}{nearest(name, table.classes)}")
     for code in np.unique(classes):
         name = table.classes[code]
         count = len(np.unique(groups[classes == code]))

@@ -62,9 +62,10 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
         write_json(file.with_suffix(".json"), _manifest(workspace, data, blend, own, digest))
+        if not earlier:  # before the file itself: a crash in between leaves a line, which is found
+            ledger.append(folder / LEDGER, "written", file.name, competition=data.spec.name,
+                          sha256=digest, local=round(own.value, 6))  # fmt: skip
         candidate.rename(file)
-    ledger.append(folder / LEDGER, "written", file.name, competition=data.spec.name,
-                  sha256=digest, local=round(own.value, 6))  # fmt: skip
     return Entry(file, digest, own, blend.member_scores)
 
 
