@@ -410,7 +410,7 @@ def test_an_oof_that_lacks_an_id_is_refused(
 
 def test_missing_images_stop_before_anything_is_trained(workspace: Workspace) -> None:
     shutil.rmtree(workspace.raw("tiny") / "images")
-    with pytest.raises(ImageError, match=r"42 of 42 ids have no image, e.g. .*https://example.org"):
+    with pytest.raises(DataError, match=r"42 of 42 ids have no image, e.g. .*https://example.org"):
         pipeline.submit(workspace, "tiny")
     assert not list(workspace.runs.rglob("run.json"))
 

@@ -22,7 +22,7 @@ class Competition:
     """A competition in a notebook: its frames, folds and fastai DataBlocks.
 
     >>> competition = Competition.load("digits")
-    >>> block = competition.datablock(fold=0, recipe="resnet18")
+    >>> block = competition.datablock(fold=0, recipe="tiny")
     >>> dls = block.dataloaders(competition.train)
     >>> dls.show_batch()
     """

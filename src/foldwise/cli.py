@@ -102,6 +102,7 @@ def data(
     """
     from foldwise import pipeline
 
+    source = source.expanduser() if source else None
     facts = pipeline.get_data(Workspace.find(root), name, source)
     out.print(
         f"{name}: {facts['train_rows']} training rows and {facts['test_rows']} test rows in "

@@ -52,8 +52,8 @@ def check(workspace: Workspace, name: str) -> Findings:
     return examine(workspace, data)
 
 
-def examine(workspace: Workspace, data: CompetitionData, images: bool = True) -> Findings:
-    """The findings about tables that could be read; with `images`, about their files too."""
+def examine(workspace: Workspace, data: CompetitionData, headers: bool = True) -> Findings:
+    """The findings about tables that could be read; with `headers`, every image is opened too."""
     findings = Findings(facts=_facts(data))
     for recipe in data.spec.submit.recipes:
         try:
@@ -68,8 +68,10 @@ def examine(workspace: Workspace, data: CompetitionData, images: bool = True) ->
     for name, scheme in data.spec.folds.items():
         _check_groups(data, name, scheme, findings)
         _check_folds(workspace, data, name, scheme, findings)
-    if images and "read_image" not in data.hooks:
-        _check_images(data, findings)
+    if "read_image" not in data.hooks:
+        present = _check_files(data, findings)
+        if headers:
+            _check_headers(data, present, findings)
     return findings
 
 
@@ -131,31 +133,34 @@ def _check_folds(
     }  # fmt: skip
 
 
-def _check_images(data: CompetitionData, findings: Findings) -> None:
-    """Look for missing and unreadable images, and for images that no row names."""
+def _check_files(data: CompetitionData, findings: Findings) -> list[str]:
+    """Look for missing images and for images that no row names; returns the paths that exist."""
     try:
         need_images(data)
     except ImageError as error:
         findings.errors.append(str(error))
     table = data.all_rows()
     known = set(table.frame["path"])
-    present = sorted(known - {path for _, path in missing_images(table, data.raw)})
+    extra = _unnamed(data.raw, known)
+    if extra:
+        findings.warnings.append(
+            f"{len(extra)} images belong to no id, e.g. {examples(extra)}; they are not used"
+        )
+    return sorted(known - {path for _, path in missing_images(table, data.raw)})
+
+
+def _check_headers(data: CompetitionData, present: list[str], findings: Findings) -> None:
+    """Open every image, without decoding it; note sizes and modes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         headers = list(pool.map(lambda path: _header(data.raw / path), present))
-    bad = [
-        (path, head) for path, head in zip(present, headers, strict=True) if isinstance(head, str)
-    ]
+    pairs = zip(present, headers, strict=True)
+    bad = [(path, head) for path, head in pairs if isinstance(head, str)]
     if bad:
         findings.errors.append(
             f"{data.spec.name}: {len(bad)} images are unreadable, e.g. {bad[0][0]}: {bad[0][1]}; "
             "get them again, or list ids of training rows under [images] skip"
         )
     _image_facts([head for head in headers if not isinstance(head, str)], findings)
-    extra = _unnamed(data.raw, known)
-    if extra:
-        findings.warnings.append(
-            f"{len(extra)} images belong to no id, e.g. {examples(extra)}; they are not used"
-        )
 
 
 def _header(path: Path) -> tuple[int, int, str] | str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from foldwise import doctor
 from foldwise.data.archives import add_to_raw
-from foldwise.data.competition import CompetitionData, image_cache, load_data, need_images
+from foldwise.data.competition import CompetitionData, image_cache, load_data
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images import Progress, missing_images, open_cache
 from foldwise.errors import DataError, SpecError, nearest
@@ -175,8 +175,7 @@ def submit(
     workspace.competition(name)
     with locked(workspace.runs / name / ".submit.lock", f"submitting {name}", wait=False):
         data = load_data(workspace, name)
-        need_images(data)
-        findings = doctor.examine(workspace, data, images=False)  # building the cache looks closer
+        findings = doctor.examine(workspace, data, headers=False)  # the cache looks closer
         for warning in findings.warnings:
             log.warning("%s: %s", name, warning)
         if not findings.ok:

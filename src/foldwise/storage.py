@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from foldwise.errors import StorageError
 
@@ -103,14 +103,18 @@ def need_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
+def _opened(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a+")
+
+
 @contextmanager
 def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
     """Hold a kernel lock on `path`, which the kernel frees even after SIGKILL.
 
     Raises: StorageError: wait is False and another process holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
+    with disk_errors(path), _opened(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -1,5 +1,6 @@
 """Models are timm's, their weights are data, and random weights never stand in for others."""
 
+import errno
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -8,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from foldwise.errors import SpecError, WeightsError
+from foldwise.errors import SpecError, StorageError, WeightsError
 from foldwise.spec.loading import with_overrides
 from foldwise.spec.recipe import Recipe
 from foldwise.training import pretrained
@@ -73,6 +74,20 @@ def test_weights_and_preprocessing_survive_the_file(tmp_path: Path) -> None:
     assert read == about
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+def test_a_full_disk_keeps_no_half_of_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    about = preprocessing_of(recipe(), ("a", "b", "c"), "L")
+    with pytest.raises(StorageError, match="no disk space left"):
+        save_weights(tmp_path / "w.safetensors", build_model(recipe(), 3, 1), about)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".pth"])

@@ -15,7 +15,7 @@ from foldwise.data.sources import source_hashes
 from foldwise.data.tables import unique_ids
 from foldwise.errors import DataError, ImageError, LabelError, SpecError, examples
 from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.storage import locked, sha256_file, write_json
+from foldwise.storage import disk_errors, locked, sha256_file, write_json
 from foldwise.workspace import Workspace
 
 
@@ -115,8 +115,9 @@ def prepare(
     with locked(raw.parent / ".prepare.lock", f"preparing {spec.name}"):
         if marker.is_file() and version in marker.read_text(encoding="utf-8"):
             return
-        raw.mkdir(parents=True, exist_ok=True)
-        hooks["prepare"](spec, raw)
+        with disk_errors(raw):
+            raw.mkdir(parents=True, exist_ok=True)
+            hooks["prepare"](spec, raw)
         write_json(marker, {"adapter_sha256": version})
 
 

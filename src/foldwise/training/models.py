@@ -10,7 +10,7 @@ from typing import Any
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from timm.models import adapt_input_conv
 from torch import nn
 
@@ -85,8 +85,9 @@ def head_and_body(model: Any) -> list[list[nn.Parameter]]:
 def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> None:
     """Write the model's state as safetensors with its preprocessing as JSON, atomically."""
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(state, temporary, metadata={KEY: json.dumps(asdict(preprocessing))})
+    content = save(state, metadata={KEY: json.dumps(asdict(preprocessing))})
+    with replacing(path) as temporary:  # save_file would hide a full disk in an error of its own
+        temporary.write_bytes(content)
 
 
 def read_preprocessing(path: Path) -> Preprocessing | None:
