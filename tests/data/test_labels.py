@@ -200,6 +200,11 @@ def test_hooks_give_the_same_tables_as_readers(workspace: Workspace) -> None:
         ("def broken(:\n", "does not load: SyntaxError"),
         ("import not_there", "does not load: ModuleNotFoundError"),
         (ADAPTER.replace('features["label"]', 'features["lable"]'), "should have .*'label'"),
+        (
+            ADAPTER + "\n\n_join = read_test\n\n\ndef read_test(spec, raw):\n"
+            "    frame = _join(spec, raw)\n    frame.loc[3, 'group'] = None\n    return frame\n",
+            "1 rows have no 'group'",
+        ),
         (ADAPTER.replace("idxmax", "idxmin").replace("raw):", "raw):\n    1 / 1"), None),
     ],
 )

@@ -158,6 +158,9 @@ def _from_hook(
     for column in wanted:
         if column not in frame.columns:
             raise DataError(f"{path}: the frame should have {wanted}, got {list(frame.columns)}")
+    for column in {"id", "label", "path", "group"} & set(frame.columns):
+        if frame[column].isna().any():
+            raise DataError(f"{path}: {frame[column].isna().sum()} rows have no {column!r}")
     source = frame.astype(str).reset_index(drop=True)
     unique_ids(source, "id", path)
     rows = pd.DataFrame({"id": source["id"]})
