@@ -203,7 +203,10 @@ def submit(
         entry = pipeline.submit(Workspace.find(root), name, dry_run, observe, images)
     for run, score in entry.member_scores.items():
         out.print(f"run     {run}: {score}")
-    out.print(f"file    {entry.file}")
+    file = entry.file
+    out.print(
+        f"file    {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}"
+    )
     out.print(f"local   {entry.score} (OOF of the blend, through the same writer)")
     receipt = entry.receipt
     if receipt is None:
