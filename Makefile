@@ -27,7 +27,7 @@ data: setup ## fetch a competition's files, or take them from a folder ## make d
 check: setup ## look for trouble in the data, the folds and the format file ## make check COMP=wildlife
 	@$(FOLDWISE) check $(COMP) $(ARGS)
 
-train: setup ## train one recipe on every fold; goes on where it stopped ## make train COMP=wildlife RECIPE=baseline
+train: setup ## train one recipe on every fold; goes on where it stopped ## make train COMP=digits RECIPE=tiny
 	@$(FOLDWISE) train $(COMP) $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 submit: setup ## train, blend, write, validate, score and upload; DRY=1 uploads nothing ## make submit COMP=wildlife DRY=1

@@ -92,7 +92,7 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
 def data(
     name: Name,
     source: Annotated[
-        Path | None, typer.Option("--from", help="An archive or a folder to take the files from.")
+        Path | None, typer.Option("--from", help="An archive, a folder or a CSV to add.")
     ] = None,
     root: Root = None,
 ) -> None:

@@ -35,7 +35,7 @@ def get_data(workspace: Workspace, name: str, source: Path | None = None) -> dic
     """
     raw = workspace.raw(workspace.competition(name).name)
     if source is not None:
-        log.info("%s: %d files from %s", name, add_to_raw(source, raw), source)
+        add_to_raw(source, raw)
     data = load_data(workspace, name)
     lacking = [] if "read_image" in data.hooks else missing_images(data.all_rows(), raw)
     return {"raw": str(raw), "train_rows": len(data.train), "test_rows": len(data.test),

@@ -55,6 +55,12 @@ def test_zip_tar_and_folder_give_the_same_files(tmp_path: Path) -> None:
     assert contents(folder) == FILES
 
 
+def test_a_single_csv_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"id\n1\n")
+    add_to_raw(tmp_path / "train.csv", tmp_path / "c" / "raw")
+    assert contents(tmp_path / "c" / "raw") == {"train.csv": b"id\n1\n"}
+
+
 def test_archives_inside_the_archive_are_unpacked_too(tmp_path: Path) -> None:
     inner = make_zip(tmp_path / "images.zip", {"images/1.jpg": b"1"}).read_bytes()
     outer = make_zip(tmp_path / "all.zip", {"images.zip": inner, "train.csv": b"id\n"})

@@ -18,7 +18,7 @@ TAR_ENDS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 def add_to_raw(source: Path, raw: Path) -> int:
-    """Unpack an archive, or copy a folder, into raw; returns the number of files added.
+    """Unpack an archive, or copy a folder or a CSV, into raw; returns the number of files added.
 
     Everything is first unpacked and verified beside raw, then moved in, so a damaged archive
     leaves raw as it was. Archives inside the archive are unpacked too (Kaggle ships them so).
@@ -36,6 +36,8 @@ def add_to_raw(source: Path, raw: Path) -> int:
             with disk_errors(staging):
                 if source.is_dir():
                     shutil.copytree(source, staging, dirs_exist_ok=True)
+                elif source.suffix.lower() == ".csv":
+                    shutil.copy2(source, staging)
                 else:
                     unpack(source, staging)
                 _unpack_nested(staging)
@@ -54,7 +56,7 @@ def unpack(archive: Path, target: Path) -> None:
             _unpack_zip(archive, target)
         else:
             raise ArchiveError(
-                f"{archive} should be a .zip or one of {', '.join(TAR_ENDS)}, or a folder"
+                f"{archive} should be a .zip or one of {', '.join(TAR_ENDS)}, a folder or a .csv"
             )
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise ArchiveError(
