@@ -23,7 +23,7 @@ class Competition:
 
     >>> competition = Competition.load("digits")
     >>> block = competition.datablock(fold=0, recipe="tiny")
-    >>> dls = block.dataloaders(competition.train)
+    >>> dls = block.dataloaders()
     >>> dls.show_batch()
     """
 
@@ -70,11 +70,11 @@ class Competition:
     def datablock(
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
     ) -> DataBlock:
-        """The fastai DataBlock that training uses for a fold and stage; its source is `train`."""
+        """The fastai DataBlock that training uses for a fold and stage."""
         from foldwise.training.batches import datablock
         from foldwise.training.models import preprocessing_of
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
         cache = image_cache(self.data, recipe.cache_size, recipe.resize)
         preprocessing = preprocessing_of(recipe, self.classes, self.data.spec.images.mode)
-        return datablock(cache, self.folds(scheme), fold, recipe, preprocessing, stage)
+        return datablock(cache, self.train, self.folds(scheme), fold, recipe, preprocessing, stage)

@@ -30,7 +30,7 @@ def loaders(competition: Competition, fold: int = 0, **kwargs: object) -> DataLo
 def test_it_is_a_datablock_with_the_classes_in_class_order(competition: Competition) -> None:
     block = competition.datablock(fold=0, recipe="tiny")
     assert isinstance(block, DataBlock)
-    dls = block.dataloaders(competition.train)
+    dls = block.dataloaders()
     assert list(dls.vocab) == list(CLASSES)
     assert competition.classes == CLASSES
     assert "30 training rows" in repr(competition)
@@ -42,7 +42,7 @@ def test_summary_and_show_batch_work(
     monkeypatch.setenv("MPLBACKEND", "agg")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        competition.datablock(fold=0, recipe="tiny").summary(competition.train)
+        competition.datablock(fold=0, recipe="tiny").summary()
     assert "Building one batch" in said.getvalue()
     loaders(competition).show_batch(max_n=2)
 

@@ -128,21 +128,41 @@ def ahead(batches: Iterator[Any], depth: int) -> Iterator[Any]:
         thread.join()
 
 
+class FrameBlock(DataBlock):
+    """A DataBlock that knows its source: `block.dataloaders()` and `block.summary()` will do."""
+
+    frame: pd.DataFrame
+
+    def datasets(self, source: Any = None, verbose: bool = False) -> Any:
+        """fastai's Datasets of a label frame, by default of the competition's own."""
+        return super().datasets(self.frame if source is None else source, verbose)
+
+    def dataloaders(self, source: Any = None, *args: Any, **kwargs: Any) -> DataLoaders:
+        """fastai's DataLoaders of a label frame, by default of the competition's own."""
+        return super().dataloaders(source, *args, **kwargs)
+
+    def summary(self, source: Any = None, *args: Any, **kwargs: Any) -> None:
+        """fastai's walk of one batch through the pipeline, printed."""
+        super().summary(source, *args, **kwargs)
+
+
 def datablock(
     cache: ImageCache,
+    frame: pd.DataFrame,
     folds: Folds,
     fold: int,
     recipe: Recipe,
     preprocessing: Preprocessing,
     stage: int = -1,
-) -> DataBlock:
-    """The DataBlock of one fold at one of the recipe's stages; its source is a label frame.
+) -> FrameBlock:
+    """The DataBlock of one fold at one of the recipe's stages.
 
-    The frame has `id` and `label`; the vocab is the classes in class order.
+    frame: `id` and `label` of the training rows, all folds. The vocab is the classes in class
+    order.
     """
     size = recipe.stage_size(recipe.stage[stage])
     statistics = Normalize.from_stats(preprocessing.mean, preprocessing.std, cuda=False)
-    return DataBlock(
+    block = FrameBlock(
         blocks=(
             TransformBlock(type_tfms=CachedImages(cache), batch_tfms=IntToFloatTensor),
             CategoryBlock(vocab=list(preprocessing.classes), sort=False),
@@ -153,13 +173,11 @@ def datablock(
         splitter=FoldSplitter(folds, fold),
         batch_tfms=[Augmentation(recipe.augment, size), Resampling(size), statistics],
     )
+    block.frame = frame
+    return block
 
 
-def dataloaders(
-    block: DataBlock, frame: pd.DataFrame, batch_size: int, on: torch.device
-) -> DataLoaders:
+def dataloaders(block: FrameBlock, batch_size: int, on: torch.device) -> DataLoaders:
     """The block's DataLoaders; the batch is no larger than the training part."""
-    splits = block.splitter(frame)
-    return block.dataloaders(
-        frame, bs=min(batch_size, len(splits[0])), val_bs=2 * batch_size, device=on
-    )
+    train, _ = block.splitter(block.frame)
+    return block.dataloaders(bs=min(batch_size, len(train)), val_bs=2 * batch_size, device=on)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from fastai.data.block import DataBlock
 from fastai.data.core import DataLoaders
 
 from foldwise.data.folds import Folds
@@ -16,7 +15,7 @@ from foldwise.data.labels import LabelTable
 from foldwise.data.predictions import predictions_frame, write_predictions
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, sha256_file, write_json
-from foldwise.training.batches import datablock, dataloaders
+from foldwise.training.batches import FrameBlock, datablock, dataloaders
 from foldwise.training.events import FoldDone, Observer
 from foldwise.training.models import (
     Preprocessing,
@@ -50,9 +49,17 @@ class FoldInputs:
     test: LabelTable
     mode: str
 
-    def block(self, preprocessing: Preprocessing, stage: int = -1) -> DataBlock:
+    def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
         """The fold's DataBlock at a stage."""
-        return datablock(self.cache, self.folds, self.fold, self.recipe, preprocessing, stage)
+        return datablock(
+            self.cache,
+            self.train.frame,
+            self.folds,
+            self.fold,
+            self.recipe,
+            preprocessing,
+            stage,
+        )
 
 
 def train_fold(inputs: FoldInputs, observe: Observer) -> None:
@@ -82,7 +89,6 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> None:
     dls, history = train_stages(
         model,
         partial(inputs.block, preprocessing),
-        inputs.train.frame,
         recipe,
         Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n),
         inputs.precision,
@@ -115,6 +121,5 @@ def predict_again(inputs: FoldInputs) -> dict[str, pd.DataFrame]:
     """The fold's predictions made anew from its weights file; nothing is written."""
     model, preprocessing = load_trained(inputs.folder / "weights.safetensors")
     model = model.to(device()).to(memory_format=torch.channels_last)
-    block = inputs.block(preprocessing)
-    dls = dataloaders(block, inputs.train.frame, inputs.recipe.batch_size, device())
+    dls = dataloaders(inputs.block(preprocessing), inputs.recipe.batch_size, device())
     return fold_predictions(inputs, model, dls)

@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import fastai.callback.schedule  # noqa: F401  (adds fit_one_cycle to Learner)
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
-from fastai.data.block import DataBlock
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -16,7 +14,7 @@ from torch import nn
 
 from foldwise.errors import RunError
 from foldwise.spec.recipe import Recipe
-from foldwise.training.batches import dataloaders
+from foldwise.training.batches import FrameBlock, dataloaders
 from foldwise.training.events import BatchDone, EpochDone, FoldStarted, Observer
 from foldwise.training.models import head_and_body
 from foldwise.training.precision import Autocast, device
@@ -84,8 +82,7 @@ class Report(Callback):
 
 def train_stages(
     model: nn.Module,
-    block_of: Callable[[int], DataBlock],
-    frame: Any,
+    block_of: Callable[[int], FrameBlock],
     recipe: Recipe,
     place: Place,
     precision: str,
@@ -93,11 +90,11 @@ def train_stages(
 ) -> tuple[DataLoaders, list[dict[str, float]]]:
     """Train the model in place through all stages; returns the last DataLoaders and the history.
 
-    block_of: the DataBlock of a stage by its number. frame: the label frame, all folds.
+    block_of: the DataBlock of a stage by its number.
     history: `train_loss` and `valid_loss` per epoch.
     """
     on = device()
-    loaders = [dataloaders(block_of(i), frame, recipe.batch_size, on)
+    loaders = [dataloaders(block_of(i), recipe.batch_size, on)
                for i in range(len(recipe.stage))]  # fmt: skip
     report = Report(place, recipe, observe)
     batches = sum(s.epochs * len(dls.train) for s, dls in zip(recipe.stage, loaders, strict=True))
