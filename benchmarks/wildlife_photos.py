@@ -8,6 +8,7 @@ import argparse
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +122,7 @@ def write_photos(tables: Tables, target: Path, seed: int, size: Size = (640, 360
         for site, rows in df.groupby("site"):
             cells = rows[["id", "label", "filepath"]].values.tolist()
             jobs += [(raw, seed, size, site, cells[i : i + 99]) for i in range(0, len(cells), 99)]
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # a caller may have threads
         drawn = sum((map if len(jobs) < FEW_JOBS else pool.map)(_write_site, jobs))
     _write_csvs(tables, raw, seed)
     return drawn
@@ -277,8 +278,7 @@ def _draw_photo(rng: Generator, label: str, view: Image.Image, size: Size) -> Im
         x, y, dx, dy = rng.uniform((0, 0, -0.5, -0.5), (1, 0.7, 0.5, 0.5)) * (2 * (width, height))
         ImageDraw.Draw(image).line((x, y, x + dx, y + dy), _rgb(rng.uniform(20, 70, 3)), 3)
     night = rng.random() < ANIMALS[label][1]
-    if night:
-        image = image.convert("L").convert("RGB")
+    image = image.convert("L").convert("RGB") if night else image
     light = rng.uniform(0.65, 1.25) * (1 + 0.35 * _smooth(rng, width, height, 2))
     image = Image.fromarray((image * light).clip(0, 255).astype(np.uint8)).resize(size)
     grain = rng.standard_normal((size[1], size[0], 1), np.float32) * np.float32(rng.uniform(3, 12))

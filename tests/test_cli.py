@@ -160,6 +160,8 @@ def test_an_interrupted_run_says_how_to_go_on(workspace: Workspace) -> None:
         cwd=workspace.root,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell's background jobs, and what they start, ignore SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert done.stderr is not None
     for line in done.stderr:

@@ -74,6 +74,11 @@ def test_modules_and_functions_are_short(path: Path) -> None:
             assert code < 40, f"{path.name}: the body of {node.name} has {code} lines"
 
 
+def test_the_other_programs_are_short_too(repository: Path) -> None:
+    for path in [*repository.glob("benchmarks/*.py"), *repository.glob("competitions/*/*.py")]:
+        assert len(path.read_text().splitlines()) < 300, path
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_everything_public_says_what_it_is(path: Path) -> None:
     tree = ast.parse(path.read_text())
