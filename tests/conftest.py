@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from foldwise import pipeline
+from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import write_tiny
 
@@ -24,6 +26,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace with the competition `tiny`."""
     return write_tiny(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Entry]:
+    """A workspace whose competition was submitted once; tests leave it as it is."""
+    workspace = write_tiny(tmp_path_factory.mktemp("submitted"))
+    return workspace, pipeline.submit(workspace, "tiny")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A tiny competition with awkward values, for tests: unsorted classes, odd sizes, shuffled ids."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from foldwise.executors import FoldTask
+from foldwise.storage import sha256_file
 from foldwise.workspace import Workspace
 
 CLASSES = ("zebra", "10", "ant")  # neither sorted as text nor as numbers
@@ -125,3 +128,28 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text, f"{old!r} is not in {path}"
     path.write_text(text.replace(old, new))
+
+
+def copy(workspace: Workspace, target: Path) -> Workspace:
+    """The workspace in another folder."""
+    shutil.copytree(workspace.root, target, dirs_exist_ok=True)
+    return Workspace(target, target / "data", target / "runs")
+
+
+def only_run(workspace: Workspace) -> Path:
+    """The directory of the one run there is."""
+    found = list((workspace.runs / "tiny").glob("tiny-s0-*"))
+    assert len(found) == 1
+    return found[0]
+
+
+def task(workspace: Workspace, fold: int) -> FoldTask:
+    """The task of a fold of that run."""
+    return FoldTask(workspace.root, workspace.data, workspace.runs, "tiny",
+                    only_run(workspace), fold)  # fmt: skip
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """The hash of every file below a folder that is no lock."""
+    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.endswith("lock")]
+    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in files}

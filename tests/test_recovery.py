@@ -1,0 +1,175 @@
+"""What goes wrong in the main job: a kill, a second process, other folds, missing images."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from foldwise import pipeline
+from foldwise.data.competition import load_data
+from foldwise.errors import (
+    DataError,
+    FoldwiseError,
+    ImageError,
+    RunError,
+    SpecError,
+    StorageError,
+    WeightsError,
+)
+from foldwise.scoring.blend import blend_runs
+from foldwise.storage import locked, sha256_file
+from foldwise.training.events import Event, FoldDone
+from foldwise.training.run import Run
+from foldwise.workspace import Workspace
+from tiny import copy, edit, ids, only_run, write_tiny
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from foldwise import pipeline
+from foldwise.training.events import FoldDone, FoldStarted
+from foldwise.workspace import Workspace
+
+seen = []
+def observe(event):
+    kind, count = sys.argv[2], int(sys.argv[3])
+    if event.__class__.__name__ == kind:
+        seen.append(event)
+        if len(seen) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+pipeline.submit(Workspace.find(sys.argv[1]), "tiny", observe=observe)
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "count"),
+    [
+        ("FoldDone", 1),
+        pytest.param("FoldStarted", 2, marks=pytest.mark.slow),
+        pytest.param("BatchDone", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_with_the_next_fold_and_ends_with_the_same_bytes(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path, event: str, count: int
+) -> None:
+    workspace = write_tiny(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), event, str(count)],
+        check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert pipeline.status(workspace) == []
+    events: list[Event] = []
+    entry = pipeline.submit(workspace, "tiny", observe=events.append)
+    finished = [e.fold for e in events if isinstance(e, FoldDone)]
+    assert finished == [1, 2]  # the first fold is not trained again
+    whole, resumed = only_run(submitted[0]), only_run(workspace)
+    for fold in range(3):
+        for name in ("oof.parquet", "test.parquet", "weights.safetensors"):
+            path = f"fold{fold}/{name}"
+            assert sha256_file(whole / path) == sha256_file(resumed / path), path
+    assert entry.sha256 == submitted[1].sha256
+
+
+def test_two_submits_at_once_are_refused(workspace: Workspace) -> None:
+    lock = workspace.runs / "tiny" / ".submit.lock"
+    with locked(lock, "the first"):
+        with pytest.raises(StorageError, match="submitting tiny is already at work in another pro"):
+            pipeline.submit(workspace, "tiny")
+    assert not (workspace.runs / "tiny" / "tiny-s0").exists()
+
+
+@pytest.mark.parametrize("verb", ["train", "submit", "blend", "check", "data"])
+def test_an_unknown_competition_is_refused_by_every_verb(workspace: Workspace, verb: str) -> None:
+    from foldwise import doctor
+
+    functions = {
+        "train": pipeline.train, "submit": pipeline.submit, "blend": pipeline.blend,
+        "check": doctor.check, "data": pipeline.get_data,
+    }  # fmt: skip
+    with pytest.raises(SpecError, match="did you mean 'tiny'"):
+        functions[verb](workspace, "tinny")  # type: ignore[operator]
+    assert not workspace.runs.exists()
+
+
+def test_an_unknown_scheme_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(SpecError, match="no fold scheme is called 'site'; did you mean 'sites'"):
+        pipeline.train(workspace, "tiny", scheme="site")
+
+
+def test_a_run_directory_made_with_other_folds_is_refused(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    folds = only_run(other) / "folds.csv"
+    frame = pd.read_csv(folds, dtype={"id": str})
+    frame["fold"] = (frame["fold"] + 1) % 3
+    frame.to_csv(folds, index=False)
+    with pytest.raises(RunError, match=r"was made with other folds .* cannot be mixed"):
+        pipeline.train(other, "tiny")
+
+
+def test_runs_of_different_folds_are_not_blended(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    runs = pipeline.train(other, "tiny")
+    runs += pipeline.train(other, "tiny", scheme="sites", only_folds=[])
+    data = load_data(other, "tiny")
+    with pytest.raises(RunError, match="runs of different folds cannot be blended: tiny-s0-"):
+        blend_runs(other.runs / "tiny", data, runs, "mean")
+    with pytest.raises(RunError, match="folds 0, 1, 2 of 3 are not trained yet; run `foldwise tr"):
+        blend_runs(other.runs / "tiny", data, runs[1:], "mean")
+
+
+def test_an_oof_that_lacks_an_id_is_refused(
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    other = copy(submitted[0], tmp_path)
+    (run,) = pipeline.train(other, "tiny")
+    path = run.fold(1) / "oof.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+    with pytest.raises(FoldwiseError, match="fold 1: expected each of 10 ids once; 1 are missing"):
+        Run(run.folder, run.recipe, 0, run.folds, run.classes, run.record).oof()
+
+
+def test_missing_images_stop_before_anything_is_trained(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.raw("tiny") / "images")
+    with pytest.raises(DataError, match=r"42 of 42 ids have no image, e.g. .*https://example.org"):
+        pipeline.submit(workspace, "tiny")
+    assert not list(workspace.runs.rglob("run.json"))
+
+
+def test_a_truncated_image_stops_before_anything_is_trained(workspace: Workspace) -> None:
+    path = workspace.raw("tiny") / "images" / f"{ids('train', 30)[3]}.png"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ImageError, match="1 of 42 images are missing or unreadable"):
+        pipeline.submit(workspace, "tiny")
+    assert not list(workspace.runs.rglob("run.json"))
+
+
+def test_errors_of_check_stop_a_submit(workspace: Workspace) -> None:
+    toml = workspace.competition("tiny") / "competition.toml"
+    edit(toml, "n = 3\nseed = 1\n\n[submit]", "n = 7\nseed = 1\n\n[submit]")
+    with pytest.raises(DataError, match="7 folds need at least as many groups, got 6; lower n"):
+        pipeline.submit(workspace, "tiny")
+    assert not list(workspace.runs.rglob("run.json"))
+
+
+def test_a_missing_weights_file_leaves_no_half_made_fold(workspace: Workspace) -> None:
+    with pytest.raises(WeightsError, match=r"expected a weights file at /no/where.pth"):
+        pipeline.train(workspace, "tiny", overrides=["weights=/no/where.pth"])
+    assert not list(workspace.runs.rglob("done.json"))
+    assert not list(workspace.runs.rglob("*.safetensors"))
+
+
+def test_a_diverged_training_is_said(workspace: Workspace) -> None:
+    with pytest.raises(RunError, match="the training loss became NaN in epoch 1; lower lr"):
+        pipeline.train(workspace, "tiny", overrides=["stage.0.lr=1e30", "precision=fp32"])
