@@ -276,6 +276,10 @@ def test_prepare_runs_once_and_again_after_the_adapter_changed(workspace: Worksp
     adapter.write_text('"""Counts again."""' + count)
     load_data(workspace, "tiny")
     assert (workspace.raw("tiny") / "count").read_text() == "xx"
+    (workspace.raw("tiny") / "train_labels.csv").unlink()
+    with pytest.raises(DataError, match="1 of 4 files are missing"):
+        load_data(workspace, "tiny")
+    assert (workspace.raw("tiny") / "count").read_text() == "xxx"
 
 
 def test_the_catalogue_tells_the_state(

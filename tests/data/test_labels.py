@@ -205,6 +205,13 @@ def test_hooks_give_the_same_tables_as_readers(workspace: Workspace) -> None:
             "    frame = _join(spec, raw)\n    frame.loc[3, 'group'] = None\n    return frame\n",
             "1 rows have no 'group'",
         ),
+        (
+            ADAPTER.replace(
+                "    return frame.rename",
+                "    frame['filepath'] = '../x.png'\n    return frame.rename",
+            ),
+            "image paths must stay inside raw",
+        ),
         (ADAPTER.replace("idxmax", "idxmin").replace("raw):", "raw):\n    1 / 1"), None),
     ],
 )

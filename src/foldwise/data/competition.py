@@ -10,7 +10,14 @@ import pandas as pd
 from foldwise.data.adapter import load_hooks
 from foldwise.data.formats import SubmissionFormat, read_format
 from foldwise.data.images import ImageCache, Progress, build_cache, missing_images
-from foldwise.data.labels import LabelTable, as_categorical, class_order, read_test, read_train
+from foldwise.data.labels import (
+    LabelTable,
+    as_categorical,
+    class_order,
+    paths_inside,
+    read_test,
+    read_train,
+)
 from foldwise.data.sources import source_hashes
 from foldwise.data.tables import unique_ids
 from foldwise.errors import DataError, ImageError, LabelError, SpecError, examples
@@ -107,13 +114,17 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
 def prepare(
     spec: CompetitionSpec, folder: Path, raw: Path, hooks: dict[str, Callable[..., Any]]
 ) -> None:
-    """Run the `prepare` hook once for the adapter as it is now; the marker is written last."""
+    """Run the `prepare` hook once for the adapter as it is now; the marker is written last.
+
+    It runs again where a CSV has gone since.
+    """
     if "prepare" not in hooks:
         return
     version = sha256_file(folder / "adapter.py")
     marker = raw.parent / "prepared.json"
     with locked(raw.parent / ".prepare.lock", f"preparing {spec.name}"):
-        if marker.is_file() and version in marker.read_text(encoding="utf-8"):
+        known = marker.is_file() and version in marker.read_text(encoding="utf-8")
+        if known and all((raw / name).is_file() for name in spec.files.names()):
             return
         with disk_errors(raw):
             raw.mkdir(parents=True, exist_ok=True)
@@ -163,6 +174,8 @@ def _from_hook(
             raise DataError(f"{path}: {frame[column].isna().sum()} rows have no {column!r}")
     source = frame.astype(str).reset_index(drop=True)
     unique_ids(source, "id", path)
+    if "path" in source.columns:
+        paths_inside(source["path"], path)
     rows = pd.DataFrame({"id": source["id"]})
     for column in ("path", "group"):
         rows[column] = source[column] if column in source.columns else None

@@ -1,6 +1,6 @@
 """Label readers: CSVs of several shapes become one checked LabelTable."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -189,7 +189,12 @@ def _paths(source: pd.DataFrame, template: str, path: Path) -> list[str]:
     columns = [source[name] for name in fields]
     rows = zip(*columns, strict=True)
     paths = [template.format(**dict(zip(fields, row, strict=True))) for row in rows]
+    paths_inside(paths, path)
+    return paths
+
+
+def paths_inside(paths: Iterable[str], path: Path) -> None:
+    """Check image paths. Raises: DataError: one is absolute or leaves the raw folder."""
     outside = [p for p in paths if Path(p).is_absolute() or ".." in Path(p).parts]
     if outside:
         raise DataError(f"{path}: image paths must stay inside raw, e.g. not {outside[0]!r}")
-    return paths
