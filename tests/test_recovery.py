@@ -168,6 +168,7 @@ def test_a_missing_weights_file_leaves_no_half_made_fold(workspace: Workspace) -
         pipeline.train(workspace, "tiny", overrides=["weights=/no/where.pth"])
     assert not list(workspace.runs.rglob("done.json"))
     assert not list(workspace.runs.rglob("*.safetensors"))
+    assert not list((workspace.data / "tiny").glob("cache/*"))  # said before images are decoded
 
 
 def test_a_diverged_training_is_said(workspace: Workspace) -> None:

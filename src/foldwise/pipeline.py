@@ -133,8 +133,11 @@ def _open_runs(
     progress: Progress | None,
 ) -> list[Run]:
     """The runs of a recipe, one per seed, with the image cache that they share."""
+    from foldwise.training.models import weights_file
     from foldwise.training.precision import device, resolve
 
+    if not any((workspace.runs / data.spec.name).glob(f"{recipe.name}-s*/fold*/done.json")):
+        weights_file(recipe)  # an error now, not after minutes of decoding
     cache = image_cache(data, recipe.cache_size, recipe.resize, progress)
     on = device()
     resolved = {"precision": resolve(recipe.precision, on), "device": on.type}

@@ -60,19 +60,32 @@ def build_model(recipe: Recipe, n_classes: int, channels: int) -> nn.Module:
 
     Raises: SpecError: timm has no such model. WeightsError: the weights cannot be had.
     """
-    _known(recipe.model)
+    file = weights_file(recipe)
     options: dict[str, Any] = {"num_classes": n_classes, "in_chans": channels}
     if recipe.drop_rate:
         options["drop_rate"] = recipe.drop_rate
     if recipe.weights == "auto":
-        overlay = {"file": str(hub_file(recipe.model))}
+        overlay = {"file": str(file)}
         return timm.create_model(
             recipe.model, pretrained=True, pretrained_cfg_overlay=overlay, **options
         )
     model = timm.create_model(recipe.model, pretrained=False, **options)
-    if recipe.weights != "none":
-        _load_into(model, Path(recipe.weights).expanduser(), channels)
+    if file is not None:
+        _load_into(model, file, channels)
     return model
+
+
+def weights_file(recipe: Recipe) -> Path | None:
+    """The file with the recipe's weights, downloaded where that is needed; None: random ones.
+
+    Raises: SpecError: timm has no such model. WeightsError: the weights cannot be had.
+    """
+    _known(recipe.model)
+    if recipe.weights == "none":
+        return None
+    if recipe.weights == "auto":
+        return hub_file(recipe.model)
+    return _existing(Path(recipe.weights).expanduser())
 
 
 def head_and_body(model: Any) -> list[list[nn.Parameter]]:
@@ -126,8 +139,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
     Raises: WeightsError: the file is missing, damaged, or holds more than tensors.
     """
-    if not path.is_file():
-        raise WeightsError(f"expected a weights file at {path}, found none")
+    _existing(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -141,6 +153,12 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise WeightsError(f"{path} should hold tensors by name (a state dict)")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise WeightsError(f"expected a weights file at {path}, found none")
+    return path
 
 
 def _load_into(model: Any, path: Path, channels: int) -> None:
