@@ -77,7 +77,7 @@ def test_shrinking_averages_instead_of_dropping_pixels() -> None:
 
 
 def test_validation_images_are_as_soft_as_training_images() -> None:
-    """Else BatchNorm meets other statistics: on leaf that cost 3 nats."""
+    """Else BatchNorm meets other statistics: on leaf that cost 3.5 nats."""
     edges = (torch.rand(40, 1, 48, 48, generator=torch.Generator().manual_seed(0)) > 0.5).float()
     identity = resampled(edges, None, (32, 32))
     turned = Augmentation(Augment(rotate=180, zoom=(1, 1)), (32, 32)).encodes(TensorImage(edges))
