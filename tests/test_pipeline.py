@@ -157,8 +157,8 @@ def test_permuted_rows_change_no_fold_and_no_score(
     for name in ("train_features.csv", "train_labels.csv"):
         path = other.raw("tiny") / name
         pd.read_csv(path, dtype=str).sample(frac=1, random_state=3).to_csv(path, index=False)
-    folds = pipeline._folds(other, load_data(other, "tiny"))
-    assert folds.sha256 == pipeline._folds(first, data).sha256
+    folds = pipeline.scheme_folds(other, load_data(other, "tiny"))
+    assert folds.sha256 == pipeline.scheme_folds(first, data).sha256
 
 
 def test_a_dry_run_stops_before_the_upload_and_a_submit_then_sends_that_file(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData, image_cache, load_data
-from foldwise.data.folds import Folds, load_folds
+from foldwise.data.folds import Folds
+from foldwise.pipeline import scheme_folds
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.workspace import Workspace
 
@@ -63,9 +64,7 @@ class Competition:
 
     def folds(self, scheme: str | None = None) -> Folds:
         """The folds of a scheme (that of `[submit]` by default), made and saved once."""
-        scheme = scheme or self.data.spec.submit.folds
-        folder = self.workspace.data / self.data.spec.name / "folds"
-        return load_folds(self.data.train, scheme, self.data.spec.folds[scheme], folder)
+        return scheme_folds(self.workspace, self.data, scheme)
 
     def datablock(
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from foldwise import doctor
 from foldwise.data.archives import add_to_raw
 from foldwise.data.competition import CompetitionData, image_cache, load_data
-from foldwise.data.folds import Folds, load_folds
+from foldwise.data.folds import Folds, load_folds, read_folds
 from foldwise.data.images import Progress, missing_images, open_cache
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
@@ -61,7 +59,7 @@ def train(
     data = load_data(workspace, name)
     folder = workspace.competition(name)
     chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
-    folds = _folds(workspace, data, scheme)
+    folds = scheme_folds(workspace, data, scheme)
     for fold in only_folds or ():
         if not 0 <= fold < folds.n:
             raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
@@ -100,7 +98,6 @@ def fold_inputs(task: FoldTask) -> Any:
     workspace = Workspace(task.root, task.data, task.runs)
     data = load_data(workspace, task.competition)
     record = read_json(task.run / "run.json")
-    frame = pd.read_csv(task.run / "folds.csv", dtype={"id": str}, keep_default_na=False)
     return FoldInputs(
         run=task.run.name,
         folder=task.run / f"fold{task.fold}",
@@ -108,7 +105,7 @@ def fold_inputs(task: FoldTask) -> Any:
         seed=record["seed"],
         precision=record["resolved"]["precision"],
         fold=task.fold,
-        folds=Folds(record["scheme"], frame, record["folds_sha256"]),
+        folds=Folds(record["scheme"], read_folds(task.run / "folds.csv"), record["folds_sha256"]),
         cache=open_cache(task.data / task.competition / "cache" / record["cache"]),
         train=data.train,
         test=data.test,
@@ -116,8 +113,11 @@ def fold_inputs(task: FoldTask) -> Any:
     )
 
 
-def _folds(workspace: Workspace, data: CompetitionData, scheme: str | None = None) -> Folds:
-    """The folds of a scheme, by default the one that `submit` uses."""
+def scheme_folds(workspace: Workspace, data: CompetitionData, scheme: str | None = None) -> Folds:
+    """The folds of a scheme, by default the one that `submit` uses; made and saved once.
+
+    Raises: SpecError: no such scheme. FoldError: see `load_folds`.
+    """
     scheme = scheme or data.spec.submit.folds
     if scheme not in data.spec.folds:
         raise SpecError(f"no fold scheme is called {scheme!r}{nearest(scheme, [*data.spec.folds])}")
@@ -155,7 +155,7 @@ def blend(
     Raises: RunError: a recipe is not trained on all folds yet.
     """
     data = load_data(workspace, name)
-    folds = _folds(workspace, data)
+    folds = scheme_folds(workspace, data)
     runs = []
     for recipe in recipes or data.spec.submit.recipes:
         chosen = load_recipe(workspace.competition(name), recipe)

@@ -50,11 +50,10 @@ def load_folds(table: LabelTable, name: str, scheme: FoldScheme, folder: Path) -
     with locked(folder / f".{name}.lock", f"making the folds {name!r}"):
         if not marker.is_file():
             frame = make_folds(table, scheme)
-            with replacing(path) as temporary:
-                frame.to_csv(temporary, index=False)
+            write_folds(path, frame)
             write_json(marker, {**definition, "sha256": frame_hash(frame)})
         saved = read_json(marker)
-        frame = pd.read_csv(path, dtype={"id": str, "fold": np.int64}, keep_default_na=False)
+        frame = read_folds(path)
     remedy = f"give [folds.{name}] its old settings back, use a new name, or remove {marker}"
     for key, what in (("scheme", "other settings"), ("labels", "other ids, labels or groups")):
         if saved[key] != definition[key]:
@@ -63,6 +62,17 @@ def load_folds(table: LabelTable, name: str, scheme: FoldScheme, folder: Path) -
     if frame_hash(frame) != saved["sha256"]:
         raise FoldError(f"{path} was changed after it was made; restore it, or remove {marker}")
     return Folds(name, frame, saved["sha256"])
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """The frame `id, fold` of a folds file."""
+    return pd.read_csv(path, dtype={"id": str, "fold": np.int64}, keep_default_na=False)
+
+
+def write_folds(path: Path, frame: pd.DataFrame) -> None:
+    """Write a folds frame as CSV, atomically."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False)
 
 
 def make_folds(table: LabelTable, scheme: FoldScheme) -> pd.DataFrame:

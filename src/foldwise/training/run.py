@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.folds import Folds, frame_hash, labels_hash
+from foldwise.data.folds import Folds, frame_hash, labels_hash, read_folds, write_folds
 from foldwise.data.images import ImageCache
 from foldwise.data.predictions import align, read_predictions
 from foldwise.errors import RunError, examples
 from foldwise.spec.recipe import Recipe
-from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
+from foldwise.storage import locked, read_json, sha256_json, write_json
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ def open_run(
     path = folder / "run.json"
     with locked(folder / ".lock", f"the run {folder.name}"):
         if not path.is_file():
-            with replacing(folder / "folds.csv") as temporary:
-                folds.frame.to_csv(temporary, index=False)
+            write_folds(folder / "folds.csv", folds.frame)
             record = {
                 "competition": data.spec.name,
                 "recipe": recipe.model_dump(mode="json"),
@@ -128,8 +127,8 @@ def open_run(
             }
             write_json(path, record)
     record = read_json(path)
-    copy = pd.read_csv(folder / "folds.csv", dtype={"id": str}, keep_default_na=False)
-    if record["folds_sha256"] != folds.sha256 or frame_hash(copy) != folds.sha256:
+    copied = frame_hash(read_folds(folder / "folds.csv"))
+    if record["folds_sha256"] != folds.sha256 or copied != folds.sha256:
         raise RunError(
             f"{folder} was made with other folds ({record['folds_sha256'][:8]}, now "
             f"{folds.sha256[:8]}); its predictions cannot be mixed with these: remove the "
