@@ -22,7 +22,7 @@ def cache_of(
 ) -> ImageCache:
     data = load_data(workspace, "tiny")
     rows, hook = data.all_rows(), data.hooks.get("read_image")
-    hashes = source_hashes(rows, data.raw, hook is not None)
+    hashes = source_hashes(rows, data.raw, hook)
     return build_cache(data.spec, rows, data.raw, hashes, size, how, hook)
 
 
@@ -189,6 +189,16 @@ def test_a_read_image_hook_gives_the_pixels_and_its_row_is_the_source(workspace:
     edit(features, "train 0", "train zero")  # another row is another source
     with pytest.raises(ImageError, match=r"read_image should return uint8 \(h, w, 1\), got"):
         cache_of(workspace)
+
+
+def test_another_read_image_hook_is_another_source(workspace: Workspace) -> None:
+    adapter = workspace.competition("tiny") / "adapter.py"
+    code = "import numpy as np\n\n\ndef read_image(spec, row):\n"
+    code += "    return np.full((4, 4, 1), 7, 'u1')\n"
+    adapter.write_text(code)
+    assert (cache_of(workspace).pixels == 7).all()
+    adapter.write_text(code.replace("7", "99"))
+    assert (cache_of(workspace).pixels == 99).all()
 
 
 def test_decoding_warns_nobody(tmp_path: Path) -> None:

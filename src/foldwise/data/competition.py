@@ -80,7 +80,7 @@ def image_cache(
     """
     need_images(data)
     rows, hook = data.all_rows(), data.hooks.get("read_image")
-    hashes = source_hashes(rows, data.raw, hook is not None)
+    hashes = source_hashes(rows, data.raw, hook)
     return build_cache(data.spec, rows, data.raw, hashes, size, resize, hook, progress)
 
 

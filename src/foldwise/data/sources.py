@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,15 +15,18 @@ from foldwise.storage import locked, replacing, sha256_file
 COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
 
 
-def source_hashes(table: LabelTable, raw: Path, hooked: bool = False) -> "pd.Series[str]":
+def source_hashes(
+    table: LabelTable, raw: Path, read_image: Callable[..., Any] | None = None
+) -> "pd.Series[str]":
     """The content hash of each id's source, indexed by id in table order.
 
-    hooked: images come from a read_image hook, so the CSV row stands for the file. Otherwise the
-    file's bytes count; a file whose size and time of change are known is not read again.
+    The file's bytes count; a file whose size and time of change are known is not read again.
+    With a read_image hook, the CSV row and the adapter's code stand for the file.
     """
     ids = pd.Index(table.frame["id"], dtype=str)
-    if hooked:
-        rows = table.source.agg("\x1f".join, axis=1)
+    if read_image is not None:
+        code = sha256_file(Path(read_image.__code__.co_filename))
+        rows = code + table.source.agg("\x1f".join, axis=1)
         digests = [hashlib.sha256(row.encode()).hexdigest() for row in rows]
         return pd.Series(digests, index=ids)
     store = raw.parent / "cache" / "sources.parquet"
