@@ -11,13 +11,13 @@ PYTEST := .venv/bin/python -m pytest
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit status test quick lint bench leak clean
+.PHONY: help setup data check train submit status test quick lint bench bench-quality leak clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
-	@awk -F ' *## *' '/^[a-z]+:.*## / { \
-		split($$1, target, ":"); printf "  %-8s %s\n", target[1], $$2; \
-		if ($$3 != "") printf "  %-8s   %s\n", "", $$3 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ' *## *' '/^[a-z-]+:.*## / { \
+		split($$1, target, ":"); printf "  %-13s %s\n", target[1], $$2; \
+		if ($$3 != "") printf "  %-13s   %s\n", "", $$3 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## .venv with foldwise in it; every target that needs it does this first ## make setup PYTHON=python3.12
 	@sh tools/setup.sh
@@ -50,6 +50,9 @@ lint: setup ## ruff format, ruff check, mypy; changes nothing
 
 bench: setup ## speed beside fastai, timm and the bare step, on generated photos or your own ## make bench IMAGES=../photos
 	@.venv/bin/python benchmarks/speed.py $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+
+bench-quality: setup ## log loss at equal epochs, beside fastai ## make bench-quality IMAGES=../cifar10-small.zip
+	@.venv/bin/python benchmarks/quality.py $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
 leak: setup ## local score against test score, by site and at random, on generated photos ## make leak ARGS="--rows 1000 --test-rows 500"
 	@.venv/bin/python benchmarks/site_leak.py $(ARGS)

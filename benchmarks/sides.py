@@ -30,9 +30,10 @@ from foldwise.training.batches import datablock, dataloaders
 from foldwise.training.events import BatchDone
 from foldwise.training.models import Preprocessing, build_model, preprocessing_of
 from foldwise.training.optim import Adam
-from foldwise.training.precision import autocast, device, resolve
+from foldwise.training.precision import autocast, device
 from foldwise.training.predict import cast_once, predict
 from foldwise.training.stages import Place, train_stages
+from foldwise.training.tuning import settle
 
 Side = Callable[[], float]
 VIEWS = ("none", "hflip", "vflip", "rot90", "rot180")  # five, as learn.tta(n=4) has
@@ -47,12 +48,13 @@ class Own:
     def __init__(
         self, cache: ImageCache, frame: pd.DataFrame, recipe: Recipe, batches: int
     ) -> None:
-        self.cache, self.recipe = cache, recipe
-        self.frame = frame.head(64 + batches * recipe.batch_size)
+        self.cache = cache
+        self.on = device()
+        self.recipe = recipe.settled(settle(recipe, 1, 2, cache.channels, 1))
+        self.frame = frame.head(64 + batches * self.recipe.batch)
+        self.batches = (len(self.frame) - 64) // self.recipe.batch
         fold = (np.arange(len(self.frame)) >= 64).astype(np.int64)  # 0: validation
         self.folds = Folds("bench", self.frame[["id"]].assign(fold=fold), "bench")
-        self.on = device()
-        self.precision = resolve("auto", self.on)
         classes = list(self.frame["label"].cat.categories)
         self.preprocessing: Preprocessing = preprocessing_of(recipe, classes, "RGB")
         torch.manual_seed(0)
@@ -70,24 +72,23 @@ class Own:
         ends: list[float] = []
 
         def observe(event: object) -> None:
-            if isinstance(event, BatchDone):
-                ends.append(time.perf_counter())
+            if isinstance(event, BatchDone) and event.done in (1, self.batches):
+                ends.append(clock())
 
-        train_stages(
-            self.model, self.block, self.recipe, Place("bench", 0, 0, 2), self.precision, observe
-        )
-        return self.recipe.batch_size * (len(ends) - 1) / (ends[-1] - ends[0])
+        train_stages(self.model, self.block, self.recipe, Place("bench", 0, 0, 2), observe)
+        return self.recipe.batch * (self.batches - 1) / (ends[1] - ends[0])
 
     def data(self) -> float:
         """Training batches gathered and augmented, without a model."""
-        loader = dataloaders(self.block(), self.recipe.batch_size, self.on).train
+        loader = dataloaders(self.block(), self.recipe.batch, self.on).train
         return rate(loader)
 
     def predicted(self, views: tuple[str, ...]) -> float:
         """Predictions of all rows with these views."""
-        loader = dataloaders(self.block(), self.recipe.batch_size, self.on).test_dl(self.frame)
+        loader = dataloaders(self.block(), self.recipe.batch, self.on).test_dl(self.frame)
         begun = time.perf_counter()
-        predict(self.model, loader, views, self.precision, self.on)
+        for _ in predict(self.model, loader, views, self.recipe.precision, self.on):
+            pass
         return len(self.frame) / (time.perf_counter() - begun)
 
 
@@ -175,23 +176,26 @@ def timm_train(folder: Path, batch_size: int, batches: int) -> Side:
 
 
 def bare_train(own: Own, batches: int) -> Side:
-    """The training step alone on a tensor in memory: foldwise's optimizer, precision and format."""
+    """The training step alone on a tensor in memory, with foldwise's optimizer, precision and
+    memory format, compiled if foldwise's is."""
     images, targets = fixed(own)
     model = build_model(own.recipe, len(own.preprocessing.classes), 3).to(own.on)
     model = model.to(memory_format=torch.channels_last).train()
+    forward = torch.compile(model, dynamic=False) if own.recipe.compile else model
     optimizer = Adam(list(model.parameters()), lr=1e-3, wd=own.recipe.weight_decay)
     loss_of = nn.CrossEntropyLoss()
 
     def side() -> float:
         ends = []
-        for _ in range(batches + 1):
-            with autocast(own.precision, own.on):
-                logits = model(images)
+        for number in range(batches + 1):
+            with autocast(own.recipe.precision, own.on):
+                logits = forward(images)
             loss_of(logits.float(), targets).backward()
             optimizer.step()
             optimizer.zero_grad()
-            ends.append(time.perf_counter())
-        return len(images) * batches / (ends[-1] - ends[0])
+            if number in (0, batches):
+                ends.append(clock())
+        return len(images) * batches / (ends[1] - ends[0])
 
     return side
 
@@ -202,7 +206,7 @@ def bare_forward(own: Own, batches: int) -> Side:
 
     def side() -> float:
         own.model.eval()
-        casts = autocast(own.precision, own.on), cast_once(own.model, own.precision)
+        casts = autocast(own.recipe.precision, own.on), cast_once(own.model, own.recipe.precision)
         with torch.inference_mode(), casts[0], casts[1]:
             begun = time.perf_counter()
             for _ in range(batches):
@@ -212,14 +216,41 @@ def bare_forward(own: Own, batches: int) -> Side:
     return side
 
 
+def busy(own: Own) -> tuple[float, float]:
+    """Seconds of an epoch in which the GPU computes, and all its seconds; the rest is waiting."""
+    from torch.profiler import ProfilerActivity, profile
+
+    own.train()  # warms up
+    begun = clock()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        own.train()
+        seconds = clock() - begun
+    return sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6, seconds
+
+
+def memory(own: Own) -> tuple[float, float]:
+    """The GPU's memory in GB, and the most that an epoch took of it."""
+    torch.cuda.reset_peak_memory_stats()
+    own.train()
+    total = torch.cuda.get_device_properties(0).total_memory
+    return total / 1e9, torch.cuda.max_memory_allocated() / 1e9
+
+
 def fixed(own: Own) -> tuple[torch.Tensor, torch.Tensor]:
     """A batch of the recipe's size in memory, channels last, with targets."""
     generator = torch.Generator().manual_seed(0)
     height, width = own.preprocessing.image_size
-    n = own.recipe.batch_size
+    n = own.recipe.batch
     images = torch.randn(n, 3, height, width, generator=generator)
     targets = torch.randint(0, len(own.preprocessing.classes), (n,), generator=generator)
     return images.to(own.on).to(memory_format=torch.channels_last), targets.to(own.on)
+
+
+def clock() -> float:
+    """Seconds, once the GPU, if any, has finished what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def rate(loader: Iterator, batches: int | None = None) -> float:

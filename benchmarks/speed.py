@@ -19,21 +19,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-import wildlife_photos
-from foldwise.data.cache import ImageCache, build_cache
-from foldwise.data.labels import LabelTable
 from foldwise.data.listing import images_below
-from foldwise.spec.competition import CompetitionSpec
 from foldwise.spec.recipe import Recipe
 from foldwise.submitting.ledger import now
 from foldwise.submitting.manifest import code, machine, versions
+from inputs import BATCH, PHOTOS, RECIPE, cache_of, generated, invented, table_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "speed.csv"
-PHOTOS, SIZE, BATCH = 600, (350, 300), 32
 BARS = {
     "train_vs_fastai": 4.0,
     "train_vs_timm": 1.1,
@@ -44,12 +39,10 @@ BARS = {
     "cache_12mp_vs_pil": 3.0,
     "fold_2000_vs_16000_rows": 0.9,
     "memory_255000_rows_within_300_mb": 1.0,
-}
-RECIPE = {
-    "name": "bench", "model": "resnet34", "weights": "none", "image_size": 224, "presize": 256,
-    "batch_size": BATCH, "stage": [{"epochs": 1, "lr": 1e-3}],
-    "augment": {"hflip": True, "rotate": 10, "zoom": [1.0, 1.33], "brightness": 0.2,
-                "contrast": 0.2},
+    "log_loss_equal_epochs_vs_fastai": 1.0,  # quality.py
+    **{f"gpu_{model}_{what}": bar
+       for model in ("resnet50", "resnext50_32x4d")
+       for what, bar in (("vs_bare_step", 0.92), ("busy", 0.9), ("memory", 1.0))},
 }  # fmt: skip
 
 
@@ -113,7 +106,7 @@ def figures(
 
     files = [photos / inner for inner in images_below(photos, ".")[0]][:PHOTOS]
     labels = [str(number % 8) for number in range(len(files))]
-    recipe = Recipe.model_validate(RECIPE)
+    recipe = Recipe.model_validate({**RECIPE, "compile": True})  # as a run of some hours would
     table = table_of(files, labels)
 
     def own() -> sides.Own:
@@ -144,40 +137,37 @@ def figures(
             small(folder, 16000).train, small(folder, 2000).train, 1)),
         ("memory_255000_rows_within_300_mb", lambda: [
             (300.0, max(peak(255000) - peak(16488), 1.0))]),
+        *gpu_figures(folder, rounds),
     ]  # fmt: skip
 
 
-def generated(folder: Path) -> Path:
-    """A folder of generated photos of about 350 by 300 pixels."""
-    tables = wildlife_photos.make_tables(0, train_rows=PHOTOS, test_rows=8)
-    wildlife_photos.write_photos(tables, folder / "photos", 0, size=SIZE)
-    return folder / "photos" / "raw" / "train_features"
+def gpu_figures(
+    folder: Path, rounds: int
+) -> list[tuple[str, Callable[[], list[tuple[float, float]]]]]:
+    """What a GPU adds: images/s beside the bare step, the GPU's busy share, memory that is free."""
+    import torch
 
+    import sides
 
-def table_of(files: list[Path], labels: list[str]) -> LabelTable:
-    """The files as a label table whose paths are their names."""
-    frame = pd.DataFrame({"id": [f"{i}" for i in range(len(files))],
-                          "path": [file.name for file in files], "group": None})  # fmt: skip
-    classes = sorted(set(labels))
-    frame["label"] = pd.Categorical(labels, categories=classes)
-    return LabelTable(frame, frame.astype(str), tuple(classes))
+    if not torch.cuda.is_available():
+        return []
 
+    def own(model: str) -> sides.Own:
+        return invented(folder, 64 + 40 * 128, {"model": model, "batch_size": 128})
 
-def cache_of(
-    folder: Path, table: LabelTable, photos: Path, size: tuple[int, int] = (256, 256)
-) -> ImageCache:
-    """foldwise's cache of the photos, built below folder."""
-    (folder / "own").mkdir(exist_ok=True)
-    raw = folder / "own" / photos.name
-    if not raw.exists():
-        raw.symlink_to(photos)
-    spec = CompetitionSpec.model_validate({
-        "name": "bench", "title": "bench", "platform": "local", "holdout": {},
-        "labels": {"format": "folder", "roots": ["."]}, "submit": {"recipes": ["bench"]},
-        "folds": {"default": {"kind": "stratified"}},
-    })  # fmt: skip
-    hashes = pd.Series(table.frame["path"].to_numpy(), index=table.frame["id"])
-    return build_cache(spec, table, raw, hashes, size, "squash")
+    def step(model: str) -> list[tuple[float, float]]:
+        mine = own(model)
+        return alternate(mine.train, sides.bare_train(mine, 39), rounds)
+
+    return [
+        figure
+        for model in ("resnet50", "resnext50_32x4d")
+        for figure in (
+            (f"gpu_{model}_vs_bare_step", partial(step, model)),
+            (f"gpu_{model}_busy", lambda model=model: [sides.busy(own(model))]),
+            (f"gpu_{model}_memory", lambda model=model: [sides.memory(own(model))]),
+        )
+    ]
 
 
 def large_photos(folder: Path, rounds: int) -> list[tuple[float, float]]:
@@ -211,19 +201,8 @@ def large_photos(folder: Path, rounds: int) -> list[tuple[float, float]]:
 
 def small(folder: Path, rows: int):
     """ResNet-18 at 64 px over an invented cache of so many rows."""
-    import sides
-
-    pixels = folder / f"small-{rows}.u8"
-    with pixels.open("wb") as handle:
-        handle.truncate(rows * 72 * 72 * 3)  # a sparse file: no disk is used
-    images = np.memmap(pixels, np.uint8, "r", shape=(rows, 72, 72, 3))
-    ids = [str(i) for i in range(rows)]
-    frame = pd.DataFrame({"id": ids, "label": pd.Categorical([str(i % 8) for i in range(rows)])})
-    recipe = Recipe.model_validate(
-        {**RECIPE, "model": "resnet18", "image_size": 64, "presize": 72, "batch_size": 64}
-    )
-    cache = ImageCache(folder, pd.Index(ids, dtype=str), images)
-    return sides.Own(cache, frame, recipe, (rows - 64) // 64)
+    return invented(folder, rows, {"model": "resnet18", "image_size": 64, "presize": 72,
+                                   "batch_size": 64})  # fmt: skip
 
 
 def peak(rows: int) -> float:
@@ -248,8 +227,7 @@ def peak_of(rows: int) -> float:
     with tempfile.TemporaryDirectory(prefix="foldwise-bench-") as folder:
         own = small(Path(folder), rows)
         try:
-            train_stages(own.model, own.block, own.recipe, Place("b", 0, 0, 2), own.precision,
-                         observe)  # fmt: skip
+            train_stages(own.model, own.block, own.recipe, Place("b", 0, 0, 2), observe)
         except Enough:
             # not getrusage: a child's peak there begins with its parent's
             status = Path("/proc/self/status").read_text()

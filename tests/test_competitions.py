@@ -123,7 +123,7 @@ def test_the_readmes_example_is_a_valid_competition_and_recipe() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     spec, recipe = (tomllib.loads(block) for block in blocks)
     assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend == "mean"
-    assert parse(Recipe, {"name": "baseline", **recipe}, "README").cache_size == (288, 288)
+    assert parse(Recipe, {"name": "baseline", **recipe}, "README").cache_sizes == ((288, 288),)
 
 
 def test_the_readmes_commands_exist() -> None:

@@ -94,15 +94,16 @@ def test_tta_is_applied_to_oof_and_test_alike_and_the_plain_view_is_kept(
 
 
 def test_loading_and_predicting_equals_predicting_after_training(
-    submitted: tuple[Workspace, pipeline.Entry],
+    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
 ) -> None:
     from foldwise.training.fold import predict_again
 
     workspace, _ = submitted
-    frames = predict_again(pipeline.fold_inputs(task(workspace, 1)))
-    for name, frame in frames.items():
+    predict_again(pipeline.fold_inputs(task(workspace, 1)), tmp_path)
+    for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = pd.read_parquet(only_run(workspace) / "fold1" / f"{name}.parquet")
-        pd.testing.assert_frame_equal(frame, saved, check_exact=True)
+        again = pd.read_parquet(tmp_path / f"{name}.parquet")
+        pd.testing.assert_frame_equal(again, saved, check_exact=True)
 
 
 def test_a_second_submit_finds_everything_done_and_says_so(

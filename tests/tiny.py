@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from foldwise.data.formats import SubmissionFormat, blank_rows
@@ -133,6 +134,12 @@ def draw(path: Path, label: int, rng: np.random.Generator) -> None:
     pixels = rng.integers(0, 80, (height, width)).astype(np.uint8)
     pixels[label * height // 3 : (label + 1) * height // 3] += 150
     Image.fromarray(pixels).save(path)
+
+
+def small_disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """Make every disk say that it has so many bytes free."""
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
 
 
 def edit(path: Path, old: str, new: str) -> None:

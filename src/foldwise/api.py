@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from foldwise.data.competition import CompetitionData, image_cache, load_data
+from foldwise.data.cache import sized
+from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
 from foldwise.pipeline import scheme_folds
 from foldwise.spec.recipe import Recipe, load_recipe
@@ -74,7 +75,8 @@ class Competition:
         from foldwise.training.models import preprocessing_of
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
-        cache = image_cache(self.data, recipe.cache_size, recipe.resize)
+        caches = image_caches(self.data, recipe.cache_sizes, recipe.resize)
+        cache = sized(caches, recipe.stage_presize(recipe.stage[stage]))
         preprocessing = preprocessing_of(
             recipe, self.classes, self.data.spec.images.mode, self.data.spec.multi
         )

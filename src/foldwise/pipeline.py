@@ -1,5 +1,6 @@
 """The flows that cross rooms: one function a verb."""
 
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 from foldwise import doctor
 from foldwise.data.archives import add_to_raw
 from foldwise.data.cache import ImageCache, clear_caches, open_cache
-from foldwise.data.competition import CompetitionData, digests, image_cache, load_data
+from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import Folds, load_folds, read_folds
 from foldwise.data.images import Progress, missing_images
 from foldwise.data.listing import files_here, rows_here
@@ -81,15 +82,15 @@ def train(
     for what, count in data.counts.items():
         log.info("%s: %d %s", name, count, what)
     _need_weights(workspace, name, chosen)
-    # before the folds, which want the pixels' digests that decoding gives
-    caches = [image_cache(data, r.cache_size, r.resize, progress) for r in chosen]
+    # before the folds: the caches tell which images may be copies
+    caches = [image_caches(data, r.cache_sizes, r.resize, progress) for r in chosen]
     folds = scheme_folds(workspace, data, scheme, progress)
     for fold in only_folds or ():
         if not 0 <= fold < folds.n:
             raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
     runs = []
-    for recipe, cache in zip(chosen, caches, strict=True):
-        for run in _open_runs(workspace, data, recipe, folds, cache):
+    for recipe, its_own in zip(chosen, caches, strict=True):
+        for run in _open_runs(workspace, data, recipe, folds, its_own):
             runs.append(run)
             wanted = run.unfinished()
             if only_folds is not None:
@@ -125,12 +126,13 @@ def fold_inputs(task: FoldTask) -> Any:
     return FoldInputs(
         run=task.run.name,
         folder=task.run / f"fold{task.fold}",
-        recipe=Recipe.model_validate(record["recipe"]),
+        recipe=Recipe.model_validate(record["recipe"]).settled(record["resolved"]),
         seed=record["seed"],
-        precision=record["resolved"]["precision"],
         fold=task.fold,
         folds=Folds(record["scheme"], read_folds(task.run / "folds.csv"), record["folds_sha256"]),
-        cache=open_cache(task.data / task.competition / "cache" / record["cache"]),
+        caches=tuple(
+            open_cache(task.data / task.competition / "cache" / name) for name in record["caches"]
+        ),
         train=data.train,
         test=data.test,
         mode=data.spec.images.mode,
@@ -167,15 +169,23 @@ def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) ->
 
 
 def _open_runs(
-    workspace: Workspace, data: CompetitionData, recipe: Recipe, folds: Folds, cache: ImageCache
+    workspace: Workspace,
+    data: CompetitionData,
+    recipe: Recipe,
+    folds: Folds,
+    caches: Sequence[ImageCache],
 ) -> list[Run]:
-    """The runs of a recipe, one per seed, with the image cache that they share."""
-    from foldwise.training.precision import device, resolve
+    """The runs of a recipe, one per seed, with the image caches that they share."""
 
-    on = device()
-    resolved = {"precision": resolve(recipe.precision, on), "device": on.type}
+    def settled() -> dict[str, Any]:
+        from foldwise.training.tuning import settle
+
+        rows = int((folds.frame["fold"] > 0).sum())
+        return settle(recipe, rows, len(data.classes), data.spec.images.channels, folds.n)
+
+    settle_once = functools.cache(settled)
     return [
-        open_run(workspace.runs, data, recipe, seed, folds, cache, resolved)
+        open_run(workspace.runs, data, recipe, seed, folds, caches, settle_once)
         for seed in recipe.seeds
     ]
 
@@ -188,12 +198,13 @@ def blend(
     Raises: RunError: a recipe is not trained on all folds yet.
     """
     data = load_data(workspace, name)
-    folds = scheme_folds(workspace, data)
+    folder = workspace.competition(name)
+    chosen = [load_recipe(folder, recipe) for recipe in recipes or data.spec.submit.recipes]
+    caches = [image_caches(data, recipe.cache_sizes, recipe.resize) for recipe in chosen]
+    folds = scheme_folds(workspace, data)  # after the caches, as in `train`
     runs = []
-    for recipe in recipes or data.spec.submit.recipes:
-        chosen = load_recipe(workspace.competition(name), recipe)
-        cache = image_cache(data, chosen.cache_size, chosen.resize)
-        runs += _open_runs(workspace, data, chosen, folds, cache)
+    for recipe, its_own in zip(chosen, caches, strict=True):
+        runs += _open_runs(workspace, data, recipe, folds, its_own)
     return blend_runs(workspace.runs / name, data, runs, method or data.spec.submit.blend)
 
 

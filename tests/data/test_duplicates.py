@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from foldwise import pipeline
-from foldwise.data.competition import digests, image_cache, load_data
-from foldwise.data.duplicates import copies, joined, pixel_digests
+from foldwise.data import images
+from foldwise.data.cache import ROW
+from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
+from foldwise.data.duplicates import copies, joined, pixel_digests, suspects
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images import known_digests, load_image, pixel_digest
 from foldwise.data.labels import LabelTable
@@ -18,7 +20,7 @@ from foldwise.data.sources import source_hashes
 from foldwise.errors import FoldError, ImageError
 from foldwise.spec.competition import FoldScheme
 from foldwise.workspace import Workspace
-from tiny import edit, ids
+from tiny import copy, edit, ids
 
 KINDS = ("stratified", "group", "stratified_group")
 
@@ -235,15 +237,119 @@ def make_unreadable(workspace: Workspace) -> None:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_images_that_the_cache_decoded_are_not_decoded_again(workspace: Workspace) -> None:
+def test_what_the_cache_tells_to_be_no_copy_is_not_decoded_again(workspace: Workspace) -> None:
     data = load_data(workspace, "tiny")
-    put_copy(workspace, all_ids("train")[2], all_ids("train")[8])
-    image_cache(data, (16, 16), "squash")
+    names = all_ids("train")
+    put_copy(workspace, names[2], names[8])
+    image_caches(data, [(16, 16)], "squash")
+    whole = {number: image_of(workspace, "train", number).read_bytes() for number in (2, 8)}
     make_unreadable(workspace)
+    for number, content in whole.items():
+        image_of(workspace, "train", number).write_bytes(content)
     found = digests(data)
-    expected = [sorted([all_ids("train")[2], all_ids("train")[8]])]
-    assert list(copies(data.train, found).values()) == expected
+    assert list(copies(data.train, found).values()) == [sorted([names[2], names[8]])]
+    assert found.notna().sum() == 2
+    assert set(known_digests(data.raw, "L").values()) == set(found.dropna())
     assert pipeline.scheme_folds(workspace, data).n == 3
+
+
+def photo(seed: int = 0) -> Image.Image:
+    """A grey image of 200 by 160 pixels, larger than the cache needs."""
+    coarse = Image.fromarray(noise(9, 9, seed)[:, :, 0])
+    return coarse.resize((200, 160), Image.Resampling.BICUBIC)
+
+
+def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of images that are decoded in full from now on."""
+    seen: list[str] = []
+    decoded = images.decoded
+
+    def note(path: Path, mode: str, side: int | None = None) -> images.Decoded:
+        if side is None:
+            seen.append(path.stem)
+        return decoded(path, mode, side)
+
+    monkeypatch.setattr(images, "decoded", note)
+    return seen
+
+
+def records(data: CompetitionData, *numbers: int) -> np.ndarray:
+    """What the one cache's records say of training rows."""
+    (cache,) = image_caches(data, [(24, 24)], "squash")
+    names = pd.Series([all_ids("train")[number] for number in numbers])
+    return np.fromfile(cache.folder / "rows.bin", ROW)[cache.rows(names)]
+
+
+def test_two_jpegs_of_the_same_pixels_are_found_at_a_reduced_scale(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, other = (image_of(workspace, "train", number) for number in (1, 5, 9))
+    photo().save(first, "JPEG", quality=85)
+    with Image.open(first) as image:
+        image.save(second, "JPEG", quality="keep", optimize=True, comment=b"saved again")
+    photo(1).save(other, "JPEG", quality=85)
+    assert first.read_bytes() != second.read_bytes()
+    without = copy(workspace, tmp_path / "without a cache")
+    data = load_data(workspace, "tiny")
+    assert records(data, 1, 5, 9)["scale"].tolist() == [2, 2, 2]
+    seen = in_full(monkeypatch)
+    folds = pipeline.scheme_folds(workspace, data)
+    assert sorted(seen) == sorted([first.stem, second.stem])
+    assert list(copies(data.train, digests(data)).values()) == [sorted([first.stem, second.stem])]
+    assert folds.of(pd.Series([first.stem])) == folds.of(pd.Series([second.stem]))
+    decoded = pipeline.scheme_folds(without, load_data(without, "tiny"))
+    assert len(seen) == 2 + 42
+    assert decoded.sha256 == folds.sha256
+    assert decoded.duplicates == folds.duplicates
+    assert decoded.frame.equals(folds.frame)
+
+
+def test_a_jpeg_and_the_png_of_its_pixels_are_found(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third, small = (image_of(workspace, "train", n) for n in (1, 5, 9, 12))
+    photo().save(first, "JPEG", quality=85)
+    with Image.open(first) as image:
+        image.save(second, "PNG")
+    photo(1).save(third, "JPEG", quality=85)
+    photo().resize((90, 80)).save(small, "JPEG", quality=85)
+    data = load_data(workspace, "tiny")
+    rows = records(data, 1, 5, 9, 12)
+    assert rows["scale"].tolist() == [2, 1, 2, 1]
+    assert len(set(rows["crc"])) == 4
+    seen = in_full(monkeypatch)
+    found = copies(data.all_rows(), digests(data))
+    assert list(found.values()) == [sorted([first.stem, second.stem])]
+    assert sorted(seen) == sorted([first.stem, second.stem, third.stem])  # of one size, both kinds
+    digests(data)
+    assert len(seen) == 3  # known from then on
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_images_that_only_resizing_makes_equal_are_no_copies(
+    workspace: Workspace, kind: str
+) -> None:
+    first, second = (image_of(workspace, "train", number) for number in (1, 5))
+    side = {"PNG": 48, "JPEG": 96}[kind]  # to 24 pixels: resized, or decoded at half the scale
+    chess = (100 + 2 * (np.indices((side, side)).sum(axis=0) % 2)).astype(np.uint8)
+    for path, pixels in ((first, chess), (second, 202 - chess)):
+        Image.fromarray(pixels).save(path, kind, quality=100)
+    data = load_data(workspace, "tiny")
+    one, two = records(data, 1, 5)
+    assert one["crc"] == two["crc"]
+    assert one["scale"] == {"PNG": 1, "JPEG": 2}[kind]
+    found = digests(data)
+    assert found[first.stem] != found[second.stem]
+    assert copies(data.all_rows(), found) == {}
+
+
+def test_rows_are_suspected_by_checksum_and_size_and_where_scales_differ() -> None:
+    rows = np.zeros(8, ROW)
+    rows["crc"] = [7, 7, 7, 1, 2, 3, 4, 5]
+    rows["width"] = [9, 9, 8, 5, 5, 5, 6, 6]
+    rows["height"] = [9, 9, 9, 5, 5, 6, 6, 6]
+    rows["scale"] = [1, 1, 1, 2, 1, 2, 4, 4]
+    assert suspects(rows).tolist() == [True, True, False, True, True, False, False, False]
 
 
 def test_digests_are_kept_and_only_new_images_are_decoded(workspace: Workspace) -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.data.cache import ImageCache, build_cache, open_cache
+from foldwise.data.building import build_caches
+from foldwise.data.cache import ImageCache, open_cache
 from foldwise.data.competition import load_data
-from foldwise.data.images import load_image, resized
+from foldwise.data.images import decoded, load_image, resized
 from foldwise.data.sources import source_hashes
 from foldwise.errors import ImageError, StorageError
 from foldwise.workspace import Workspace
@@ -24,7 +25,7 @@ def cache_of(
     data = load_data(workspace, "tiny")
     rows, hook = data.all_rows(), data.hooks.get("read_image")
     hashes = source_hashes(rows, data.raw, hook)
-    return build_cache(data.spec, rows, data.raw, hashes, size, how, hook)
+    return build_caches(data.spec, rows, data.raw, hashes, [size], how, hook)[0]
 
 
 def test_the_cache_holds_every_image_at_its_size(workspace: Workspace) -> None:
@@ -160,6 +161,29 @@ def test_truncated_images_are_refused_even_if_a_library_allows_them(tmp_path: Pa
             load_image(path, "RGB")
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@pytest.mark.parametrize(
+    ("side", "scale"), [(25, 8), (26, 4), (50, 4), (51, 2), (100, 2), (101, 1), (None, 1)]
+)
+def test_a_jpeg_keeps_twice_the_side_that_is_wanted(
+    tmp_path: Path, side: int | None, scale: int
+) -> None:
+    for kind in ("JPEG", "MPO"):
+        image = decoded(save(tmp_path / f"{kind}.jpg", "L", 90, (600, 401), format=kind), "L", side)
+        assert (image.width, image.height, image.scale) == (600, 401, scale)
+        assert image.image.size == (600 // scale, -(-401 // scale))
+    png = decoded(save(tmp_path / "a.png", "L", 90, (600, 401)), "L", side)
+    assert (png.image.size, png.scale) == ((600, 401), 1)
+
+
+def test_a_jpeg_that_is_truncated_is_refused_at_a_reduced_scale_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(rng.integers(0, 255, (200, 200, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        decoded(path, "RGB", 12)
 
 
 def test_squash_crop_and_pad() -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow.parquet import ParquetFile
 
+from foldwise.data import predictions
 from foldwise.data.predictions import (
     align,
     check_predictions,
     predictions_frame,
     read_predictions,
     write_predictions,
+    writing,
 )
 from foldwise.errors import PredictionError
 
@@ -63,3 +66,33 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1 half")
     with pytest.raises(PredictionError, match=r"a.parquet cannot be read .* remove its run"):
         read_predictions(tmp_path / "a.parquet", CLASSES)
+
+
+def test_predictions_written_as_they_come_are_the_same_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet([1, 1, 1], size=25)
+    ids = [f"{i:03d}" for i in range(25)]
+    monkeypatch.setattr(predictions, "HELD", 12)  # numbers: after four rows they are written
+    with writing(tmp_path / "a.parquet", ["z", "b", "1"]) as add:
+        for begin in range(0, 25, 2):
+            add(ids[begin : begin + 2], probs[begin : begin + 2])
+    assert ParquetFile(tmp_path / "a.parquet").num_row_groups > 3
+    write_predictions(tmp_path / "b.parquet", predictions_frame(ids, probs, ["z", "b", "1"]))
+    frames = [read_predictions(tmp_path / f"{n}.parquet", ["z", "b", "1"]) for n in "ab"]
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+    assert (frames[0][["z", "b", "1"]].to_numpy() == probs).all()
+
+
+def test_a_file_is_absent_where_a_later_row_is_no_probability(tmp_path: Path) -> None:
+    with pytest.raises(PredictionError, match="1 of 1 rows hold numbers that are no probabil"):
+        with writing(tmp_path / "a.parquet", ["a", "b"]) as add:
+            add(["1"], np.array([[0.5, np.nan]]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows_at_all_are_an_empty_file_with_its_columns(tmp_path: Path) -> None:
+    with writing(tmp_path / "a.parquet", ["a", "b"]):
+        pass
+    assert list(read_predictions(tmp_path / "a.parquet", ["a", "b"]).columns) == ["id", "a", "b"]

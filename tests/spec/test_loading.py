@@ -56,11 +56,35 @@ def test_a_mistake_in_competition_toml_is_said(
         ("batch_size", "batchsize", "unknown key 'batchsize'; did you mean 'batch_size'"),
         ("epochs = 1", "epoch = 1", "unknown key 'stage.0.epoch'; did you mean 'epochs'"),
         ("image_size = 32", "image_size = 4", "must be 8 to 4096 pixels, got 4"),
-        ("batch_size = 8", "presize = 24", r"presize \[24, 24\] must be at least every image_size"),
+        (
+            "batch_size = 8",
+            "presize = 24",
+            r"presize must be at least its image_size, got \[24, 24\] for",
+        ),
         ('["none", "hflip"]', '["hflip"]', 'tta must hold "none"'),
         ('["none", "hflip"]', '["none", "flip"]', "tta.1: input should be 'none', 'hflip'"),
         ('["none", "hflip"]', '["none", "none"]', "tta must be a list of different values"),
-        ("rotate = 5", "zoom = [2, 1]", r"zoom must be \[low, high\]"),
+        (
+            "rotate = 5",
+            "zoom = [2, 1]",
+            r"zoom must be \[low, high\] with 0.1 <= low <= high <= 10, got \[2.0, 1.0\]",
+        ),
+        (
+            "rotate = 5",
+            "crop = [0, 1]",
+            r"crop must be \[low, high\] with 0.01 <= low <= high <= 1, got \[0.0, 1.0\]",
+        ),
+        ("rotate = 5", "crop = [0.5, 1.5]", r"crop must be \[low, high\] .* <= 1, got"),
+        ("rotate = 5", "crop_ratio = [2, 1]", r"crop_ratio must be \[low, high\] with 0.1 <="),
+        ("rotate = 5", "warp = 0.5", "augment.warp: input should be less than or equal to 0.3"),
+        ("rotate = 5", "erase = 2", "augment.erase: input should be less than or equal to 1"),
+        ("rotate = 5", "p_affine = -1", "augment.p_affine: input should be greater than or equal"),
+        ("batch_size = 8", "mixup = -1", "mixup: input should be greater than or equal to 0"),
+        (
+            "rotate = 5\n\n[[stage]]\n",
+            "dihedral = true\n\n[[stage]]\nimage_size = [16, 32]\n",
+            r"augment.dihedral needs a square image_size, got \[16, 32\]; use",
+        ),
         ("batch_size = 8", "seeds = []", "seeds must be a list of different values"),
         (
             'image_size = 32\nbatch_size = 8\ntta = ["none", "hflip"]',
@@ -113,15 +137,45 @@ def test_an_override_that_cannot_be_is_said(override: str, message: str) -> None
         with_overrides({"stage": [{"epochs": 1}]}, [override])
 
 
-def test_the_cache_size_is_that_of_the_largest_stage() -> None:
+def staged(*stages: dict[str, object], **keys: object) -> Recipe:
     import tomllib
 
-    table = tomllib.loads(RECIPE)
-    table["stage"] = [
-        {"epochs": 1, "lr": 1e-3, "image_size": [16, 24]},
-        {"epochs": 1, "lr": 1e-3, "image_size": [32, 48]},
-    ]
-    recipe = Recipe.model_validate({"name": "r", **table})
-    assert recipe.cache_size == (32, 48)
+    table = {**tomllib.loads(RECIPE), **keys}
+    table["stage"] = [{"epochs": 1, "lr": 1e-3, **stage} for stage in stages]
+    return Recipe.model_validate({"name": "r", **table})
+
+
+def test_every_stage_has_its_own_size_in_the_cache() -> None:
+    recipe = staged({"image_size": [16, 24]}, {"image_size": [32, 48]}, {"image_size": [16, 24]})
+    assert recipe.cache_sizes == ((16, 24), (32, 48))
     assert recipe.stage_size(recipe.stage[0]) == (16, 24)
     assert "seeds" not in recipe.identity()
+
+
+def test_a_stage_has_the_recipes_room_to_zoom_or_its_own() -> None:
+    recipe = staged({"image_size": 16}, {"image_size": [19, 32], "presize": [19, 40]}, {},
+                    image_size=32, presize=[40, 36])  # fmt: skip
+    assert [recipe.stage_presize(stage) for stage in recipe.stage] == [(20, 18), (19, 40), (40, 36)]
+    odd = staged({"image_size": 21}, image_size=32, presize=40)
+    assert odd.cache_sizes == ((27, 27),)  # 26.25, rounded up
+
+
+@pytest.mark.parametrize(
+    ("stage", "keys", "message"),
+    [
+        (
+            {"presize": 31},
+            {},
+            r"its image_size, got \[31, 31\] for \[32, 32\]; give the stage a larg",
+        ),
+        ({"image_size": 16}, {"presize": 24}, r"got \[12, 12\] for \[16, 16\]; give the stage"),
+        ({"presize": [32, 5000]}, {}, "must be 8 to 4096 pixels, got 5000"),
+        ({"image_size": 4096}, {"presize": 33}, "must be 8 to 4096 pixels, got 4224"),
+        ({"image_size": 0}, {}, "must be 8 to 4096 pixels, got 0"),
+    ],
+)
+def test_a_presize_that_cannot_be_is_said(
+    stage: dict[str, object], keys: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        staged(stage, **keys)

@@ -11,6 +11,7 @@ import torch
 from foldwise import pipeline
 from foldwise.executors import FoldTask
 from foldwise.storage import sha256_file
+from foldwise.training.events import BatchDone
 from foldwise.training.run import Run
 from foldwise.workspace import Workspace
 from tiny import write_tiny
@@ -36,8 +37,9 @@ def test_each_precision_trains_and_predicts_the_same_after_loading(
     assert run.record["resolved"]["device"] == "cuda"
     assert run.record["resolved"]["precision"] in ("bf16", "fp16", "fp32")
     task = FoldTask(tmp_path, workspace.data, workspace.runs, "tiny", run.folder, 0)
-    again = predict_again(pipeline.fold_inputs(task))
-    for name, frame in again.items():
+    predict_again(pipeline.fold_inputs(task), tmp_path / "again")
+    for name in ("oof", "oof_plain", "test", "test_plain"):
+        frame = pd.read_parquet(tmp_path / "again" / f"{name}.parquet")
         saved = pd.read_parquet(run.fold(0) / f"{name}.parquet")
         assert np.isfinite(frame[["zebra", "10", "ant"]].to_numpy()).all()
         np.testing.assert_allclose(frame.iloc[:, 1:], saved.iloc[:, 1:], atol=1e-6)
@@ -52,3 +54,20 @@ def test_deterministic_runs_give_the_same_bytes(tmp_path: Path) -> None:
         shutil.rmtree(workspace.runs)
     assert hashes[0] == hashes[1]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:
+    workspace = write_tiny(tmp_path, n_train=90)
+    seen = []
+
+    def observe(event: object) -> None:
+        if isinstance(event, BatchDone):
+            seen.append(event.done)
+            torch.cuda.set_sync_debug_mode("error" if 2 <= event.done < 5 else "default")
+
+    settings = ["precision=bf16", "deterministic=false", "mixup=0.2", "augment.warp=0.2"]
+    try:
+        pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0], observe=observe)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(seen) >= 5

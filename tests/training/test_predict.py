@@ -1,5 +1,7 @@
 """TTA views are fixed, undo each other, and are averaged as probabilities in float64."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -31,24 +33,30 @@ class Corner(nn.Module):
         return 3 * x[:, :, 0, :2].mean(dim=1)
 
 
+def predicted(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+    """All batches' predictions together."""
+    mean, plain = zip(*predict(*arguments), strict=True)
+    return np.concatenate(mean), np.concatenate(plain)
+
+
 def test_views_are_averaged_and_the_plain_one_is_kept() -> None:
     x = torch.rand(5, 1, 4, 4)
-    mean, plain = predict(Corner(), [(x[:3],), (x[3:],)], ("none", "hflip"), "fp32", CPU)
+    mean, plain = predicted(Corner(), [(x[:3],), (x[3:],)], ("none", "hflip"), "fp32", CPU)
     assert mean.dtype == plain.dtype == np.float64
     assert mean.shape == (5, 2)
     expected = [torch.softmax(Corner()(v).double(), 1).numpy() for v in (x, x.flip(-1))]
     assert plain == pytest.approx(expected[0])
     assert mean == pytest.approx((expected[0] + expected[1]) / 2)
     assert mean.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-15)
-    again, _ = predict(Corner(), [(x,)], ("none", "hflip"), "fp32", CPU)
+    again, _ = predicted(Corner(), [(x,)], ("none", "hflip"), "fp32", CPU)
     assert (again == mean).all()  # the size of batches changes nothing here
 
 
 def test_dropout_is_off_and_no_gradient_is_kept() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.Dropout(0.9)).train()
     x = torch.rand(4, 1, 4, 4)
-    first, _ = predict(model, [(x,)], ("none",), "fp32", CPU)
-    second, _ = predict(model, [(x,)], ("none",), "fp32", CPU)
+    first, _ = predicted(model, [(x,)], ("none",), "fp32", CPU)
+    second, _ = predicted(model, [(x,)], ("none",), "fp32", CPU)
     assert (first == second).all()
     assert not model.training
 

@@ -1,10 +1,8 @@
 """ImageCache: every image decoded once into one memory-mapped file of resized uint8 pixels."""
 
-import logging
-import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,41 +10,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.images import (
-    Progress,
-    each_image,
-    images_of,
-    known_digests,
-    pixel_digest,
-    raise_unreadable,
-    remember_digests,
-    resized,
-)
-from foldwise.data.labels import LabelTable
+from foldwise.data.packed import PackedPixels
 from foldwise.errors import ImageError, examples
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import (
-    disk_errors,
-    locked,
-    need_space,
-    read_json,
-    sha256_json,
-    write_json,
-)
+from foldwise.storage import locked, read_json, sha256_file, sha256_json, write_json
 
-log = logging.getLogger(__name__)
-
-DECODER = "1"  # part of the cache's key: raise it when decoding or resizing changes
-PIXELS, PART, CHECKS, DONE = "pixels.u8", "pixels.part", "rows.crc32", "done.json"
+DECODER = "2"  # part of the cache's key: raise it when decoding, resizing or packing changes
+PIXELS, PACK = "pixels.u8", "pixels.pack"  # raw, or recompressed: a cache has one of them
+ROWS, PLAN, DONE = "rows.bin", "plan.json", "done.json"
+PACKED = "-packed"  # ends the name of a recompressed cache's folder: its pixels are others
+# What is known of each row. start, bytes: where in the pixel file its bytes lie; width, height: of
+# the image in full; scale: that of its decoding; crc: the CRC-32 of its bytes, written last.
+ROW = np.dtype([("start", "<u8"), ("bytes", "<u4"), ("width", "<u4"), ("height", "<u4"),
+                ("scale", "<u4"), ("crc", "<u4")])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ImageCache:
-    """Pixels of every id: uint8 (n, height, width, channels), memory-mapped, read-only."""
+    """Pixels of every id: uint8 (n, height, width, channels), memory-mapped, read-only.
+
+    Recompressed pixels are decoded when rows of them are asked for.
+    """
 
     folder: Path
     ids: pd.Index
-    pixels: np.ndarray
+    pixels: np.ndarray | PackedPixels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,48 +54,6 @@ class ImageCache:
         return rows
 
 
-def build_cache(
-    spec: CompetitionSpec,
-    table: LabelTable,
-    raw: Path,
-    hashes: "pd.Series[str]",
-    size: tuple[int, int],
-    resize: str,
-    read_image: Callable[..., Any] | None = None,
-    progress: Progress | None = None,
-) -> ImageCache:
-    """The cache of table's images at size (height, width); built only where it is not there yet.
-
-    hashes: the content hash of each id's source, indexed by id: with size, mode and resize they
-    name the cache, so another source or size makes another one and nothing else does, not even
-    another order of rows. A build that was killed goes on with the rows that are not there yet.
-
-    Raises: ImageError: images are missing or unreadable; all are listed in a file.
-            StorageError: the disk is too full.
-    """
-    sources = sorted(zip(hashes.index, hashes, strict=True))
-    key = sha256_json([DECODER, spec.images.mode, list(size), resize, sources])[:16]
-    folder = raw.parent / "cache" / f"{size[0]}x{size[1]}-{spec.images.mode}-{resize}-{key}"
-    with locked(folder.with_suffix(".lock"), f"the image cache {folder.name}"):
-        if not (folder / DONE).is_file():
-            shape = (len(table), *size, spec.images.channels)
-            load = images_of(spec, table, raw, read_image)
-            known = known_digests(raw, spec.images.mode)
-            found: dict[str, str] = {}
-            source_of = hashes.reindex(table.frame["id"]).to_list()
-
-            def reader(row: int) -> np.ndarray:
-                image = load(row)
-                if source_of[row] not in known:
-                    found[source_of[row]] = pixel_digest(image)
-                return resized(image, size, resize)
-
-            with disk_errors(folder):
-                _fill(spec.name, folder, shape, reader, table, progress)
-            remember_digests(raw, spec.images.mode, found)
-    return open_cache(folder)
-
-
 def open_cache(folder: Path) -> ImageCache:
     """The finished cache in a folder; its rows are checked again where the file was touched.
 
@@ -117,18 +62,79 @@ def open_cache(folder: Path) -> ImageCache:
     if not (folder / DONE).is_file():
         raise ImageError(f"the image cache {folder} is not there; run the same command again")
     done = read_json(folder / DONE)
-    shape = tuple(done["shape"])
-    if not (folder / PIXELS).is_file() or (folder / PIXELS).stat().st_size != int(np.prod(shape)):
-        raise ImageError(_damaged(folder, f"{PIXELS} is missing or of another size"))
-    pixels = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape)
-    changed = (folder / PIXELS).stat().st_mtime_ns
-    if done.get("modified_ns") != changed:
-        checks = np.fromfile(folder / CHECKS, np.uint32)
-        bad = [row for row in range(len(pixels)) if _check(pixels[row]) != checks[row]]
+    shape, rows = tuple(done["shape"]), read_rows(folder, done)
+    file = folder / (PACK if done["packed"] else PIXELS)
+    if not file.is_file() or file.stat().st_size != end_of(rows):
+        raise ImageError(_damaged(folder, f"{file.name} is missing or of another size"))
+    data = np.memmap(file, np.uint8, "r")
+    changed = file.stat().st_mtime_ns
+    if done["modified_ns"] != changed:
+        bad = int((~intact(data, rows)).sum())
         if bad:
-            raise ImageError(_damaged(folder, f"{len(bad)} of {len(pixels)} images have changed"))
+            raise ImageError(_damaged(folder, f"{bad} of {len(rows)} images have changed"))
         write_json(folder / DONE, {**done, "modified_ns": changed})
+    pixels = (
+        PackedPixels(data, rows["start"], rows["bytes"], shape)
+        if done["packed"]
+        else data.reshape(shape)
+    )
     return ImageCache(folder, pd.Index(done["ids"], dtype=str), pixels)
+
+
+def sized(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
+    """The cache of a size (height, width) among several."""
+    return next(cache for cache in caches if cache.size == size)
+
+
+def read_rows(folder: Path, done: dict[str, Any]) -> np.ndarray:
+    """What is known of each row of a finished cache, ROW (n,). done: what its done.json says.
+
+    Raises: ImageError: the file is missing or damaged.
+    """
+    path = folder / ROWS
+    if not path.is_file() or sha256_file(path) != done["rows_sha256"]:
+        raise ImageError(_damaged(folder, f"{ROWS} is missing or has changed"))
+    return np.fromfile(path, ROW)
+
+
+def finished_cache(caches: Path, mode: str, hashes: "pd.Series[str]") -> dict[str, Any] | None:
+    """What done.json says of a finished cache of exactly these sources, and its `folder`; or None.
+
+    Its size is any. hashes: the content hash of each id's source, indexed by id.
+    """
+    wanted = (mode, sources_key(hashes))
+    for path in sorted(caches.glob(f"*/{DONE}")):
+        done = read_json(path)
+        if (done.get("mode"), done.get("sources")) == wanted:
+            return {**done, "folder": path.parent}
+    return None
+
+
+def cache_folder(
+    caches: Path, mode: str, size: tuple[int, int], side: int, resize: str, hashes: "pd.Series[str]"
+) -> Path:
+    """The folder of a cache of raw pixels; see `folder_of` for recompressed ones.
+
+    side: the longest side of all sizes that were made from the same decoding: it tells the scale
+    of that. Whatever the pixels hang on is in the name, and nothing else: no order of rows.
+    """
+    key = sha256_json([DECODER, mode, list(size), side, resize, sources_key(hashes)])[:16]
+    return caches / f"{size[0]}x{size[1]}-{mode}-{resize}-{key}"
+
+
+def folder_of(base: Path, recompressed: bool) -> Path:
+    """The folder of a cache of either kind. base: that of raw pixels."""
+    return base.with_name(base.name + PACKED) if recompressed else base
+
+
+def sources_key(hashes: "pd.Series[str]") -> str:
+    """A hash over the ids and contents of all sources, whatever their order."""
+    return sha256_json(sorted(zip(hashes.index, hashes, strict=True)))
+
+
+def lock_of(folder: Path) -> Path:
+    """The lock of a cache, whether raw or recompressed."""
+    return folder.with_name(folder.name.removesuffix(PACKED) + ".lock")
 
 
 def clear_caches(caches: Path) -> tuple[int, int]:
@@ -138,8 +144,9 @@ def clear_caches(caches: Path) -> tuple[int, int]:
     built right now.
     """
     number = freed = 0
-    for folder in sorted({file.parent for file in caches.glob(f"*/{CHECKS}")}):
-        with locked(folder.with_suffix(".lock"), f"the image cache {folder.name}", wait=False):
+    found = {file.parent for name in (PLAN, DONE) for file in caches.glob(f"*/{name}")}
+    for folder in sorted(found):
+        with locked(lock_of(folder), f"the image cache {folder.name}", wait=False):
             (folder / DONE).unlink(missing_ok=True)  # first: half a cache is none
             freed += sum(file.stat().st_size for file in folder.iterdir())
             number += 1
@@ -147,68 +154,27 @@ def clear_caches(caches: Path) -> tuple[int, int]:
     return number, freed
 
 
-def _fill(
-    name: str,
-    folder: Path,
-    shape: tuple[int, ...],
-    reader: Callable[[int], np.ndarray],
-    table: LabelTable,
-    progress: Progress | None,
-) -> None:
-    """Fill the pixels, image by image.
+def crc_of(content: bytes | memoryview) -> int:
+    """The CRC-32, never 0: that says that a row is not there."""
+    return zlib.crc32(content) or 1
 
-    A row's checksum is written after its pixels and says that it is there; after an interruption
-    rows whose pixels have it are kept.
+
+def intact(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which rows are there and have the bytes that were written, bool (n,).
+
+    data: the bytes of the pixel file, or of what there is of it.
     """
-    pixels, checks = _opened(name, folder, shape, table)
-    present = [row for row in np.flatnonzero(checks) if _check(pixels[row]) == checks[row]]
-    if present:
-        log.info("%s: %d of %d images are there already", folder.name, len(present), shape[0])
-    wanted = sorted(set(range(shape[0])) - {int(row) for row in present})
-
-    def fill(row: int) -> None:
-        pixels[row] = reader(row)
-        checks[row] = _check(pixels[row])
-
-    failures = each_image(fill, wanted, table, progress, before=len(present))
-    if failures:
-        shutil.rmtree(folder)  # mended images make another cache
-        raise_unreadable(failures, folder.parent.parent / "unreadable.txt", shape[0])
-    pixels.flush()
-    checks.flush()
-    os.replace(folder / PART, folder / PIXELS)
-    changed = (folder / PIXELS).stat().st_mtime_ns
-    ids = [*table.frame["id"]]
-    write_json(folder / DONE, {"shape": list(shape), "modified_ns": changed, "ids": ids})
+    there = (rows["crc"] != 0) & (rows["start"] + rows["bytes"] <= len(data))
+    for row in np.flatnonzero(there):
+        start = int(rows["start"][row])
+        content = data[start : start + int(rows["bytes"][row])]
+        there[row] = crc_of(content.data) == rows["crc"][row]
+    return there
 
 
-def _opened(
-    name: str, folder: Path, shape: tuple[int, ...], table: LabelTable
-) -> tuple[np.memmap, np.memmap]:
-    """The pixels and their checksums (0: not there) as memory maps, made where they do not fit.
-
-    An interrupted build of the same images in another order of rows does not fit.
-    """
-    size, ids = int(np.prod(shape)), [*table.frame["id"]]
-    plan = folder / "plan.json"
-    fits = plan.is_file() and read_json(plan) == {"shape": list(shape), "ids": ids}
-    if not fits or not (folder / CHECKS).is_file() or not (folder / PART).is_file():
-        need_space(folder, size, f"the image cache of {name}")
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, length in ((PART, size), (CHECKS, 4 * shape[0])):
-            (folder / file).unlink(missing_ok=True)
-            with (folder / file).open("wb") as handle:
-                os.posix_fallocate(handle.fileno(), 0, length)
-        write_json(plan, {"shape": list(shape), "ids": ids})
-    return (
-        np.memmap(folder / PART, np.uint8, "r+", shape=shape),
-        np.memmap(folder / CHECKS, np.uint32, "r+", shape=shape[:1]),
-    )
-
-
-def _check(row: np.ndarray) -> int:
-    """The row's CRC-32, never 0."""
-    return zlib.crc32(row.data) or 1
+def end_of(rows: np.ndarray) -> int:
+    """The size in bytes of the file that holds these rows."""
+    return int((rows["start"] + rows["bytes"]).max(initial=0))
 
 
 def _damaged(folder: Path, what: str) -> str:

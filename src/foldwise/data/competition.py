@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.adapter import load_hooks
-from foldwise.data.cache import ImageCache, build_cache
+from foldwise.data.building import build_caches
+from foldwise.data.cache import ImageCache
 from foldwise.data.corrections import corrected
 from foldwise.data.duplicates import pixel_digests
 from foldwise.data.formats import (
@@ -91,19 +92,22 @@ def need_images(data: CompetitionData) -> None:
         )
 
 
-def image_cache(
-    data: CompetitionData, size: tuple[int, int], resize: str, progress: Progress | None = None
-) -> ImageCache:
-    """The cache of all training and test images, built where it is not there yet.
+def image_caches(
+    data: CompetitionData,
+    sizes: Sequence[tuple[int, int]],
+    resize: str,
+    progress: Progress | None = None,
+) -> list[ImageCache]:
+    """The caches of all training and test images at each size, built where they are not there yet.
 
     Raises: ImageError: images are missing or unreadable. StorageError: the disk is too full.
     """
     rows, hashes, hook = _sources(data)
-    return build_cache(data.spec, rows, data.raw, hashes, size, resize, hook, progress)
+    return build_caches(data.spec, rows, data.raw, hashes, sizes, resize, hook, progress)
 
 
 def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Series[str]":
-    """The digest of every training and test image's pixels, indexed by id.
+    """The digest of each training and test image's pixels, indexed by id; see `pixel_digests`.
 
     Raises: ImageError: images are missing or unreadable.
     """

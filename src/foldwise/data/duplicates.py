@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.cache import finished_cache, read_rows
 from foldwise.data.images import (
     Progress,
     each_image,
@@ -30,26 +31,46 @@ def pixel_digests(
 ) -> "pd.Series[str]":
     """The digest of each id's decoded pixels in the competition's mode, indexed by id.
 
-    Images that the cache has decoded, or an earlier call, are not decoded again.
+    Missing where a finished cache of these images tells that no other one is its copy: such images
+    are not decoded for it. Digests that an earlier call found are known.
     hashes: the content hash of each id's source, indexed by id.
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
     """
     known = known_digests(raw, spec.images.mode)
     sources = hashes.reindex(table.frame["id"]).to_list()
     wanted = [row for row, source in enumerate(sources) if source not in known]
+    cache = finished_cache(raw.parent / "cache", spec.images.mode, hashes) if wanted else None
+    if cache is not None:
+        maybe = suspects(read_rows(cache["folder"], cache))
+        ids = {id for id, is_one in zip(cache["ids"], maybe, strict=True) if is_one}
+        wanted = [row for row in wanted if table.frame["id"].iloc[row] in ids]
     load = images_of(spec, table, raw, read_image)
     found: dict[str, str] = {}
 
     def digest(row: int) -> None:
-        found[sources[row]] = pixel_digest(load(row))
+        found[sources[row]] = pixel_digest(load(row).image)
 
     failures = each_image(digest, wanted, table, progress)
     remember_digests(raw, spec.images.mode, found)
     if failures:
         raise_unreadable(failures, raw.parent / "unreadable.txt", len(table))
     known |= found
-    return pd.Series([known[source] for source in sources], index=hashes.index[:0].append(
+    return pd.Series([known.get(source) for source in sources], index=hashes.index[:0].append(
         pd.Index(table.frame["id"], dtype=str)), dtype=str)  # fmt: skip
+
+
+def suspects(rows: np.ndarray) -> np.ndarray:
+    """Which rows of a cache may have the same pixels as another one, bool (n,).
+
+    rows: the cache's ROW records. The same pixels at the same scale give the same bytes in the
+    cache. A JPEG decoded at a reduced scale and, say, the PNG of its pixels do not: where both
+    kinds of one size stand, all of that size may be copies.
+    """
+    names = ["crc", "width", "height", "scale"]
+    frame = pd.DataFrame({name: rows[name] for name in names})
+    same = frame.duplicated(["crc", "width", "height"], keep=False)
+    mixed = frame.groupby(["width", "height"])["scale"].transform("nunique") > 1
+    return (same | mixed).to_numpy()
 
 
 def copies(table: LabelTable, digests: "pd.Series[str]") -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ from foldwise.storage import (
 )
 
 Progress = Callable[[int, int], None]  # images done, images in all
+ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a turn by 90°
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image in the wanted mode, turned as its EXIF says; perhaps decoded at a reduced scale."""
+
+    image: Image.Image
+    width: int  # in pixels, of the image at full scale
+    height: int
+    scale: int = 1  # each side was divided by it while decoding: 1, 2, 4 or 8
 
 
 def missing_images(table: LabelTable, raw: Path) -> list[tuple[str, str]]:
@@ -75,23 +87,26 @@ def images_of(
     table: LabelTable,
     raw: Path,
     read_image: Callable[..., Any] | None,
-) -> Callable[[int], Image.Image]:
+    side: int | None = None,
+) -> Callable[[int], Decoded]:
     """A function from a row number of the table to its decoded image in the competition's mode.
 
-    It raises ImageError where the image is missing or unreadable, or the hook's array is wrong.
+    side: see `decoded`. The function raises ImageError where the image is missing or unreadable,
+    or the hook's array is wrong.
     """
     if read_image is None:
         paths = [raw / path for path in table.frame["path"]]
-        return lambda row: load_image(paths[row], spec.images.mode)
+        return lambda row: decoded(paths[row], spec.images.mode, side)
 
-    def from_hook(row: int) -> Image.Image:
+    def from_hook(row: int) -> Decoded:
         pixels = np.asarray(read_image(spec, table.source.iloc[row]))
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.images.channels:
             raise ImageError(
                 f"read_image should return uint8 (h, w, {spec.images.channels}), "
                 f"got {pixels.dtype} {pixels.shape}"
             )
-        return Image.fromarray(pixels.squeeze())
+        image = Image.fromarray(pixels.squeeze())
+        return Decoded(image, *image.size)
 
     return from_hook
 
@@ -125,17 +140,34 @@ def remember_digests(raw: Path, mode: str, found: dict[str, str]) -> None:
 
 
 def load_image(path: Path, mode: str) -> Image.Image:
-    """The decoded image, turned as its EXIF says, in mode L, RGB or RGBA.
+    """The image decoded in full, turned as its EXIF says, in mode L, RGB or RGBA.
 
     16-bit grey is scaled to 8 bits; transparency is laid over white unless mode is RGBA.
+    Raises: ImageError: the file is missing, empty, truncated or no image.
+    """
+    return decoded(path, mode).image
+
+
+def decoded(path: Path, mode: str, side: int | None = None) -> Decoded:
+    """The image as `load_image` has it; a JPEG at a reduced scale where that is enough for side.
+
+    side: the longest side in pixels that the image is to be resized to. Both sides stay at least
+    twice as long, so that resizing still averages. The scale hangs on the image's size alone.
     Raises: ImageError: the file is missing, empty, truncated or no image.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it; half an image is no image
     try:
         with warnings.catch_warnings(), Image.open(path) as opened:
             warnings.simplefilter("ignore")  # odd EXIF and ICC blocks; pixels are checked by load
+            (width, height), scale = opened.size, 1
+            if side and opened.format in ("JPEG", "MPO"):
+                drafted = opened.draft(None, (2 * side, 2 * side))
+                scale = round(width / drafted[1][2]) if drafted else 1
             opened.load()
-            return _to_mode(ImageOps.exif_transpose(opened), mode)
+            if opened.getexif().get(ORIENTATION) in ON_ITS_SIDE:
+                width, height = height, width
+            image = _to_mode(ImageOps.exif_transpose(opened), mode)
+            return Decoded(image, width, height, scale)
     except FileNotFoundError:
         raise ImageError(f"{path} is missing") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

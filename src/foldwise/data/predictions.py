@@ -1,15 +1,20 @@
 """Predictions frames: `id` and one float64 probability column per class, in class order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow.parquet import ParquetWriter
 
 from foldwise.errors import PredictionError, examples
 from foldwise.storage import replacing
 
 MANY_CLASSES = 1000  # above this, files hold float32
+HELD = 4_000_000  # numbers in memory before they are written: 32 MB
 
 
 def predictions_frame(
@@ -69,10 +74,38 @@ def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
 
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write a predictions frame as parquet, atomically; float32 above 1,000 classes."""
-    if frame.shape[1] - 1 > MANY_CLASSES:
-        frame = frame.astype({column: np.float32 for column in frame.columns[1:]})
-    with replacing(path) as temporary:
-        frame.to_parquet(temporary, index=False)
+    with writing(path, list(frame.columns[1:])) as add:
+        add(frame["id"], frame.iloc[:, 1:].to_numpy())
+
+
+@contextmanager
+def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[str], Any], None]]:
+    """A function add(ids, probs) that writes rows as they come; the file is whole or absent.
+
+    It holds about HELD numbers at most. Float32 above 1,000 classes.
+    Raises: PredictionError: numbers that are no probabilities.
+    """
+    kind = pa.float32() if len(classes) > MANY_CLASSES else pa.float64()
+    schema = pa.schema([("id", pa.string()), *((name, kind) for name in classes)])
+    held: list[pd.DataFrame] = []
+
+    with replacing(path) as temporary, ParquetWriter(temporary, schema) as writer:
+
+        def flush() -> None:
+            if held:
+                frame = check_predictions(pd.concat(held), classes, "predictions")
+                writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+                held.clear()
+
+        def add(ids: Iterable[str], probs: np.ndarray) -> None:
+            frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=list(classes))
+            frame.insert(0, "id", pd.Series(list(ids), dtype=str))
+            held.append(frame)
+            if sum(map(len, held)) * len(classes) > HELD:
+                flush()
+
+        yield add
+        flush()
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:

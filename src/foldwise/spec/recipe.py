@@ -1,10 +1,10 @@
 """Recipe: the choices of a training run, from recipes/<name>.toml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from foldwise.errors import SpecError, nearest
 from foldwise.spec.competition import recipe_names
@@ -12,24 +12,38 @@ from foldwise.spec.loading import Strict, parse, read_toml, with_overrides
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 
+BatchSize = Annotated[int, Field(ge=2)] | Literal["auto"]
+
 
 class Augment(Strict):
     """Random changes to training images, drawn anew for every image and epoch."""
 
     hflip: bool = False
     vflip: bool = False
+    dihedral: bool = False  # one of the eight symmetries of the square
     rotate: float = Field(default=0.0, ge=0, le=180)  # degrees, drawn from ±rotate
     zoom: tuple[float, float] = (1.0, 1.0)  # scale factor drawn from this range; > 1 shows less
     shift: float = Field(default=0.0, ge=0, le=0.5)  # fraction of the side, drawn from ±shift
+    warp: float = Field(default=0.0, ge=0, le=0.3)  # perspective, drawn from ±warp in x and in y
+    p_affine: float = Field(default=1.0, ge=0, le=1)  # chance for each of rotate, zoom, shift, warp
+    crop: tuple[float, float] | None = None  # share of the area that is kept, drawn from this range
+    crop_ratio: tuple[float, float] = (0.75, 1.3333)  # width by height, as shares; log-uniform
     brightness: float = Field(default=0.0, ge=0, le=1)  # added, drawn from ±brightness
     contrast: float = Field(default=0.0, ge=0, lt=1)  # factor drawn from [1-contrast, 1+contrast]
+    saturation: float = Field(default=0.0, ge=0, le=1)  # likewise; a factor of 0 is grey
+    p_lighting: float = Field(default=1.0, ge=0, le=1)  # chance for each of these three
+    erase: float = Field(default=0.0, ge=0, le=1)  # chance that a rectangle becomes the mean colour
     padding: Literal["reflection", "zeros", "border"] = "reflection"
 
-    @field_validator("zoom")
+    @field_validator("zoom", "crop", "crop_ratio")
     @classmethod
-    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0.1 <= value[0] <= value[1] <= 10:
-            raise ValueError(f"zoom must be [low, high] with 0.1 <= low <= high <= 10, got {value}")
+    def _range(
+        cls, value: tuple[float, float] | None, info: ValidationInfo
+    ) -> tuple[float, float] | None:
+        least, most = (0.01, 1) if info.field_name == "crop" else (0.1, 10)
+        if value is not None and not least <= value[0] <= value[1] <= most:
+            wanted = f"[low, high] with {least} <= low <= high <= {most}"
+            raise ValueError(f"{info.field_name} must be {wanted}, got {list(value)}")
         return value
 
 
@@ -39,6 +53,9 @@ class Stage(Strict):
     epochs: int = Field(ge=1)
     lr: float = Field(gt=0)  # the highest rate of the schedule
     image_size: int | tuple[int, int] | None = None  # pixels; [height, width]; None: the recipe's
+    # pixels kept in the cache for this stage; None: the recipe's presize in the proportion of this
+    # stage's image_size to the recipe's, so that every stage has the same room to zoom
+    presize: int | tuple[int, int] | None = None
     train: Literal["all", "head"] = "all"
     schedule: Literal["one_cycle"] = "one_cycle"
     pct_start: float = Field(default=0.25, gt=0, lt=1)  # share of the steps in which the rate rises
@@ -51,14 +68,17 @@ class Recipe(Strict):
     model: str  # any timm name, with its weights tag if wanted: resnet50.tv_in1k
     weights: str = "auto"  # auto (timm's), none (random), or a file
     image_size: int | tuple[int, int]  # pixels that the model sees; [height, width]
-    presize: int | tuple[int, int] | None = None  # pixels kept in the cache; None: the largest size
+    presize: int | tuple[int, int] | None = None  # pixels kept in the cache; None: image_size
     resize: Literal["squash", "crop", "pad"] = "squash"
-    batch_size: int = Field(default=64, ge=2)
+    batch_size: BatchSize = 64  # auto: the largest that fits a GPU's memory; 64 on a CPU
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
     deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
     weight_decay: float = Field(default=0.01, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_rate: float = Field(default=0.0, ge=0, lt=1)  # dropout before the classifier
+    mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of the Beta that shares are drawn from
+    cutmix: float = Field(default=0.0, ge=0, le=10)  # likewise; with both, each batch takes one
     augment: Augment = Augment()
     tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
     seeds: tuple[int, ...] = (0,)
@@ -66,40 +86,72 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        for size in (self.image_size, self.presize, *(s.image_size for s in self.stage)):
-            for side in _sides(size) if size is not None else ():
-                if not 8 <= side <= 4096:
-                    raise ValueError(f"image_size and presize must be 8 to 4096 pixels, got {side}")
+        _check_sides([self.image_size, self.presize])
+        _check_sides(size for stage in self.stage for size in (stage.image_size, stage.presize))
+        _check_sides(self.cache_sizes)
         if "none" not in self.tta:
             raise ValueError('tta must hold "none", the plain view')
         for key in ("tta", "seeds"):
             values = getattr(self, key)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{key} must be a list of different values, got {list(values)}")
-        height, width = self.cache_size
         for stage in self.stage:
-            if self.stage_size(stage)[0] > height or self.stage_size(stage)[1] > width:
-                raise ValueError(f"presize {[height, width]} must be at least every image_size")
+            size, presize = self.stage_size(stage), self.stage_presize(stage)
+            if presize[0] < size[0] or presize[1] < size[1]:
+                raise ValueError(
+                    f"a stage's presize must be at least its image_size, got {[*presize]} for "
+                    f"{[*size]}; give the stage a larger one, or the recipe, of which it has the "
+                    "share that its image_size has of the recipe's"
+                )
+        height, width = self.stage_size(self.stage[-1])
         if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:
             raise ValueError("tta views that turn an image by 90 degrees need a square image_size")
         return self
 
-    @property
-    def cache_size(self) -> tuple[int, int]:
-        """The size at which images are cached, in pixels (height, width).
+    @model_validator(mode="after")
+    def _square(self) -> "Recipe":
+        for height, width in map(self.stage_size, self.stage if self.augment.dihedral else ()):
+            if height != width:
+                raise ValueError(
+                    f"augment.dihedral needs a square image_size, got {[height, width]}; use "
+                    "augment.hflip and augment.vflip, or another image_size"
+                )
+        return self
 
-        It is presize, else the largest size of all stages. A presize above image_size leaves room
-        for zooming, and lets training and validation images pass the same resampling: images that
-        only training resamples are softer than those of validation (docs/architecture.md).
-        """
-        if self.presize is not None:
-            return _sides(self.presize)
-        sizes = [_sides(s.image_size or self.image_size) for s in self.stage]
-        return max(sizes, key=lambda s: s[0] * s[1])
+    @property
+    def cache_sizes(self) -> tuple[tuple[int, int], ...]:
+        """The different sizes at which images are cached, (height, width), in order of stages."""
+        return tuple(dict.fromkeys(self.stage_presize(stage) for stage in self.stage))
 
     def stage_size(self, stage: Stage) -> tuple[int, int]:
         """A stage's image size in pixels, (height, width)."""
         return _sides(stage.image_size or self.image_size)
+
+    def stage_presize(self, stage: Stage) -> tuple[int, int]:
+        """The size in pixels, (height, width), at which a stage's images are cached.
+
+        A presize above image_size leaves room for zooming, and lets training and validation images
+        pass the same resampling: images that only training resamples are softer than those of
+        validation (docs/architecture.md).
+        """
+        size, whole = self.stage_size(stage), _sides(self.image_size)
+        if stage.presize is not None:
+            return _sides(stage.presize)
+        if self.presize is None:
+            return size
+        kept = _sides(self.presize)
+        height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
+        return height, width
+
+    @property
+    def batch(self) -> int:
+        """The batch size; 64 where `auto` is not settled, and on a CPU."""
+        return 64 if self.batch_size == "auto" else self.batch_size
+
+    def settled(self, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe with what `auto` became put in; values: `resolved` of run.json."""
+        settled = {key: values[key] for key in ("precision", "batch_size", "compile")}
+        return self.model_copy(update=settled)
 
     def identity(self) -> dict[str, Any]:
         """The recipe as plain values without its list of seeds: a run has one of them."""
@@ -120,3 +172,10 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
 
 def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
+
+
+def _check_sides(sizes: Iterable[int | tuple[int, int] | None]) -> None:
+    for size in sizes:
+        for side in _sides(size) if size is not None else ():
+            if not 8 <= side <= 4096:
+                raise ValueError(f"image_size and presize must be 8 to 4096 pixels, got {side}")

@@ -1,30 +1,35 @@
 """Augmentation of a whole batch on its device: one resampling, one multiply-add."""
 
-import math
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from fastai.data.transforms import DisplayedTransform
 from fastai.vision.core import TensorImage
 
 from foldwise.spec.recipe import Augment
+from foldwise.training.draws import Draws, draw, log_uniform, sides, signed
+from foldwise.training.geometry import drawn, homographies, moves, resampled
+from foldwise.training.precision import sent
 
-PREFILTER = 1.5  # images that shrink more than this are first averaged down to it
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 weights of red, green and blue, as fastai and PIL
+# Zhong et al. 2017 (arXiv:1708.04896, section 5.1) and timm's RandomErasing, read 2026-11-22
+ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
 
 
 class Augmentation(DisplayedTransform):
-    """Random geometry and lighting for training batches, drawn anew for every image.
+    """Random geometry, lighting and erasing for training batches, drawn anew for every image.
 
-    Flips, rotation, zoom and shift are one affine map per image and thus one resampling, from the
-    cache's size to `size` (height, width). Numbers are drawn on the CPU from one stream, so they
-    are the same on every device.
+    All geometry is one map per image and thus one resampling, from the cache's size to `size`
+    (height, width). mean: the colour that Normalize makes zero, one number per channel.
     """
 
     split_idx, order = 0, 30  # training only; after the conversion to floats in 0..1
 
-    def __init__(self, augment: Augment, size: tuple[int, int], seed: int = 0) -> None:
+    def __init__(
+        self, augment: Augment, size: tuple[int, int], mean: Sequence[float], seed: int = 0
+    ) -> None:
         super().__init__()
-        self.augment, self.size = augment, size
+        self.augment, self.size, self.mean = augment, size, tuple(mean)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
@@ -33,9 +38,14 @@ class Augmentation(DisplayedTransform):
 
     def encodes(self, x: TensorImage) -> TensorImage:
         """The changed batch, float (n, channels, *size), values in 0..1."""
-        theta = affine_maps(self.augment, len(x), self.size, self.generator)
-        images = resampled(x.as_subclass(torch.Tensor), theta, self.size, self.augment.padding)
-        return TensorImage(lit(images, self.augment, self.generator))
+        images, u = x.as_subclass(torch.Tensor), draw(len(x), self.generator)
+        maps = homographies(drawn(self.augment, u), self.size) if moves(self.augment) else None
+        made = resampled(images, maps, self.size, self.augment.padding)
+        if made is images:
+            made = images.clone()  # the rest writes in place, which saves a batch of memory
+        light(made, self.augment, u)
+        erase(made, self.augment.erase, self.mean, u)
+        return TensorImage(made)
 
 
 class Resampling(DisplayedTransform):
@@ -52,62 +62,43 @@ class Resampling(DisplayedTransform):
         return TensorImage(resampled(x.as_subclass(torch.Tensor), None, self.size))
 
 
-def resampled(
-    images: torch.Tensor,
-    theta: torch.Tensor | None,
-    size: tuple[int, int],
-    padding: str = "reflection",
-) -> torch.Tensor:
-    """The batch (n, c, h, w) through its affine maps (n, 2, 3) at size (height, width).
+def light(images: torch.Tensor, augment: Augment, u: Draws) -> None:
+    """Change brightness, contrast and saturation in place, and clip to 0..1.
 
-    One bilinear sampling, after an area average where it shrinks more than PREFILTER, since
-    sampling alone would alias. Untouched where there is no map and the size fits already.
+    They make one multiply-add: with contrast c about the middle, brightness b added, and a blend
+    s with the grey image, x becomes s*c*x + (1-s)*c*grey(x) + (1-c)/2 + b. Grey images have no
+    saturation; an alpha channel is left alone.
     """
-    limit = [
-        min(side, math.ceil(PREFILTER * to))
-        for side, to in zip(images.shape[2:], size, strict=True)
-    ]
-    if limit != list(images.shape[2:]):
-        images = F.interpolate(images, limit, mode="bilinear", antialias=True, align_corners=False)
-    if theta is None:
-        if tuple(images.shape[2:]) == tuple(size):
-            return images
-        theta = torch.eye(2, 3).expand(len(images), 2, 3)
-    grid = F.affine_grid(theta.to(images.device, images.dtype), [len(images), 1, *size], False)
-    return F.grid_sample(images, grid, "bilinear", padding, align_corners=False)
+    if not (augment.brightness or augment.contrast or augment.saturation):
+        return
+    p, colours = augment.p_lighting, images[:, :3]
+    contrast = 1 + signed(u.contrast, u.contrast_chance, p) * augment.contrast
+    brightness = signed(u.brightness, u.brightness_chance, p) * augment.brightness
+    blend = 1 + signed(u.saturation, u.saturation_chance, p) * augment.saturation
+    table = torch.stack([contrast, 0.5 * (1 - contrast) + brightness, blend])  # (3, n)
+    table = sent(table.to(images.dtype), images.device)
+    factor, offset, blend = table[:, :, None, None, None].unbind()
+    if augment.saturation and colours.shape[1] == 3:
+        red, green, blue = colours.split(1, dim=1)
+        grey = (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+        offset = grey.mul_((1 - blend) * factor).add_(offset)  # (n, 1, height, width)
+        factor = blend * factor
+    colours.mul_(factor).add_(offset).clamp_(0, 1)
 
 
-def affine_maps(
-    augment: Augment, n: int, size: tuple[int, int], generator: torch.Generator
-) -> torch.Tensor | None:
-    """Maps from output to input coordinates, (n, 2, 3) as `affine_grid` takes them.
-
-    None where the recipe changes no geometry.
-    """
-    if augment == Augment(brightness=augment.brightness, contrast=augment.contrast):
-        return None
-    # one row of draws per image, whether used or not: the stream does not depend on the settings
-    u = torch.rand(n, 6, generator=generator)
-    angle = (2 * u[:, 0] - 1) * math.radians(augment.rotate)
-    low, high = augment.zoom
-    scale = 1 / torch.exp(torch.log(torch.tensor(low)) + u[:, 1] * math.log(high / low))
-    shift = (2 * u[:, 2:4] - 1) * 2 * augment.shift  # coordinates run from -1 to 1
-    flip_x = torch.where((u[:, 4] < 0.5) & augment.hflip, -1.0, 1.0)
-    flip_y = torch.where((u[:, 5] < 0.5) & augment.vflip, -1.0, 1.0)
-    aspect = size[1] / size[0]  # a rotation must turn pixels, not normalised coordinates
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    top = torch.stack([cos * flip_x, -sin * flip_y / aspect, shift[:, 0]], dim=1)
-    bottom = torch.stack([sin * flip_x * aspect, cos * flip_y, shift[:, 1]], dim=1)
-    return torch.stack([top, bottom], dim=1)
-
-
-def lit(images: torch.Tensor, augment: Augment, generator: torch.Generator) -> torch.Tensor:
-    """Brightness and contrast as one multiply-add per image, clipped to 0..1."""
-    if not augment.brightness and not augment.contrast:
-        return images
-    u = 2 * torch.rand(len(images), 2, generator=generator) - 1
-    factor = 1 + u[:, 0] * augment.contrast
-    offset = 0.5 * (1 - factor) + u[:, 1] * augment.brightness
-    shape = (-1, 1, 1, 1)
-    factor, offset = (t.to(images.device, images.dtype).view(shape) for t in (factor, offset))
-    return (images * factor + offset).clamp_(0, 1)
+def erase(images: torch.Tensor, p: float, mean: Sequence[float], u: Draws) -> None:
+    """Replace a rectangle by the mean colour, in place, in images with the chance p."""
+    if not p:
+        return
+    low, high = ERASED_AREA
+    area = low + u.erase_area * (high - low)
+    shares = sides(area, log_uniform(u.erase_ratio, *ERASED_RATIO))
+    width, height = ((share * n).round().clamp(1, n)
+                     for share, n in zip(shares, images.shape[:1:-1], strict=True))  # fmt: skip
+    left = (u.erase_x * (images.shape[3] - width + 1)).floor()
+    top = (u.erase_y * (images.shape[2] - height + 1)).floor()
+    boxes = torch.stack([top, top + height, left, left + width], dim=1).long()
+    for i in (u.erase_chance < p).nonzero()[:, 0].tolist():
+        above, below, start, end = boxes[i].tolist()
+        for channel, value in enumerate(mean):
+            images[i, channel, above:below, start:end] = value

@@ -21,6 +21,7 @@ from foldwise.data.folds import Folds
 from foldwise.spec.recipe import Recipe
 from foldwise.training.augment import Augmentation, Resampling
 from foldwise.training.models import Preprocessing
+from foldwise.training.precision import CPU, device, sent
 
 DEPTH = 3  # batches gathered ahead
 
@@ -37,9 +38,9 @@ class CachedImages(Transform):
         row = self.cache.rows(pd.Series([id]))
         return TensorImage(self.gather(row)[0])
 
-    def gather(self, rows: np.ndarray) -> torch.Tensor:
+    def gather(self, rows: np.ndarray, on: torch.device | None = None) -> torch.Tensor:
         """The images of some rows: uint8 (n, channels, height, width), channels last in memory."""
-        return torch.from_numpy(self.cache.pixels[rows]).permute(0, 3, 1, 2)
+        return sent(torch.from_numpy(self.cache.pixels[rows]), on or CPU).permute(0, 3, 1, 2)
 
 
 class FoldSplitter:
@@ -61,8 +62,9 @@ class FoldSplitter:
 class GatherLoader(TfmdDL):
     """A fastai DataLoader whose batches are one gather from the cache, made a few ahead.
 
-    A thread gathers (NumPy copies outside the GIL's reach of the training step); there are no
-    worker processes. Anything but frames of cached ids goes fastai's usual way, item by item.
+    A thread gathers (NumPy copies outside the GIL's reach of the training step) and sends what it
+    has to the GPU, if any; there are no worker processes. Anything but frames of cached ids goes
+    fastai's usual way, item by item.
     """
 
     def __init__(self, dataset: Any, num_workers: int | None = None, **kwargs: Any) -> None:
@@ -80,10 +82,10 @@ class GatherLoader(TfmdDL):
             targets, kind = targets_of(items, self.dataset.vocab)
 
         def gather(chunk: list[int]) -> tuple[torch.Tensor, ...]:
-            images = TensorImage(transforms[0].gather(rows[chunk]))
+            images = TensorImage(transforms[0].gather(rows[chunk], self.device))
             if targets is None:
                 return (images,)
-            return images, kind(targets[chunk])
+            return images, kind(sent(targets[chunk], self.device or CPU))
 
         return ahead(map(gather, self.chunkify(iter(samples))), DEPTH)
 
@@ -171,7 +173,9 @@ def datablock(
     """
     classes = list(preprocessing.classes)
     size = recipe.stage_size(recipe.stage[stage])
-    statistics = Normalize.from_stats(preprocessing.mean, preprocessing.std, cuda=False)
+    statistics = Normalize.from_stats(
+        preprocessing.mean, preprocessing.std, cuda=device().type == "cuda"
+    )
     block = FrameBlock(
         blocks=(
             TransformBlock(type_tfms=CachedImages(cache), batch_tfms=IntToFloatTensor),
@@ -183,7 +187,11 @@ def datablock(
         get_x=ColReader("id"),
         get_y=ColReader(classes if preprocessing.multi else "label"),
         splitter=FoldSplitter(folds, fold),
-        batch_tfms=[Augmentation(recipe.augment, size), Resampling(size), statistics],
+        batch_tfms=[
+            Augmentation(recipe.augment, size, preprocessing.mean),
+            Resampling(size),
+            statistics,
+        ],
     )
     block.frame = frame
     return block

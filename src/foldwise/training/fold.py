@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 
-from foldwise.data.cache import ImageCache
+from foldwise.data.cache import ImageCache, sized
 from foldwise.data.folds import Folds
 from foldwise.data.labels import LabelTable
-from foldwise.data.predictions import predictions_frame, write_predictions
+from foldwise.data.predictions import writing
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, sha256_file, write_json
 from foldwise.training.batches import FrameBlock, datablock, dataloaders
@@ -39,20 +38,20 @@ class FoldInputs:
 
     run: str  # the run's name, for events
     folder: Path  # the fold's own
-    recipe: Recipe
+    recipe: Recipe  # settled: no value of it is `auto`
     seed: int
-    precision: str
     fold: int
     folds: Folds
-    cache: ImageCache
+    caches: tuple[ImageCache, ...]  # one per size of recipe.cache_sizes
     train: LabelTable
     test: LabelTable
     mode: str
 
     def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
         """The fold's DataBlock at a stage."""
+        size = self.recipe.stage_presize(self.recipe.stage[stage])
         return datablock(
-            self.cache,
+            sized(self.caches, size),
             self.train.frame,
             self.folds,
             self.fold,
@@ -91,37 +90,40 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> None:
         partial(inputs.block, preprocessing),
         recipe,
         Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n),
-        inputs.precision,
         observe,
         inputs.train.multi,
     )
     save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
-    for name, frame in fold_predictions(inputs, model, dls).items():
-        write_predictions(inputs.folder / f"{name}.parquet", frame)
+    write_fold_predictions(inputs, inputs.folder, model, dls)
     write_json(inputs.folder / "history.json", history)
 
 
-def fold_predictions(
-    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders
-) -> dict[str, pd.DataFrame]:
-    """Predictions frames of the fold's validation part and of the test set.
+def write_fold_predictions(
+    inputs: FoldInputs, folder: Path, model: torch.nn.Module, dls: DataLoaders
+) -> None:
+    """Write the predictions of the fold's validation part and of the test set, batch by batch.
 
     `oof` and `test` are the mean over the recipe's TTA views, `oof_plain` and `test_plain` the
-    plain view alone.
+    plain view alone, from the same pass over the data.
     """
-    frames = {}
+    recipe, table = inputs.recipe, inputs.train
     for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
-        ids = loader.dataset.items["id"]
-        mean, plain = predict(model, loader, inputs.recipe.tta, inputs.precision, device(),
-                              inputs.train.multi)  # fmt: skip
-        frames[part] = predictions_frame(ids, mean, inputs.train.classes)
-        frames[f"{part}_plain"] = predictions_frame(ids, plain, inputs.train.classes)
-    return frames
+        ids, done = loader.dataset.items["id"], 0
+        batches = predict(model, loader, recipe.tta, recipe.precision, device(), table.multi)
+        with (
+            writing(folder / f"{part}.parquet", table.classes) as add,
+            writing(folder / f"{part}_plain.parquet", table.classes) as add_plain,
+        ):
+            for mean, plain in batches:
+                rows = ids.iloc[done : done + len(mean)]
+                add(rows, mean)
+                add_plain(rows, plain)
+                done += len(mean)
 
 
-def predict_again(inputs: FoldInputs) -> dict[str, pd.DataFrame]:
-    """The fold's predictions made anew from its weights file; nothing is written."""
+def predict_again(inputs: FoldInputs, folder: Path) -> None:
+    """Make the fold's predictions anew from its weights file, into another folder."""
     model, preprocessing = load_trained(inputs.folder / "weights.safetensors")
     model = model.to(device()).to(memory_format=torch.channels_last)
-    dls = dataloaders(inputs.block(preprocessing), inputs.recipe.batch_size, device())
-    return fold_predictions(inputs, model, dls)
+    dls = dataloaders(inputs.block(preprocessing), inputs.recipe.batch, device())
+    write_fold_predictions(inputs, folder, model, dls)

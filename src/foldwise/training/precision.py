@@ -8,6 +8,9 @@ import torch
 from fastai.callback.core import Callback, CancelStepException
 from torch.amp import GradScaler
 
+from foldwise.errors import RunError
+
+CPU = torch.device("cpu")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -27,6 +30,13 @@ def resolve(wanted: str, on: torch.device) -> str:
     if on.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+def sent(tensor: torch.Tensor, on: torch.device) -> torch.Tensor:
+    """The tensor on a device; from pinned memory to a GPU, so that nobody waits for it."""
+    if on.type != "cuda":
+        return tensor.to(on)
+    return tensor.pin_memory().to(on, non_blocking=True)
 
 
 @contextmanager
@@ -97,6 +107,49 @@ class Autocast(Callback):
     def step(self) -> None:
         """Called by the scaler only where all gradients are finite."""
         self.skipped = False
+
+
+@contextmanager
+def compile_errors() -> Iterator[None]:
+    """Turn torch.compile's errors into one line. Raises: RunError: it cannot compile the model."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        raise RunError(
+            f"torch.compile fails here ({first_line(error)}); train with --set compile=false "
+            "(which is another run), or install what it lacks, a C++ compiler for instance"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """An error's type and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+class Compiled(Callback):
+    """Training batches go through torch.compile's model, everything else through the plain one.
+
+    Training batches are all of one size; the others are not, and each new size would be compiled.
+    """
+
+    order = 10
+
+    def before_fit(self) -> None:
+        """Wrap the model; it is compiled at its first batch."""
+        self.plain = self.model
+        self.compiled = torch.compile(self.model, dynamic=False)
+
+    def before_batch(self) -> None:
+        """Put the compiled model in the plain one's place."""
+        if self.training:
+            self.learn.model = self.compiled
+
+    def after_pred(self) -> None:
+        """Put the plain model back."""
+        self.learn.model = self.plain
 
 
 def _cpu_has_bf16() -> bool:

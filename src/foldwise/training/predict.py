@@ -49,25 +49,24 @@ def predict(
     precision: str,
     on: torch.device,
     multi: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (n, C) in float64: the mean over the views, and the plain view's own.
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Per batch the probabilities (b, C) in float64: the mean over the views, and the plain view's.
 
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
     The softmax (with multi the sigmoid) is taken in float64 of the fp32 logits, view by view.
     """
     model.eval()
-    mean, plain = [], []
-    with torch.inference_mode(), cast_once(model, precision):
+    with cast_once(model, precision):
         for batch in batches:
             images = batch[0].as_subclass(torch.Tensor).to(memory_format=torch.channels_last)
-            probs = {}
-            for view in dict.fromkeys(("none", *views)):
-                with autocast(precision, on):
-                    logits = model(
-                        VIEWS[view](images).contiguous(memory_format=torch.channels_last)
-                    )
-                logits = logits.float().double()  # (b, C)
-                probs[view] = logits.sigmoid() if multi else logits.softmax(dim=1)
-            mean.append(torch.stack([probs[view] for view in views]).mean(dim=0).cpu())
-            plain.append(probs["none"].cpu())
-    return torch.cat(mean).numpy(), torch.cat(plain).numpy()
+            with torch.inference_mode():
+                probs = {}
+                for view in dict.fromkeys(("none", *views)):
+                    with autocast(precision, on):
+                        logits = model(
+                            VIEWS[view](images).contiguous(memory_format=torch.channels_last)
+                        )
+                    logits = logits.float().double()  # (b, C)
+                    probs[view] = logits.sigmoid() if multi else logits.softmax(dim=1)
+                mean = torch.stack([probs[view] for view in views]).mean(dim=0)
+            yield mean.cpu().numpy(), probs["none"].cpu().numpy()

@@ -1,6 +1,6 @@
 """Run directories: a run's identity, its record, and the predictions of its folds together."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,15 @@ class Run:
 
 
 def identity(
-    data: CompetitionData, recipe: Recipe, seed: int, folds: Folds, cache: ImageCache
+    data: CompetitionData,
+    recipe: Recipe,
+    seed: int,
+    folds: Folds,
+    caches: Sequence[ImageCache],
 ) -> str:
     """The hash over everything that training depends on; metric and platform are not in it.
 
-    The name of the cache stands for the images: it has the hash of their contents.
+    The names of the caches stand for the images: they have the hash of their contents.
     """
     return sha256_json(
         {
@@ -87,7 +91,7 @@ def identity(
             "recipe": recipe.identity(),
             "seed": seed,
             "labels": labels_hash(data.train),
-            "images": cache.folder.name,
+            "images": [cache.folder.name for cache in caches],
             "folds": folds.sha256,
         }
     )
@@ -99,16 +103,16 @@ def open_run(
     recipe: Recipe,
     seed: int,
     folds: Folds,
-    cache: ImageCache,
-    resolved: dict[str, Any],
+    caches: Sequence[ImageCache],
+    settled: Callable[[], dict[str, Any]],
 ) -> Run:
     """The run's directory, with run.json and a copy of the folds written the first time.
 
-    resolved: what `auto` became; on a later call the record's own values count, not these.
+    settled: gives what `auto` becomes; asked for a new run alone, afterwards the record counts.
 
     Raises: RunError: the directory was made with other folds.
     """
-    digest = identity(data, recipe, seed, folds, cache)
+    digest = identity(data, recipe, seed, folds, caches)
     folder = runs / data.spec.name / f"{recipe.name}-s{seed}-{digest[:8]}"
     path = folder / "run.json"
     with locked(folder / ".lock", f"the run {folder.name}"):
@@ -122,8 +126,8 @@ def open_run(
                 "scheme": folds.name,
                 "folds_sha256": folds.sha256,
                 "classes": list(data.classes),
-                "cache": cache.folder.name,
-                "resolved": resolved,
+                "caches": [cache.folder.name for cache in caches],
+                "resolved": settled(),
             }
             write_json(path, record)
     record = read_json(path)

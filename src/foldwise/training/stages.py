@@ -2,24 +2,26 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import fastai.callback.schedule  # noqa: F401  (adds fit_one_cycle to Learner)
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from torch import nn
 
 from foldwise.errors import RunError
 from foldwise.spec.recipe import Recipe
 from foldwise.training.batches import FrameBlock, dataloaders
 from foldwise.training.events import BatchDone, EpochDone, FoldStarted, Observer
+from foldwise.training.losses import loss_of
+from foldwise.training.meters import on_device
+from foldwise.training.mixing import Mixing
 from foldwise.training.models import head_and_body
 from foldwise.training.optim import Adam
-from foldwise.training.precision import Autocast, device
+from foldwise.training.precision import Autocast, Compiled, compile_errors, device
 from foldwise.training.streams import EpochStreams
 
 
@@ -82,38 +84,29 @@ class Report(Callback):
         )
 
 
-def loss_of(recipe: Recipe, multi: bool) -> Callable[..., Any]:
-    """Cross-entropy, or binary cross-entropy per class where an image may have many labels.
-
-    Label smoothing moves the targets 0 and 1 of the latter to half of it and to 1 minus that.
-    """
-    smoothing = recipe.label_smoothing
-    if not multi:
-        return CrossEntropyLossFlat(label_smoothing=smoothing)
-    binary = BCEWithLogitsLossFlat()
-    return lambda pred, target: binary(pred, target * (1 - smoothing) + smoothing / 2)
-
-
 def train_stages(
     model: nn.Module,
     block_of: Callable[[int], FrameBlock],
     recipe: Recipe,
     place: Place,
-    precision: str,
     observe: Observer,
     multi: bool = False,
 ) -> tuple[DataLoaders, list[dict[str, float]]]:
     """Train the model in place through all stages; returns the last DataLoaders and the history.
 
-    block_of: the DataBlock of a stage by its number. multi: an image may have many labels.
-    history: `train_loss` and `valid_loss` per epoch.
+    block_of: the DataBlock of a stage by its number. recipe: a settled one, no value is `auto`.
+    multi: an image may have many labels. history: `train_loss` and `valid_loss` per epoch.
+
+    Raises: RunError: the training diverges, or torch.compile fails.
     """
     on = device()
-    loaders = [dataloaders(block_of(i), recipe.batch_size, on)
+    loaders = [dataloaders(block_of(i), recipe.batch, on)
                for i in range(len(recipe.stage))]  # fmt: skip
     report = Report(place, recipe, observe)
     batches = sum(s.epochs * len(dls.train) for s, dls in zip(recipe.stage, loaders, strict=True))
     observe(FoldStarted(place.run, place.fold, place.folds, report.epochs, batches))
+    mixing = [Mixing(recipe.mixup, recipe.cutmix, len(loaders[0].vocab))
+              ] if recipe.mixup or recipe.cutmix else []  # fmt: skip
     learner = Learner(
         loaders[0],
         model,
@@ -121,17 +114,24 @@ def train_stages(
         opt_func=Adam,
         splitter=head_and_body,
         wd=recipe.weight_decay,
-        cbs=[Autocast(precision, on), report],
+        cbs=[
+            Autocast(recipe.precision, on),
+            report,
+            *([Compiled()] if recipe.compile else []),
+            *mixing,
+        ],
     )
     learner.remove_cbs(learner._grab_cbs(ProgressCallback))
-    for number, stage in enumerate(recipe.stage):
-        learner.dls = loaders[number]
-        learner.freeze() if stage.train == "head" else learner.unfreeze()
-        with learner.no_logging():
-            learner.fit_one_cycle(
-                stage.epochs,
-                stage.lr,
-                pct_start=stage.pct_start,
-                cbs=EpochStreams(place.seed, place.fold, number),
-            )
+    on_device(learner)
+    with compile_errors() if recipe.compile else nullcontext():
+        for number, stage in enumerate(recipe.stage):
+            learner.dls = loaders[number]
+            learner.freeze() if stage.train == "head" else learner.unfreeze()
+            with learner.no_logging():
+                learner.fit_one_cycle(
+                    stage.epochs,
+                    stage.lr,
+                    pct_start=stage.pct_start,
+                    cbs=EpochStreams(place.seed, place.fold, number),
+                )
     return loaders[-1], report.history

@@ -10,6 +10,7 @@ from fastai.callback.core import Callback
 
 from foldwise.storage import sha256_json
 from foldwise.training.augment import Augmentation
+from foldwise.training.mixing import Mixing
 
 
 def stream(*place: int | str) -> int:
@@ -34,7 +35,7 @@ def seeded(*place: int | str) -> Iterator[None]:
 
 
 class EpochStreams(Callback):
-    """Gives each epoch its own streams: shuffling, augmentation, dropout and drop path.
+    """Gives each epoch its own streams: shuffling, augmentation, mixing, dropout, drop path.
 
     The global generators are restored by the `seeded` block around the fold.
     """
@@ -52,6 +53,9 @@ class EpochStreams(Callback):
         for transform in loader.after_batch.fs:
             if isinstance(transform, Augmentation):
                 transform.reseed(stream(*self.place, "augment", self.epoch))
+        for callback in self.learn.cbs:
+            if isinstance(callback, Mixing):
+                callback.reseed(stream(*self.place, "mix", self.epoch))
 
 
 def _set(seed: int) -> None:

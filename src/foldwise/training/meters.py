@@ -1,0 +1,35 @@
+"""fastai's running losses, kept on the device: no batch waits for the host."""
+
+import torch
+from fastai.learner import AvgLoss, AvgSmoothLoss, Learner, find_bs
+
+
+class SmoothLoss(AvgSmoothLoss):
+    """The exponentially smoothed training loss, as fastai's; `value` is a tensor on the device.
+
+    fastai copies every batch's loss to the CPU, for which a GPU has to finish the batch first.
+    """
+
+    val: torch.Tensor
+
+    def accumulate(self, learn: Learner) -> None:
+        """Add a training batch's loss."""
+        self.count += 1
+        loss = learn.loss.detach().as_subclass(torch.Tensor).mean()
+        self.val = torch.lerp(loss, self.val.to(loss.device, non_blocking=True), self.beta)
+
+
+class MeanLoss(AvgLoss):
+    """The mean validation loss per image, as fastai's; `value` is a tensor on the device."""
+
+    def accumulate(self, learn: Learner) -> None:
+        """Add a validation batch's loss."""
+        images = find_bs(learn.yb)
+        self.total += learn.loss.detach().as_subclass(torch.Tensor).mean() * images
+        self.count += images
+
+
+def on_device(learner: Learner) -> None:
+    """Put these meters into a Learner's Recorder."""
+    learner.recorder.smooth_loss = SmoothLoss(beta=learner.recorder.smooth_loss.beta)
+    learner.recorder.loss = MeanLoss()

@@ -1,0 +1,150 @@
+"""What `auto` becomes on this machine: measured once for a run, before it trains."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import timm
+import torch
+from torch.nn import functional as F
+
+from foldwise.errors import RunError
+from foldwise.spec.recipe import Recipe
+from foldwise.training.optim import Adam
+from foldwise.training.precision import autocast, device, first_line, resolve
+from foldwise.training.streams import seeded
+
+log = logging.getLogger(__name__)
+
+SMALLEST, LARGEST = 16, 1024  # batch sizes that are tried on a GPU
+ROOM = 0.9  # share of a GPU's memory that a batch may take
+STEPS = 3  # timed after one that warms up
+QUICK = 1800.0  # seconds; a shorter run is not compiled: measuring it alone takes a minute
+FEW = 200  # steps; so few are not even timed
+
+
+def settle(recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int) -> dict[str, Any]:
+    """What `precision`, `batch_size` and `compile` become, the device, and what was measured.
+
+    rows: in the training part of a fold. A value that is not `auto` stays as it is. Nothing of
+    this machine's state changes but the measured seconds; the generators are put back.
+    Raises: RunError: not even the smallest batch fits into the GPU's memory.
+    """
+    on = device()
+    values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
+    with seeded(0, "settle"):
+        values["batch_size"] = recipe.batch
+        if recipe.batch_size == "auto" and on.type == "cuda":
+            values["batch_size"] = _fitting(recipe, values["precision"], n_classes, channels)
+        values["compile"] = recipe.compile
+        if recipe.compile == "auto":
+            settled = recipe.settled(values)
+            values["compile"], values["measured"] = _pays(settled, rows, n_classes, channels, folds)
+    return values
+
+
+def step_of(
+    recipe: Recipe, precision: str, n_classes: int, channels: int, batch: int, compiled: bool
+) -> Callable[[], None]:
+    """A function that takes one training step on a random batch at the largest image size.
+
+    The weights are random: their values cost no time.
+    """
+    on = device()
+    height, width = max((recipe.stage_size(s) for s in recipe.stage), key=lambda s: s[0] * s[1])
+    model = timm.create_model(recipe.model, num_classes=n_classes, in_chans=channels)
+    model = model.to(on).to(memory_format=torch.channels_last).train()
+    run = torch.compile(model, dynamic=False) if compiled else model
+    optimizer = Adam(list(model.parameters()), lr=1e-6)
+    images = torch.rand(batch, channels, height, width, device=on)
+    images = images.to(memory_format=torch.channels_last)
+    targets = torch.zeros(batch, dtype=torch.int64, device=on)
+
+    def step() -> None:
+        with autocast(precision, on):
+            logits = run(images)
+        F.cross_entropy(logits.float(), targets).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def _fitting(recipe: Recipe, precision: str, n_classes: int, channels: int) -> int:
+    """The largest power of two whose training step leaves a tenth of the GPU's memory free."""
+    total, found = torch.cuda.get_device_properties(0).total_memory, 0
+    batch = SMALLEST
+    while batch <= LARGEST:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            step = step_of(recipe, precision, n_classes, channels, batch, compiled=False)
+            step()
+            step()
+        except torch.cuda.OutOfMemoryError:
+            break
+        if torch.cuda.max_memory_allocated() > ROOM * total:
+            break
+        found, batch = batch, 2 * batch
+    torch.cuda.empty_cache()
+    if not found:
+        raise RunError(
+            f'batch_size = "auto": a batch of {SMALLEST} images of {recipe.model} does not fit '
+            f"into the GPU's {total / 1e9:.0f} GB; lower image_size, or set batch_size"
+        )
+    log.info("batch_size = %d: the largest that fits into the GPU's memory", found)
+    return found
+
+
+def _pays(
+    recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int
+) -> tuple[bool, dict[str, float]]:
+    """Whether compiling saves more time over a run than it takes; and the seconds measured.
+
+    Every fold compiles anew for each stage (less each time, since torch keeps what it has compiled:
+    the decision errs towards not compiling). Steps of smaller stages count by their pixels.
+    """
+    steps = _steps(recipe, rows) * folds
+    arguments = (recipe, recipe.precision, n_classes, channels, min(recipe.batch, rows))
+    if steps < FEW:
+        return False, {}
+    eager, _ = _seconds(step_of(*arguments, compiled=False))
+    measured = {"eager_step_seconds": round(eager, 5)}
+    if steps * eager < QUICK:
+        return False, measured
+    log.info("measuring whether torch.compile is worth its while (about a minute, once per run)")
+    try:
+        compiled, first = _seconds(step_of(*arguments, compiled=True))
+    except RuntimeError as error:  # dynamo's and inductor's errors are RuntimeErrors
+        log.warning("not compiled: torch.compile fails here (%s)", first_line(error))
+        return False, measured
+    saved, cost = steps * (eager - compiled), first * len(recipe.stage) * folds
+    measured |= {
+        "compiled_step_seconds": round(compiled, 5),
+        "compile_seconds": round(first, 2),
+        "saved_seconds": round(saved - cost, 1),
+    }
+    log.info("torch.compile: a step takes %.0f %% less, %.0f s are saved in all and %.0f s spent",
+             100 * (1 - compiled / eager), saved, cost)  # fmt: skip
+    return saved > cost, measured
+
+
+def _steps(recipe: Recipe, rows: int) -> float:
+    """The steps of one fold, in steps at the largest image size."""
+    sizes = [recipe.stage_size(stage) for stage in recipe.stage]
+    areas = [height * width for height, width in sizes]
+    epochs = sum(s.epochs * area for s, area in zip(recipe.stage, areas, strict=True)) / max(areas)
+    return epochs * max(rows // recipe.batch, 1)
+
+
+def _seconds(step: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of a step (the least of STEPS), and how much longer the first one took."""
+    times = []
+    for _ in range(1 + STEPS):
+        begun = time.perf_counter()
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return min(times[1:]), times[0] - min(times[1:])
