@@ -1,11 +1,13 @@
 """The sides of the speed benchmark: foldwise's own path, its peers' usual one, and the bare step.
 
 Each side is a function without arguments that works through some batches and returns images/s;
-what it needs is made, and warmed up, before.
+what it needs is made, and warmed up, before. Peers run in processes of their own, see Apart.
 """
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,38 @@ from foldwise.training.stages import Place, train_stages
 from foldwise.training.tuning import settle
 
 Side = Callable[[], float]
+
+
+class Apart:
+    """A side in a process of its own, which sleeps while the other side has its turn.
+
+    So a peer runs as it does for its users, with a memory and an allocator of its own.
+    """
+
+    def __init__(self, make: Callable[..., Side], *arguments: object) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, inner = context.Pipe()
+        self.process = context.Process(target=serve, args=(inner, make, arguments))
+        self.process.start()  # no daemon: a peer's loader starts processes too
+
+    def __call__(self) -> float:
+        """One turn."""
+        self.pipe.send("go")
+        return self.pipe.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self.pipe.send("end")
+        self.process.join()
+
+
+def serve(pipe: Connection, make: Callable[..., Side], arguments: tuple[object, ...]) -> None:
+    """Make a side and run it whenever it is asked."""
+    side = make(*arguments)
+    while pipe.recv() == "go":
+        pipe.send(side())
+
+
 VIEWS = ("none", "hflip", "vflip", "rot90", "rot180")  # five, as learn.tta(n=4) has
 
 
@@ -106,41 +140,41 @@ class StopAfter(Callback):
                 raise CancelFitException
 
 
-class Fastai:
-    """fastai as its documentation has it: Resize(460), aug_transforms, vision_learner, fp32."""
+def fastai_side(kind: str, files: list[Path], batch_size: int, batches: int) -> Side:
+    """fastai as its documentation has it: Resize(460), aug_transforms, vision_learner, fp32.
 
-    def __init__(self, files: list[Path], labels: list[str], batch_size: int) -> None:
-        frame = pd.DataFrame({"name": [str(f) for f in files], "label": labels})
-        frame["valid"] = np.arange(len(frame)) < 64
-        self.dls = ImageDataLoaders.from_df(
-            frame, path="/", fn_col="name", label_col="label", valid_col="valid", bs=batch_size,
-            val_bs=batch_size, item_tfms=Resize(460),
-            batch_tfms=aug_transforms(size=224, min_scale=0.75), num_workers=2,
-        )  # fmt: skip
-        self.learn: Learner = vision_learner(self.dls, resnet34, pretrained=False)
+    kind: `train`, some batches of fit_one_cycle between the first and the last; `data`, some
+    batches with their augmentation; `tta`, learn.tta(n=4) over 64 images: five passes.
+    """
+    frame = pd.DataFrame({"name": [str(f) for f in files]})
+    frame["label"] = [str(number % 8) for number in range(len(files))]
+    frame["valid"] = np.arange(len(frame)) < 64
+    dls = ImageDataLoaders.from_df(
+        frame, path="/", fn_col="name", label_col="label", valid_col="valid", bs=batch_size,
+        val_bs=batch_size, item_tfms=Resize(460),
+        batch_tfms=aug_transforms(size=224, min_scale=0.75), num_workers=2,
+    )  # fmt: skip
+    learn: Learner = vision_learner(dls, resnet34, pretrained=False)
 
-    def train(self, batches: int) -> float:
-        """Some batches of fit_one_cycle, between the first and the last."""
+    def train() -> float:
         stop = StopAfter(batches)
-        with self.learn.no_bar(), self.learn.no_logging():
-            self.learn.fit_one_cycle(1, cbs=stop)
-        return self.dls.bs * (len(stop.ends) - 1) / (stop.ends[-1] - stop.ends[0])
+        with learn.no_bar(), learn.no_logging():
+            learn.fit_one_cycle(1, cbs=stop)
+        return dls.bs * (len(stop.ends) - 1) / (stop.ends[-1] - stop.ends[0])
 
-    def data(self, batches: int) -> float:
-        """Some training batches with their augmentation."""
-        return rate(self.dls.train, batches)
-
-    def tta(self) -> float:
-        """learn.tta(n=4) over the validation rows: five passes."""
+    def tta() -> float:
         begun = time.perf_counter()
-        with self.learn.no_bar():
-            self.learn.tta(n=4)
-        return len(self.dls.valid_ds) / (time.perf_counter() - begun)
+        with learn.no_bar():
+            learn.tta(n=4)
+        return len(dls.valid_ds) / (time.perf_counter() - begun)
+
+    return {"train": train, "tta": tta, "data": lambda: rate(dls.train, batches)}[kind]
 
 
-def timm_train(folder: Path, batch_size: int, batches: int) -> Side:
+def timm_train(folder: Path, batch_size: int) -> Side:
     """timm's loader (2 workers, its usual augmentation) and the step of its train.py: autocast in
-    bf16, channels_last, SGD with momentum, cross-entropy."""
+    bf16, channels_last, SGD with momentum, cross-entropy; a whole epoch, since its workers would
+    go on making batches after a part of one."""
     from timm import create_model
     from timm.data import create_dataset, create_loader
     from timm.optim import create_optimizer_v2
@@ -168,8 +202,6 @@ def timm_train(folder: Path, batch_size: int, batches: int) -> Side:
             optimizer.zero_grad()
             loss.item()  # as train.py does for its meter
             ends.append(time.perf_counter())
-            if len(ends) > batches:
-                break
         return batch_size * (len(ends) - 1) / (ends[-1] - ends[0])
 
     return side

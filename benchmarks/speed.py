@@ -27,6 +27,7 @@ from foldwise.submitting.ledger import now
 from foldwise.submitting.manifest import code, machine, versions
 from inputs import BATCH, PHOTOS, RECIPE, cache_of, generated, invented, table_of
 
+Pairs = list[tuple[float, float]]  # ours, theirs
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "speed.csv"
 BARS = {
@@ -65,7 +66,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def record(name: str, pairs: list[tuple[float, float]]) -> dict[str, object]:
+def record(name: str, pairs: Pairs) -> dict[str, object]:
     """Print a figure and add it to the results. pairs: (ours, theirs), the ratio is ours/theirs."""
     ratios = [ours / theirs for ours, theirs in pairs]
     verdict = "short" if max(ratios) < BARS[name] else "ok"
@@ -90,17 +91,13 @@ def record(name: str, pairs: list[tuple[float, float]]) -> dict[str, object]:
     return row
 
 
-def alternate(
-    ours: Callable[[], float], theirs: Callable[[], float], rounds: int
-) -> list[tuple[float, float]]:
+def alternate(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> Pairs:
     """Both sides in turn, after one round that warms up."""
     pairs = [(ours(), theirs()) for _ in range(rounds + 1)]
     return pairs[1:]
 
 
-def figures(
-    folder: Path, photos: Path, rounds: int
-) -> list[tuple[str, Callable[[], list[tuple[float, float]]]]]:
+def figures(folder: Path, photos: Path, rounds: int) -> list[tuple[str, Callable[[], Pairs]]]:
     """Each figure's name and a function that measures its pairs."""
     import sides
 
@@ -109,28 +106,29 @@ def figures(
     recipe = Recipe.model_validate({**RECIPE, "compile": True})  # as a run of some hours would
     table = table_of(files, labels)
 
-    def own() -> sides.Own:
-        return sides.Own(cache_of(folder, table, photos), table.frame, recipe, 9)
+    def own(batches: int = 9) -> sides.Own:
+        return sides.Own(cache_of(folder, table, photos), table.frame, recipe, batches)
 
-    def peer() -> sides.Fastai:
-        return sides.Fastai(files, labels, BATCH)
+    def peer(side: sides.Side, make: Callable[..., sides.Side], *arguments: object) -> Pairs:
+        apart = sides.Apart(make, *arguments)
+        pairs = alternate(side, apart, rounds)
+        apart.close()
+        return pairs
 
-    def against(make_ours: Callable, make_theirs: Callable) -> list[tuple[float, float]]:
-        return alternate(make_ours(), make_theirs(), rounds)
-
-    def bare(make: Callable) -> list[tuple[float, float]]:
+    def bare(make: Callable) -> Pairs:
         mine = own()
         side = mine.train if make is sides.bare_train else partial(mine.predicted, ("none",))
         return alternate(side, make(mine, 9), rounds)
 
+    fastai = partial(sides.fastai_side, files=files, batch_size=BATCH)
     return [
-        ("train_vs_fastai", lambda: against(lambda: own().train, lambda: partial(peer().train, 3))),
-        ("train_vs_timm", lambda: against(
-            lambda: own().train, lambda: sides.timm_train(photos, BATCH, 9))),
+        ("train_vs_fastai", lambda: peer(own().train, partial(fastai, "train", batches=3))),
+        ("train_vs_timm", lambda: peer(
+            own(len(files) // BATCH).train, sides.timm_train, photos, BATCH)),
         ("train_vs_bare_step", lambda: bare(sides.bare_train)),
-        ("data_vs_fastai", lambda: against(lambda: own().data, lambda: partial(peer().data, 4))),
-        ("tta5_vs_fastai_tta", lambda: against(
-            lambda: partial(own().predicted, sides.VIEWS), lambda: peer().tta)),
+        ("data_vs_fastai", lambda: peer(own().data, partial(fastai, "data", batches=4))),
+        ("tta5_vs_fastai_tta", lambda: peer(
+            partial(own().predicted, sides.VIEWS), partial(fastai, "tta", batches=0))),
         ("validation_vs_bare_forward", lambda: bare(sides.bare_forward)),
         ("cache_12mp_vs_pil", lambda: large_photos(folder, rounds)),
         ("fold_2000_vs_16000_rows", lambda: alternate(
@@ -141,9 +139,7 @@ def figures(
     ]  # fmt: skip
 
 
-def gpu_figures(
-    folder: Path, rounds: int
-) -> list[tuple[str, Callable[[], list[tuple[float, float]]]]]:
+def gpu_figures(folder: Path, rounds: int) -> list[tuple[str, Callable[[], Pairs]]]:
     """What a GPU adds: images/s beside the bare step, the GPU's busy share, memory that is free."""
     import torch
 
@@ -155,7 +151,7 @@ def gpu_figures(
     def own(model: str) -> sides.Own:
         return invented(folder, 64 + 40 * 128, {"model": model, "batch_size": 128})
 
-    def step(model: str) -> list[tuple[float, float]]:
+    def step(model: str) -> Pairs:
         mine = own(model)
         return alternate(mine.train, sides.bare_train(mine, 39), rounds)
 
@@ -170,7 +166,7 @@ def gpu_figures(
     ]
 
 
-def large_photos(folder: Path, rounds: int) -> list[tuple[float, float]]:
+def large_photos(folder: Path, rounds: int) -> Pairs:
     """Images per second from 12-megapixel JPEGs to 256 px: the cache, and Pillow in one process."""
     photos = folder / "large"
     photos.mkdir()

@@ -82,6 +82,8 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
 def _train_and_write(inputs: FoldInputs, observe: Observer) -> None:
     """Everything of a fold but its marker."""
     recipe, on = inputs.recipe, device()
+    if recipe.compile:
+        torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
     preprocessing = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
     model = build_model(recipe, len(inputs.train.classes), len(inputs.mode))
     model = model.to(on).to(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from foldwise.training.memory import keep_freed_memory
 from foldwise.training.precision import DTYPES, autocast
 
 VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -55,6 +56,7 @@ def predict(
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
     The softmax (with multi the sigmoid) is taken in float64 of the fp32 logits, view by view.
     """
+    keep_freed_memory()
     model.eval()
     with cast_once(model, precision):
         for batch in batches:

@@ -17,6 +17,7 @@ from foldwise.spec.recipe import Recipe
 from foldwise.training.batches import FrameBlock, dataloaders
 from foldwise.training.events import BatchDone, EpochDone, FoldStarted, Observer
 from foldwise.training.losses import loss_of
+from foldwise.training.memory import keep_freed_memory
 from foldwise.training.meters import on_device
 from foldwise.training.mixing import Mixing
 from foldwise.training.models import head_and_body
@@ -99,6 +100,7 @@ def train_stages(
 
     Raises: RunError: the training diverges, or torch.compile fails.
     """
+    keep_freed_memory()
     on = device()
     loaders = [dataloaders(block_of(i), recipe.batch, on)
                for i in range(len(recipe.stage))]  # fmt: skip

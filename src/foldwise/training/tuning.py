@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from foldwise.errors import RunError
 from foldwise.spec.recipe import Recipe
+from foldwise.training.memory import keep_freed_memory
 from foldwise.training.optim import Adam
 from foldwise.training.precision import autocast, device, first_line, resolve
 from foldwise.training.streams import seeded
@@ -31,6 +32,7 @@ def settle(recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int)
     this machine's state changes but the measured seconds; the generators are put back.
     Raises: RunError: not even the smallest batch fits into the GPU's memory.
     """
+    keep_freed_memory()
     on = device()
     values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
     with seeded(0, "settle"):
