@@ -15,7 +15,7 @@ from foldwise.spec.recipe import Recipe
 PHOTOS, SIZE, BATCH = 600, (350, 300), 32
 RECIPE = {
     "name": "bench", "model": "resnet34", "weights": "none", "image_size": 224, "presize": 256,
-    "batch_size": BATCH, "stage": [{"epochs": 1, "lr": 1e-3}],
+    "batch_size": BATCH, "compile": False, "stage": [{"epochs": 1, "lr": 1e-3}],
     # fastai's aug_transforms(224, min_scale=0.75)
     "augment": {"hflip": True, "rotate": 10, "zoom": [1.0, 1.1], "warp": 0.2, "crop": [0.75, 1.0],
                 "brightness": 0.2, "contrast": 0.2, "p_affine": 0.75, "p_lighting": 0.75},
@@ -59,7 +59,7 @@ def invented(folder: Path, rows: int, settings: dict[str, object]):
     """foldwise's side over so many black images, in a sparse file that takes no disk."""
     import sides
 
-    recipe = Recipe.model_validate({**RECIPE, "compile": False, **settings})
+    recipe = Recipe.model_validate({**RECIPE, **settings})
     height, width = recipe.cache_sizes[0]
     pixels = folder / f"black-{rows}-{height}.u8"
     with pixels.open("wb") as handle:
