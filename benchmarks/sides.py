@@ -1,13 +1,11 @@
 """The sides of the speed benchmark: foldwise's own path, its peers' usual one, and the bare step.
 
 Each side is a function without arguments that works through some batches and returns images/s;
-what it needs is made, and warmed up, before. Peers run in processes of their own, see Apart.
+what it needs is made, and warmed up, before. Peers run in processes of their own, see apart.py.
 """
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -38,39 +36,6 @@ from foldwise.training.stages import Place, train_stages
 from foldwise.training.tuning import settle
 
 Side = Callable[[], float]
-
-
-class Apart:
-    """A side in a process of its own, which sleeps while the other side has its turn.
-
-    So a peer runs as it does for its users, with a memory and an allocator of its own.
-    """
-
-    def __init__(self, make: Callable[..., Side], *arguments: object) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, inner = context.Pipe()
-        self.process = context.Process(target=serve, args=(inner, make, arguments))
-        self.process.start()  # no daemon: a peer's loader starts processes too
-
-    def __call__(self) -> float:
-        """One turn."""
-        self.pipe.send("go")
-        return self.pipe.recv()
-
-    def close(self) -> None:
-        """End the process."""
-        self.pipe.send("end")
-        self.process.join()
-
-
-def serve(pipe: Connection, make: Callable[..., Side], arguments: tuple[object, ...]) -> None:
-    """Make a side and run it whenever it is asked."""
-    side = make(*arguments)
-    while pipe.recv() == "go":
-        pipe.send(side())
-
-
-VIEWS = ("none", "hflip", "vflip", "rot90", "rot180")  # five, as learn.tta(n=4) has
 
 
 class Own:

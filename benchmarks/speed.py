@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from apart import Apart
 from foldwise.data.listing import images_below
 from foldwise.spec.recipe import Recipe
 from foldwise.submitting.ledger import now
@@ -110,7 +111,7 @@ def figures(folder: Path, photos: Path, rounds: int) -> list[tuple[str, Callable
         return sides.Own(cache_of(folder, table, photos), table.frame, recipe, batches)
 
     def peer(side: sides.Side, make: Callable[..., sides.Side], *arguments: object) -> Pairs:
-        apart = sides.Apart(make, *arguments)
+        apart = Apart(make, *arguments)
         pairs = alternate(side, apart, rounds)
         apart.close()
         return pairs
