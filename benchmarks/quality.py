@@ -94,7 +94,7 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     with seeded(seed, 0, "init"):
         model = build_model(recipe, len(table.classes), 3).to(device())
         model = model.to(memory_format=torch.channels_last)
-        dls, _ = train_stages(
+        dls, *_ = train_stages(
             model,
             lambda stage: datablock(cache, table.frame, folds, 0, recipe, preprocessing, stage),
             recipe,

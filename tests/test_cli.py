@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from foldwise import pipeline
+from foldwise import pipeline, printing
 from foldwise.cli import app
 from foldwise.printing import plain
 from foldwise.workspace import Workspace
@@ -71,6 +72,68 @@ def test_status_and_list_print_tables(done: Workspace) -> None:
     listed = foldwise("list", cwd=done.root).stdout
     for word in ("tiny", "local", "multi-class", "log loss", "30", "submitted"):
         assert word in listed
+
+
+def test_status_compares_runs(done: Workspace) -> None:
+    document = foldwise("status", "tiny", "--runs", "--json", cwd=done.root)
+    (row,) = json.loads(document.stdout)
+    assert (row["recipe"], row["done"], row["folds"], row["verdict"]) == ("tiny", 3, 3, "best")
+    assert len(row["fold_scores"]) == 3
+    table = foldwise("status", "tiny", "--runs", cwd=done.root).stdout
+    header, line, meaning = table.splitlines()
+    for word in ("recipe", "seed", "scheme", "folds", "score", "mean ± spread", "seconds",
+                 "images/s", "to best ± error", "verdict"):  # fmt: skip
+        assert word in header
+    assert row["run"] in line
+    assert f"3/3    {row['score']:.5f}  {row['mean']:.5f} ± {row['deviation']:.5f}" in line
+    assert line.split()[-1] == "best"
+    assert meaning.startswith("log loss, lower is better; spread: standard deviation over folds")
+
+
+def test_the_table_of_runs_shows_what_is_not_known_as_a_dash() -> None:
+    row: dict[str, Any] = dict.fromkeys(("score", "mean", "deviation", "seconds", "verdict"))
+    row |= {"run": "r", "recipe": "r", "seed": 0, "scheme": "s", "folds": 5, "done": 0,
+            "metric": "accuracy", "higher": True, "images_per_second": None}  # fmt: skip
+    worse = {**row, "mean": 0.5, "difference": -0.25, "error": 0.125, "images_per_second": 99.6}
+    table, meaning = printing.runs_compared([{**row, "difference": None, "error": None}, worse])
+    cells = [list(column.cells) for column in table.columns]  # type: ignore[union-attr]
+    assert [column[0] for column in cells] == ["r", "r", "0", "s", "0/5", *["-"] * 6]
+    assert [column[1] for column in cells[6:]] == ["0.50000", "-", "100", "-0.25000 ± 0.12500", "-"]
+    assert str(meaning).startswith("accuracy, higher is better")
+
+
+def test_a_trial_says_in_a_line_what_ran(workspace: Workspace) -> None:
+    words = ["train", "tiny", "--fast", "--fold", "1", "--set", "precision=fp32"]
+    result = CliRunner().invoke(app, [*words, "--root", str(workspace.root)])
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("tiny fold 1: everything runs in fp32 on ")
+    for words in ("images/s", "stages 1, batches 2, validation rows 10, test rows 12", "nothing"):
+        assert words in line
+    assert list(workspace.runs.rglob("run.json")) == []
+
+
+def test_suggested_rates_are_printed_with_the_place_of_the_curve(workspace: Workspace) -> None:
+    result = CliRunner().invoke(app, ["train", "tiny", "--find-lr", "--root", str(workspace.root)])
+    assert result.exit_code == 0, result.output
+    header, row, curve = result.stdout.splitlines()
+    assert header.split() == ["recipe", "fold", "precision", "valley", "steep", "minimum/10"]
+    assert row.split()[:2] == ["tiny", "0"]
+    assert curve == f"curve of tiny: {workspace.runs / 'tiny' / 'lr-tiny.csv'}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "tiny", "--fast", "--find-lr"], "expected --fast or --find-lr, with one --fold"),
+        (["train", "tiny", "--fast", "--fold", "0", "--fold", "1"], "with one --fold at most"),
+        (["status", "--runs"], "--runs needs a competition: foldwise status digits --runs"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_bad_usage(words: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "120"})
+    assert result.exit_code == 2
+    assert message in result.output
 
 
 def test_check_prints_facts_and_json(done: Workspace) -> None:
@@ -185,7 +248,7 @@ def test_an_interrupted_run_says_how_to_go_on(workspace: Workspace) -> None:
     done.send_signal(signal.SIGINT)
     _, said = done.communicate()
     assert done.returncode == 130
-    assert "stopped; the same command goes on" in said
+    assert "everything is saved, and the same command goes on" in said
     assert "Traceback" not in said
 
 

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "foldwise"
 MODULES = sorted(SOURCE.rglob("*.py"))
 LINE = ("errors", "workspace", "storage", "spec", "data", "training", "scoring", "submitting",
-        "reporting", "executors", "doctor", "drafting", "pipeline", "api", "progress",
+        "reporting", "executors", "doctor", "drafting", "pipeline", "trials", "api", "progress",
         "printing", "cli")  # fmt: skip
 HOMES = {  # package -> where alone it may be imported
     "torch": "training", "fastai": "training", "timm": "training", "safetensors": "training",
@@ -108,6 +108,7 @@ HEAVY = ("torch", "fastai", "timm", "sklearn", "scipy", "matplotlib", "kaggle", 
         (["--help"], ()),
         (["list"], ()),
         (["status"], ()),
+        (["status", "tiny", "--runs"], ()),
         (["new", "birds", "--from", "data/tiny/raw"], ()),
         (["check", "tiny"], ("sklearn", "scipy")),
     ],

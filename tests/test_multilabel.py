@@ -27,8 +27,8 @@ from foldwise.submitting import ledger
 from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.platforms import Parcel, local
 from foldwise.submitting.submission import read_submission, write_submission
+from foldwise.training.losses import loss_of
 from foldwise.training.models import read_preprocessing
-from foldwise.training.stages import loss_of
 from foldwise.workspace import Workspace
 from tiny import RECIPE, copy, edit, tree
 
@@ -245,11 +245,11 @@ def test_label_smoothing_moves_binary_targets() -> None:
     logits = torch.tensor([[2.0, -1.0, 0.0, 3.0]])
     target = TensorMultiCategory(torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
     plain = BCEWithLogitsLossFlat()(logits, target)
-    assert loss_of(recipe, True)(logits, target).item() == pytest.approx(plain.item())
-    smooth = loss_of(recipe.model_copy(update={"label_smoothing": 0.2}), True)
+    assert loss_of(recipe, "sigmoids")(logits, target).item() == pytest.approx(plain.item())
+    smooth = loss_of(recipe.model_copy(update={"label_smoothing": 0.2}), "sigmoids")
     moved = BCEWithLogitsLossFlat()(logits, TensorMultiCategory(target * 0.8 + 0.1))
     assert smooth(logits, target).item() == pytest.approx(moved.item())
-    zeros = loss_of(recipe, True)(torch.zeros(3, 4), TensorMultiCategory(torch.ones(3, 4)))
+    zeros = loss_of(recipe, "sigmoids")(torch.zeros(3, 4), TensorMultiCategory(torch.ones(3, 4)))
     assert zeros.item() == pytest.approx(math.log(2))
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from foldwise.errors import (
 )
 from foldwise.scoring.blend import blend_runs
 from foldwise.scoring.metrics import score
+from foldwise.spec.recipe import Recipe
 from foldwise.storage import sha256_file
 from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
@@ -242,6 +244,47 @@ def test_another_recipe_seed_or_label_is_another_run_and_the_metric_is_not(
     (other.data / "tiny" / "folds" / "default.json").unlink()
     edit(other.raw("tiny") / "train_features.csv", "train 0", "train 9")
     assert name() != first
+
+
+def test_recipes_and_seeds_of_one_command_share_cache_and_folds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foldwise.training import tuning
+
+    recipes = workspace.competition("tiny") / "recipes"
+    text = (recipes / "tiny.toml").read_text()
+    (recipes / "other.toml").write_text(text.replace("lr = 3e-3", "lr = 1e-3"))
+    settled, decoded, settle = [], [], tuning.settle
+
+    def watched(recipe: Recipe, *arguments: Any) -> dict[str, Any]:
+        settled.append(recipe.name)
+        return settle(recipe, *arguments)
+
+    monkeypatch.setattr(tuning, "settle", watched)
+    runs = pipeline.train(workspace, "tiny", ["tiny", "other"], ["seeds=[1, 2]"], only_folds=[],
+                          progress=lambda done, total: decoded.append(done))  # fmt: skip
+    assert [(run.recipe.name, run.seed) for run in runs] == [
+        ("tiny", 1), ("tiny", 2), ("other", 1), ("other", 2),
+    ]  # fmt: skip
+    assert decoded.count(42) == 1  # all images, once
+    assert len(list((workspace.data / "tiny" / "cache").glob("*/done.json"))) == 1
+    for key in ("caches", "scheme", "folds_sha256"):
+        assert len({json.dumps(run.record[key]) for run in runs}) == 1
+    assert settled == ["tiny", "other"]  # what `auto` becomes: for all seeds at once
+
+
+def test_a_fold_says_how_many_images_a_second_it_trained(workspace: Workspace) -> None:
+    events: list[Event] = []
+    (run,) = pipeline.train(workspace, "tiny", overrides=["stage.0.epochs=3"], only_folds=[0],
+                            observe=events.append)  # fmt: skip
+    epochs = [event for event in events if isinstance(event, EpochDone)]
+    images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
+    assert images == pytest.approx(3 * 16)  # two batches of eight an epoch
+    done = json.loads((run.fold(0) / "done.json").read_text())
+    mean = images / sum(epoch.seconds for epoch in epochs)
+    assert done["images_per_second"] == pytest.approx(mean, abs=0.06)
+    history = json.loads((run.fold(0) / "history.json").read_text())
+    assert set(history[0]) == {"train_loss", "valid_loss", "accuracy"}  # the same bytes again
 
 
 def test_several_seeds_are_blended(workspace: Workspace) -> None:

@@ -76,7 +76,13 @@ def ids(part: str, n: int) -> list[str]:
     return [f"{number:05d}" if number % 2 else f"{10**18 + number}" for number in numbers]
 
 
-def write_tiny(root: Path, n_train: int = 30, n_test: int = 12, n_sites: int = 6) -> Workspace:
+def write_tiny(
+    root: Path,
+    n_train: int = 30,
+    n_test: int = 12,
+    n_sites: int = 6,
+    classes: Sequence[str] = CLASSES,
+) -> Workspace:
     """A workspace at root with the competition `tiny`, its raw files and the local truth."""
     folder = root / "competitions" / "tiny"
     (folder / "recipes").mkdir(parents=True)
@@ -88,7 +94,7 @@ def write_tiny(root: Path, n_train: int = 30, n_test: int = 12, n_sites: int = 6
     rng = np.random.default_rng(0)
     for part, n in (("train", n_train), ("test", n_test)):
         names = ids(part, n)
-        labels = np.arange(n) % 3
+        labels = np.arange(n) % len(classes)
         sites = [f"{part} {i % n_sites}" for i in range(n)]
         for id, label in zip(names, labels, strict=True):
             draw(raw / "images" / f"{id}.png", int(label), rng)
@@ -96,24 +102,25 @@ def write_tiny(root: Path, n_train: int = 30, n_test: int = 12, n_sites: int = 6
             {"id": names, "filepath": [f"images/{id}.png" for id in names], "site": sites}
         )
         features.to_csv(raw / f"{part}_features.csv", index=False)
-        one_hot = pd.DataFrame(np.eye(3)[labels], columns=list(CLASSES))
+        one_hot = pd.DataFrame(np.eye(len(classes))[labels], columns=list(classes))
         one_hot.insert(0, "id", names)
         if part == "train":
             one_hot.sample(frac=1, random_state=1).to_csv(raw / "train_labels.csv", index=False)
         else:
-            write_format(raw / "submission_format.csv", names)
+            write_format(raw / "submission_format.csv", names, classes)
             platform = raw.parent / "platform"
             (platform / "entries").mkdir(parents=True)
-            truth = pd.DataFrame({"id": names, "label": np.array(CLASSES)[labels]})
+            truth = pd.DataFrame({"id": names, "label": np.array(classes)[labels]})
             truth["part"] = ["public", "private"] * (n // 2)
             truth.to_csv(platform / "truth.csv", index=False)
-            write_format(platform / "entries" / "uniform.csv", names)
+            write_format(platform / "entries" / "uniform.csv", names, classes)
     return workspace
 
 
-def write_format(path: Path, names: Sequence[str]) -> None:
+def write_format(path: Path, names: Sequence[str], classes: Sequence[str] = CLASSES) -> None:
     """A submission file of uniform rows."""
-    frame = pd.DataFrame(np.full((len(names), 3), 1 / 3), columns=list(CLASSES))
+    uniform = np.full((len(names), len(classes)), 1 / len(classes))
+    frame = pd.DataFrame(uniform, columns=list(classes))
     frame.insert(0, "id", list(names))
     frame.to_csv(path, index=False)
 

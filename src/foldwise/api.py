@@ -10,6 +10,7 @@ import pandas as pd
 from foldwise.data.cache import sized
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
+from foldwise.errors import SpecError
 from foldwise.pipeline import scheme_folds
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.workspace import Workspace
@@ -75,6 +76,11 @@ class Competition:
         from foldwise.training.models import preprocessing_of
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
+        if not recipe.stage:
+            raise SpecError(
+                f'recipe {recipe.name}: model = "prior" sees no images, so it has no DataBlock; '
+                "name another recipe"
+            )
         caches = image_caches(self.data, recipe.cache_sizes, recipe.resize)
         cache = sized(caches, recipe.stage_presize(recipe.stage[stage]))
         preprocessing = preprocessing_of(

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from foldwise.errors import FoldwiseError
-from foldwise.printing import as_table, plain
+from foldwise import printing
+from foldwise.errors import FoldwiseError, Interrupted
 from foldwise.workspace import Workspace
 
 app = typer.Typer(
@@ -69,6 +69,9 @@ def verb(function: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             err.print("stopped; the same command goes on with the folds that are not done yet")
             raise typer.Exit(130) from None
+        except Interrupted as stop:
+            err.print(escape(str(stop)))
+            raise typer.Exit(130) from None
         except FoldwiseError as error:
             err.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}")
             raise typer.Exit(1) from None
@@ -102,13 +105,7 @@ def new(
     from foldwise.drafting.draft import draft
 
     made = draft(Workspace.find(root), name, source.expanduser())
-    for line in made.understood:
-        out.print(escape(line))
-    for line in made.unsure:
-        out.print(f"[yellow]unsure[/] {escape(line)}")
-    for path in made.paths:
-        out.print(f"written {path}")
-    out.print(f"Next: read competition.toml, then foldwise data {name} --from {source}")
+    say(printing.draft_lines(name, source, made))
 
 
 @verb
@@ -137,14 +134,7 @@ def data(
         return
     source = source.expanduser() if source else None
     facts = pipeline.get_data(Workspace.find(root), name, source, labels)
-    out.print(
-        f"{name}: {facts['train_rows']} training rows and {facts['test_rows']} test rows in "
-        f"{facts['raw']}"
-    )
-    for what, count in facts["changes"].items():
-        out.print(f"{count} {what}")
-    if facts["images_missing"]:
-        out.print(f"{facts['images_missing']} images are still missing: foldwise check {name}")
+    say(printing.data_lines(name, facts))
 
 
 @verb
@@ -161,13 +151,7 @@ def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(findings.document(), indent=2, ensure_ascii=False))
     else:
-        for warning in findings.warnings:
-            out.print(f"[yellow]warning[/] {escape(warning)}")
-        for error in findings.errors:
-            out.print(f"[bold red]error[/] {escape(error)}")
-        for key, value in findings.facts.items():
-            out.print(f"[bold]{key}[/]: {escape(plain(value))}")
-        out.print("[green]ok[/]" if findings.ok else "[bold red]not ready[/]")
+        say(printing.findings_lines(findings))
     if not findings.ok:
         raise typer.Exit(1)
 
@@ -183,22 +167,37 @@ def train(
         str | None, typer.Option(help="A fold scheme other than that of [submit].")
     ] = None,
     set_: Overrides = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Does everything run? A few batches; nothing is kept.")
+    ] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Suggest rates for the first stage; train nothing.")
+    ] = False,
     root: Root = None,
 ) -> None:
     """Train recipes on every fold; finished folds are skipped.
 
+    --fast and --find-lr take one fold, 0 unless --fold names another, and the first seed.
+
     Example: `foldwise train digits --recipe resnet18 --fold 0`
     """
-    from foldwise import pipeline
+    from foldwise import pipeline, trials
     from foldwise.progress import watching
 
+    if (fast and find_lr) or ((fast or find_lr) and len(fold or ()) > 1):
+        raise typer.BadParameter("expected --fast or --find-lr, with one --fold at most")
+    what = (Workspace.find(root), name, recipe or (), set_ or ())
+    one = fold[0] if fold else 0
     with watching(err) as (observe, images):
-        runs = pipeline.train(
-            Workspace.find(root), name, recipe or (), set_ or (), fold, scheme, observe, images
-        )
-    for run in runs:
-        out.print(f"{run.name}: {run.folds.n - len(run.unfinished())} of {run.folds.n} folds done "
-                  f"in {run.folder}")  # fmt: skip
+        if fast:
+            tried = trials.fast(*what, one, scheme, observe, images)
+            lines: list[Any] = [printing.trial_line(row) for row in tried]
+        elif find_lr:
+            lines = printing.rates_found(trials.find_lr(*what, one, scheme, images))
+        else:
+            trained = pipeline.train(*what, fold, scheme, observe, images)
+            lines = [printing.run_line(run) for run in trained]
+    say(lines)
 
 
 @verb
@@ -238,26 +237,15 @@ def submit(
 
     with watching(err) as (observe, images):
         entry = pipeline.submit(Workspace.find(root), name, dry_run, observe, images)
-    for run, score in entry.member_scores.items():
-        out.print(f"run     {run}: {score}")
-    file = entry.file
-    out.print(
-        f"file    {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}"
-    )
-    out.print(f"local   {entry.score} (OOF of the blend, through the same writer)")
-    receipt = entry.receipt
-    if receipt is None:
-        out.print("sent    no: dry run")
-        return
-    if receipt.public is not None:
-        out.print(f"public  {receipt.public:.5f}")
-        out.print(f"private {receipt.private:.5f}")
-    out.print(f"{receipt.state:7} {escape(receipt.message)}")
+    say(printing.entry_lines(entry))
 
 
 @verb
 def status(
     name: Annotated[str | None, typer.Argument(help="A competition; all without one.")] = None,
+    runs: Annotated[
+        bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")
+    ] = False,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
@@ -267,9 +255,24 @@ def status(
     """
     from foldwise import pipeline
 
+    if runs:
+        if name is None:
+            raise typer.BadParameter("--runs needs a competition: foldwise status digits --runs")
+        rows = pipeline.compare(Workspace.find(root), name)
+        if as_json:
+            show(rows, True, [])
+        else:
+            say(printing.runs_compared(rows))
+        return
     rows = pipeline.status(Workspace.find(root), name)
     columns = ["competition", "file", "created", "local", "public", "private", "rank", "state"]
     show(rows, as_json, columns)
+
+
+def say(lines: Sequence[Any]) -> None:
+    """Print lines of markup, and tables."""
+    for line in lines:
+        out.print(line)
 
 
 def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
@@ -280,7 +283,7 @@ def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
     if not rows:
         out.print("nothing yet: `foldwise submit digits` makes a first submission")
         return
-    out.print(as_table(rows, columns))
+    out.print(printing.as_table(rows, columns))
 
 
 app.registered_commands[0].name = "list"

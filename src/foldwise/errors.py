@@ -8,7 +8,17 @@ from difflib import get_close_matches
 
 
 class FoldwiseError(Exception):
-    """A mistake that the user can mend; the message says how."""
+    """A mistake that the user can mend; the message says how.
+
+    It stays as it was written: fastai puts the callback's name in front of an error's arguments.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class SpecError(FoldwiseError):
@@ -45,6 +55,10 @@ class WeightsError(FoldwiseError):
 
 class RunError(FoldwiseError):
     """A run directory is not what the command needs."""
+
+
+class Interrupted(FoldwiseError):
+    """Ctrl-C stopped a training after it was saved."""
 
 
 class PredictionError(FoldwiseError):

@@ -1,8 +1,8 @@
 """The flows that cross rooms: one function a verb."""
 
-import functools
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from foldwise.data.listing import files_here, rows_here
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
 from foldwise.scoring.blend import Blend, blend_runs
+from foldwise.scoring.comparing import compare_runs
 from foldwise.spec.competition import load_competition
+from foldwise.spec.outputs import outputs_of
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.storage import locked, read_json, replacing
 from foldwise.submitting.entry import LEDGER, Entry, send_entry, write_entry
 from foldwise.submitting.ledger import submissions
 from foldwise.training.events import Observer
-from foldwise.training.run import Run, open_run
+from foldwise.training.run import Run, open_runs
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,45 @@ def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:
     return clear_caches(workspace.raw(workspace.competition(name).name).parent / "cache")
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a command trains: the data, each recipe with its image caches, and the folds of all."""
+
+    data: CompetitionData
+    recipes: tuple[tuple[Recipe, list[ImageCache]], ...]
+    folds: Folds
+
+
+def planned(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str],
+    overrides: Sequence[str],
+    only_folds: Sequence[int] | None,
+    scheme: str | None,
+    progress: Progress | None,
+) -> Plan:
+    """What to train, with everything made and checked that can be before a training begins.
+
+    Recipes with the same sizes have the same cache. Raises: FoldwiseError: see the rooms.
+    """
+    data = load_data(workspace, name)
+    folder = workspace.competition(name)
+    chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
+    for recipe in chosen:
+        outputs_of(recipe, data.classes, data.spec.multi)  # what does not fit the task is said now
+    for what, count in data.counts.items():
+        log.info("%s: %d %s", name, count, what)
+    _need_weights(workspace, name, chosen)
+    # before the folds: the caches tell which images may be copies
+    made = [(r, image_caches(data, r.cache_sizes, r.resize, progress)) for r in chosen]
+    folds = scheme_folds(workspace, data, scheme, progress)
+    for fold in only_folds or ():
+        if not 0 <= fold < folds.n:
+            raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
+    return Plan(data, tuple(made), folds)
+
+
 def train(
     workspace: Workspace,
     name: str,
@@ -76,21 +117,10 @@ def train(
     scheme: another one than that of `[submit]`.
     Raises: FoldwiseError: see the rooms.
     """
-    data = load_data(workspace, name)
-    folder = workspace.competition(name)
-    chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
-    for what, count in data.counts.items():
-        log.info("%s: %d %s", name, count, what)
-    _need_weights(workspace, name, chosen)
-    # before the folds: the caches tell which images may be copies
-    caches = [image_caches(data, r.cache_sizes, r.resize, progress) for r in chosen]
-    folds = scheme_folds(workspace, data, scheme, progress)
-    for fold in only_folds or ():
-        if not 0 <= fold < folds.n:
-            raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
+    plan = planned(workspace, name, recipes, overrides, only_folds, scheme, progress)
     runs = []
-    for recipe, its_own in zip(chosen, caches, strict=True):
-        for run in _open_runs(workspace, data, recipe, folds, its_own):
+    for recipe, caches in plan.recipes:
+        for run in open_runs(workspace.runs, plan.data, recipe, plan.folds, caches):
             runs.append(run)
             wanted = run.unfinished()
             if only_folds is not None:
@@ -98,9 +128,9 @@ def train(
             if not wanted:
                 log.info("%s: all folds asked for are trained already; skipped", run.name)
                 continue
-            if len(wanted) < folds.n and only_folds is None:
+            if len(wanted) < run.folds.n and only_folds is None:
                 log.info("%s: %d of %d folds are trained already", run.name,
-                         folds.n - len(wanted), folds.n)  # fmt: skip
+                         run.folds.n - len(wanted), run.folds.n)  # fmt: skip
             tasks = [
                 FoldTask(workspace.root, workspace.data, workspace.runs, name, run.folder, k)
                 for k in wanted
@@ -160,34 +190,16 @@ def scheme_folds(
 
 
 def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) -> None:
-    """Ask for the recipes' weights files: an error now, not after minutes of decoding."""
-    from foldwise.training.models import weights_file
+    """Ask for the recipes' weights files and drop path: an error now, not after much decoding."""
+    from foldwise.training.models import build_model, weights_file
+    from foldwise.training.streams import seeded
 
     for recipe in recipes:
         if not any((workspace.runs / name).glob(f"{recipe.name}-s*/fold*/done.json")):
             weights_file(recipe)
-
-
-def _open_runs(
-    workspace: Workspace,
-    data: CompetitionData,
-    recipe: Recipe,
-    folds: Folds,
-    caches: Sequence[ImageCache],
-) -> list[Run]:
-    """The runs of a recipe, one per seed, with the image caches that they share."""
-
-    def settled() -> dict[str, Any]:
-        from foldwise.training.tuning import settle
-
-        rows = int((folds.frame["fold"] > 0).sum())
-        return settle(recipe, rows, len(data.classes), data.spec.images.channels, folds.n)
-
-    settle_once = functools.cache(settled)
-    return [
-        open_run(workspace.runs, data, recipe, seed, folds, caches, settle_once)
-        for seed in recipe.seeds
-    ]
+            if recipe.drop_path:  # only the model itself tells
+                with seeded(0, "drop path"):
+                    build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)
 
 
 def blend(
@@ -204,7 +216,7 @@ def blend(
     folds = scheme_folds(workspace, data)  # after the caches, as in `train`
     runs = []
     for recipe, its_own in zip(chosen, caches, strict=True):
-        runs += _open_runs(workspace, data, recipe, folds, its_own)
+        runs += open_runs(workspace.runs, data, recipe, folds, its_own)
     return blend_runs(workspace.runs / name, data, runs, method or data.spec.submit.blend)
 
 
@@ -244,6 +256,12 @@ def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]
         practice = load_competition(workspace.competition(each)).practice
         rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
     return rows
+
+
+def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    """The runs of a competition side by side, best first: see `compare_runs` for the keys."""
+    data = load_data(workspace, name)
+    return compare_runs(workspace.runs / name, data)
 
 
 def catalogue(workspace: Workspace) -> list[dict[str, Any]]:

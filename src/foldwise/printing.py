@@ -1,10 +1,17 @@
-"""Rows and values as people read them in a terminal."""
+"""What verbs found, as people read it in a terminal: tables, and lines of Rich's markup."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from foldwise.doctor.findings import Findings
+    from foldwise.drafting.draft import Draft
+    from foldwise.submitting.entry import Entry
+    from foldwise.training.run import Run
 
 
 def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:
@@ -34,3 +41,108 @@ def plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " to ".join(map(plain, value))
     return str(value)
+
+
+def draft_lines(name: str, source: Path, made: "Draft") -> list[str]:
+    """What `new` understood, what it is unsure of, and what it wrote."""
+    return [
+        *(escape(line) for line in made.understood),
+        *(f"[yellow]unsure[/] {escape(line)}" for line in made.unsure),
+        *(escape(f"written {path}") for path in made.paths),
+        escape(f"Next: read competition.toml, then foldwise data {name} --from {source}"),
+    ]
+
+
+def data_lines(name: str, facts: dict[str, Any]) -> list[str]:
+    """What `get_data` found."""
+    rows = f"{facts['train_rows']} training rows and {facts['test_rows']} test rows"
+    lines = [f"{name}: {rows} in {facts['raw']}"]
+    lines += [f"{count} {what}" for what, count in facts["changes"].items()]
+    if facts["images_missing"]:
+        lines.append(f"{facts['images_missing']} images are still missing: foldwise check {name}")
+    return [escape(line) for line in lines]
+
+
+def findings_lines(findings: "Findings") -> list[str]:
+    """What `check` found: warnings, errors, facts, and whether a run can begin."""
+    return [
+        *(f"[yellow]warning[/] {escape(warning)}" for warning in findings.warnings),
+        *(f"[bold red]error[/] {escape(error)}" for error in findings.errors),
+        *(f"[bold]{key}[/]: {escape(plain(value))}" for key, value in findings.facts.items()),
+        "[green]ok[/]" if findings.ok else "[bold red]not ready[/]",
+    ]
+
+
+def run_line(run: "Run") -> str:
+    """How far a run is, and where it lies."""
+    done = run.folds.n - len(run.unfinished())
+    return escape(f"{run.name}: {done} of {run.folds.n} folds done in {run.folder}")
+
+
+def entry_lines(entry: "Entry") -> list[str]:
+    """What an entry's file was made of, its scores, and what became of it."""
+    lines = [f"run     {run}: {score}" for run, score in entry.member_scores.items()]
+    file, here, receipt = entry.file, Path.cwd(), entry.receipt
+    lines.append(f"file    {file.relative_to(here) if file.is_relative_to(here) else file}")
+    lines.append(f"local   {entry.score} (OOF of the blend, through the same writer)")
+    if receipt is None:
+        lines.append("sent    no: dry run")
+    else:
+        if receipt.public is not None:
+            lines += [f"public  {receipt.public:.5f}", f"private {receipt.private:.5f}"]
+        lines.append(f"{receipt.state:7} {receipt.message}")
+    return [escape(line) for line in lines]
+
+
+def trial_line(row: dict[str, Any]) -> str:
+    """What a trial ran: a row of `trials.fast`."""
+    return (
+        f"{row['recipe']} fold {row['fold']}: everything runs in {row['precision']} on "
+        f"{row['device']}, {plain(row['images_per_second'])} images/s (stages {row['stages']}, "
+        f"batches {row['batches']}, validation rows {row['validation_rows']}, test rows "
+        f"{row['test_rows']}, {plain(row['seconds'])} s); nothing of it is kept"
+    )
+
+
+def rates_found(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
+    """The suggested learning rates, and where the curves lie: rows of `trials.find_lr`."""
+    columns = [column for column in rows[0] if column != "curve"]
+    return [
+        as_table(rows, columns),
+        *(escape(f"curve of {r['recipe']}: {r['curve']}") for r in rows),
+    ]
+
+
+def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
+    """The runs of a competition in a table, and what its columns mean: rows of `compare_runs`."""
+    if not rows:
+        return ["no runs yet: `foldwise train NAME` makes the first one"]
+    shown = [_compared(row) for row in rows]
+    meaning = (
+        f"{rows[0]['metric']}, {'higher' if rows[0]['higher'] else 'lower'} is better; spread: "
+        "standard deviation over folds; to best: mean difference over the folds that both have, "
+        "with its standard error; verdict: by its 95 % interval"
+    )
+    return [as_table(shown, list(shown[0])), meaning]
+
+
+def _compared(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `compare_runs` by the columns of its table."""
+    speed = row["images_per_second"]
+    return {
+        **{key: row[key] for key in ("run", "recipe", "seed", "scheme")},
+        "folds": f"{row['done']}/{row['folds']}",
+        "score": _with_error(row["score"], None),
+        "mean ± spread": _with_error(row["mean"], row["deviation"]),
+        "seconds": row["seconds"],
+        "images/s": None if speed is None else round(speed),
+        "to best ± error": _with_error(row["difference"], row["error"], "+"),
+        "verdict": row["verdict"],
+    }
+
+
+def _with_error(value: float | None, error: float | None, sign: str = "") -> str | None:
+    """A value with its error, where there is one."""
+    if value is None:
+        return None
+    return f"{value:{sign}.5f}" + ("" if error is None else f" ± {error:.5f}")

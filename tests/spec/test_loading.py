@@ -80,6 +80,12 @@ def test_a_mistake_in_competition_toml_is_said(
         ("rotate = 5", "erase = 2", "augment.erase: input should be less than or equal to 1"),
         ("rotate = 5", "p_affine = -1", "augment.p_affine: input should be greater than or equal"),
         ("batch_size = 8", "mixup = -1", "mixup: input should be greater than or equal to 0"),
+        ("batch_size = 8", "drop_path = 1", "drop_path: input should be less than 1, got 1"),
+        ("batch_size = 8", "ema = 1", "ema: input should be less than 1, got 1"),
+        ("batch_size = 8", "accumulate = 0", "accumulate: input should be greater than or equal"),
+        ("batch_size = 8", "swa = 2", "swa must be at most all stages' epochs, 1, got 2"),
+        ("batch_size = 8", "swa = 1\nema = 0.9", "ema and swa both .* got ema = 0.9 and swa = 1"),
+        ("batch_size = 8", "swa = 1\nearly_stop = 2", "early_stop leaves open .* set one of them"),
         (
             "rotate = 5\n\n[[stage]]\n",
             "dihedral = true\n\n[[stage]]\nimage_size = [16, 32]\n",

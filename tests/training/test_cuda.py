@@ -65,7 +65,8 @@ def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:
             seen.append(event.done)
             torch.cuda.set_sync_debug_mode("error" if 2 <= event.done < 5 else "default")
 
-    settings = ["precision=bf16", "deterministic=false", "mixup=0.2", "augment.warp=0.2"]
+    settings = ["precision=bf16", "deterministic=false", "mixup=0.2", "augment.warp=0.2",
+                "ema=0.99", "clip=1", "accumulate=2"]  # fmt: skip
     try:
         pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0], observe=observe)
     finally:

@@ -1,13 +1,16 @@
 """The losses kept on the device are the ones that fastai's Recorder computes."""
 
+import fastai.callback.progress  # noqa: F401  (adds no_bar to Learner)
+import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
+from sklearn.metrics import accuracy_score
 from torch import nn
 
-from foldwise.training.meters import on_device
+from foldwise.training.meters import Accuracy, on_device
 
 
 class Watch(Callback):
@@ -40,3 +43,23 @@ def test_they_equal_fastais_with_batches_of_unequal_size() -> None:
     assert ours == theirs
     assert len(ours[0]) == 3
     assert len(ours[1]) == 12
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_accuracy_is_scikit_learns_with_batches_of_unequal_size(n_outputs: int) -> None:
+    torch.manual_seed(0)
+    targets = torch.randint(max(n_outputs, 2), (26,))
+    rows = [(torch.randn(4), target) for target in targets]
+    parts = [DataLoader(part, bs=4, num_workers=0) for part in (rows[:16], rows[16:])]
+    model = nn.Linear(4, n_outputs)
+    learner = Learner(DataLoaders(*parts), model, loss_func=lambda pred, y: pred.square().mean(),
+                      metrics=[Accuracy()], cbs=Watch())  # fmt: skip
+    on_device(learner)
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(2, 1e-2)
+        logits = model(torch.stack([x for x, _ in rows[16:]]))
+        found = logits.argmax(dim=1) if n_outputs > 1 else (logits[:, 0] > 0).long()
+        assert learner.recorder.metric_names[3] == "accuracy"
+        expected = accuracy_score(targets[16:].numpy(), found.numpy())
+        assert float(learner.recorder.log[3]) == pytest.approx(expected)
+        assert 0 < expected < 1

@@ -158,7 +158,7 @@ def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float
     recipe = Recipe.model_validate({**table, "precision": "fp32", "compile": False, **settings})
     with seeded(0, 0, "init"):
         model = build_model(recipe, len(CLASSES), 1)
-        dls, history = train_stages(
+        dls, history, _ = train_stages(
             model,
             lambda stage: competition.datablock(fold=0, recipe=recipe, stage=stage),
             recipe,

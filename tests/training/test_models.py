@@ -15,7 +15,6 @@ from foldwise.spec.recipe import Recipe
 from foldwise.training import pretrained
 from foldwise.training.models import (
     build_model,
-    head_and_body,
     load_state,
     load_trained,
     preprocessing_of,
@@ -175,11 +174,36 @@ def test_a_model_without_published_weights_is_said() -> None:
         build_model(recipe("weights=auto", "model=botnet50ts_256"), 3, 3)
 
 
-def test_the_head_is_the_last_parameter_group() -> None:
-    model = build_model(recipe(), 3, 1)
-    body, head = head_and_body(model)
-    assert {tuple(p.shape) for p in head} == {(3, model.num_features), (3,)}
-    assert len(body) + len(head) == len(list(model.parameters()))
+@pytest.mark.parametrize("model", ["resnet18", "test_convnext", "test_efficientnet", "test_vit"])
+def test_drop_path_reaches_the_model(model: str) -> None:
+    built = build_model(recipe(f"model={model}", "drop_path=0.3"), 3, 3)
+    rates = [m.drop_prob for m in built.modules() if isinstance(m, timm.layers.DropPath)]
+    assert 0.2 < max(rates) <= 0.3 + 1e-6  # EfficientNet has 0.3 (n - 1) / n
+    plain = build_model(recipe(f"model={model}"), 3, 3)
+    assert not any(isinstance(m, timm.layers.DropPath) and m.drop_prob for m in plain.modules())
+    assert plain.state_dict().keys() == built.state_dict().keys()
+
+
+@pytest.mark.parametrize("model", ["vgg11", "densenet121"])
+def test_a_model_without_drop_path_is_said(model: str) -> None:
+    wanted = f"drop_path = 0.1 needs a model with residual blocks .* {model} has none: set drop_"
+    with pytest.raises(SpecError, match=wanted):
+        build_model(recipe(f"model={model}", "drop_path=0.1"), 3, 3)
+
+
+def test_a_model_that_ignores_drop_path_is_said_and_other_mistakes_are_not_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: torch.nn.Linear(1, 1))
+    with pytest.raises(SpecError, match="test_resnet has none"):
+        build_model(recipe("drop_path=0.1"), 3, 3)
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise TypeError("something else")
+
+    monkeypatch.setattr(timm, "create_model", broken)
+    with pytest.raises(TypeError, match="something else"):
+        build_model(recipe("drop_path=0.1"), 3, 3)
 
 
 @pytest.mark.realdata
@@ -188,3 +212,44 @@ def test_real_weights_are_loaded_and_see_their_classes(realdata: Path) -> None:
     built = build_model(recipe(f'weights="{path}"', "model=resnet18"), 10, 3)
     state = load_state(path)
     assert torch.equal(built.state_dict()["fc.weight"], state["fc.weight"].float())
+
+
+@pytest.mark.parametrize(("multi", "outputs"), [(False, "softmax"), (True, "sigmoids")])
+def test_weights_from_before_outputs_had_kinds_are_read(
+    tmp_path: Path, multi: bool, outputs: str
+) -> None:
+    import json
+    from dataclasses import asdict
+
+    about = preprocessing_of(recipe(), ("a", "b"), "L", multi)
+    assert (about.outputs, about.multi, about.n_outputs) == (outputs, multi, 2)
+    old = {**asdict(about), "multi": multi}
+    del old["outputs"]
+    model = build_model(recipe(), 2, 1)
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors", metadata={"foldwise": json.dumps(old)})
+    assert read_preprocessing(tmp_path / "w.safetensors") == about
+    assert load_trained(tmp_path / "w.safetensors")[1] == about
+
+
+def test_fastais_head_is_saved_loaded_and_carried_on(tmp_path: Path) -> None:
+    settings = ["head=fastai", "image_size=32"]
+    first = build_model(recipe(*settings), 3, 3).eval()
+    about = preprocessing_of(recipe(*settings), ["a", "b", "c"], "RGB")
+    save_weights(tmp_path / "w.safetensors", first, about)
+    images = torch.rand(2, 3, 32, 32)
+    again, known = load_trained(tmp_path / "w.safetensors")
+    assert known.head == "fastai"
+    assert torch.equal(again.eval()(images), first(images))
+    further = build_model(recipe(*settings, f"weights={tmp_path / 'w.safetensors'}"), 3, 3)
+    assert torch.equal(further.eval()(images), first(images))
+    other = build_model(recipe(*settings, f"weights={tmp_path / 'w.safetensors'}"), 5, 3).eval()
+    assert other(images).shape == (2, 5)  # more classes: the body alone
+    assert torch.equal(other.body(images), first.body(images))
+    linear = build_model(recipe("image_size=32", f"weights={tmp_path / 'w.safetensors'}"), 3, 3)
+    assert torch.equal(linear.eval().forward_features(images), first.body(images))
+
+
+def test_fastais_head_needs_a_feature_map() -> None:
+    with pytest.raises(SpecError, match=r'head = "fastai" pools a feature map .*; use head = "lin'):
+        build_model(recipe("head=fastai", "model=test_vit", "image_size=160"), 3, 3)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from foldwise.training.optim import Adam
+from foldwise.training.optim import OPTIMIZERS, Adam
 
 
 def model() -> nn.Sequential:
@@ -61,3 +61,29 @@ def test_its_state_goes_into_fastais_and_back() -> None:
     other = fastai.optimizer.Adam(lists, lr=1e-2)
     other.load_state_dict(saved)
     assert torch.equal(other.state[net[0].weight]["sqr_avg"], saved["state"][0]["sqr_avg"])
+
+
+@pytest.mark.parametrize("wd", [0.0, 0.1])
+def test_plain_gradient_descent_is_torchs_without_momentum(wd: float) -> None:
+    ours = model()
+    optimizer = OPTIMIZERS["sgd"]([list(ours.parameters())], lr=0.1, wd=wd)
+    theirs = model()
+    expected = torch.optim.SGD(theirs.parameters(), lr=0.1)
+    images = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+    for number in range(5):
+        optimizer.set_hypers(mom=0.95 - 0.1 * number)  # as a one-cycle schedule does: no matter
+        for net, each in ((ours, optimizer), (theirs, expected)):
+            net(images).square().mean().backward()
+            if net is theirs:
+                with torch.no_grad():  # decoupled from the gradient, as in fastai
+                    for param in net.parameters():
+                        param *= 1 - 0.1 * wd
+            each.step()
+            each.zero_grad()
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+    for each in (optimizer, Adam([list(ours.parameters())], lr=0.1)):
+        ours(images).sum().backward()
+        each.zero_grad()
+        assert all(param.grad is None for param in ours.parameters())
+    assert OPTIMIZERS["adam"] is Adam

@@ -81,3 +81,43 @@ def test_casting_weights_once_changes_no_number_and_is_undone() -> None:
         assert torch.equal(value, before[name])
     with cast_once(model, "fp32"):
         assert model[0].weight.dtype == torch.float32
+
+
+class Pixels(nn.Module):
+    """Logits that are the pixels themselves."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, 0, 0, : self.n]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "n", "by_hand"),
+    [
+        ("softmax", 3, lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)),
+        ("sigmoids", 3, lambda x: 1 / (1 + np.exp(-x))),
+        ("one_sigmoid", 1, lambda x: np.hstack([1 / (1 + np.exp(x)), 1 / (1 + np.exp(-x))])),
+        ("scaled_sigmoids", 3,
+         lambda x: 1 / (1 + np.exp(-x)) / (1 / (1 + np.exp(-x))).sum(axis=1, keepdims=True)),
+    ],
+)  # fmt: skip
+def test_logits_become_probabilities_by_what_they_mean(outputs: str, n: int, by_hand: Any) -> None:
+    x = torch.randn(5, 1, 2, 4, generator=torch.Generator().manual_seed(0))
+    mean, plain = predicted(Pixels(n), [(x,)], ("none", "vflip"), "fp32", CPU, outputs)
+    first, second = (by_hand(view[:, 0, 0, :n].double().numpy()) for view in (x, x.flip(-2)))
+    assert plain == pytest.approx(first, rel=1e-12)
+    assert mean == pytest.approx((first + second) / 2, rel=1e-12)
+    if outputs != "sigmoids":
+        assert mean.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-15)
+
+
+@pytest.mark.parametrize("outputs", ["one_sigmoid", "scaled_sigmoids", "softmax"])
+def test_probabilities_of_extreme_logits_still_sum_to_one(outputs: str) -> None:
+    n = 1 if outputs == "one_sigmoid" else 3
+    for value in (-3000.0, 3000.0):
+        _, plain = predicted(Pixels(n), [(torch.full((1, 1, 2, 4), value),)], ("none",), "fp32",
+                             CPU, outputs)  # fmt: skip
+        assert plain.sum() == pytest.approx(1)

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
 
 from foldwise.errors import SpecError, nearest
+from foldwise.spec.baselines import FIXED, check_baseline, with_defaults
 from foldwise.spec.competition import recipe_names
 from foldwise.spec.loading import Strict, parse, read_toml, with_overrides
+from foldwise.spec.stage import Size, Stage
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 
@@ -47,42 +49,54 @@ class Augment(Strict):
         return value
 
 
-class Stage(Strict):
-    """Some epochs of training at one image size and learning rate."""
-
-    epochs: int = Field(ge=1)
-    lr: float = Field(gt=0)  # the highest rate of the schedule
-    image_size: int | tuple[int, int] | None = None  # pixels; [height, width]; None: the recipe's
-    # pixels kept in the cache for this stage; None: the recipe's presize in the proportion of this
-    # stage's image_size to the recipe's, so that every stage has the same room to zoom
-    presize: int | tuple[int, int] | None = None
-    train: Literal["all", "head"] = "all"
-    schedule: Literal["one_cycle"] = "one_cycle"
-    pct_start: float = Field(default=0.25, gt=0, lt=1)  # share of the steps in which the rate rises
-
-
 class Recipe(Strict):
     """How to train one model; with a seed it is a run."""
 
     name: str
-    model: str  # any timm name, with its weights tag if wanted: resnet50.tv_in1k
+    # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or linear, or prior
+    model: str
     weights: str = "auto"  # auto (timm's), none (random), or a file
-    image_size: int | tuple[int, int]  # pixels that the model sees; [height, width]
-    presize: int | tuple[int, int] | None = None  # pixels kept in the cache; None: image_size
+    head: Literal["linear", "fastai"] = "linear"  # timm's own, or vision_learner's
+    image_size: Size  # pixels that the model sees; [height, width]
+    presize: Size | None = None  # pixels kept in the cache; None: image_size
     resize: Literal["squash", "crop", "pad"] = "squash"
     batch_size: BatchSize = 64  # auto: the largest that fits a GPU's memory; 64 on a CPU
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
     deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
     weight_decay: float = Field(default=0.01, ge=0)
+    optimizer: Literal["adam", "sgd"] = "adam"  # sgd: plain, without momentum
+    # auto: cross-entropy, or binary cross-entropy where an image may have many labels
+    loss: Literal["auto", "cross_entropy", "bce", "focal", "mae"] = "auto"
+    focal_gamma: float = Field(default=2.0, ge=0)  # how little sure rows count in the focal loss
+    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None  # in the loss
+    sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: classes equally likely
+    ordinal: float | None = Field(default=None, gt=0)  # reach of a class among ordered ones
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_rate: float = Field(default=0.0, ge=0, lt=1)  # dropout before the classifier
+    drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance to skip the last block; 0: timm's
     mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of the Beta that shares are drawn from
     cutmix: float = Field(default=0.0, ge=0, le=10)  # likewise; with both, each batch takes one
+    ema: float = Field(default=0.0, ge=0, lt=1)  # decay of the weights' moving average; 0: none
+    swa: int = Field(default=0, ge=0)  # last epochs whose weights are averaged
+    clip: float = Field(default=0.0, ge=0)  # largest norm of all gradients together; 0: any
+    accumulate: int = Field(default=1, ge=1)  # batches whose gradients make one step
+    early_stop: int = Field(default=0, ge=0)  # epochs without a better validation loss; 0: never
     augment: Augment = Augment()
     tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
     seeds: tuple[int, ...] = (0,)
-    stage: tuple[Stage, ...] = Field(min_length=1)
+    stage: tuple[Stage, ...] = ()  # none for a prior alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, table: Any) -> Any:
+        return with_defaults(table)
+
+    @model_validator(mode="after")
+    def _baseline(self) -> "Recipe":
+        sizes = [self.stage_size(stage) for stage in self.stage]
+        check_baseline(self.model, {key: getattr(self, key) for key in FIXED}, sizes)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
@@ -103,9 +117,26 @@ class Recipe(Strict):
                     f"{[*size]}; give the stage a larger one, or the recipe, of which it has the "
                     "share that its image_size has of the recipe's"
                 )
-        height, width = self.stage_size(self.stage[-1])
+        height, width = self.final_size
         if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:
             raise ValueError("tta views that turn an image by 90 degrees need a square image_size")
+        return self
+
+    @model_validator(mode="after")
+    def _averaged(self) -> "Recipe":
+        epochs = sum(stage.length for stage in self.stage)
+        if self.swa > epochs:
+            raise ValueError(f"swa must be at most all stages' epochs, {epochs}, got {self.swa}")
+        if self.swa and self.ema:
+            raise ValueError(
+                f"ema and swa both average the weights, got ema = {self.ema} and swa = {self.swa}; "
+                "set one of them to 0"
+            )
+        if self.swa and self.early_stop:
+            raise ValueError(
+                f"swa averages the last epochs, but early_stop leaves open which these are, got "
+                f"swa = {self.swa} and early_stop = {self.early_stop}; set one of them to 0"
+            )
         return self
 
     @model_validator(mode="after")
@@ -122,6 +153,11 @@ class Recipe(Strict):
     def cache_sizes(self) -> tuple[tuple[int, int], ...]:
         """The different sizes at which images are cached, (height, width), in order of stages."""
         return tuple(dict.fromkeys(self.stage_presize(stage) for stage in self.stage))
+
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """The image size of the last stage, (height, width): the one that predicts."""
+        return self.stage_size(self.stage[-1]) if self.stage else _sides(self.image_size)
 
     def stage_size(self, stage: Stage) -> tuple[int, int]:
         """A stage's image size in pixels, (height, width)."""
@@ -153,6 +189,13 @@ class Recipe(Strict):
         settled = {key: values[key] for key in ("precision", "batch_size", "compile")}
         return self.model_copy(update=settled)
 
+    def short(self) -> "Recipe":
+        """The recipe for a trial: the first seed, one epoch a stage, compiled only on request."""
+        return self.model_copy(update={
+            "seeds": self.seeds[:1], "stage": tuple(stage.short() for stage in self.stage),
+            "swa": min(self.swa, len(self.stage)), "compile": self.compile is True,
+        })  # fmt: skip
+
     def identity(self) -> dict[str, Any]:
         """The recipe as plain values without its list of seeds: a run has one of them."""
         return self.model_dump(mode="json", exclude={"seeds"})
@@ -170,11 +213,11 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     return parse(Recipe, {"name": name, **with_overrides(read_toml(path), overrides)}, str(path))
 
 
-def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+def _sides(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def _check_sides(sizes: Iterable[int | tuple[int, int] | None]) -> None:
+def _check_sides(sizes: Iterable[Size | None]) -> None:
     for size in sizes:
         for side in _sides(size) if size is not None else ():
             if not 8 <= side <= 4096:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -20,6 +21,7 @@ from foldwise.data.cache import ImageCache
 from foldwise.data.folds import Folds
 from foldwise.spec.recipe import Recipe
 from foldwise.training.augment import Augmentation, Resampling
+from foldwise.training.balance import balanced_draws
 from foldwise.training.models import Preprocessing
 from foldwise.training.precision import CPU, device, sent
 
@@ -67,6 +69,9 @@ class GatherLoader(TfmdDL):
     fastai's usual way, item by item.
     """
 
+    skip = 0  # batches that the next pass leaves out at its start: they are done
+    skipped = 0  # those that the pass at hand has left out
+
     def __init__(self, dataset: Any, num_workers: int | None = None, **kwargs: Any) -> None:
         super().__init__(dataset, num_workers=0, **kwargs)
 
@@ -87,7 +92,20 @@ class GatherLoader(TfmdDL):
                 return (images,)
             return images, kind(sent(targets[chunk], self.device or CPU))
 
-        return ahead(map(gather, self.chunkify(iter(samples))), DEPTH)
+        self.skipped, self.skip = self.skip, 0
+        return ahead(map(gather, islice(self.chunkify(iter(samples)), self.skipped, None)), DEPTH)
+
+
+class BalancedLoader(GatherLoader):
+    """A GatherLoader whose shuffled epochs draw every class equally often, with replacement.
+
+    An epoch has as many rows as there are. Loaders that do not shuffle have every row once.
+    """
+
+    def shuffle_fn(self, idxs: list[int]) -> list[int]:
+        """The positions of an epoch; its generator is set per epoch, as for shuffling."""
+        targets, _ = targets_of(self.dataset.items, self.dataset.vocab)
+        return balanced_draws(targets.numpy(), self.rng)[: len(idxs)]
 
 
 def targets_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
@@ -183,7 +201,7 @@ def datablock(
             if preprocessing.multi
             else CategoryBlock(vocab=classes, sort=False),
         ),
-        dl_type=GatherLoader,
+        dl_type=BalancedLoader if recipe.sampling == "balanced" else GatherLoader,
         get_x=ColReader("id"),
         get_y=ColReader(classes if preprocessing.multi else "label"),
         splitter=FoldSplitter(folds, fold),
@@ -201,3 +219,8 @@ def dataloaders(block: FrameBlock, batch_size: int, on: torch.device) -> DataLoa
     """The block's DataLoaders; the batch is no larger than the training part."""
     train, _ = block.splitter(block.frame)
     return block.dataloaders(bs=min(batch_size, len(train)), val_bs=2 * batch_size, device=on)
+
+
+def training_targets(dls: DataLoaders) -> torch.Tensor:
+    """The targets of the training part, each row once: int64 (n,), or float32 (n, C)."""
+    return targets_of(dls.train_ds.items, dls.train_ds.vocab)[0]

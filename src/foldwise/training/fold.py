@@ -1,10 +1,13 @@
 """One fold, whole: train, save the weights, predict validation and test, write the marker last."""
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 
@@ -12,10 +15,13 @@ from foldwise.data.cache import ImageCache, sized
 from foldwise.data.folds import Folds
 from foldwise.data.labels import LabelTable
 from foldwise.data.predictions import writing
+from foldwise.spec.baselines import PRIOR
+from foldwise.spec.outputs import Outputs
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, sha256_file, write_json
+from foldwise.training.baselines import Prior, prior_of
 from foldwise.training.batches import FrameBlock, datablock, dataloaders
-from foldwise.training.events import FoldDone, Observer
+from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted, Observer
 from foldwise.training.models import (
     Preprocessing,
     build_model,
@@ -30,6 +36,9 @@ from foldwise.training.streams import seeded
 
 FILES = ("weights.safetensors", "oof.parquet", "oof_plain.parquet", "test.parquet",
          "test_plain.parquet", "history.json")  # fmt: skip
+
+# a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
+Part = tuple[str, "pd.Series[str]", Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -64,57 +73,84 @@ class FoldInputs:
 def train_fold(inputs: FoldInputs, observe: Observer) -> None:
     """Train one fold and write FILES and done.json into its folder; a done fold is left alone.
 
+    A fold that was stopped goes on from checkpoint.pt, which stays there when it is done. Seconds
+    and images per second in done.json are then those of the last session alone.
     Raises: WeightsError, SpecError: see `build_model`. StorageError: the disk is full.
+            Interrupted: by Ctrl-C, after saving.
     """
     marker = inputs.folder / "done.json"
     with locked(inputs.folder / ".lock", f"{inputs.run} fold {inputs.fold}", wait=False):
         if marker.is_file():
             return
         begun = time.perf_counter()
+        epochs: list[EpochDone] = []
+
+        def watch(event: Event) -> None:
+            if isinstance(event, EpochDone):
+                epochs.append(event)
+            observe(event)
+
         with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
-            _train_and_write(inputs, observe)
+            stopped = _train_and_write(inputs, watch)
         seconds = time.perf_counter() - begun
         hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
-        write_json(marker, {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes})
+        done = {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes}
+        if epochs:  # the mean weighted by time
+            total = sum(epoch.seconds for epoch in epochs)
+            images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
+            done["images_per_second"] = round(images / total, 1)
+        if stopped is not None:  # the images it validates on decided that
+            done["stopped_early_after_epoch"] = stopped
+        write_json(marker, done)
         observe(FoldDone(inputs.run, inputs.fold, seconds))
 
 
-def _train_and_write(inputs: FoldInputs, observe: Observer) -> None:
-    """Everything of a fold but its marker."""
+def _train_and_write(inputs: FoldInputs, observe: Observer) -> int | None:
+    """Everything of a fold but its marker; the epoch after which an early stop ended it, if any."""
     recipe, on = inputs.recipe, device()
     if recipe.compile:
         torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
     preprocessing = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
-    model = build_model(recipe, len(inputs.train.classes), len(inputs.mode))
+    if recipe.model == PRIOR:
+        _write_prior(inputs, preprocessing, observe)
+        return None
+    model = build_model(recipe, preprocessing.n_outputs, len(inputs.mode))
     model = model.to(on).to(memory_format=torch.channels_last)
-    dls, history = train_stages(
+    dls, history, stopped = train_stages(
         model,
         partial(inputs.block, preprocessing),
         recipe,
-        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n),
+        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder),
         observe,
-        inputs.train.multi,
+        preprocessing.outputs,
     )
     save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
-    write_fold_predictions(inputs, inputs.folder, model, dls)
+    parts = _predicted(inputs, model, dls, preprocessing.outputs)
+    write_fold_predictions(inputs.folder, inputs.train.classes, parts)
     write_json(inputs.folder / "history.json", history)
+    return stopped
 
 
-def write_fold_predictions(
-    inputs: FoldInputs, folder: Path, model: torch.nn.Module, dls: DataLoaders
-) -> None:
+def _write_prior(inputs: FoldInputs, preprocessing: Preprocessing, observe: Observer) -> None:
+    """Everything of a prior's fold but its marker; no image is looked at."""
+    observe(FoldStarted(inputs.run, inputs.fold, inputs.folds.n, 0, 0))
+    prior = prior_of(inputs.train, inputs.folds, inputs.fold)
+    save_weights(inputs.folder / "weights.safetensors", prior, preprocessing)
+    write_fold_predictions(inputs.folder, inputs.train.classes, _of_prior(inputs, prior))
+    write_json(inputs.folder / "history.json", [])
+
+
+def write_fold_predictions(folder: Path, classes: Sequence[str], parts: Iterable[Part]) -> None:
     """Write the predictions of the fold's validation part and of the test set, batch by batch.
 
     `oof` and `test` are the mean over the recipe's TTA views, `oof_plain` and `test_plain` the
     plain view alone, from the same pass over the data.
     """
-    recipe, table = inputs.recipe, inputs.train
-    for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
-        ids, done = loader.dataset.items["id"], 0
-        batches = predict(model, loader, recipe.tta, recipe.precision, device(), table.multi)
+    for part, ids, batches in parts:
+        done = 0
         with (
-            writing(folder / f"{part}.parquet", table.classes) as add,
-            writing(folder / f"{part}_plain.parquet", table.classes) as add_plain,
+            writing(folder / f"{part}.parquet", classes) as add,
+            writing(folder / f"{part}_plain.parquet", classes) as add_plain,
         ):
             for mean, plain in batches:
                 rows = ids.iloc[done : done + len(mean)]
@@ -123,9 +159,31 @@ def write_fold_predictions(
                 done += len(mean)
 
 
+def _predicted(
+    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, outputs: Outputs
+) -> Iterator[Part]:
+    """A trained model's predictions of both parts."""
+    recipe = inputs.recipe
+    for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
+        batches = predict(model, loader, recipe.tta, recipe.precision, device(), outputs)
+        yield part, loader.dataset.items["id"], batches
+
+
+def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[Part]:
+    """A prior's predictions of both parts."""
+    ids = inputs.train.frame["id"]
+    for part, own in (("oof", ids[inputs.folds.of(ids) == inputs.fold]),
+                      ("test", inputs.test.frame["id"])):  # fmt: skip
+        yield part, own, prior.batches(len(own))
+
+
 def predict_again(inputs: FoldInputs, folder: Path) -> None:
     """Make the fold's predictions anew from its weights file, into another folder."""
     model, preprocessing = load_trained(inputs.folder / "weights.safetensors")
-    model = model.to(device()).to(memory_format=torch.channels_last)
-    dls = dataloaders(inputs.block(preprocessing), inputs.recipe.batch, device())
-    write_fold_predictions(inputs, folder, model, dls)
+    if isinstance(model, Prior):
+        parts = _of_prior(inputs, model)
+    else:
+        model = model.to(device()).to(memory_format=torch.channels_last)
+        dls = dataloaders(inputs.block(preprocessing), inputs.recipe.batch, device())
+        parts = _predicted(inputs, model, dls, preprocessing.outputs)
+    write_fold_predictions(folder, inputs.train.classes, parts)

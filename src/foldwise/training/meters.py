@@ -1,7 +1,7 @@
-"""fastai's running losses, kept on the device: no batch waits for the host."""
+"""fastai's running losses and accuracy, kept on the device: no batch waits for the host."""
 
 import torch
-from fastai.learner import AvgLoss, AvgSmoothLoss, Learner, find_bs
+from fastai.learner import AvgLoss, AvgSmoothLoss, Learner, Metric, find_bs
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -33,3 +33,33 @@ def on_device(learner: Learner) -> None:
     """Put these meters into a Learner's Recorder."""
     learner.recorder.smooth_loss = SmoothLoss(beta=learner.recorder.smooth_loss.beta)
     learner.recorder.loss = MeanLoss()
+
+
+class Accuracy(Metric):
+    """The share of validation images whose most probable class is right, kept on the device.
+
+    For one label per image; a single output is the logit of the second of two classes.
+    """
+
+    total: torch.Tensor | float
+
+    @property
+    def name(self) -> str:
+        """The key in a history."""
+        return "accuracy"
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.total, self.count = 0.0, 0
+
+    def accumulate(self, learn: Learner) -> None:
+        """Add a validation batch."""
+        logits, targets = (x.as_subclass(torch.Tensor) for x in (learn.pred.detach(), learn.y))
+        found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
+        self.total += (found == targets).sum()
+        self.count += len(targets)
+
+    @property
+    def value(self) -> torch.Tensor | float:
+        """The share; a tensor on the device."""
+        return self.total / self.count

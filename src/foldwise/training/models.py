@@ -15,10 +15,15 @@ from timm.models import adapt_input_conv
 from torch import nn
 
 from foldwise.errors import SpecError, WeightsError, examples, nearest
+from foldwise.spec.baselines import DEFAULTS, LINEAR, PRIOR
+from foldwise.spec.outputs import Outputs, n_outputs, outputs_of
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import replacing
+from foldwise.training.baselines import Linear, Prior
+from foldwise.training.heads import Headed, with_fastai_head
 from foldwise.training.pretrained import hub_file
 
+BODY, HEAD = "body.", "head."  # how the names of a model with fastai's head begin
 KEY = "foldwise"  # the metadata entry of a weights file that holds its preprocessing
 
 
@@ -34,7 +39,18 @@ class Preprocessing:
     mean: tuple[float, ...]  # per channel, of values in 0..1
     std: tuple[float, ...]
     interpolation: str = "bilinear"
-    multi: bool = False  # outputs are sigmoids, any number of classes at once
+    outputs: Outputs = "softmax"  # what the logits mean, see `spec/outputs.py`
+    head: str = "linear"  # timm's own; or fastai: that of its vision_learner
+
+    @property
+    def multi(self) -> bool:
+        """Whether an image may have many labels."""
+        return self.outputs == "sigmoids"
+
+    @property
+    def n_outputs(self) -> int:
+        """How many logits the model gives."""
+        return n_outputs(self.outputs, len(self.classes))
 
 
 def preprocessing_of(
@@ -45,7 +61,7 @@ def preprocessing_of(
     For one channel they are the mean over the channels; a fourth is centred at one half.
     A weights file that foldwise wrote brings its own.
     """
-    mean, std = _statistics(recipe)
+    mean, std = _statistics(recipe, len(mode))
     if len(mode) != len(mean):
         grey_mean, grey_std = sum(mean[:3]) / len(mean[:3]), sum(std[:3]) / len(std[:3])
         channels = {1: ((grey_mean,), (grey_std,)), 3: ((grey_mean,) * 3, (grey_std,) * 3)}
@@ -54,29 +70,42 @@ def preprocessing_of(
             spread = std if len(std) == 3 else (grey_std,) * 3
             channels[4] = ((*colour, 0.5), (*spread, 0.5))
         mean, std = channels[len(mode)]
-    size = recipe.stage_size(recipe.stage[-1])
+    outputs = outputs_of(recipe, classes, multi)
     return Preprocessing(
-        recipe.model, tuple(classes), mode, size, recipe.resize, mean, std, multi=multi
+        recipe.model,
+        tuple(classes),
+        mode,
+        recipe.final_size,
+        recipe.resize,
+        mean,
+        std,
+        outputs=outputs,
+        head=recipe.head,
     )
 
 
-def build_model(recipe: Recipe, n_classes: int, channels: int) -> nn.Module:
+def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
     """The recipe's model with its weights; random ones come from the global generator.
 
-    Raises: SpecError: timm has no such model. WeightsError: the weights cannot be had.
+    Raises: SpecError: timm has no such model, or it has no drop path. WeightsError: the weights
+            cannot be had.
     """
+    if recipe.model == LINEAR:
+        return _linear(recipe.final_size, channels, n_logits)
     file = weights_file(recipe)
-    options: dict[str, Any] = {"num_classes": n_classes, "in_chans": channels}
+    options: dict[str, Any] = {"num_classes": n_logits, "in_chans": channels}
     if recipe.drop_rate:
         options["drop_rate"] = recipe.drop_rate
     if recipe.weights == "auto":
-        overlay = {"file": str(file)}
-        return timm.create_model(
-            recipe.model, pretrained=True, pretrained_cfg_overlay=overlay, **options
-        )
-    model = timm.create_model(recipe.model, pretrained=False, **options)
+        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
+        file = None  # timm loads it
+    model = _created(recipe, **options)
     if file is not None:
         _load_into(model, file, channels)
+    if recipe.head == "fastai":
+        model = with_fastai_head(model, n_logits, channels, recipe.final_size, recipe.drop_rate)
+        if file is not None:
+            _load_head(model, file)
     return model
 
 
@@ -91,13 +120,6 @@ def weights_file(recipe: Recipe) -> Path | None:
     if recipe.weights == "auto":
         return hub_file(recipe.model)
     return _existing(Path(recipe.weights).expanduser())
-
-
-def head_and_body(model: Any) -> list[list[nn.Parameter]]:
-    """The parameters as two groups for fastai's freezing: the body, then the classifier."""
-    head = {id(p) for p in model.get_classifier().parameters()}
-    body = [p for p in model.parameters() if id(p) not in head]
-    return [body, list(model.get_classifier().parameters())]
 
 
 def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> None:
@@ -117,7 +139,8 @@ def read_preprocessing(path: Path) -> Preprocessing | None:
     fields: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()
     }
-    return Preprocessing(**fields)
+    many = fields.pop("multi", False)  # of files from before `outputs`
+    return Preprocessing(**{"outputs": "sigmoids" if many else "softmax", **fields})
 
 
 def load_trained(path: Path) -> tuple[nn.Module, Preprocessing]:
@@ -129,12 +152,7 @@ def load_trained(path: Path) -> tuple[nn.Module, Preprocessing]:
     preprocessing = read_preprocessing(path)
     if preprocessing is None:
         raise WeightsError(f"{path} has no preprocessing of foldwise's; train it with `weights =`")
-    model = timm.create_model(
-        preprocessing.model,
-        pretrained=False,
-        num_classes=len(preprocessing.classes),
-        in_chans=len(preprocessing.mode),
-    )
+    model = _blank(preprocessing)
     model.load_state_dict(state)
     return model, preprocessing
 
@@ -160,6 +178,27 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
+def _created(recipe: Recipe, **options: Any) -> nn.Module:
+    """timm's model, with drop path where the recipe asks for it.
+
+    Raises: SpecError: the model has none; some models ignore the option instead of refusing it.
+    """
+    if not recipe.drop_path:
+        return timm.create_model(recipe.model, **options)
+    try:
+        model = timm.create_model(recipe.model, drop_path_rate=recipe.drop_path, **options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+    else:
+        if any((getattr(module, "drop_prob", None) or 0) > 0 for module in model.modules()):
+            return model
+    raise SpecError(
+        f"drop_path = {recipe.drop_path} needs a model with residual blocks that timm can skip, "
+        f"such as resnet34 or convnext_tiny; {recipe.model} has none: set drop_path = 0"
+    )
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise WeightsError(f"expected a weights file at {path}, found none")
@@ -169,6 +208,8 @@ def _existing(path: Path) -> Path:
 def _load_into(model: Any, path: Path, channels: int) -> None:
     """Load a file into a model whose classifier and first convolution may differ from it."""
     state = {name: tensor.float() for name, tensor in load_state(path).items()}
+    if any(name.startswith(BODY) for name in state):  # with fastai's head, see `_load_head`
+        state = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
     own = model.state_dict()
     config = model.pretrained_cfg
     firsts = config["first_conv"]
@@ -192,7 +233,35 @@ def _load_into(model: Any, path: Path, channels: int) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def _statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _load_head(model: Headed, path: Path) -> None:
+    """Take the head's weights from a file that has the same head; else it stays random."""
+    state, own = load_state(path), model.head.state_dict()
+    state = {n.removeprefix(HEAD): t for n, t in state.items() if n.startswith(HEAD)}
+    if {n: t.shape for n, t in state.items()} == {n: t.shape for n, t in own.items()}:
+        model.head.load_state_dict(state)
+
+
+def _blank(about: Preprocessing) -> nn.Module:
+    """A model of any weights, for those of a file."""
+    if about.model == PRIOR:
+        return Prior(torch.ones(len(about.classes), dtype=torch.float64), about.multi)
+    if about.model == LINEAR:
+        return _linear(about.image_size, len(about.mode), about.n_outputs)
+    model = timm.create_model(
+        about.model, pretrained=False, num_classes=about.n_outputs, in_chans=len(about.mode)
+    )
+    if about.head == "fastai":
+        return with_fastai_head(model, about.n_outputs, len(about.mode), about.image_size)
+    return model
+
+
+def _linear(size: tuple[int, int], channels: int, n_logits: int) -> Linear:
+    return Linear(size[0] * size[1] * channels, n_logits)
+
+
+def _statistics(recipe: Recipe, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if recipe.model in DEFAULTS:  # pixels stay in 0..1
+        return (0.0,) * channels, (1.0,) * channels
     _known(recipe.model)
     path = Path(recipe.weights).expanduser()
     if recipe.weights not in ("auto", "none") and path.suffix == ".safetensors" and path.is_file():
@@ -205,11 +274,13 @@ def _statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _known(name: str) -> None:
     """Raises: SpecError: timm has no model, or no weights tag, of this name."""
+    if name in DEFAULTS:
+        return
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         raise SpecError(
             f"timm {timm.__version__} has no model {architecture!r}"
-            f"{nearest(architecture, timm.list_models())}"
+            f"{nearest(architecture, [*DEFAULTS, *timm.list_models()])}"
         )
     tags = [n.partition(".")[2] for n in timm.list_pretrained(architecture)]
     if tag and tag not in tags:

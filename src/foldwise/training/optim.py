@@ -1,19 +1,32 @@
-"""fastai's Adam by torch's fused kernel: one pass over each parameter and its state."""
+"""The optimizers: fastai's Adam by torch's fused kernel, and plain gradient descent."""
 
 from typing import Any
 
 import torch
-from fastai.optimizer import Optimizer
+from fastai.optimizer import Optimizer, sgd_step, weight_decay
 from torch.optim.adamw import adamw
 
 
-class Adam(Optimizer):
+class Dropping(Optimizer):
+    """A fastai optimizer whose gradients are dropped, not zeroed.
+
+    The next backward pass then writes them without reading, and whether there are any tells
+    whether a step is due.
+    """
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for params in self.param_lists:
+            for param in params:
+                param.grad = None
+
+
+class Adam(Dropping):
     """fastai's Adam with decoupled weight decay: the same formula, in one pass over memory.
 
     fastai steps parameter by parameter, operation by operation. torch's AdamW has the same formula
     with other defaults (betas, eps, and it decays everything), so the recipe's values are passed;
-    sums are taken in another order, which shows in the last digit. Gradients are dropped, not
-    zeroed: the next backward pass then writes them without reading.
+    sums are taken in another order, which shows in the last digit.
 
     params: lists of parameters, one per group. mom, sqr_mom: beta 1 and beta 2. wd: weight decay;
     parameters whose state says `do_wd: False` (norms and biases) have none.
@@ -29,12 +42,6 @@ class Adam(Optimizer):
         wd: float = 0.01,
     ) -> None:
         super().__init__(params, [], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
-
-    def zero_grad(self) -> None:
-        """Drop all gradients."""
-        for params in self.param_lists:
-            for param in params:
-                param.grad = None
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -71,3 +78,16 @@ class Adam(Optimizer):
             state["grad_avg"] = torch.zeros_like(param)
             state["sqr_avg"] = torch.zeros_like(param)
         return state
+
+
+class Sgd(Dropping):
+    """Plain gradient descent, p - lr * gradient: fastai's steps, without momentum.
+
+    wd: weight decay, decoupled from the gradient as Adam's here is.
+    """
+
+    def __init__(self, params: Any, lr: float, wd: float = 0.0) -> None:
+        super().__init__(params, [weight_decay, sgd_step], lr=lr, wd=wd)
+
+
+OPTIMIZERS: dict[str, type[Dropping]] = {"adam": Adam, "sgd": Sgd}  # by the recipe's `optimizer`

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from foldwise.spec.outputs import Outputs
+from foldwise.training.activations import ACTIVATIONS
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.precision import DTYPES, autocast
 
@@ -49,12 +51,13 @@ def predict(
     views: Sequence[str],
     precision: str,
     on: torch.device,
-    multi: bool = False,
+    outputs: Outputs = "softmax",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Per batch the probabilities (b, C) in float64: the mean over the views, and the plain view's.
 
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
-    The softmax (with multi the sigmoid) is taken in float64 of the fp32 logits, view by view.
+    outputs: what the logits mean. Probabilities are taken in float64 of the fp32 logits, view by
+    view.
     """
     keep_freed_memory()
     model.eval()
@@ -68,7 +71,7 @@ def predict(
                         logits = model(
                             VIEWS[view](images).contiguous(memory_format=torch.channels_last)
                         )
-                    logits = logits.float().double()  # (b, C)
-                    probs[view] = logits.sigmoid() if multi else logits.softmax(dim=1)
+                    logits = logits.float().double()  # (b, outputs)
+                    probs[view] = ACTIVATIONS[outputs](logits)  # (b, C)
                 mean = torch.stack([probs[view] for view in views]).mean(dim=0)
             yield mean.cpu().numpy(), probs["none"].cpu().numpy()

@@ -1,5 +1,6 @@
 """Run directories: a run's identity, its record, and the predictions of its folds together."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,3 +140,25 @@ def open_run(
             "directory, or restore the folds"
         )
     return Run(folder, recipe, seed, folds, data.classes, record)
+
+
+def open_runs(
+    runs: Path,
+    data: CompetitionData,
+    recipe: Recipe,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+) -> list[Run]:
+    """The runs of a recipe, one per seed, with the folds and image caches that they share.
+
+    Raises: RunError: see `open_run`.
+    """
+
+    def settled() -> dict[str, Any]:
+        from foldwise.training.tuning import settle  # loads torch
+
+        rows = int((folds.frame["fold"] > 0).sum())
+        return settle(recipe, rows, len(data.classes), data.spec.images.channels, folds.n)
+
+    settle_once = functools.cache(settled)
+    return [open_run(runs, data, recipe, seed, folds, caches, settle_once) for seed in recipe.seeds]

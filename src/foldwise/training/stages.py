@@ -1,88 +1,54 @@
-"""A fold's stages of training: one fastai Learner, fitted stage by stage."""
+"""A fold's stages of training: one fastai Learner, fitted stage by stage, from a checkpoint on."""
 
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-import fastai.callback.schedule  # noqa: F401  (adds fit_one_cycle to Learner)
+import fastai.callback.schedule  # noqa: F401  (adds lr_find to Learner)
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
+from fastai.callback.schedule import ParamScheduler
+from fastai.callback.training import BnFreeze
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
-from foldwise.errors import RunError
+from foldwise.spec.outputs import Outputs
 from foldwise.spec.recipe import Recipe
-from foldwise.training.batches import FrameBlock, dataloaders
-from foldwise.training.events import BatchDone, EpochDone, FoldStarted, Observer
+from foldwise.spec.stage import Stage
+from foldwise.training.averaging import Averaging, averaging
+from foldwise.training.balance import class_weights
+from foldwise.training.batches import FrameBlock, dataloaders, training_targets
+from foldwise.training.checkpoint import Checkpoints, Resumable, interruptible
+from foldwise.training.events import FoldStarted, Observer
+from foldwise.training.finder import find_rate, rate_found
+from foldwise.training.gradients import gradients
+from foldwise.training.groups import frozen_groups, layer_groups, rates_of
 from foldwise.training.losses import loss_of
 from foldwise.training.memory import keep_freed_memory
-from foldwise.training.meters import on_device
+from foldwise.training.meters import Accuracy, on_device
 from foldwise.training.mixing import Mixing
-from foldwise.training.models import head_and_body
-from foldwise.training.optim import Adam
+from foldwise.training.optim import OPTIMIZERS
 from foldwise.training.precision import Autocast, Compiled, compile_errors, device
+from foldwise.training.report import Report
+from foldwise.training.schedules import schedules
+from foldwise.training.stopping import EarlyStop
 from foldwise.training.streams import EpochStreams
+
+WATCHERS = (Report, Averaging, EarlyStop, Checkpoints)  # they see trainings, no finder's trials
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which fold of which run is trained: for events, errors and random streams."""
+    """Which fold of which run is trained, and where its files lie."""
 
     run: str
     seed: int
     fold: int
     folds: int
-
-
-class Report(Callback):
-    """Sends BatchDone and EpochDone events; keeps the history."""
-
-    order = 65  # after the Recorder
-    run_valid = False
-
-    def __init__(self, place: Place, recipe: Recipe, observe: Observer) -> None:
-        self.place, self.observe = place, observe
-        self.epochs = sum(stage.epochs for stage in recipe.stage)
-        self.done, self.history = 0, []  # type: int, list[dict[str, float]]
-
-    def before_train(self) -> None:
-        """Start the clock of an epoch."""
-        self.begun = time.perf_counter()
-        self.images = 0
-
-    def after_batch(self) -> None:
-        """Count a training batch."""
-        self.done += 1
-        self.images += len(self.learn.xb[0])
-        self.observe(BatchDone(self.place.run, self.place.fold, self.done))
-
-    def after_train(self) -> None:
-        """Stop the clock of an epoch's training part."""
-        self.seconds = time.perf_counter() - self.begun
-
-    def after_epoch(self) -> None:
-        """Report the epoch; stop a training that has diverged."""
-        train_loss, valid_loss = (float(value) for value in self.learn.recorder.log[1:3])
-        self.history.append({"train_loss": train_loss, "valid_loss": valid_loss})
-        if train_loss != train_loss:
-            raise RunError(
-                f"{self.place.run} fold {self.place.fold}: the training loss became NaN in epoch "
-                f'{len(self.history)}; lower lr, or use precision = "fp32"'
-            )
-        self.observe(
-            EpochDone(
-                self.place.run,
-                self.place.fold,
-                len(self.history),
-                self.epochs,
-                train_loss,
-                valid_loss,
-                self.images / self.seconds,
-                self.seconds,
-            )
-        )
+    folder: Path | None = None  # the fold's, for checkpoints and rates found; None: none are kept
 
 
 def train_stages(
@@ -91,49 +57,101 @@ def train_stages(
     recipe: Recipe,
     place: Place,
     observe: Observer,
-    multi: bool = False,
-) -> tuple[DataLoaders, list[dict[str, float]]]:
-    """Train the model in place through all stages; returns the last DataLoaders and the history.
+    outputs: Outputs = "softmax",
+) -> tuple[DataLoaders, list[dict[str, float]], int | None]:
+    """Train the model in place through all stages, going on from the folder's checkpoint, if any.
 
     block_of: the DataBlock of a stage by its number. recipe: a settled one, no value is `auto`.
-    multi: an image may have many labels. history: `train_loss` and `valid_loss` per epoch.
+    outputs: what the model's logits mean.
 
-    Raises: RunError: the training diverges, or torch.compile fails.
+    Returns the last DataLoaders; the history: `train_loss`, `valid_loss` and, with one label per
+    image, `accuracy` per epoch; and the epoch after which an early stop ended it, or None.
+
+    Raises: RunError: the training diverges, or torch.compile fails. Interrupted: by Ctrl-C.
     """
     keep_freed_memory()
-    on = device()
-    loaders = [dataloaders(block_of(i), recipe.batch, on)
-               for i in range(len(recipe.stage))]  # fmt: skip
-    report = Report(place, recipe, observe)
-    batches = sum(s.epochs * len(dls.train) for s, dls in zip(recipe.stage, loaders, strict=True))
-    observe(FoldStarted(place.run, place.fold, place.folds, report.epochs, batches))
-    mixing = [Mixing(recipe.mixup, recipe.cutmix, len(loaders[0].vocab))
-              ] if recipe.mixup or recipe.cutmix else []  # fmt: skip
-    learner = Learner(
-        loaders[0],
+    loaders = [dataloaders(block_of(i), stage.batch_size or recipe.batch, device())
+               for i, stage in enumerate(recipe.stage)]  # fmt: skip
+    lengths = [stage.length for stage in recipe.stage]
+    batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
+    observe(FoldStarted(place.run, place.fold, place.folds, sum(lengths), batches))
+    report = Report(place.run, place.fold, sum(lengths), observe)
+    learner = learner_of(model, loaders[0], recipe, outputs)
+    kept = [report, *averaging(recipe)]
+    stopping = EarlyStop(recipe.early_stop, lengths, f"{place.run} fold {place.fold}")
+    if recipe.early_stop:
+        kept.append(stopping)
+    learner.add_cbs(kept)
+    saver = saver_of(place, learner, kept)
+    with (
+        compile_errors() if recipe.compile else nullcontext(),
+        interruptible(saver.stop) if saver else nullcontext(),
+    ):
+        for number, stage in enumerate(recipe.stage):
+            learner.dls = loaders[number]
+            if saver is None or saver.begin(number, number == len(loaders) - 1):
+                fit_stage(learner, recipe, stage, place, number)
+    return loaders[-1], report.history, stopping.stopped
+
+
+def learner_of(model: nn.Module, dls: DataLoaders, recipe: Recipe, outputs: Outputs) -> Resumable:
+    """A Learner with the recipe's loss, optimizer and the callbacks that change its steps."""
+    weights = class_weights(recipe.class_weights, dls.vocab, training_targets(dls))
+    callbacks: list[Callback] = [Autocast(recipe.precision, device()), *gradients(recipe)]
+    if recipe.compile:
+        callbacks.append(Compiled())
+    if recipe.mixup or recipe.cutmix:
+        callbacks.append(Mixing(recipe.mixup, recipe.cutmix, len(dls.vocab)))
+    learner = Resumable(
+        dls,
         model,
-        loss_func=loss_of(recipe, multi),
-        opt_func=Adam,
-        splitter=head_and_body,
+        loss_func=loss_of(recipe, outputs, weights),
+        opt_func=OPTIMIZERS[recipe.optimizer],
+        metrics=[] if outputs == "sigmoids" else [Accuracy()],
         wd=recipe.weight_decay,
-        cbs=[
-            Autocast(recipe.precision, on),
-            report,
-            *([Compiled()] if recipe.compile else []),
-            *mixing,
-        ],
+        cbs=callbacks,
     )
     learner.remove_cbs(learner._grab_cbs(ProgressCallback))
     on_device(learner)
-    with compile_errors() if recipe.compile else nullcontext():
-        for number, stage in enumerate(recipe.stage):
-            learner.dls = loaders[number]
-            learner.freeze() if stage.train == "head" else learner.unfreeze()
-            with learner.no_logging():
-                learner.fit_one_cycle(
-                    stage.epochs,
-                    stage.lr,
-                    pct_start=stage.pct_start,
-                    cbs=EpochStreams(place.seed, place.fold, number),
-                )
-    return loaders[-1], report.history
+    return learner
+
+
+def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoints | None:
+    """The callback that saves the learner and what is kept; None where there is no folder."""
+    if place.folder is None:
+        return None
+    states = {type(callback).__name__: callback for callback in kept}
+    saver = Checkpoints(place.folder / "checkpoint.pt",
+                        {"Scaler": learner.autocast.scaler, **states})  # fmt: skip
+    learner.add_cb(saver)
+    return saver
+
+
+def prepare_stage(learner: Resumable, stage: Stage) -> int:
+    """The number of a stage's layer groups; the learner gets an optimizer of its own over them.
+
+    That is how fastai's freeze and unfreeze begin one.
+    """
+    groups = layer_groups(learner.model, stage.groups)
+    learner.splitter = lambda model: groups
+    learner.train_bn = stage.norm == "train"
+    learner.create_opt()
+    learner.freeze_to(frozen_groups(stage, len(groups)))
+    return len(groups)
+
+
+def fit_stage(learner: Resumable, recipe: Recipe, stage: Stage, place: Place, number: int) -> None:
+    """Fit one stage with an optimizer of its own."""
+    count = prepare_stage(learner, stage)
+    streams = EpochStreams(place.seed, place.fold, number)
+    rate = stage.lr
+    if rate == "find":
+        path = place.folder / f"lr-{number}.json" if place.folder else None
+        aside = [callback for callback in learner.cbs if isinstance(callback, WATCHERS)]
+        rate = rate_found(path, stage.find, partial(find_rate, learner, streams, aside))
+    rates = rates_of(stage, rate, count)
+    callbacks = [ParamScheduler(schedules(stage, rates)), streams]
+    if stage.norm == "frozen":
+        callbacks.append(BnFreeze())
+    with learner.no_logging():
+        learner.fit(stage.length, wd=stage.weight_decay, cbs=callbacks)

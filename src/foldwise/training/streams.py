@@ -3,10 +3,12 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from fastai.learner import Learner
 
 from foldwise.storage import sha256_json
 from foldwise.training.augment import Augmentation
@@ -50,12 +52,48 @@ class EpochStreams(Callback):
         _set(stream(*self.place, "global", self.epoch))
         loader = self.learn.dls.train
         loader.rng = random.Random(stream(*self.place, "shuffle", self.epoch))
-        for transform in loader.after_batch.fs:
-            if isinstance(transform, Augmentation):
-                transform.reseed(stream(*self.place, "augment", self.epoch))
-        for callback in self.learn.cbs:
-            if isinstance(callback, Mixing):
-                callback.reseed(stream(*self.place, "mix", self.epoch))
+        for thing in _own(self.learn):
+            use = "augment" if isinstance(thing, Augmentation) else "mix"
+            thing.reseed(stream(*self.place, use, self.epoch))
+
+
+def captured(learn: Learner) -> dict[str, Any]:
+    """The state of every stream as plain values and tensors: the global ones, and a learner's own.
+
+    Its own are those of augmentation and mixing.
+    """
+    words = np.random.get_state(legacy=False)
+    return {
+        "python": random.getstate(),
+        "numpy": {**words, "state": {**words["state"], "key": words["state"]["key"].tolist()}},
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "own": [thing.generator.get_state() for thing in _own(learn)],
+    }
+
+
+def restore_globals(state: dict[str, Any]) -> None:
+    """Put the global generators where they were."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    words = dict(state["numpy"])
+    words["state"] = {**words["state"], "key": np.array(words["state"]["key"], dtype=np.uint32)}
+    np.random.set_state(words)
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def restore_own(learn: Learner, state: dict[str, Any]) -> None:
+    """Put a learner's own generators where they were."""
+    for thing, own in zip(_own(learn), state["own"], strict=True):
+        thing.generator.set_state(own)
+
+
+def _own(learn: Learner) -> list[Augmentation | Mixing]:
+    """What draws from a stream of its own: the training batches' transforms, then callbacks."""
+    things = [*learn.dls.train.after_batch.fs, *learn.cbs]
+    return [thing for thing in things if isinstance(thing, Augmentation | Mixing)]
 
 
 def _set(seed: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from foldwise.errors import RunError
+from foldwise.spec.baselines import DEFAULTS
 from foldwise.spec.recipe import Recipe
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.optim import Adam
@@ -37,10 +38,11 @@ def settle(recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int)
     values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
     with seeded(0, "settle"):
         values["batch_size"] = recipe.batch
-        if recipe.batch_size == "auto" and on.type == "cuda":
+        small = recipe.model in DEFAULTS  # a baseline: there is nothing to measure
+        if recipe.batch_size == "auto" and on.type == "cuda" and not small:
             values["batch_size"] = _fitting(recipe, values["precision"], n_classes, channels)
-        values["compile"] = recipe.compile
-        if recipe.compile == "auto":
+        values["compile"] = recipe.compile is True if small else recipe.compile
+        if values["compile"] == "auto":
             settled = recipe.settled(values)
             values["compile"], values["measured"] = _pays(settled, rows, n_classes, channels, folds)
     return values
@@ -136,7 +138,7 @@ def _steps(recipe: Recipe, rows: int) -> float:
     """The steps of one fold, in steps at the largest image size."""
     sizes = [recipe.stage_size(stage) for stage in recipe.stage]
     areas = [height * width for height, width in sizes]
-    epochs = sum(s.epochs * area for s, area in zip(recipe.stage, areas, strict=True)) / max(areas)
+    epochs = sum(s.length * area for s, area in zip(recipe.stage, areas, strict=True)) / max(areas)
     return epochs * max(rows // recipe.batch, 1)
 
 

@@ -1,0 +1,160 @@
+"""Runs side by side: scores, time, and whether a difference exceeds the noise of the folds."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data.competition import CompetitionData
+from foldwise.data.folds import read_folds
+from foldwise.data.predictions import align, read_predictions
+from foldwise.errors import PredictionError
+from foldwise.scoring.intervals import paired_interval
+from foldwise.scoring.metrics import score
+from foldwise.storage import read_json
+
+log = logging.getLogger(__name__)
+
+FEWEST = 3  # folds that two runs share; below that nothing is said of noise
+OTHER_ROWS = "other rows"
+
+
+def compare_runs(folder: Path, data: CompetitionData) -> list[dict[str, Any]]:
+    """One dict per run directory in a folder, best first; it is read from files alone.
+
+    Keys: `run, recipe, seed, scheme, folds_sha256`; `folds, done`: how many there are and how many
+    of them are trained; `metric, higher`: its name, and whether higher is better; `score`: of all
+    OOF predictions together, None until all folds are done; `fold_scores`: a value or None per
+    fold, `mean, deviation`: of these; `seconds`: of the folds that are done; `images_per_second`:
+    in training, None for runs from before it was written; `difference, error`: mean difference to
+    the best run, paired over `shared` folds, and its standard error.
+
+    `verdict`: `best` has the best score of all finished runs with the folds that `submit` uses (or,
+    where none has these, with those of most runs). The others, if there is one: `other folds`;
+    `other rows` (ids or classes that the competition no longer has); `too few folds` in common; and
+    by a 95 % interval of the difference `worse`, `same within noise`, or `better`, as an unfinished
+    run may be on its folds.
+    """
+    rows = [_row(path.parent, data) for path in sorted(folder.glob("*/run.json"))]
+    best = _best(rows, data)
+    for row in rows:
+        row |= _against(row, best)
+    sign = -1 if data.spec.metric.higher else 1
+
+    def place(row: dict[str, Any]) -> tuple[bool, bool, float]:
+        other = best is not None and row["folds_sha256"] != best["folds_sha256"]
+        return other, row["score"] is None, sign * (row["score"] or 0.0)
+
+    return sorted(rows, key=place)
+
+
+def _row(run: Path, data: CompetitionData) -> dict[str, Any]:
+    """What a run's own files tell."""
+    record = read_json(run / "run.json")
+    folds = read_folds(run / "folds.csv")
+    count = int(folds["fold"].max()) + 1
+    markers = [run / f"fold{k}" / "done.json" for k in range(count)]
+    done = {k: read_json(path) for k, path in enumerate(markers) if path.is_file()}
+    row = {
+        "run": run.name, "recipe": record["recipe"]["name"], "seed": record["seed"],
+        "scheme": record["scheme"], "folds_sha256": record["folds_sha256"],
+        "folds": count, "done": len(done),
+        "metric": data.spec.metric.title, "higher": data.spec.metric.higher,
+    }  # fmt: skip
+    ids = folds.loc[folds["fold"] >= 0, "id"]
+    known = tuple(record["classes"]) == data.classes and ids.isin(data.train.frame["id"]).all()
+    found = _scores(run, folds, list(done), data) if known else _summary(None, [None] * count)
+    verdict = None if known else OTHER_ROWS
+    return {**row, **found, **_times(list(done.values())), "verdict": verdict}
+
+
+def _scores(
+    run: Path, folds: pd.DataFrame, done: Sequence[int], data: CompetitionData
+) -> dict[str, Any]:
+    """The scores of a run's folds, and of all together where all are done."""
+    count = int(folds["fold"].max()) + 1
+    values: list[float | None] = [None] * count
+    frames = []
+    for k in done:
+        what = f"{run.name} fold {k}"
+        frame = read_predictions(run / f"fold{k}" / "oof.parquet", data.classes)
+        frames.append(align(frame, folds.loc[folds["fold"] == k, "id"], what))
+        values[k] = _value(frames[-1], data, what)
+    whole = len(done) == count
+    pooled = _value(pd.concat(frames, ignore_index=True), data, run.name) if whole else None
+    return _summary(pooled, values)
+
+
+def _summary(pooled: float | None, values: list[float | None]) -> dict[str, Any]:
+    """The keys that tell of scores."""
+    known = [value for value in values if value is not None]
+    return {
+        "score": pooled,
+        "fold_scores": values,
+        "mean": float(np.mean(known)) if known else None,
+        "deviation": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+    }
+
+
+def _value(predictions: pd.DataFrame, data: CompetitionData, what: str) -> float | None:
+    """The metric of what a file would say of these rows; None, with a warning, if it has none."""
+    truth = data.train.frame
+    truth = truth[truth["id"].isin(predictions["id"])]
+    answers, hook = data.format.decided(predictions), data.hooks.get("score")
+    try:
+        return score(data.spec.metric, truth, answers, hook, interval=False).value
+    except PredictionError as error:  # AUC of a fold without positive rows, say
+        log.warning("%s has no score: %s", what, error)
+        return None
+
+
+def _times(done: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Seconds of all folds, and images per second as their mean weighted by time."""
+    seconds = sum(fold["seconds"] for fold in done)
+    speeds = [(f["images_per_second"], f["seconds"]) for f in done if "images_per_second" in f]
+    weight = sum(time for _, time in speeds)
+    return {
+        "seconds": round(seconds, 2) if done else None,
+        "images_per_second": sum(s * time for s, time in speeds) / weight if weight else None,
+    }
+
+
+def _best(rows: Sequence[dict[str, Any]], data: CompetitionData) -> dict[str, Any] | None:
+    """The run that others are compared with; None where none is finished."""
+    finished = [row for row in rows if row["score"] is not None]
+    if not finished:
+        return None
+    saved = data.raw.parent / "folds" / f"{data.spec.submit.folds}.json"
+    current = read_json(saved)["sha256"] if saved.is_file() else None
+    counts = Counter(row["folds_sha256"] for row in finished)
+    chosen = max(counts, key=lambda folds: (folds == current, counts[folds]))
+    same = [row for row in finished if row["folds_sha256"] == chosen]
+    better = max if data.spec.metric.higher else min
+    return better(same, key=lambda row: row["score"])
+
+
+def _against(row: dict[str, Any], best: dict[str, Any] | None) -> dict[str, Any]:
+    """The keys that tell how a run differs from the best one."""
+    compared: dict[str, Any] = dict.fromkeys(("difference", "error", "shared"))
+    compared["verdict"] = row["verdict"]
+    if best is None or row["mean"] is None:
+        return compared
+    if row is best:
+        return {**compared, "verdict": "best"}
+    if row["folds_sha256"] != best["folds_sha256"]:
+        return {**compared, "verdict": "other folds"}
+    pairs = zip(row["fold_scores"], best["fold_scores"], strict=True)
+    differences = [own - its for own, its in pairs if own is not None and its is not None]
+    compared["shared"] = len(differences)
+    compared["difference"] = float(np.mean(differences)) if differences else None
+    if len(differences) < FEWEST:
+        return {**compared, "verdict": "too few folds"}
+    mean, error, low, high = paired_interval(np.array(differences))
+    verdict = "same within noise"
+    if low > 0 or high < 0:
+        verdict = "better" if (low > 0) == row["higher"] else "worse"
+    return {**compared, "difference": mean, "error": error, "verdict": verdict}

@@ -1,0 +1,55 @@
+"""Models of foldwise's own, to compare others with: what their recipes say where they are silent.
+
+`linear` is one linear layer on the pixels, by plain gradient descent at a constant rate. `prior`
+predicts the shares of the classes in the training part; it sees no image and is not trained.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LINEAR, PRIOR = "linear", "prior"
+DEFAULTS: dict[str, dict[str, Any]] = {
+    LINEAR: {"weights": "none", "optimizer": "sgd", "weight_decay": 0.0},
+    PRIOR: {"weights": "none", "image_size": 8},
+}
+# what timm's models can have and these cannot
+FIXED: dict[str, Any] = {"weights": "none", "head": "linear", "drop_rate": 0, "drop_path": 0}
+STAGE_DEFAULTS: dict[str, dict[str, Any]] = {LINEAR: {"schedule": "constant"}}
+
+
+def with_defaults(table: Any) -> Any:
+    """A recipe's table with a baseline's own defaults put in; any other table as it is."""
+    if not isinstance(table, Mapping) or table.get("model") not in DEFAULTS:
+        return table
+    model = table["model"]
+    made = {**DEFAULTS[model], **table}
+    own = STAGE_DEFAULTS.get(model)
+    if own and isinstance(made.get("stage"), list | tuple):
+        made["stage"] = [{**own, **s} if isinstance(s, Mapping) else s for s in made["stage"]]
+    return made
+
+
+def check_baseline(
+    model: str, settings: Mapping[str, Any], sizes: Sequence[tuple[int, int]]
+) -> None:
+    """Refuse what would do nothing. settings: those of FIXED's keys; sizes: of the stages.
+
+    Raises: ValueError: a recipe says what its baseline cannot follow, or has no stage.
+    """
+    if model == PRIOR and sizes:
+        raise ValueError(f'model = "prior" is not trained, got {len(sizes)} stages; remove them')
+    if model != PRIOR and not sizes:
+        raise ValueError("stage must be a list of at least one stage, got none; write [[stage]]")
+    if model not in DEFAULTS:
+        return
+    for key, value in FIXED.items():
+        if settings[key] != value:
+            raise ValueError(
+                f'model = "{model}" needs {key} = {value!r}, got {settings[key]!r}; remove it, or '
+                "name a model of timm's"
+            )
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            'model = "linear" needs one image_size in all stages, got '
+            f"{[list(size) for size in dict.fromkeys(sizes)]}; it has one weight per pixel"
+        )

@@ -1,0 +1,54 @@
+"""Trials of one fold: a few of its rows alone, and what the learning-rate finder says of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from foldwise.training.batches import dataloaders
+from foldwise.training.finder import find_rate
+from foldwise.training.fold import FoldInputs
+from foldwise.training.memory import keep_freed_memory
+from foldwise.training.models import build_model, preprocessing_of
+from foldwise.training.precision import determinism, device
+from foldwise.training.stages import learner_of, prepare_stage
+from foldwise.training.streams import EpochStreams, seeded
+
+BATCHES = 3  # of the training part; as many rows are validated, and predicted of the test set
+
+
+def few(inputs: FoldInputs) -> FoldInputs:
+    """The inputs with so few rows that an epoch has BATCHES batches of the largest stage.
+
+    Rows are drawn by the seed: where files are sorted by class, the first ones are of one class.
+    """
+    recipe, ids = inputs.recipe, inputs.train.frame["id"]
+    rows = BATCHES * max((s.batch_size or recipe.batch for s in recipe.stage), default=recipe.batch)
+    order = np.random.default_rng(inputs.seed).permutation(len(ids))
+    fold = inputs.folds.of(ids)[order]
+    keep = np.zeros(len(ids), dtype=bool)
+    keep[order[(fold >= 0) & (fold != inputs.fold)][:rows]] = True
+    keep[order[fold == inputs.fold][:rows]] = True
+    first = np.arange(len(inputs.test)) < rows
+    return replace(inputs, train=inputs.train.where(keep), test=inputs.test.where(first))
+
+
+def search(inputs: FoldInputs) -> dict[str, Any]:
+    """What `find_rate` finds for the first stage of a fold: where its training would begin.
+
+    Weights, batches, precision and random numbers are those of a stage with `lr = "find"`, so it
+    is the same rate. Nothing is trained or written, and the model is not compiled: there are at
+    most 100 batches.
+    """
+    recipe = inputs.recipe.model_copy(update={"compile": False})
+    stage, on = recipe.stage[0], device()
+    keep_freed_memory()
+    with determinism(recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
+        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        model = build_model(recipe, about.n_outputs, len(inputs.mode))
+        model = model.to(on).to(memory_format=torch.channels_last)
+        dls = dataloaders(inputs.block(about, 0), stage.batch_size or recipe.batch, on)
+        learner = learner_of(model, dls, recipe, about.outputs)
+        prepare_stage(learner, stage)
+        return find_rate(learner, EpochStreams(inputs.seed, inputs.fold, 0))
