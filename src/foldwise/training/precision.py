@@ -140,12 +140,12 @@ class Compiled(Callback):
     def before_fit(self) -> None:
         """Wrap the model; it is compiled at its first batch."""
         self.plain = self.model
-        self.compiled = torch.compile(self.model, dynamic=False)
+        self.fast = torch.compile(self.model, dynamic=False)
 
     def before_batch(self) -> None:
         """Put the compiled model in the plain one's place."""
         if self.training:
-            self.learn.model = self.compiled
+            self.learn.model = self.fast
 
     def after_pred(self) -> None:
         """Put the plain model back."""

@@ -37,6 +37,7 @@ from foldwise.training.schedules import schedules
 from foldwise.training.stopping import EarlyStop
 from foldwise.training.streams import EpochStreams
 
+LEAST = 1e-9  # a rate where no step is taken
 WATCHERS = (Report, Averaging, EarlyStop, Checkpoints)  # they see trainings, no finder's trials
 
 
@@ -90,7 +91,7 @@ def train_stages(
         for number, stage in enumerate(recipe.stage):
             learner.dls = loaders[number]
             if saver is None or saver.begin(number, number == len(loaders) - 1):
-                fit_stage(learner, recipe, stage, place, number)
+                fit_stage(learner, stage, place, number, over=stopping.stopped is not None)
     return loaders[-1], report.history, stopping.stopped
 
 
@@ -140,11 +141,14 @@ def prepare_stage(learner: Resumable, stage: Stage) -> int:
     return len(groups)
 
 
-def fit_stage(learner: Resumable, recipe: Recipe, stage: Stage, place: Place, number: int) -> None:
-    """Fit one stage with an optimizer of its own."""
+def fit_stage(learner: Resumable, stage: Stage, place: Place, number: int, over: bool) -> None:
+    """Fit one stage with an optimizer of its own.
+
+    over: an early stop has ended the training; the fit is for what callbacks do at its end.
+    """
     count = prepare_stage(learner, stage)
     streams = EpochStreams(place.seed, place.fold, number)
-    rate = stage.lr
+    rate = LEAST if over else stage.lr
     if rate == "find":
         path = place.folder / f"lr-{number}.json" if place.folder else None
         aside = [callback for callback in learner.cbs if isinstance(callback, WATCHERS)]
