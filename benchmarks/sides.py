@@ -36,6 +36,7 @@ from foldwise.training.stages import Place, train_stages
 from foldwise.training.tuning import settle
 
 Side = Callable[[], float]
+VIEWS = ("none", "hflip", "vflip", "rot90", "rot180")  # five, as learn.tta(n=4) has
 
 
 class Own:
