@@ -48,7 +48,11 @@ def hashes(workspace: Workspace) -> dict[str, str]:
     return {name: sha256_file(folder / name) for name in FILES}
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("one_cycle", "accumulated") else pytest.param(name, marks=pytest.mark.slow)
+     for name in SCHEDULES],
+)  # fmt: skip
 def test_it_ends_with_the_same_bytes_wherever_it_was_stopped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_the_averaged_weights_are_validated_saved_and_predicted_with(
 
 @pytest.mark.parametrize("setting", ["ema=0.9", "swa=4"])
 @pytest.mark.parametrize("stop", [8, 9])  # of 2 batches in each of 4 epochs, then 2 epochs
+@pytest.mark.slow
 def test_an_average_over_two_stages_goes_on_where_it_was_stopped(
     tmp_path: Path, setting: str, stop: int
 ) -> None:

@@ -20,11 +20,12 @@ METHODS = {
 
 
 def find_rate(
-    learner: Learner, streams: Callback, aside: Sequence[Callback] = ()
+    learner: Learner, own: Sequence[Callback], aside: Sequence[Callback] = ()
 ) -> dict[str, Any]:
     """What fastai's lr_find suggests for a learner's next stage; its weights stay as they are.
 
-    aside: callbacks that should not see this mock training.
+    own: the stage's own callbacks, but its schedule. aside: those that should not see this mock
+    training.
     Keys: `suggestions` (rate by the name of each of METHODS), `rates` and `losses` (the curve: the
     rate of each batch and the smoothed training loss after it). Rates grow from 1e-7 to 10 over at
     most 100 batches; it ends early where the loss is four times its least.
@@ -35,7 +36,7 @@ def find_rate(
     with (
         TemporaryDirectory(prefix="foldwise-lr-") as folder,
         learner.removed_cbs(list(aside)),
-        learner.added_cbs([streams]),
+        learner.added_cbs(list(own)),
     ):
         learner.path, learner.model_dir = Path(folder), "."  # the weights are kept here meanwhile
         try:

@@ -112,6 +112,7 @@ def learner_of(model: nn.Module, dls: DataLoaders, recipe: Recipe, outputs: Outp
         wd=recipe.weight_decay,
         cbs=callbacks,
     )
+    learner.decay = recipe.weight_decay  # where a stage has none of its own
     learner.remove_cbs(learner._grab_cbs(ProgressCallback))
     on_device(learner)
     return learner
@@ -136,6 +137,7 @@ def prepare_stage(learner: Resumable, stage: Stage) -> int:
     groups = layer_groups(learner.model, stage.groups)
     learner.splitter = lambda model: groups
     learner.train_bn = stage.norm == "train"
+    learner.wd = learner.decay if stage.weight_decay is None else stage.weight_decay
     learner.create_opt()
     learner.freeze_to(frozen_groups(stage, len(groups)))
     return len(groups)
@@ -147,15 +149,17 @@ def fit_stage(learner: Resumable, stage: Stage, place: Place, number: int, over:
     over: an early stop has ended the training; the fit is for what callbacks do at its end.
     """
     count = prepare_stage(learner, stage)
-    streams = EpochStreams(place.seed, place.fold, number)
+    own = own_callbacks(stage, EpochStreams(place.seed, place.fold, number))
     rate = LEAST if over else stage.lr
     if rate == "find":
         path = place.folder / f"lr-{number}.json" if place.folder else None
         aside = [callback for callback in learner.cbs if isinstance(callback, WATCHERS)]
-        rate = rate_found(path, stage.find, partial(find_rate, learner, streams, aside))
+        rate = rate_found(path, stage.find, partial(find_rate, learner, own, aside))
     rates = rates_of(stage, rate, count)
-    callbacks = [ParamScheduler(schedules(stage, rates)), streams]
-    if stage.norm == "frozen":
-        callbacks.append(BnFreeze())
     with learner.no_logging():
-        learner.fit(stage.length, wd=stage.weight_decay, cbs=callbacks)
+        learner.fit(stage.length, cbs=[ParamScheduler(schedules(stage, rates)), *own])
+
+
+def own_callbacks(stage: Stage, streams: EpochStreams) -> list[Callback]:
+    """The callbacks that a stage has beside the learner's and its schedule."""
+    return [streams, BnFreeze()] if stage.norm == "frozen" else [streams]

@@ -12,7 +12,7 @@ from foldwise.training.fold import FoldInputs
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.models import build_model, preprocessing_of
 from foldwise.training.precision import determinism, device
-from foldwise.training.stages import learner_of, prepare_stage
+from foldwise.training.stages import learner_of, own_callbacks, prepare_stage
 from foldwise.training.streams import EpochStreams, seeded
 
 BATCHES = 3  # of the training part; as many rows are validated, and predicted of the test set
@@ -51,4 +51,5 @@ def search(inputs: FoldInputs) -> dict[str, Any]:
         dls = dataloaders(inputs.block(about, 0), stage.batch_size or recipe.batch, on)
         learner = learner_of(model, dls, recipe, about.outputs)
         prepare_stage(learner, stage)
-        return find_rate(learner, EpochStreams(inputs.seed, inputs.fold, 0))
+        streams = EpochStreams(inputs.seed, inputs.fold, 0)
+        return find_rate(learner, own_callbacks(stage, streams))
