@@ -179,6 +179,14 @@ class Recipe(Strict):
         height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
         return height, width
 
+    def stage_batch(self, stage: Stage) -> int:
+        """A stage's batch size: its own, else the recipe's."""
+        return stage.batch_size or self.batch
+
+    def stage_decay(self, stage: Stage) -> float:
+        """A stage's weight decay: its own, else the recipe's."""
+        return self.weight_decay if stage.weight_decay is None else stage.weight_decay
+
     @property
     def batch(self) -> int:
         """The batch size; 64 where `auto` is not settled, and on a CPU."""

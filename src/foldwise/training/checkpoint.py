@@ -40,7 +40,6 @@ class Resumable(Learner):
     """
 
     start = 0  # the next fit's first epoch
-    decay = 0.0  # weight decay of stages that have none of their own
 
     def _do_fit(self) -> None:
         first, self.start = self.start, 0

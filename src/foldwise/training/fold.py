@@ -184,6 +184,7 @@ def predict_again(inputs: FoldInputs, folder: Path) -> None:
         parts = _of_prior(inputs, model)
     else:
         model = model.to(device()).to(memory_format=torch.channels_last)
-        dls = dataloaders(inputs.block(preprocessing), inputs.recipe.batch, device())
+        size = inputs.recipe.stage_batch(inputs.recipe.stage[-1])  # as after training
+        dls = dataloaders(inputs.block(preprocessing), size, device())
         parts = _predicted(inputs, model, dls, preprocessing.outputs)
     write_fold_predictions(folder, inputs.train.classes, parts)

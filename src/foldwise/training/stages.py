@@ -71,7 +71,7 @@ def train_stages(
     Raises: RunError: the training diverges, or torch.compile fails. Interrupted: by Ctrl-C.
     """
     keep_freed_memory()
-    loaders = [dataloaders(block_of(i), stage.batch_size or recipe.batch, device())
+    loaders = [dataloaders(block_of(i), recipe.stage_batch(stage), device())
                for i, stage in enumerate(recipe.stage)]  # fmt: skip
     lengths = [stage.length for stage in recipe.stage]
     batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
@@ -88,10 +88,10 @@ def train_stages(
         compile_errors() if recipe.compile else nullcontext(),
         interruptible(saver.stop) if saver else nullcontext(),
     ):
-        for number, stage in enumerate(recipe.stage):
-            learner.dls = loaders[number]
+        for number, dls in enumerate(loaders):
+            learner.dls = dls
             if saver is None or saver.begin(number, number == len(loaders) - 1):
-                fit_stage(learner, stage, place, number, over=stopping.stopped is not None)
+                fit_stage(learner, recipe, number, place, over=stopping.stopped is not None)
     return loaders[-1], report.history, stopping.stopped
 
 
@@ -109,10 +109,8 @@ def learner_of(model: nn.Module, dls: DataLoaders, recipe: Recipe, outputs: Outp
         loss_func=loss_of(recipe, outputs, weights),
         opt_func=OPTIMIZERS[recipe.optimizer],
         metrics=[] if outputs == "sigmoids" else [Accuracy()],
-        wd=recipe.weight_decay,
         cbs=callbacks,
     )
-    learner.decay = recipe.weight_decay  # where a stage has none of its own
     learner.remove_cbs(learner._grab_cbs(ProgressCallback))
     on_device(learner)
     return learner
@@ -129,7 +127,7 @@ def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoint
     return saver
 
 
-def prepare_stage(learner: Resumable, stage: Stage) -> int:
+def prepare_stage(learner: Resumable, recipe: Recipe, stage: Stage) -> int:
     """The number of a stage's layer groups; the learner gets an optimizer of its own over them.
 
     That is how fastai's freeze and unfreeze begin one.
@@ -137,18 +135,19 @@ def prepare_stage(learner: Resumable, stage: Stage) -> int:
     groups = layer_groups(learner.model, stage.groups)
     learner.splitter = lambda model: groups
     learner.train_bn = stage.norm == "train"
-    learner.wd = learner.decay if stage.weight_decay is None else stage.weight_decay
+    learner.wd = recipe.stage_decay(stage)
     learner.create_opt()
     learner.freeze_to(frozen_groups(stage, len(groups)))
     return len(groups)
 
 
-def fit_stage(learner: Resumable, stage: Stage, place: Place, number: int, over: bool) -> None:
+def fit_stage(learner: Resumable, recipe: Recipe, number: int, place: Place, over: bool) -> None:
     """Fit one stage with an optimizer of its own.
 
     over: an early stop has ended the training; the fit is for what callbacks do at its end.
     """
-    count = prepare_stage(learner, stage)
+    stage = recipe.stage[number]
+    count = prepare_stage(learner, recipe, stage)
     own = own_callbacks(stage, EpochStreams(place.seed, place.fold, number))
     rate = LEAST if over else stage.lr
     if rate == "find":

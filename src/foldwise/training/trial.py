@@ -24,7 +24,7 @@ def few(inputs: FoldInputs) -> FoldInputs:
     Rows are drawn by the seed: where files are sorted by class, the first ones are of one class.
     """
     recipe, ids = inputs.recipe, inputs.train.frame["id"]
-    rows = BATCHES * max((s.batch_size or recipe.batch for s in recipe.stage), default=recipe.batch)
+    rows = BATCHES * max((recipe.stage_batch(s) for s in recipe.stage), default=recipe.batch)
     order = np.random.default_rng(inputs.seed).permutation(len(ids))
     fold = inputs.folds.of(ids)[order]
     keep = np.zeros(len(ids), dtype=bool)
@@ -48,8 +48,8 @@ def search(inputs: FoldInputs) -> dict[str, Any]:
         about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
         model = model.to(on).to(memory_format=torch.channels_last)
-        dls = dataloaders(inputs.block(about, 0), stage.batch_size or recipe.batch, on)
+        dls = dataloaders(inputs.block(about, 0), recipe.stage_batch(stage), on)
         learner = learner_of(model, dls, recipe, about.outputs)
-        prepare_stage(learner, stage)
+        prepare_stage(learner, recipe, stage)
         streams = EpochStreams(inputs.seed, inputs.fold, 0)
         return find_rate(learner, own_callbacks(stage, streams))
