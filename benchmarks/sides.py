@@ -28,10 +28,11 @@ from foldwise.data.folds import Folds
 from foldwise.spec.recipe import Recipe
 from foldwise.training.batches import datablock, dataloaders
 from foldwise.training.events import BatchDone
+from foldwise.training.fusing import for_prediction
 from foldwise.training.models import Preprocessing, build_model, preprocessing_of
 from foldwise.training.optim import Adam
 from foldwise.training.precision import autocast, device
-from foldwise.training.predict import cast_once, predict
+from foldwise.training.predict import predict
 from foldwise.training.stages import Place, train_stages
 from foldwise.training.tuning import settle
 
@@ -199,16 +200,16 @@ def bare_train(own: Own, batches: int) -> Side:
 
 
 def bare_forward(own: Own, batches: int) -> Side:
-    """The forward pass alone on a tensor in memory, in foldwise's precision, weights cast once."""
+    """The forward pass alone on a tensor in memory, in foldwise's precision, of the very model that
+    foldwise predicts with: its layers fused, its weights cast once."""
     images, _ = fixed(own)
+    model = for_prediction(own.model, images[:2], own.recipe.precision)
 
     def side() -> float:
-        own.model.eval()
-        casts = autocast(own.recipe.precision, own.on), cast_once(own.model, own.recipe.precision)
-        with torch.inference_mode(), casts[0], casts[1]:
+        with torch.inference_mode(), autocast(own.recipe.precision, own.on):
             begun = time.perf_counter()
             for _ in range(batches):
-                own.model(images).float().cpu()
+                model(images).float().cpu()
         return len(images) * batches / (time.perf_counter() - begun)
 
     return side

@@ -1,7 +1,6 @@
 """Predictions with test-time augmentation: all views of a batch in one pass over the data."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -9,8 +8,9 @@ from torch import nn
 
 from foldwise.spec.outputs import Outputs
 from foldwise.training.activations import ACTIVATIONS
+from foldwise.training.fusing import for_prediction
 from foldwise.training.memory import keep_freed_memory
-from foldwise.training.precision import DTYPES, autocast
+from foldwise.training.precision import autocast
 
 VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "none": lambda x: x,
@@ -22,27 +22,6 @@ VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "transpose": lambda x: x.transpose(-2, -1),
     "transverse": lambda x: x.rot90(2, (-2, -1)).transpose(-2, -1),
 }
-
-
-@contextmanager
-def cast_once(model: nn.Module, precision: str) -> Iterator[None]:
-    """The weights of convolutions and linear layers in a lower precision within the block.
-
-    Autocast would cast them anew in every forward pass; the numbers are the same.
-    """
-    layers = (nn.modules.conv._ConvNd, nn.Linear)
-    kept = []
-    if precision != "fp32":
-        for layer in model.modules():
-            if isinstance(layer, layers):
-                for param in layer.parameters(recurse=False):
-                    kept.append((param, param.data))
-                    param.data = param.data.to(DTYPES[precision])
-    try:
-        yield
-    finally:
-        for param, data in kept:
-            param.data = data
 
 
 def predict(
@@ -57,21 +36,21 @@ def predict(
 
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
     outputs: what the logits mean. Probabilities are taken in float64 of the fp32 logits, view by
-    view.
+    view. The model stays as it is: a copy predicts, see `for_prediction`.
     """
     keep_freed_memory()
-    model.eval()
-    with cast_once(model, precision):
-        for batch in batches:
-            images = batch[0].as_subclass(torch.Tensor).to(memory_format=torch.channels_last)
-            with torch.inference_mode():
-                probs = {}
-                for view in dict.fromkeys(("none", *views)):
-                    with autocast(precision, on):
-                        logits = model(
-                            VIEWS[view](images).contiguous(memory_format=torch.channels_last)
-                        )
-                    logits = logits.float().double()  # (b, outputs)
-                    probs[view] = ACTIVATIONS[outputs](logits)  # (b, C)
-                mean = torch.stack([probs[view] for view in views]).mean(dim=0)
-            yield mean.cpu().numpy(), probs["none"].cpu().numpy()
+    ready = None
+    for batch in batches:
+        images = batch[0].as_subclass(torch.Tensor).to(memory_format=torch.channels_last)
+        ready = ready or for_prediction(model, images[:2], precision)
+        with torch.inference_mode():
+            probs = {}
+            for view in dict.fromkeys(("none", *views)):
+                with autocast(precision, on):
+                    logits = ready(
+                        VIEWS[view](images).contiguous(memory_format=torch.channels_last)
+                    )
+                logits = logits.float().double()  # (b, outputs)
+                probs[view] = ACTIVATIONS[outputs](logits)  # (b, C)
+            mean = torch.stack([probs[view] for view in views]).mean(dim=0)
+        yield mean.cpu().numpy(), probs["none"].cpu().numpy()
