@@ -11,7 +11,7 @@ PYTEST := .venv/bin/python -m pytest
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit status test quick lint bench bench-quality leak clean
+.PHONY: help setup data check train submit status test quick lint bench bench-quality bench-budget leak clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
@@ -53,6 +53,9 @@ bench: setup ## speed beside fastai, timm and the bare step, on generated photos
 
 bench-quality: setup ## log loss at equal epochs, beside fastai ## make bench-quality IMAGES=../cifar10-small.zip
 	@.venv/bin/python benchmarks/quality.py $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+
+bench-budget: setup ## log loss at equal time, beside fastai ## make bench-budget IMAGES=../cifar10-small.zip MINUTES=7 SEEDS=3
+	@.venv/bin/python benchmarks/budget.py $(if $(IMAGES),--images "$(IMAGES)") $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 leak: setup ## local score against test score, by site and at random, on generated photos ## make leak ARGS="--rows 1000 --test-rows 500"
 	@.venv/bin/python benchmarks/site_leak.py $(ARGS)

@@ -3,8 +3,9 @@
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import Any
 
-Side = Callable[[], float]
+Side = Callable[[], Any]
 
 
 class Apart:
@@ -20,7 +21,7 @@ class Apart:
         self.process = context.Process(target=serve, args=(inner, make, arguments, usual))
         self.process.start()  # no daemon: a peer's loader starts processes too
 
-    def __call__(self) -> float:
+    def __call__(self) -> Any:
         """One turn."""
         self.pipe.send("go")
         return self.pipe.recv()

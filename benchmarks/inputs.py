@@ -1,5 +1,6 @@
 """What the benchmarks are fed: generated photos, foldwise's cache of them, black images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def cache_of(
     folder: Path, table: LabelTable, photos: Path, size: tuple[int, int] = (256, 256)
 ) -> ImageCache:
     """foldwise's cache of the photos, built below folder."""
+    return caches_of(folder, table, photos, [size])[0]
+
+
+def caches_of(
+    folder: Path, table: LabelTable, photos: Path, sizes: Sequence[tuple[int, int]]
+) -> list[ImageCache]:
+    """foldwise's caches of the photos, one per size, built below folder."""
     (folder / "own").mkdir(exist_ok=True)
     raw = folder / "own" / photos.name
     if not raw.exists():
@@ -52,7 +60,7 @@ def cache_of(
         "folds": {"default": {"kind": "stratified"}},
     })  # fmt: skip
     hashes = pd.Series(table.frame["path"].to_numpy(), index=table.frame["id"])
-    return build_caches(spec, table, raw, hashes, [size], "squash")[0]
+    return build_caches(spec, table, raw, hashes, list(sizes), "squash")
 
 
 def invented(folder: Path, rows: int, settings: dict[str, object]):

@@ -9,6 +9,7 @@ results/speed.csv: the ratio is (their mean + the seeds' spread) / our mean.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from foldwise.training.tuning import settle
 from inputs import cache_of, table_of
 from speed import record
 
+IMAGES = Path(os.environ.get("FOLDWISE_REALDATA", "../shared/data")) / "cifar10-small.zip"
 SIZE, BATCH, LR = 64, 64, 1e-3  # the rate is fastai's default
 NAME = "log_loss_equal_epochs_vs_fastai"
 AUGMENT = {"hflip": True, "rotate": 10, "zoom": [1.0, 1.1], "warp": 0.2, "brightness": 0.2,
@@ -43,7 +45,7 @@ AUGMENT = {"hflip": True, "rotate": 10, "zoom": [1.0, 1.1], "warp": 0.2, "bright
 def main() -> None:
     """Measure, print and record."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--images", type=Path, required=True, help="a folder or zip, see above")
+    words.add_argument("--images", type=Path, default=IMAGES, help="a folder or zip, see above")
     words.add_argument("--epochs", type=int, default=5)
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = words.parse_args()
@@ -66,6 +68,8 @@ def main() -> None:
 
 def unpacked(images: Path, folder: Path) -> Path:
     """The folder with train/ and test/, from a zip where it is one."""
+    if not images.exists():
+        sys.exit(f"{images} is not there: name a folder or zip of images with --images")
     if images.is_file():
         with zipfile.ZipFile(images) as archive:
             archive.extractall(folder / "images")

@@ -42,6 +42,7 @@ BARS = {
     "fold_2000_vs_16000_rows": 0.9,
     "memory_255000_rows_within_300_mb": 1.0,
     "log_loss_equal_epochs_vs_fastai": 1.0,  # quality.py
+    "log_loss_equal_time_vs_fastai": 1 / 0.55,  # budget.py
     **{f"gpu_{model}_{what}": bar
        for model in ("resnet50", "resnext50_32x4d")
        for what, bar in (("vs_bare_step", 0.92), ("busy", 0.9), ("memory", 1.0))},
@@ -118,7 +119,8 @@ def figures(folder: Path, photos: Path, rounds: int) -> list[tuple[str, Callable
 
     def bare(make: Callable) -> Pairs:
         mine = own()
-        side = mine.train if make is sides.bare_train else partial(mine.predicted, ("none",))
+        # as many images as a validation part often has
+        side = mine.train if make is sides.bare_train else partial(mine.predicted, ("none",), 5)
         return alternate(side, make(mine, 9), rounds)
 
     fastai = partial(sides.fastai_side, files=files, batch_size=BATCH)

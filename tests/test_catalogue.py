@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from catalogue import FIXTURES
-from foldwise import doctor, pipeline
+from foldwise import doctor, overview, pipeline
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.predictions import read_predictions
 from foldwise.scoring.metrics import score
@@ -97,6 +97,6 @@ def test_labels_decided_by_rules_can_be_written_as_a_csv(tmp_path: Path) -> None
 
 def test_competitions_kept_elsewhere_are_listed(tmp_path: Path) -> None:
     workspace = unpacked("masks", tmp_path / "elsewhere")
-    (row,) = pipeline.catalogue(Workspace.find(workspace.root))
+    (row,) = overview.catalogue(Workspace.find(workspace.root))
     assert (row["competition"], row["task"], row["state"]) == ("masks", "multi-label", "data")
     assert row["rows"] == len(pd.read_csv(workspace.raw("masks") / "labels.csv"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from foldwise import pipeline, printing
+from foldwise import overview, printing
 from foldwise.cli import app
 from foldwise.printing import plain
 from foldwise.workspace import Workspace
@@ -65,7 +65,7 @@ def test_status_and_list_print_one_json_document(done: Workspace) -> None:
 
 
 def test_status_and_list_print_tables(done: Workspace) -> None:
-    (file,) = (row["file"] for row in pipeline.status(done))
+    (file,) = (row["file"] for row in overview.status(done))
     table = foldwise("status", cwd=done.root).stdout
     assert file in table
     assert "scored" in table
@@ -88,6 +88,29 @@ def test_status_compares_runs(done: Workspace) -> None:
     assert f"3/3    {row['score']:.5f}  {row['mean']:.5f} ± {row['deviation']:.5f}" in line
     assert line.split()[-1] == "best"
     assert meaning.startswith("log loss, lower is better; spread: standard deviation over folds")
+
+
+def test_status_looks_into_a_run(done: Workspace) -> None:
+    (run,) = (path.parent.name for path in done.runs.glob("tiny/tiny-s0-*/run.json"))
+    told = json.loads(foldwise("status", "tiny", "--run", run, "--json", cwd=done.root).stdout)
+    (row,) = overview.compare(done, "tiny")
+    assert (told["run"], told["score"], told["mean"]) == (run, row["score"], row["mean"])
+    assert [fold["value"] for fold in told["by_fold"]] == row["fold_scores"]
+    lines = foldwise("status", "tiny", "--run", run, cwd=done.root).stdout.splitlines()
+    assert lines[0].startswith(
+        f"{run}: log loss {told['score']:.5f}, 95 % interval {told['low']:.5f}"
+    )
+    assert lines[0].endswith("(bootstrap over rows); lower is better; 30 rows")
+    assert lines[1] == (
+        f"folds: mean ± standard deviation {told['mean']:.5f} ± {told['deviation']:.5f}"
+    )
+    assert lines[2].split() == ["fold", "rows", "value"]
+    assert lines[6] == "by class, the worst first"
+    assert lines[7].split() == ["class", "rows", "value", "precision", "recall"]
+    assert lines[11] == "by group, the worst first; share: of the total loss"
+    assert [line.split()[:2] for line in lines[13:]] == [
+        row["group"].split() for row in told["by_group"]
+    ]
 
 
 def test_the_table_of_runs_shows_what_is_not_known_as_a_dash() -> None:
@@ -127,7 +150,8 @@ def test_suggested_rates_are_printed_with_the_place_of_the_curve(workspace: Work
     [
         (["train", "tiny", "--fast", "--find-lr"], "expected --fast or --find-lr, with one --fold"),
         (["train", "tiny", "--fast", "--fold", "0", "--fold", "1"], "with one --fold at most"),
-        (["status", "--runs"], "--runs needs a competition: foldwise status digits --runs"),
+        (["status", "--runs"], "--run and --runs need a competition: foldwise status digits"),
+        (["status", "--run", "x"], "--run and --runs need a competition: foldwise status digits"),
     ],
 )
 def test_options_that_do_not_fit_together_are_bad_usage(words: list[str], message: str) -> None:
@@ -180,6 +204,7 @@ def test_train_takes_a_fold_and_overrides(workspace: Workspace) -> None:
         (["train", "tiny", "--set", "modle=x"], "unknown key 'modle'; did you mean 'model'?"),
         (["data", "tiny", "--from", "none.zip"], "expected an archive or a folder at none.zip"),
         (["status", "tinny"], "did you mean 'tiny'?"),
+        (["status", "tiny", "--run", "x"], "no run of tiny is called 'x'; there are: none"),
         pytest.param(
             ["blend", "tiny"], "folds 0, 1, 2 of 3 are not trained yet", marks=pytest.mark.slow
         ),
@@ -228,7 +253,7 @@ def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -
     assert "submitting tiny is already at work in another process" in second.stderr
     first.communicate()
     assert first.returncode == 0
-    assert len(pipeline.status(workspace)) == 1
+    assert len(overview.status(workspace)) == 1
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise import doctor, pipeline
+from foldwise import doctor, overview, pipeline
 from foldwise.cli import app
 from foldwise.data.archives import add_to_raw
 from foldwise.data.competition import load_data
@@ -102,7 +102,7 @@ def test_digits_from_end_to_end_scores_at_most_0_03(digits: Workspace) -> None:
     entry = pipeline.submit(digits, "digits")
     assert entry.score.value <= 0.03
     assert len(entry.member_scores) == 2
-    (row,) = pipeline.status(digits, "digits")
+    (row,) = overview.status(digits, "digits")
     assert row["rank"] == 1
     assert row["teams"] == 4
     assert row["private"] < 0.06
@@ -121,9 +121,11 @@ def test_leaf_as_kaggle_ships_it_passes_its_check(realdata: Path, tmp_path: Path
 
 def test_the_readmes_example_is_a_valid_competition_and_recipe() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    spec, recipe = (tomllib.loads(block) for block in blocks)
+    spec, recipe, pseudo = (tomllib.loads(block) for block in blocks)
     assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend == "mean"
     assert parse(Recipe, {"name": "baseline", **recipe}, "README").cache_sizes == ((288, 288),)
+    taught = parse(Recipe, {"name": "student", **recipe, **pseudo}, "README")
+    assert taught.pseudo is not None
 
 
 def test_the_readmes_commands_exist() -> None:

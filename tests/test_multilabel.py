@@ -16,12 +16,12 @@ from fastai.torch_core import TensorMultiCategory
 from PIL import Image
 from typer.testing import CliRunner
 
-from foldwise import Competition, doctor, pipeline
+from foldwise import Competition, doctor, overview, pipeline
 from foldwise.cli import app
 from foldwise.data.competition import load_data
 from foldwise.data.predictions import predictions_frame, read_predictions
 from foldwise.errors import LabelError, PlatformError, SpecError, SubmissionError
-from foldwise.scoring.blend import blend, blend_test
+from foldwise.scoring.methods import Stack, blended
 from foldwise.scoring.metrics import score
 from foldwise.submitting import ledger
 from foldwise.submitting.entry import LEDGER
@@ -265,8 +265,12 @@ def test_out_of_fold_probabilities_are_each_classs_own(
         assert sums.mean() > 1.2  # untrained: about a half each
 
 
-def test_a_blend_does_not_make_rows_sum_to_one(sent: tuple[Workspace, pipeline.Entry]) -> None:
-    workspace, entry = sent
+def test_a_blend_does_not_make_rows_sum_to_one(
+    sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
+) -> None:
+    workspace, entry = copy(sent[0], tmp_path), sent[1]
+    toml = workspace.competition("stripes") / "competition.toml"
+    edit(toml, 'recipes = ["two"]', 'recipes = ["two"]\nchain = "none"')
     runs = pipeline.train(workspace, "stripes")
     assert len(entry.member_scores) == len(runs) == 2
     one, two = (run.oof()[list(TAGS)].to_numpy() for run in runs)
@@ -275,11 +279,8 @@ def test_a_blend_does_not_make_rows_sum_to_one(sent: tuple[Workspace, pipeline.E
     ids = names_of("test", N_TEST)
     tests = [np.stack([f[list(TAGS)].to_numpy() for f in run.test(ids)]) for run in runs]
     assert made.test()[list(TAGS)].to_numpy() == pytest.approx(np.mean(tests, axis=(0, 1)))
-    frames = [run.oof() for run in runs]
-    geometric = blend(frames, "geometric", multi=True)[list(TAGS)].to_numpy()
+    geometric = blended("geometric", {}, Stack([one, two], True), slice(None))
     assert geometric == pytest.approx(np.sqrt(one * two))
-    both = blend_test([frames, frames], "geometric", multi=True)[list(TAGS)].to_numpy()
-    assert both == pytest.approx((one + two) / 2)
     with pytest.raises(SpecError, match="no blend method is called 'geo'; did you mean 'geom") as e:
         pipeline.blend(workspace, "stripes", method="geo")
     assert "\n" not in str(e.value)
@@ -294,7 +295,7 @@ def test_the_file_is_valid_and_in_the_ledger_with_its_scores(
     blended = pipeline.blend(workspace, "stripes").test()
     assert (back[list(TAGS)] == data.format.decided(blended)[list(TAGS)]).all(axis=None)
     assert pd.read_csv(entry.file)["Image"].tolist() == names_of("test", N_TEST)
-    (row,) = pipeline.status(workspace, "stripes")
+    (row,) = overview.status(workspace, "stripes")
     assert row["local"] == pytest.approx(entry.score.value, abs=1e-6)
     assert entry.receipt is not None
     assert (row["public"], row["private"]) == (entry.receipt.public, entry.receipt.private)
@@ -304,7 +305,7 @@ def test_the_file_is_valid_and_in_the_ledger_with_its_scores(
         own = back[back["id"].isin(rows["id"])]
         value = score(data.spec.metric, rows.reset_index(drop=True), own, interval=False).value
         assert row[part] == pytest.approx(value, abs=1e-6)
-    (listed,) = pipeline.catalogue(workspace)
+    (listed,) = overview.catalogue(workspace)
     assert (listed["task"], listed["metric"], listed["rows"]) == ("multi-label", "per-row F1", 36)
     before = tree(workspace.root)
     again = pipeline.submit(workspace, "stripes")
@@ -397,7 +398,7 @@ def test_the_catalogue_shows_the_highest_score(
     for name, value in (("a.csv", 0.01), ("b.csv", 0.999), ("c.csv", 0.5)):
         ledger.append(book, "written", name, sha256=name, local=value)
         ledger.append(book, "scored", name, public=1 - value, private=value, rank=1, teams=2)
-    (row,) = pipeline.catalogue(workspace)
+    (row,) = overview.catalogue(workspace)
     assert (row["local"], row["public"]) == (0.999, 0.99)
     listed = CliRunner().invoke(app, ["list", "--root", str(workspace.root), "--json"])
     assert json.loads(listed.output) == [row]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foldwise import pipeline
+from foldwise import overview, pipeline
 from foldwise.data.competition import load_data
 from foldwise.errors import (
     DataError,
@@ -30,7 +30,7 @@ def test_a_submission_is_validated_scored_sent_and_in_the_ledger(
     frame = pd.read_csv(entry.file, dtype={"id": str})
     assert list(frame["id"]) == ids("test", 12)
     assert list(frame.columns) == ["id", "zebra", "10", "ant"]
-    (row,) = pipeline.status(workspace, "tiny")
+    (row,) = overview.status(workspace, "tiny")
     assert (row["file"], row["sha256"]) == (entry.file.name, sha256_file(entry.file))
     assert row["local"] == pytest.approx(entry.score.value, abs=1e-6)
     assert row["state"] == "scored"
@@ -170,10 +170,10 @@ def test_a_dry_run_stops_before_the_upload_and_a_submit_then_sends_that_file(
     dry = pipeline.submit(workspace, "tiny", dry_run=True)
     assert dry.receipt is None
     assert not (workspace.data / "tiny" / "platform" / "board.json").exists()
-    assert [row["state"] for row in pipeline.status(workspace)] == ["written"]
+    assert [row["state"] for row in overview.status(workspace)] == ["written"]
     sent = pipeline.submit(workspace, "tiny")
     assert sent.file == dry.file
-    assert [row["state"] for row in pipeline.status(workspace)] == ["scored"]
+    assert [row["state"] for row in overview.status(workspace)] == ["scored"]
 
 
 def test_a_lost_file_is_written_again_under_its_name(
@@ -205,7 +205,7 @@ def test_events_tell_the_progress_of_a_fold(workspace: Workspace) -> None:
 
 
 def test_stages_freeze_the_body_and_change_the_size(workspace: Workspace) -> None:
-    from foldwise.training.models import load_state
+    from foldwise.training.files import load_state
 
     recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"
     stage = '[[stage]]\ntrain = "head"\nepochs = 1\nlr = 1e-2\nimage_size = 16\n\n[[stage]]'
@@ -329,16 +329,16 @@ def test_prepare_runs_once_and_again_after_the_adapter_changed(workspace: Worksp
 def test_the_catalogue_tells_the_state(
     submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
 ) -> None:
-    (row,) = pipeline.catalogue(submitted[0])
+    (row,) = overview.catalogue(submitted[0])
     assert (row["competition"], row["state"]) == ("tiny", "submitted")
     assert row["local"] == pytest.approx(submitted[1].score.value, abs=1e-6)
     fresh = write_tiny(tmp_path)
-    assert pipeline.catalogue(fresh)[0]["state"] == "data"
+    assert overview.catalogue(fresh)[0]["state"] == "data"
     pipeline.train(fresh, "tiny", only_folds=[0])
-    assert pipeline.catalogue(fresh)[0]["state"] == "trained"
+    assert overview.catalogue(fresh)[0]["state"] == "trained"
     shutil.rmtree(fresh.data)
     shutil.rmtree(fresh.runs)
-    assert pipeline.catalogue(fresh)[0]["state"] == "no data"
+    assert overview.catalogue(fresh)[0]["state"] == "no data"
 
 
 def test_time_is_written_in_utc() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foldwise import pipeline
+from foldwise import overview, pipeline
 from foldwise.data.competition import load_data
 from foldwise.errors import (
     DataError,
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_with_the_next_fold_and_ends_with_the_same_bytes(
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == -signal.SIGKILL
-    assert pipeline.status(workspace) == []
+    assert overview.status(workspace) == []
     events: list[Event] = []
     entry = pipeline.submit(workspace, "tiny", observe=events.append)
     finished = [e.fold for e in events if isinstance(e, FoldDone)]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise import pipeline, trials
+from foldwise import overview, pipeline, trials
 from foldwise.errors import Interrupted, SpecError
 from foldwise.spec.recipe import Recipe
 from foldwise.training.events import BatchDone, EpochDone, Event, FoldDone, FoldStarted
@@ -64,8 +64,8 @@ def test_a_fast_trial_trains_and_predicts_and_leaves_no_run(
     assert row["seconds"] > 0
     assert tree(workspace.runs) == {}
     assert list(trial_folder.glob("foldwise-*")) == []
-    assert pipeline.compare(workspace, "tiny") == []
-    assert pipeline.catalogue(workspace)[0]["state"] == "data"
+    assert overview.compare(workspace, "tiny") == []
+    assert overview.catalogue(workspace)[0]["state"] == "data"
 
 
 def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from foldwise.data.cache import sized
-from foldwise.data.competition import CompetitionData, image_caches, load_data
+from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import Folds
 from foldwise.errors import SpecError
-from foldwise.pipeline import scheme_folds
-from foldwise.spec.recipe import Recipe, load_recipe
+from foldwise.pipeline import caches_of, recipes_of, scheme_folds
+from foldwise.spec.recipe import Recipe
 from foldwise.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Competition:
 
     def recipe(self, name: str) -> Recipe:
         """A recipe of this competition by name."""
-        return load_recipe(self.workspace.competition(self.data.spec.name), name)
+        return recipes_of(self.workspace.competition(self.data.spec.name), [name])[0]
 
     def folds(self, scheme: str | None = None) -> Folds:
         """The folds of a scheme (that of `[submit]` by default), made and saved once."""
@@ -81,7 +81,7 @@ class Competition:
                 f'recipe {recipe.name}: model = "prior" sees no images, so it has no DataBlock; '
                 "name another recipe"
             )
-        caches = image_caches(self.data, recipe.cache_sizes, recipe.resize)
+        caches = caches_of(self.data, recipe)
         cache = sized(caches, recipe.stage_presize(recipe.stage[stage]))
         preprocessing = preprocessing_of(
             recipe, self.classes, self.data.spec.images.mode, self.data.spec.multi

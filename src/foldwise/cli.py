@@ -85,9 +85,9 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
 
     Example: `foldwise list`
     """
-    from foldwise import pipeline
+    from foldwise import overview
 
-    rows = pipeline.catalogue(Workspace.find(root))
+    rows = overview.catalogue(Workspace.find(root))
     columns = ["competition", "platform", "task", "metric", "rows", "state", "local", "public"]
     show(rows, as_json, columns)
 
@@ -148,10 +148,7 @@ def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
 
     with watching(err) as (_, images):
         findings = doctor.check(Workspace.find(root), name, images)
-    if as_json:
-        print(json.dumps(findings.document(), indent=2, ensure_ascii=False))
-    else:
-        say(printing.findings_lines(findings))
+    tell(findings.document(), as_json, printing.findings_lines(findings))
     if not findings.ok:
         raise typer.Exit(1)
 
@@ -173,6 +170,9 @@ def train(
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Suggest rates for the first stage; train nothing.")
     ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Fit epochs, image size and folds to a time: 30m, 1h30m.")
+    ] = None,
     root: Root = None,
 ) -> None:
     """Train recipes on every fold; finished folds are skipped.
@@ -195,7 +195,7 @@ def train(
         elif find_lr:
             lines = printing.rates_found(trials.find_lr(*what, one, scheme, images))
         else:
-            trained = pipeline.train(*what, fold, scheme, observe, images)
+            trained = pipeline.train(*what, fold, scheme, observe, images, budget)
             lines = [printing.run_line(run) for run in trained]
     say(lines)
 
@@ -204,20 +204,23 @@ def train(
 def blend(
     name: Name,
     recipe: Recipes = None,
-    method: Annotated[str | None, typer.Option(help="mean or geometric.")] = None,
+    method: Annotated[str | None, typer.Option(help="mean, geometric, rank, single, ...")] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Try them all; take the best one.")] = False,
+    member: Annotated[
+        list[str] | None, typer.Option(help="From elsewhere: NAME=oof.csv,test.csv.")
+    ] = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Blend trained recipes and show their scores beside the blend's.
+    """Blend trained recipes; show their scores beside the blend's, or with --auto all methods'.
 
     Example: `foldwise blend digits --method geometric`
     """
     from foldwise import pipeline
 
-    made = pipeline.blend(Workspace.find(root), name, recipe or (), method)
-    rows = [{"run": n, **vars(s)} for n, s in made.member_scores.items()]
-    rows.append({"run": made.folder.name, **vars(made.score)})
-    show(rows, as_json, ["run", "value", "low", "high"])
+    chosen, where = "auto" if auto else method, Workspace.find(root)
+    rows = pipeline.blend(where, name, recipe or (), chosen, member or ()).table()
+    show(rows, as_json, [*rows[0]])
 
 
 @verb
@@ -246,6 +249,9 @@ def status(
     runs: Annotated[
         bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")
     ] = False,
+    run: Annotated[
+        str | None, typer.Option(help="One run of NAME by folds, classes and groups, worst first.")
+    ] = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
@@ -253,20 +259,20 @@ def status(
 
     Example: `foldwise status digits --json`
     """
-    from foldwise import pipeline
+    from foldwise import overview
+    from foldwise.scoring.summary import run_summary
 
-    if runs:
-        if name is None:
-            raise typer.BadParameter("--runs needs a competition: foldwise status digits --runs")
-        rows = pipeline.compare(Workspace.find(root), name)
-        if as_json:
-            show(rows, True, [])
-        else:
-            say(printing.runs_compared(rows))
-        return
-    rows = pipeline.status(Workspace.find(root), name)
-    columns = ["competition", "file", "created", "local", "public", "private", "rank", "state"]
-    show(rows, as_json, columns)
+    where = Workspace.find(root)
+    if name and (run or runs):
+        told: Any = run_summary(where, name, run) if run else overview.compare(where, name)
+        tell(told, as_json, printing.run_summarised(told) if run else printing.runs_compared(told))
+    elif run or runs:
+        raise typer.BadParameter(
+            "--run and --runs need a competition: foldwise status digits --runs"
+        )
+    else:
+        columns = ["competition", "file", "created", "local", "public", "private", "rank", "state"]
+        show(overview.status(where, name), as_json, columns)
 
 
 def say(lines: Sequence[Any]) -> None:
@@ -275,15 +281,18 @@ def say(lines: Sequence[Any]) -> None:
         out.print(line)
 
 
+def tell(document: Any, as_json: bool, lines: Sequence[Any]) -> None:
+    """Print a document as JSON, or the lines that say it."""
+    if as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        say(lines)
+
+
 def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
     """Print rows as a table of some columns, or all of them as JSON."""
-    if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    if not rows:
-        out.print("nothing yet: `foldwise submit digits` makes a first submission")
-        return
-    out.print(printing.as_table(rows, columns))
+    nothing = "nothing yet: `foldwise submit digits` makes a first submission"
+    tell(rows, as_json, [printing.as_table(rows, columns) if rows else nothing])
 
 
 app.registered_commands[0].name = "list"

@@ -1,6 +1,7 @@
 """The flows that cross rooms: one function a verb."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,15 @@ from foldwise.data.cache import ImageCache, clear_caches, open_cache
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import Folds, load_folds, read_folds
 from foldwise.data.images import Progress, missing_images
-from foldwise.data.listing import files_here, rows_here
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
 from foldwise.scoring.blend import Blend, blend_runs
-from foldwise.scoring.comparing import compare_runs
+from foldwise.spec.budget import share_of
 from foldwise.spec.competition import load_competition
 from foldwise.spec.outputs import outputs_of
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.storage import locked, read_json, replacing
-from foldwise.submitting.entry import LEDGER, Entry, send_entry, write_entry
-from foldwise.submitting.ledger import submissions
+from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.training.events import Observer
 from foldwise.training.run import Run, open_runs
 from foldwise.workspace import Workspace
@@ -62,6 +61,26 @@ def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:
     return clear_caches(workspace.raw(workspace.competition(name).name).parent / "cache")
 
 
+def recipes_of(folder: Path, names: Sequence[str], overrides: Sequence[str] = ()) -> list[Recipe]:
+    """A competition's recipes; `auto` sizes and interpolation are those of their weights.
+
+    Raises: SpecError: see `load_recipe` and `as_weights`.
+    """
+    recipes = [load_recipe(folder, name, overrides) for name in names]
+    if all(recipe.weights == "none" and recipe.image_size != "auto" for recipe in recipes):
+        return recipes
+    from foldwise.training.models import as_weights  # loads torch
+
+    return [as_weights(recipe) for recipe in recipes]
+
+
+def caches_of(
+    data: CompetitionData, recipe: Recipe, progress: Progress | None = None
+) -> list[ImageCache]:
+    """The image caches of a recipe's stages, see `image_caches`; recipes of one size share them."""
+    return image_caches(data, recipe.cache_sizes, recipe.resize, progress, recipe.kernel)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a command trains: the data, each recipe with its image caches, and the folds of all."""
@@ -86,14 +105,14 @@ def planned(
     """
     data = load_data(workspace, name)
     folder = workspace.competition(name)
-    chosen = [load_recipe(folder, r, overrides) for r in recipes or data.spec.submit.recipes]
+    chosen = recipes_of(folder, recipes or data.spec.submit.recipes, overrides)
     for recipe in chosen:
         outputs_of(recipe, data.classes, data.spec.multi)  # what does not fit the task is said now
     for what, count in data.counts.items():
         log.info("%s: %d %s", name, count, what)
     _need_weights(workspace, name, chosen)
     # before the folds: the caches tell which images may be copies
-    made = [(r, image_caches(data, r.cache_sizes, r.resize, progress)) for r in chosen]
+    made = [(recipe, caches_of(data, recipe, progress)) for recipe in chosen]
     folds = scheme_folds(workspace, data, scheme, progress)
     for fold in only_folds or ():
         if not 0 <= fold < folds.n:
@@ -110,32 +129,39 @@ def train(
     scheme: str | None = None,
     observe: Observer = lambda event: None,
     progress: Progress | None = None,
+    budget: str | None = None,
 ) -> list[Run]:
     """Train recipes (those of `[submit]` by default) with all their seeds; returns their runs.
 
     Finished folds are skipped, and it is said so. only_folds: train these folds alone.
-    scheme: another one than that of `[submit]`.
+    scheme: another one than that of `[submit]`. budget: the time for all of it, as 30m; recipes
+    have equal shares of it, and each is fitted to its own (see spec/budget.py).
     Raises: FoldwiseError: see the rooms.
     """
+    since = time.monotonic()
+    if budget is not None:
+        count = len(recipes or load_competition(workspace.competition(name)).submit.recipes)
+        overrides = [*overrides, f"budget={share_of(budget, count)}"]
     plan = planned(workspace, name, recipes, overrides, only_folds, scheme, progress)
     runs = []
     for recipe, caches in plan.recipes:
-        for run in open_runs(workspace.runs, plan.data, recipe, plan.folds, caches):
+        opened = open_runs(workspace.runs, plan.data, recipe, plan.folds, caches, only_folds, since)
+        for run in opened:
             runs.append(run)
-            wanted = run.unfinished()
-            if only_folds is not None:
-                wanted = [k for k in wanted if k in only_folds]
+            chosen = run.planned_folds() if only_folds is None else only_folds
+            wanted = [k for k in run.unfinished() if k in chosen]
             if not wanted:
                 log.info("%s: all folds asked for are trained already; skipped", run.name)
                 continue
-            if len(wanted) < run.folds.n and only_folds is None:
+            if len(wanted) < len(chosen):
                 log.info("%s: %d of %d folds are trained already", run.name,
-                         run.folds.n - len(wanted), run.folds.n)  # fmt: skip
+                         len(chosen) - len(wanted), len(chosen))  # fmt: skip
             tasks = [
                 FoldTask(workspace.root, workspace.data, workspace.runs, name, run.folder, k)
                 for k in wanted
             ]
             run_here(run_fold, tasks, observe)
+        since = time.monotonic()  # the next recipe's time begins
     return runs
 
 
@@ -203,21 +229,20 @@ def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) ->
 
 
 def blend(
-    workspace: Workspace, name: str, recipes: Sequence[str] = (), method: str | None = None
-) -> Blend:
+    workspace: Workspace, name: str, recipes: Sequence[str] = (), method: str | None = None,
+    members: Sequence[str] = (),
+) -> Blend:  # fmt: skip
     """The blend of trained recipes (those of `[submit]` by default) with all their seeds.
 
-    Raises: RunError: a recipe is not trained on all folds yet.
+    members: from elsewhere, each as NAME=OOF,TEST. Raises: see `blend_runs`.
     """
-    data = load_data(workspace, name)
-    folder = workspace.competition(name)
-    chosen = [load_recipe(folder, recipe) for recipe in recipes or data.spec.submit.recipes]
-    caches = [image_caches(data, recipe.cache_sizes, recipe.resize) for recipe in chosen]
+    data, folder = load_data(workspace, name), workspace.competition(name)
+    chosen = recipes_of(folder, recipes or data.spec.submit.recipes)
+    caches = [caches_of(data, recipe) for recipe in chosen]
     folds = scheme_folds(workspace, data)  # after the caches, as in `train`
-    runs = []
-    for recipe, its_own in zip(chosen, caches, strict=True):
-        runs += open_runs(workspace.runs, data, recipe, folds, its_own)
-    return blend_runs(workspace.runs / name, data, runs, method or data.spec.submit.blend)
+    runs = [run for recipe, its_own in zip(chosen, caches, strict=True)
+            for run in open_runs(workspace.runs, data, recipe, folds, its_own)]  # fmt: skip
+    return blend_runs(workspace.runs / name, data, runs, method, members)
 
 
 def submit(
@@ -241,52 +266,8 @@ def submit(
         if not findings.ok:
             raise DataError(" | ".join(findings.errors))
         runs = train(workspace, name, observe=observe, progress=progress)
-        blended = blend_runs(workspace.runs / name, data, runs, data.spec.submit.blend)
-        entry = write_entry(workspace, data, blended)
+        entry = write_entry(workspace, data, blend_runs(workspace.runs / name, data, runs))
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)
             return entry
         return send_entry(workspace, data, entry)
-
-
-def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]]:
-    """The submissions of a competition, or of all: see `ledger.submissions` for the keys."""
-    rows = []
-    for each in [name] if name else workspace.names():
-        practice = load_competition(workspace.competition(each)).practice
-        rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
-    return rows
-
-
-def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:
-    """The runs of a competition side by side, best first: see `compare_runs` for the keys."""
-    data = load_data(workspace, name)
-    return compare_runs(workspace.runs / name, data)
-
-
-def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
-    """One dict per competition: `competition, title, platform, task, metric, rows, state, local,
-    public`.
-
-    rows: the number of training rows, None where only reading them would tell. state: `no data`,
-    `data`, `trained` or `submitted`. local, public: the best scores, in the metric's direction.
-    """
-    rows = []
-    for name in workspace.names():
-        spec = load_competition(workspace.competition(name))
-        done = status(workspace, name)
-        here = files_here(spec, workspace.raw(name))
-        count = rows_here(spec, workspace.raw(name)) if here else None
-        trained = any((workspace.runs / name).glob("*/fold*/done.json"))
-        state = "submitted" if done else "trained" if trained else "data" if here else "no data"
-        best = max if spec.metric.higher else min
-        scores = {
-            key: best((row[key] for row in done if row[key] is not None), default=None)
-            for key in ("local", "public")
-        }
-        rows.append({
-            "competition": name, "title": spec.title, "platform": spec.platform,
-            "task": spec.task, "metric": spec.metric.title, "rows": count,
-            "state": state, **scores,
-        })  # fmt: skip
-    return rows

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from foldwise.submitting.entry import Entry
     from foldwise.training.run import Run
 
+SHOWN = 20  # rows of a table that is cut
+
 
 def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:
     """A table of some columns of the rows; numbers stand to the right."""
@@ -124,6 +126,35 @@ def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
         "with its standard error; verdict: by its 95 % interval"
     )
     return [as_table(shown, list(shown[0])), meaning]
+
+
+def run_summarised(told: dict[str, Any]) -> list[str | Table]:
+    """A run's scores: pooled, by fold, by class and by group; what `run_summary` tells."""
+    better = "higher" if told["higher"] else "lower"
+    pooled = f"{told['metric']} {told['score']:.5f}"
+    if told["low"] is not None:
+        pooled += (f", 95 % interval {told['low']:.5f} to {told['high']:.5f} "
+                   f"(bootstrap over {told['resampled']})")  # fmt: skip
+    lines: list[str | Table] = [
+        escape(f"{told['run']}: {pooled}; {better} is better; {told['rows']} rows")
+    ]
+    if told["done"] < told["folds"]:
+        lines.append(f"[yellow]unfinished[/] {told['done']} of {told['folds']} folds are done; "
+                     "all figures are of these alone")  # fmt: skip
+    if told["mean"] is not None:
+        spread = _with_error(told["mean"], told["deviation"])
+        lines.append(f"folds: mean ± standard deviation {spread}")
+    lines.append(as_table(told["by_fold"], ["fold", "rows", "value"]))
+    for key, columns in (
+        ("class", ["class", "rows", "value", "precision", "recall"]),
+        ("group", ["group", "rows", "value", "share"]),
+    ):
+        rows = told[f"by_{key}"]
+        if rows:
+            cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+            meaning = "; share: of the total loss" if key == "group" else ""
+            lines += [f"by {key}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
+    return lines
 
 
 def _compared(row: dict[str, Any]) -> dict[str, Any]:

@@ -257,3 +257,16 @@ def test_each_stage_trains_on_the_cache_of_its_size(workspace: Workspace) -> Non
     for stage, size in ((0, 30), (1, 40), (-1, 40)):
         cached = inputs.block(preprocessing, stage).dataloaders().train_ds.tls[0].tfms.fs[1].cache
         assert cached.size == (size, size)
+
+
+def test_another_interpolation_makes_another_cache_of_other_pixels(workspace: Workspace) -> None:
+    data = load_data(workspace, "tiny")
+    soft, sharp = (
+        image_caches(data, [(16, 24)], "squash", interpolation=kernel)[0]
+        for kernel in ("bilinear", "bicubic")
+    )
+    assert soft.folder != sharp.folder
+    full = load_image(workspace.raw("tiny") / "images" / f"{soft.ids[0]}.png", "L")
+    expected = full.resize((24, 16), Image.Resampling.BICUBIC)
+    assert (pixels_of(sharp, soft.ids[0]) == np.asarray(expected)).all()
+    assert (pixels_of(soft, soft.ids[0]) != np.asarray(expected)).any()

@@ -1,44 +1,315 @@
-"""Blends match rows by id, sum to one and refuse what does not belong together."""
+"""Blends of runs on disk: what is fitted, what is written, and what does not belong together."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from foldwise.data.predictions import predictions_frame
-from foldwise.errors import PredictionError
-from foldwise.scoring.blend import blend, blend_test
+from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.folds import Folds, frame_hash, write_folds
+from foldwise.data.predictions import predictions_frame, write_predictions
+from foldwise.errors import PredictionError, RunError, SpecError
+from foldwise.scoring import blend as blending
+from foldwise.scoring.blend import Blend, blend_runs
+from foldwise.scoring.crossfit import apply_chain
+from foldwise.scoring.members import of_run
+from foldwise.scoring.methods import METHODS, Stack
+from foldwise.scoring.metrics import score
+from foldwise.spec.competition import CompetitionSpec, Metric, Submit
+from foldwise.spec.loading import parse
+from foldwise.spec.recipe import Recipe
+from foldwise.storage import write_json
+from foldwise.training.run import Run
+from planted import softmax
+from tiny import CLASSES, write_tiny
 
-CLASSES = ("z", "a")
-ONE = predictions_frame(["1", "2"], np.array([[0.9, 0.1], [0.5, 0.5]]), CLASSES)
-TWO = predictions_frame(["2", "1"], np.array([[0.2, 0.8], [0.4, 0.6]]), CLASSES)
-
-
-def test_the_arithmetic_mean_is_of_rows_with_the_same_id() -> None:
-    made = blend([ONE, TWO], "mean")
-    assert list(made["id"]) == ["1", "2"]
-    assert made["z"].tolist() == pytest.approx([0.65, 0.35])
-
-
-def test_the_geometric_mean_is_renormalised_and_no_zero_vetoes() -> None:
-    made = blend([ONE, TWO], "geometric")
-    raw = np.sqrt([0.9 * 0.4, 0.1 * 0.6])
-    assert made[["z", "a"]].to_numpy()[0] == pytest.approx(raw / raw.sum())
-    zero = predictions_frame(["1", "2"], np.array([[0.0, 1.0], [0.0, 1.0]]), CLASSES)
-    vetoed = blend([ONE, zero], "geometric")
-    assert (vetoed["z"] > 0).all()
-    assert vetoed[["z", "a"]].sum(axis=1).tolist() == pytest.approx([1, 1])
+N = 4  # folds
 
 
-def test_test_predictions_are_blended_within_folds_then_averaged() -> None:
-    made = blend_test([[ONE, TWO], [TWO, ONE]], "geometric")
-    within = blend([ONE, TWO], "geometric")
-    assert made["z"].tolist() == pytest.approx(within["z"].tolist())
-    other = blend_test([[ONE, ONE], [TWO, TWO]], "mean")
-    assert other["z"].tolist() == pytest.approx([0.65, 0.35])
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> CompetitionData:
+    """The tiny competition with 120 rows, three classes of forty."""
+    return load_data(write_tiny(tmp_path_factory.mktemp("blend"), n_train=120), "tiny")
 
 
-def test_members_of_other_classes_or_ids_are_refused() -> None:
-    swapped = ONE[["id", "a", "z"]]
-    with pytest.raises(PredictionError, match="the same classes in order"):
-        blend([ONE, swapped], "mean")
-    with pytest.raises(PredictionError, match="1 are missing"):
-        blend([ONE, TWO[:1]], "mean")
+@pytest.fixture
+def runs(data: CompetitionData, tmp_path: Path) -> list[Run]:
+    """Three finished runs that err in different rows, the last one often."""
+    return [
+        write_run(tmp_path, data, f"run{m}", m, noise) for m, noise in ((0, 1.5), (1, 1.6), (2, 6))
+    ]
+
+
+def write_run(
+    folder: Path, data: CompetitionData, name: str, seed: int, noise: float, **recipe: Any
+) -> Run:
+    """A run's files as training leaves them, with made-up predictions that are too sharp."""
+    codes = pd.Series(data.train.targets())
+    frame = pd.DataFrame(
+        {"id": data.train.frame["id"], "fold": codes.groupby(codes).cumcount() % N}
+    )
+    frame = frame.sort_values("id", ignore_index=True)
+    folds = Folds("default", frame, frame_hash(frame, ""))
+    rng = np.random.default_rng(seed)
+    truth = data.train.frame.set_index("id")["label"].cat.codes
+    run = folder / f"{name}-s0"
+    for k in range(N):
+        ids = frame.loc[frame["fold"] == k, "id"]
+        scores = 3 * np.eye(3)[truth.loc[ids]] + noise * rng.normal(size=(len(ids), 3))
+        write_predictions(run / f"fold{k}" / "oof.parquet",
+                          predictions_frame(ids, softmax(2 * scores), CLASSES))  # fmt: skip
+        test = predictions_frame(data.test.frame["id"], rng.dirichlet(np.ones(3), 12), CLASSES)
+        write_predictions(run / f"fold{k}" / "test.parquet", test.sample(frac=1, random_state=k))
+        stopped = {"stopped_early_after_epoch": 3} if recipe.get("early_stop") and k == 1 else {}
+        write_json(run / f"fold{k}" / "done.json", {"fold": k, **stopped})
+    write_folds(run / "folds.csv", frame)
+    made = Recipe.model_validate({"name": name, "model": "x", "image_size": 32, **recipe,
+                                  "stage": [{"epochs": 5, "lr": 1e-3}]})  # fmt: skip
+    record = {"identity": f"{name} {seed} {noise} {recipe}", "resolved": {}}
+    return Run(run, made, 0, folds, data.classes, record)
+
+
+def settings(data: CompetitionData, **submit: Any) -> CompetitionData:
+    """The competition with other `[submit]` settings."""
+    chosen = Submit.model_validate({**data.spec.submit.model_dump(), **submit})
+    return replace(data, spec=data.spec.model_copy(update={"submit": chosen}))
+
+
+def written(blend: Blend) -> dict[str, Any]:
+    """What stands in blend.json."""
+    return json.loads((blend.folder / "blend.json").read_text())
+
+
+def probs(frame: pd.DataFrame) -> np.ndarray:
+    return frame[list(CLASSES)].to_numpy()
+
+
+def test_a_mean_without_a_chain_is_the_mean_bit_by_bit(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    made = blend_runs(tmp_path, settings(data, chain="none"), runs, "mean")
+    mean = np.stack([probs(run.oof()) for run in runs]).mean(axis=0)
+    assert (probs(made.oof()) == mean / mean.sum(axis=1, keepdims=True)).all()
+    assert list(made.oof()["id"]) == sorted(data.train.frame["id"])
+    ids = list(data.test.frame["id"])
+    tests = np.stack([[probs(frame) for frame in run.test(ids)] for run in runs])  # (M, N, 12, 3)
+    folds = tests.mean(axis=0)
+    whole = (folds / folds.sum(axis=2, keepdims=True)).mean(axis=0)
+    assert (probs(made.test()) == whole / whole.sum(axis=1, keepdims=True)).all()
+    assert list(made.test()["id"]) == ids
+    assert made.score.value == pytest.approx(made.record["in_sample"])  # nothing is fitted
+    assert made.record["steps"] == []
+
+
+def test_the_chain_is_applied_to_each_folds_test_predictions_then_averaged(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    made = blend_runs(tmp_path, data, runs, "weights")
+    chain = written(made)["chain"]
+    assert "temperature" in [step["step"] for step in chain["steps"]]
+    ids = list(data.test.frame["id"])
+    tests = [[probs(frame) for frame in run.test(ids)] for run in runs]
+    folds = [
+        apply_chain(chain, Stack([member[k] for member in tests], False), slice(None))
+        for k in range(N)
+    ]
+    assert probs(made.test()) == pytest.approx(np.mean(folds, axis=0), abs=1e-12)
+    of_means = Stack([np.mean(member, axis=0) for member in tests], False)
+    assert np.abs(probs(made.test()) - apply_chain(chain, of_means, slice(None))).max() > 0.01
+
+
+def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    made = blend_runs(tmp_path, data, runs, "stack")
+    record = written(made)
+    ids = list(made.oof()["id"])
+    folds = runs[0].folds.of(made.oof()["id"])
+    stack = Stack([of_run(run, ids, []).oof() for run in runs], False)
+    for k in range(N):
+        own = apply_chain(record["by_fold"][k], stack, folds == k)
+        assert probs(made.oof())[folds == k] == pytest.approx(own)
+    assert made.score == score(data.spec.metric, data.train.frame, made.oof())
+    everything = apply_chain(record["chain"], stack, slice(None))
+    frame = predictions_frame(ids, everything, CLASSES)
+    in_sample = score(data.spec.metric, data.train.frame, frame).value
+    assert record["in_sample"] == pytest.approx(in_sample)
+    assert in_sample < made.score.value == record["score"]["value"] < record["blend_alone"] + 0.01
+    assert [trial["step"] for trial in record["steps"]] == ["temperature", "clip"]
+    assert {*record["reliability"]} == {"before", "after"}
+    assert record["reliability"]["after"]["calibration_error"] < 0.2
+    best = min(made.member_scores.values(), key=lambda each: each.value)
+    assert made.score.value < best.value
+    rows = made.table()
+    assert [row["run"] for row in rows] == [*(run.name for run in runs), made.folder.name]
+    assert rows[-1]["in_sample"] == record["in_sample"]
+    assert set(made.made_of()) == set(record) - {"by_fold", "reliability"}
+
+
+def test_members_are_recorded_with_scores_and_with_what_chose_their_weights(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    stopped = write_run(tmp_path, data, "stopped", 5, 1.5, early_stop=2, ema=0.9)
+    made = blend_runs(tmp_path, data, [runs[0], stopped], "mean")
+    plain, early = written(made)["members"]
+    assert (plain["name"], plain["identity"]) == ("run0-s0", runs[0].record["identity"])
+    assert plain["score"]["value"] == made.member_scores["run0-s0"].value
+    assert plain["score"]["low"] < plain["score"]["value"] < plain["score"]["high"]
+    assert not {"early_stop", "ema", "swa"} & set(plain)
+    assert (early["early_stop"], early["ema"]) == (2, 0.9)
+    assert early["stopped_early_after_epoch"] == {"1": 3}
+
+
+def test_auto_tries_all_methods_and_takes_the_simplest_of_the_best(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    made = blend_runs(tmp_path, data, runs, "auto")
+    rows = made.table()
+    assert [row["method"] for row in rows] == list(METHODS)
+    scores = {row["method"]: row["cross_fitted"] for row in rows}
+    for row in rows:
+        assert row["difference"] == pytest.approx(row["cross_fitted"] - min(scores.values()))
+        assert row["metric"] == "log loss"
+    (chosen,) = (row for row in rows if row["chosen"])
+    assert chosen is next(row for row in rows if row["within_noise"])
+    assert made.method == chosen["method"] not in ("mean", "rank")  # the third run is poor
+    assert made.score.value == pytest.approx(chosen["cross_fitted"])
+    assert made.record["asked"] == "auto"
+    alone = blend_runs(tmp_path, data, runs, made.method)
+    assert (probs(alone.test()) == probs(made.test())).all()
+    (only,) = blend_runs(tmp_path, data, runs[:1], "auto").table()
+    assert (only["method"], only["chosen"]) == ("single", True)
+
+
+def test_what_auto_calls_a_difference_is_in_the_metrics_own_direction(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    accuracy = replace(data, spec=data.spec.model_copy(update={"metric": Metric(name="accuracy")}))
+    rows = blend_runs(tmp_path, accuracy, runs, "auto").table()
+    best = max(row["cross_fitted"] for row in rows)
+    assert 0.5 < best <= 1
+    assert all(row["difference"] == pytest.approx(row["cross_fitted"] - best) for row in rows)
+    assert min(row["difference"] for row in rows) < 0
+
+
+def test_a_blend_is_made_once_and_anew_for_other_settings(
+    data: CompetitionData, runs: list[Run], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="foldwise")
+    first = blend_runs(tmp_path, data, runs, "mean")
+    assert "blended already" not in caplog.text
+    again = blend_runs(tmp_path, data, runs, "mean")
+    assert "blended already; skipped" in caplog.text
+    assert (again.folder, again.score, again.member_scores) == (
+        first.folder, first.score, first.member_scores,
+    )  # fmt: skip
+    clip = data.spec.model_copy(update={"metric": Metric(clip=1e-3)})
+    others = [
+        blend_runs(tmp_path, settings(data, chain="none"), runs, "mean"),
+        blend_runs(tmp_path, replace(data, spec=clip), runs, "mean"),
+        blend_runs(tmp_path, data, runs[:2], "mean"),
+    ]
+    assert len({first.folder, *(other.folder for other in others)}) == 4
+
+
+def test_a_member_from_elsewhere_is_blended_from_files(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    oof, test = runs[1].oof(), runs[1].test(data.test.frame["id"])[0]
+    oof.sample(frac=1, random_state=0).to_csv(tmp_path / "oof.csv", index=False)
+    test.to_parquet(tmp_path / "test.parquet", index=False)
+    member = f"theirs={tmp_path / 'oof.csv'},{tmp_path / 'test.parquet'}"
+    plain = settings(data, chain="none")
+    made = blend_runs(tmp_path, plain, runs[:1], "mean", [member])
+    mean = (probs(runs[0].oof()) + probs(oof)) / 2
+    assert probs(made.oof()) == pytest.approx(mean)
+    ours = np.mean([probs(frame) for frame in runs[0].test(data.test.frame["id"])], axis=0)
+    assert probs(made.test()) == pytest.approx((ours + probs(test)) / 2)
+    assert list(made.member_scores) == ["run0-s0", "theirs"]
+    assert made.members == (runs[0],)
+    assert written(made)["members"][1]["oof"] == "oof.csv"
+    with pytest.raises(SpecError, match="different names, 'theirs' is there twice; rename one"):
+        blend_runs(tmp_path, plain, runs[:1], "mean", [member, member])
+    oof[1:].to_csv(tmp_path / "oof.csv", index=False)
+    with pytest.raises(
+        PredictionError, match=r"oof.csv: expected each of 120 ids once; 1 are miss"
+    ):
+        blend_runs(tmp_path, plain, runs[:1], "mean", [member])
+
+
+def test_a_member_of_the_competition_lies_in_its_data_folder(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    home = data.raw.parent
+    runs[2].oof().to_csv(home / "oof.csv", index=False)
+    runs[2].test(data.test.frame["id"])[0].to_csv(home / "test.csv", index=False)
+    member = {"name": "theirs", "oof": "oof.csv", "test": "test.csv"}
+    made = blend_runs(tmp_path, settings(data, member=[member]), runs[:2], "mean")
+    assert list(made.member_scores)[-1] == "theirs"
+    spec = data.spec.model_dump()
+    spec["submit"] = {"recipes": ["tiny"], "member": [{**member, "oof": "/oof.csv"}]}
+    with pytest.raises(SpecError, match="must be a path inside the competition's data folder"):
+        parse(CompetitionSpec, spec, "tiny")
+
+
+def test_what_does_not_belong_together_is_refused(
+    data: CompetitionData, runs: list[Run], tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match="no blend method is called 'means'; did you mean 'mean'"):
+        blend_runs(tmp_path, data, runs, "means")
+    moved = replace(runs[1], folds=replace(runs[1].folds, sha256="0123456789"))
+    with pytest.raises(RunError, match=r"run0-s0 has [0-9a-f]{8}, run1-s0 has 01234567"):
+        blend_runs(tmp_path, data, [runs[0], moved], "mean")
+    (runs[2].fold(1) / "done.json").unlink()
+    with pytest.raises(RunError, match="run2-s0: folds 1 of 4 are not trained yet"):
+        blend_runs(tmp_path, data, runs, "mean")
+    assert list(tmp_path.glob("blend-*")) == []
+
+
+def test_a_kill_while_it_is_written_leaves_no_record(
+    data: CompetitionData, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, value: Any) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(blending, "write_json", full)
+        with pytest.raises(OSError, match="killed"):
+            blend_runs(tmp_path, data, runs, "mean")
+    (folder,) = tmp_path.glob("blend-mean-*")
+    assert not (folder / "blend.json").exists()
+    assert blend_runs(tmp_path, data, runs, "mean").folder == folder
+
+
+def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
+    made = load_data(write_tiny(tmp_path / "tiny", n_train=60), "tiny")
+    labels = made.spec.labels.model_copy(update={"multi": True})
+    shape = made.spec.submission.model_copy(update={"shape": "tags", "none": "-"})
+    update = {"labels": labels, "submission": shape, "metric": Metric(name="f1")}
+    spec = made.spec.model_copy(update=update)
+    hot = pd.DataFrame(made.train.hot(), columns=list(CLASSES))
+    frame = pd.concat([made.train.frame.drop(columns="label"), hot], axis=1)
+    train = replace(made.train, frame=frame, multi=True)
+    form = replace(made.format, settings=shape, multi=True)
+    run = write_run(tmp_path, made, "run", 0, 1.0)
+    tags = replace(made, spec=spec, train=train, format=form)
+    for k in range(N):  # timid: no probability comes near a half
+        path = run.fold(k) / "oof.parquet"
+        frame = pd.read_parquet(path)
+        frame[list(CLASSES)] *= 0.3
+        write_predictions(path, frame)
+    blend = blend_runs(tmp_path, tags, [run], "mean")
+    record = written(blend)
+    (step,) = record["chain"]["steps"]
+    assert step["step"] == "threshold"
+    assert 0.1 < step["thresholds"] < 0.3
+    assert record["blend_alone"] == 0 < 0.8 < record["score"]["value"]
+    assert blend.oof()[list(CLASSES)].sum(axis=1).std() > 0.01  # rows need not sum to 1
+    curve = pd.read_csv(blend.folder / "thresholds.csv")
+    assert list(curve) == ["threshold", "metric", "accuracy"]
+    best = curve.loc[curve["metric"].idxmax(), "threshold"]
+    assert best == pytest.approx(step["thresholds"], abs=0.1)

@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from foldwise import pipeline
+from foldwise import overview
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import frame_hash, write_folds
 from foldwise.data.predictions import predictions_frame, write_predictions
 from foldwise.scoring.comparing import compare_runs
 from foldwise.scoring.intervals import paired_interval
-from foldwise.scoring.metrics import log_losses
-from foldwise.spec.competition import Metric, Submission
+from foldwise.scoring.rules import log_losses
+from foldwise.spec.competition import Submission
+from foldwise.spec.metric import Metric
 from foldwise.storage import write_json
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
@@ -199,7 +200,7 @@ def test_the_best_run_has_the_folds_that_submit_uses(tmp_path: Path) -> None:
     }  # fmt: skip
     write_json(data.raw.parent / "folds" / "default.json",
                {"sha256": frame_hash(folds_of(data), "")})  # fmt: skip
-    rows = by_run(pipeline.compare(workspace, "tiny"))
+    rows = by_run(overview.compare(workspace, "tiny"))
     assert list(rows) == ["own", "kind", "kinder"]
     assert [row["verdict"] for row in rows.values()] == ["best", "other folds", "other folds"]
     assert rows["kind"]["difference"] is None
@@ -227,7 +228,7 @@ def test_a_fold_whose_metric_is_undefined_has_no_score(
     (row,) = compare_runs(tmp_path, auc)
     assert row["fold_scores"] == [None, 1.0, 1.0, 1.0]
     assert row["verdict"] == "best"
-    assert "sorted fold 0 has no score: AUC needs a class with both" in caplog.text
+    assert "sorted fold 0 has no score: ROC AUC needs a class with both" in caplog.text
 
 
 def test_the_numbers_are_those_of_real_runs_and_need_no_torch(
@@ -235,7 +236,7 @@ def test_the_numbers_are_those_of_real_runs_and_need_no_torch(
 ) -> None:
     workspace, entry = submitted
     program = (
-        "import json, sys\nfrom foldwise.pipeline import compare\n"
+        "import json, sys\nfrom foldwise.overview import compare\n"
         "from foldwise.workspace import Workspace\n"
         f"(row,) = compare(Workspace.find({str(workspace.root)!r}), 'tiny')\n"
         "print(row['score'], row['verdict'], row['images_per_second'] > 0, 'torch' in sys.modules)"
@@ -244,5 +245,6 @@ def test_the_numbers_are_those_of_real_runs_and_need_no_torch(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     score, verdict, fast, torch = done.stdout.split()
-    assert float(score) == pytest.approx(entry.score.value)
+    (own,) = entry.member_scores.values()
+    assert float(score) == pytest.approx(own.value)
     assert (verdict, fast, torch) == ("best", "True", "False")

@@ -10,8 +10,9 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PredictionError, SpecError
 from foldwise.scoring.intervals import bootstrap_interval
-from foldwise.scoring.metrics import Score, log_losses, score
-from foldwise.spec.competition import Metric
+from foldwise.scoring.metrics import Score, score
+from foldwise.scoring.rules import log_losses
+from foldwise.spec.metric import Metric
 
 CLASSES = ("z", "a", "10")
 

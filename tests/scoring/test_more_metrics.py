@@ -12,8 +12,10 @@ from sklearn import metrics as sk
 from foldwise.data.formats import SubmissionFormat, blank_rows
 from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PredictionError
-from foldwise.scoring.metrics import average_precisions, column_log_losses, score
-from foldwise.spec.competition import Metric, Submission
+from foldwise.scoring.metrics import METRICS, score
+from foldwise.scoring.rules import average_precisions, column_log_losses, top_k_errors
+from foldwise.spec.competition import Submission
+from foldwise.spec.metric import Metric
 
 CLASSES = ("zebra", "10", "ant", "a b", "bee")  # neither sorted as text nor as numbers
 N = 60
@@ -44,6 +46,11 @@ def said(probs: np.ndarray, classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:
     frame = pd.DataFrame(probs, columns=list(classes))
     frame.insert(0, "id", ids(len(probs)))
     return frame.iloc[::-1].reset_index(drop=True)
+
+
+def average_precision(hot: np.ndarray, scores: np.ndarray) -> float:
+    """scikit-learn's, of numbers that it tells apart as we do."""
+    return float(sk.average_precision_score(hot, scores.astype(np.float64)))
 
 
 def value(metric: Metric, truth: pd.DataFrame, predictions: pd.DataFrame) -> float:
@@ -88,6 +95,43 @@ def test_auc_is_the_mean_over_classes_that_have_rows_of_both_kinds(
         usable = [0, 1, 3, 4]
         expected = sk.roc_auc_score(hot[:, usable], probs[:, usable], average="macro")
         assert value(Metric(name="auc"), truth, said(probs)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("digits", [8, 1, 0])  # fewer digits, more ties
+@pytest.mark.parametrize(
+    ("name", "reference"), [("auc", sk.roc_auc_score), ("average_precision", average_precision)]
+)
+def test_equal_predictions_share_a_rank(
+    several: tuple[np.ndarray, np.ndarray], name: Any, reference: Any, digits: int
+) -> None:
+    hot, probs = several[0], several[1].round(digits)
+    expected = np.mean([reference(hot[:, c], probs[:, c]) for c in (0, 1, 3, 4)])
+    assert value(Metric(name=name), many(hot), said(probs)) == pytest.approx(expected)
+
+
+def test_average_precision_is_the_mean_over_classes_that_have_positive_rows(
+    one: tuple[np.ndarray, np.ndarray],
+) -> None:
+    hot, probs = np.eye(5, dtype=int)[one[0]], one[1]
+    expected = np.mean([average_precision(hot[:, c], probs[:, c]) for c in (0, 1, 3, 4)])
+    found = value(Metric(name="average_precision"), single(one[0]), said(probs))
+    assert found == pytest.approx(expected)
+
+
+def test_average_precision_by_hand() -> None:
+    hot = np.array([[1, 0], [0, 0], [1, 1], [0, 1]])
+    probs = np.array([[0.9, 0.4], [0.8, 0.3], [0.7, 0.2], [0.6, 0.2]])
+    # first column: found at ranks 1 and 3; second: both found at the last rank, which they share
+    expected = ((1 / 2) * 1 + (1 / 2) * (2 / 3) + 2 / 4) / 2
+    classes = ("b", "a")
+    found = value(Metric(name="average_precision"), many(hot, classes), said(probs, classes))
+    assert found == pytest.approx(expected)
+
+
+def test_average_precision_without_a_positive_row_is_refused() -> None:
+    probs = np.random.default_rng(0).random((3, 5))
+    with pytest.raises(PredictionError, match="average precision needs a class with positive rows"):
+        score(Metric(name="average_precision"), many(np.zeros((3, 5))), said(probs))
 
 
 def test_auc_of_two_classes_is_that_of_either() -> None:
@@ -159,6 +203,49 @@ def test_f_beta_with_many_labels(
         expected = sk.fbeta_score(hot[:, occur], answers[:, occur], beta=beta, average=average,
                                   zero_division=1.0 if average == "samples" else 0.0)  # fmt: skip
     assert value(metric, many(hot), said(probs)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+@pytest.mark.parametrize(
+    ("name", "reference"), [("precision", sk.precision_score), ("recall", sk.recall_score)]
+)
+def test_precision_and_recall_with_one_label(
+    one: tuple[np.ndarray, np.ndarray], name: Any, reference: Any, average: Any
+) -> None:
+    codes, probs = one
+    expected = reference(codes, probs.argmax(axis=1), average=average, zero_division=0)
+    metric = Metric(name=name, average=average)
+    assert value(metric, single(codes), said(probs)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+@pytest.mark.parametrize(
+    ("name", "reference"), [("precision", sk.precision_score), ("recall", sk.recall_score)]
+)
+def test_precision_and_recall_with_many_labels(
+    several: tuple[np.ndarray, np.ndarray], name: Any, reference: Any, average: Any
+) -> None:
+    metric = Metric(name=name, average=average)
+    hot, probs = several
+    answers = (probs >= 0.5).astype(int)
+    occur = np.flatnonzero((hot | answers).any(axis=0))
+    expected = reference(hot[:, occur], answers[:, occur], average=average, zero_division=0)
+    assert value(metric, many(hot), said(probs)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"), [("precision", sk.precision_score), ("recall", sk.recall_score)]
+)
+def test_precision_and_recall_of_each_row(
+    several: tuple[np.ndarray, np.ndarray], name: Any, reference: Any
+) -> None:
+    hot, probs = several
+    answers = (probs >= 0.5).astype(int)
+    rows = [float(not (true.any() or said_.any())) or reference(true, said_, zero_division=0)
+            for true, said_ in zip(hot, answers, strict=True)]  # fmt: skip
+    assert rows[0] == 1  # nothing rightly answered with nothing
+    found = value(Metric(name=name, average="samples"), many(hot), said(probs))
+    assert found == pytest.approx(np.mean(rows))
 
 
 @pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
@@ -234,6 +321,54 @@ def test_a_certain_error_costs_what_the_clip_says(dtype: type) -> None:
     # 2 of 5 cells of a row are wrong; the other three cost nothing
     assert column_log_losses(hot, wrong) == pytest.approx(np.full(5, 2 / 5 * 34.5388), abs=1e-3)
     assert column_log_losses(hot, hot.astype(dtype)).max() < 1e-14
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.9])
+def test_a_class_is_named_from_the_threshold_on(
+    several: tuple[np.ndarray, np.ndarray], threshold: float
+) -> None:
+    hot, probs = several
+    answers = (probs >= threshold).astype(int)
+    found = value(Metric(name="accuracy", threshold=threshold), many(hot), said(probs))
+    assert found == pytest.approx(sk.accuracy_score(hot.ravel(), answers.ravel()))
+    for name, reference in (("f1", sk.f1_score), ("recall", sk.recall_score)):
+        metric = Metric.model_validate({"name": name, "threshold": threshold})
+        expected = reference(hot, answers, average="micro", zero_division=0)
+        assert value(metric, many(hot), said(probs)) == pytest.approx(expected)
+    exact = many(np.ones((1, 5))), said(np.full((1, 5), threshold))
+    assert value(Metric(name="accuracy", threshold=threshold), *exact) == 1
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 9])
+def test_top_k_error(one: tuple[np.ndarray, np.ndarray], k: int) -> None:
+    codes, probs = one
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn finds k = 5 of 5 classes pointless
+        expected = 1 - sk.top_k_accuracy_score(codes, probs, k=k, labels=range(5))
+    found = value(Metric(name="top_k_error", k=k), single(codes), said(probs))
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("true", "ranking", "k", "expected"),
+    [
+        ([3], [0, 3], 1, 1),
+        ([3], [0, 3], 2, 0),
+        ([3], [0, 1], 5, 1),  # the class is not named
+        ([0, 2, 4], [0, 1, 2, 3, 4], 2, 2 / 3),
+        ([0, 2, 4], [4, 2, 0], 2, 1 / 3),
+        ([], [0], 1, 0),
+    ],
+)
+def test_top_k_error_by_hand(true: list[int], ranking: list[int], k: int, expected: float) -> None:
+    hot, ranked = np.zeros((1, 5), dtype=int), np.zeros((1, 5))
+    hot[0, true] = 1
+    ranked[0, ranking] = 1 / np.arange(1, len(ranking) + 1)
+    assert top_k_errors(hot, ranked, k)[0] == pytest.approx(expected)
+    metric = Metric(name="top_k_error", k=k)
+    assert value(metric, many(hot), said(ranked)) == pytest.approx(expected)
+    even = value(metric, many(hot), said(np.full((1, 5), 0.2)))  # equal: the first k classes
+    assert even == pytest.approx(np.mean([c >= k for c in true]) if true else 0)
 
 
 def test_accuracy_with_many_labels_counts_cells() -> None:
@@ -339,6 +474,11 @@ def test_a_decision_changes_no_accuracy_and_cuts_a_ranking_to_k(
         (Metric(name="f1", average="samples", beta=2), True, "per-row F2"),
         (Metric(name="map"), True, "MAP@5"),
         (Metric(name="map", k=3), True, "MAP@3"),
+        (Metric(name="top_k_error"), False, "top-5 error"),
+        (Metric(name="average_precision"), True, "average precision"),
+        (Metric(name="precision", average="samples"), True, "per-row precision"),
+        (Metric(name="recall", average="weighted"), True, "weighted recall"),
+        (Metric(name="auc", weights={"a": 1}), True, "ROC AUC, columns weighted"),
         (Metric(name="hook"), False, "hook"),
         (Metric(name="hook", higher_is_better=True), True, "hook"),
         (Metric(name="log_loss", higher_is_better=True), False, "log loss"),
@@ -350,9 +490,9 @@ def test_a_metric_knows_its_direction_and_its_name(
     assert (metric.higher, metric.title) == (higher, title)
 
 
-@pytest.mark.parametrize("name", ["log_loss", "accuracy", "auc", "kappa", "f1", "map"])
+@pytest.mark.parametrize("name", METRICS)
 def test_the_truth_scores_best_whatever_the_metric(name: Any) -> None:
-    metric, rng = Metric(name=name), np.random.default_rng(0)
+    metric, rng = Metric(name=name, k=2), np.random.default_rng(0)
     codes = rng.integers(0, 5, N)
     best = value(metric, single(codes), said(np.eye(5)[codes]))
     assert best == pytest.approx(1 if metric.higher else 0)

@@ -41,7 +41,7 @@ WHOLE = {  # every format with the least that it needs
 VALUES = {  # a value for every key that some formats know
     "column": '"kind"', "separator": '"|"', "none": '"-"', "roots": '["train"]',
     "pattern": '"(?P<label>.)"', "query": '"SELECT 1"', "rules": "{}", "multi": "true",
-    "id_prefix": '"train-"',
+    "id_prefix": '"train-"', "soft": "true",
 }  # fmt: skip
 
 
@@ -115,6 +115,11 @@ def test_a_key_of_another_format_is_refused(name: str, key: str) -> None:
          "unknown key 'labels.rules.number.a.least'"),
         (f'{CLASS}\nmerge = {{ a = "b", b = "c" }}',
          "labels: [labels] merge: 'a' leads to a label that is merged too"),
+        ('format = "class_columns"\nsoft = true\nmerge = { a = "b" }',
+         "labels: [labels] merge and overrides change whole labels, and with soft = true a row has "
+         "shares of several; change these in the file, and leave merge and overrides out"),
+        ('format = "class_columns"\nsoft = true\noverrides = "fix.csv"',
+         "labels: [labels] merge and overrides change whole labels"),
         (f'{CLASS}\nclasses = ["a", "b", "a"]',
          "labels.classes: every class must be named once, 'a' is named twice"),
         ('format = "delimited"\ncolumn = "tags"\nseparator = ""',

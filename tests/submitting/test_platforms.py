@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise import pipeline
+from foldwise import overview, pipeline
 from foldwise.data.competition import load_data
 from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PlatformError, SubmissionError
@@ -86,7 +86,7 @@ def test_a_platform_by_hand_gets_a_ready_file_and_says_the_next_step_again(
 
         assert re.search(words, entry.receipt.message)
     assert entry.file.parent == workspace.root / "submissions" / "tiny"
-    (row,) = pipeline.status(workspace, "tiny")
+    (row,) = overview.status(workspace, "tiny")
     assert (row["state"], row["public"]) == ("ready", None)
     assert len((entry.file.parent / "ledger.jsonl").read_text().splitlines()) == 2
 

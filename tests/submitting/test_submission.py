@@ -13,7 +13,7 @@ from foldwise.data.predictions import predictions_frame
 from foldwise.data.tables import read_table
 from foldwise.errors import PredictionError, SubmissionError
 from foldwise.scoring.metrics import score
-from foldwise.spec.competition import Metric
+from foldwise.spec.metric import Metric
 from foldwise.submitting.submission import read_submission, write_submission
 from foldwise.workspace import Workspace
 from tiny import wide

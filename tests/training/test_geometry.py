@@ -28,6 +28,7 @@ from foldwise.training.geometry import (
     perspectives,
     prefilters,
     resampled,
+    resampled_bytes,
 )
 
 N = 4
@@ -263,3 +264,15 @@ def test_each_image_is_averaged_by_its_own_map_whatever_is_in_the_batch() -> Non
     alone = torch.cat([resampled(x[i : i + 1], maps[i : i + 1], (40, 50)) for i in range(5)])
     torch.testing.assert_close(together, alone)
     torch.testing.assert_close(together[4:], resampled(x[4:], None, (40, 50)))
+
+
+@pytest.mark.parametrize("to", [(32, 40), (20, 24), (9, 11), (48, 60)])
+def test_bytes_are_resampled_as_floats_are_but_for_rounding(to: tuple[int, int]) -> None:
+    x = torch.randint(0, 256, (3, 3, 32, 40), dtype=torch.uint8)
+    x = x.contiguous(memory_format=torch.channels_last)
+    found, expected = resampled_bytes(x, to), resampled(x.float(), None, to)
+    assert found.dtype == torch.uint8
+    assert found.shape == expected.shape
+    assert (found.float() - expected).abs().max() < 2.1
+    assert (found.float() - expected).abs().mean() < 0.6
+    assert (found.float() - expected).mean().abs() < 0.3  # of 255: halves are rounded up

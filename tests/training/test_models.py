@@ -13,9 +13,10 @@ from foldwise.errors import SpecError, StorageError, WeightsError
 from foldwise.spec.loading import with_overrides
 from foldwise.spec.recipe import Recipe
 from foldwise.training import pretrained
+from foldwise.training.files import load_state
 from foldwise.training.models import (
+    as_weights,
     build_model,
-    load_state,
     load_trained,
     preprocessing_of,
     read_preprocessing,
@@ -253,3 +254,46 @@ def test_fastais_head_is_saved_loaded_and_carried_on(tmp_path: Path) -> None:
 def test_fastais_head_needs_a_feature_map() -> None:
     with pytest.raises(SpecError, match=r'head = "fastai" pools a feature map .*; use head = "lin'):
         build_model(recipe("head=fastai", "model=test_vit", "image_size=160"), 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "size", "interpolation"),
+    [("resnet18.a1_in1k", "auto", (224, 224), "bicubic"),
+     ("convnext_tiny.fb_in22k_ft_in1k_384", "auto", (384, 384), "bicubic"),
+     ("resnet34.tv_in1k", "auto", (224, 224), "bilinear"),
+     ("test_resnet", "none", (224, 224), "bilinear")],
+)  # fmt: skip
+def test_size_and_interpolation_are_those_of_the_weights_where_the_recipe_says_auto(
+    model: str, weights: str, size: tuple[int, int], interpolation: str
+) -> None:
+    base = {"name": "r", "model": model, "weights": weights, "stage": [{"epochs": 1, "lr": 1e-3}]}
+    seen = as_weights(Recipe.model_validate({**base, "image_size": "auto"}))
+    assert seen.final_size == size
+    assert seen.cache_sizes == (size,)
+    assert seen.interpolation == interpolation
+    assert preprocessing_of(seen, ["a", "b"], "RGB").interpolation == interpolation
+    own = Recipe.model_validate({**base, "image_size": 64, "interpolation": "bilinear"})
+    assert as_weights(own) == own
+
+
+def test_a_weights_file_of_ours_brings_its_size_and_interpolation(tmp_path: Path) -> None:
+    made = {"name": "r", "model": "test_resnet", "weights": "none", "image_size": [48, 40],
+            "interpolation": "bicubic", "stage": [{"epochs": 1, "lr": 1e-3}]}  # fmt: skip
+    recipe = Recipe.model_validate(made)
+    about = preprocessing_of(recipe, ["a", "b"], "RGB")
+    save_weights(tmp_path / "w.safetensors", build_model(recipe, 2, 3), about)
+    next_one = {**made, "weights": str(tmp_path / "w.safetensors"), "image_size": "auto",
+                "interpolation": "auto"}  # fmt: skip
+    seen = as_weights(Recipe.model_validate(next_one))
+    assert seen.final_size == (48, 40)
+    assert seen.interpolation == "bicubic"
+
+
+def test_sizes_that_do_not_go_with_the_weights_are_said() -> None:
+    recipe = Recipe.model_validate({
+        "name": "r", "model": "convnext_tiny.fb_in22k_ft_in1k_384", "image_size": "auto",
+        "presize": 256, "stage": [{"epochs": 1, "lr": 1e-3}],
+    })  # fmt: skip
+    with pytest.raises(SpecError, match=r"recipe r at its weights' \[384, 384\] pixels.*presize "
+                       r"must be at least its image_size, got \[256, 256\]"):  # fmt: skip
+        as_weights(recipe)

@@ -9,7 +9,8 @@ import pytest
 
 from foldwise import pipeline
 from foldwise.errors import SpecError
-from foldwise.training.models import load_state, read_preprocessing
+from foldwise.training.files import load_state
+from foldwise.training.models import read_preprocessing
 from foldwise.training.run import Run
 from foldwise.workspace import Workspace
 from tiny import CLASSES, edit, only_run, write_tiny

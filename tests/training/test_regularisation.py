@@ -13,7 +13,7 @@ from foldwise import pipeline
 from foldwise.errors import SpecError
 from foldwise.storage import sha256_file
 from foldwise.training.events import BatchDone, Event
-from foldwise.training.models import load_state
+from foldwise.training.files import load_state
 from foldwise.training.run import Run
 from foldwise.workspace import Workspace
 from tiny import CLASSES, write_tiny

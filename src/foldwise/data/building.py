@@ -6,11 +6,13 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from foldwise.data.cache import (
     DONE,
@@ -29,7 +31,15 @@ from foldwise.data.cache import (
     open_cache,
     sources_key,
 )
-from foldwise.data.images import Decoded, Progress, each_image, images_of, raise_unreadable, resized
+from foldwise.data.images import (
+    BILINEAR,
+    Decoded,
+    Progress,
+    each_image,
+    images_of,
+    raise_unreadable,
+    resized,
+)
 from foldwise.data.labels import LabelTable
 from foldwise.data.packed import PER_CORE, QUALITY, about, packed
 from foldwise.errors import StorageError
@@ -37,6 +47,8 @@ from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import disk_errors, locked, read_json, sha256_file, write_json
 
 log = logging.getLogger(__name__)
+
+Fitted = Callable[[Image.Image, tuple[int, int]], np.ndarray]  # an image at a size, as uint8
 
 PART = "pixels.part"
 KEPT_FREE = 0.1  # of the free disk: other things are written too
@@ -52,19 +64,22 @@ def build_caches(
     resize: str,
     read_image: Callable[..., Any] | None = None,
     progress: Progress | None = None,
+    interpolation: str = BILINEAR,
 ) -> list[ImageCache]:
     """The caches of table's images at each size (height, width); built where they are not there.
 
-    hashes: the content hash of each id's source, indexed by id: with mode, resize, the size and
-    the longest side of all sizes they name a cache, so another source makes another one, and
-    another order of rows does not. All that is missing is made from one decoding per image. A
-    build that was killed goes on with the rows that are not there yet.
+    hashes: the content hash of each id's source, indexed by id: with mode, resize, interpolation,
+    the size and the longest side of all sizes they name a cache, so another source makes another
+    one, and another order of rows does not. All that is missing is made from one decoding per
+    image. A build that was killed goes on with the rows that are not there yet.
 
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
             StorageError: the disk is too full.
     """
     caches, mode, side = raw.parent / "cache", spec.images.mode, max(max(size) for size in sizes)
-    bases = [cache_folder(caches, mode, size, side, resize, hashes) for size in sizes]
+    bases = [
+        cache_folder(caches, mode, size, side, resize, hashes, interpolation) for size in sizes
+    ]
     shapes = {base: (len(table), *size, spec.images.channels)
               for base, size in zip(bases, sizes, strict=True)}  # fmt: skip
     with ExitStack() as stack:
@@ -78,7 +93,8 @@ def build_caches(
             if not (folder_of(base, kinds[base]) / DONE).is_file()
         ]
         if sites:
-            _fill(sites, images_of(spec, table, raw, read_image, side), resize, table, progress)
+            fitted = partial(resized, resize=resize, interpolation=interpolation)
+            _fill(sites, images_of(spec, table, raw, read_image, side), fitted, table, progress)
             for site in sites:
                 site.finish({"mode": mode, "sources": sources_key(hashes)})
     return [open_cache(folder_of(base, kinds[base])) for base in bases]
@@ -116,10 +132,10 @@ class Site:
     def __exit__(self, *error: object) -> None:
         os.close(self.file)
 
-    def put(self, row: int, image: Decoded, resize: str) -> None:
-        """Write a row: the image resized."""
+    def put(self, row: int, image: Decoded, fitted: Fitted) -> None:
+        """Write a row: the image fitted to the size."""
         size = self.shape[1], self.shape[2]
-        pixels = np.ascontiguousarray(resized(image.image, size, resize))
+        pixels = np.ascontiguousarray(fitted(image.image, size))
         content = memoryview(packed(pixels) if self.packed else pixels.reshape(-1).data)
         with self.lock:
             start = self.end if self.packed else row * len(content)
@@ -163,7 +179,7 @@ class Site:
 def _fill(
     sites: Sequence[Site],
     load: Callable[[int], Decoded],
-    resize: str,
+    fitted: Fitted,
     table: LabelTable,
     progress: Progress | None,
 ) -> None:
@@ -174,7 +190,7 @@ def _fill(
         image = load(row)
         for site in sites:
             if not site.there[row]:
-                site.put(row, image, resize)
+                site.put(row, image, fitted)
 
     wanted = np.flatnonzero(~complete).tolist()
     failures = each_image(fill, wanted, table, progress, before=int(complete.sum()))

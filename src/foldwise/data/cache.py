@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.images import BILINEAR
 from foldwise.data.packed import PackedPixels
 from foldwise.errors import ImageError, examples
 from foldwise.storage import locked, read_json, sha256_file, sha256_json, write_json
@@ -111,14 +112,21 @@ def finished_cache(caches: Path, mode: str, hashes: "pd.Series[str]") -> dict[st
 
 
 def cache_folder(
-    caches: Path, mode: str, size: tuple[int, int], side: int, resize: str, hashes: "pd.Series[str]"
+    caches: Path,
+    mode: str,
+    size: tuple[int, int],
+    side: int,
+    resize: str,
+    hashes: "pd.Series[str]",
+    interpolation: str = BILINEAR,
 ) -> Path:
     """The folder of a cache of raw pixels; see `folder_of` for recompressed ones.
 
     side: the longest side of all sizes that were made from the same decoding: it tells the scale
     of that. Whatever the pixels hang on is in the name, and nothing else: no order of rows.
     """
-    key = sha256_json([DECODER, mode, list(size), side, resize, sources_key(hashes)])[:16]
+    content = [DECODER, mode, list(size), side, resize, sources_key(hashes)]
+    key = sha256_json(content + [interpolation] * (interpolation != BILINEAR))[:16]
     return caches / f"{size[0]}x{size[1]}-{mode}-{resize}-{key}"
 
 

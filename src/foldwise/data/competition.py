@@ -21,7 +21,7 @@ from foldwise.data.formats import (
     submission_format,
 )
 from foldwise.data.holdout import split, write_solution
-from foldwise.data.images import Progress, missing_images
+from foldwise.data.images import BILINEAR, Progress, missing_images
 from foldwise.data.labels import (
     LabelTable,
     label_table,
@@ -97,6 +97,7 @@ def image_caches(
     sizes: Sequence[tuple[int, int]],
     resize: str,
     progress: Progress | None = None,
+    interpolation: str = BILINEAR,
 ) -> list[ImageCache]:
     """The caches of all training and test images at each size, built where they are not there yet.
 
@@ -105,7 +106,8 @@ def image_caches(
     if not sizes:  # a model that sees no images
         return []
     rows, hashes, hook = _sources(data)
-    return build_caches(data.spec, rows, data.raw, hashes, sizes, resize, hook, progress)
+    return build_caches(data.spec, rows, data.raw, hashes, sizes, resize, hook, progress,
+                        interpolation)  # fmt: skip
 
 
 def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Series[str]":

@@ -96,7 +96,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
         if written and read_json(marker) == definition:
             return
         files = spec.files.model_copy(update={"train": spec.files.solution, "labels": None})
-        labels = spec.labels.model_copy(update={"group": None})
+        labels = spec.labels.model_copy(update={"group": None, "weight": None})
         plain = spec.model_copy(
             update={"files": files, "labels": labels, "images": Images(path=None)}
         )

@@ -24,6 +24,7 @@ from foldwise.storage import (
 )
 
 Progress = Callable[[int, int], None]  # images done, images in all
+BILINEAR = "bilinear"
 ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a turn by 90°
 
 
@@ -191,15 +192,21 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def resized(image: Image.Image, size: tuple[int, int], resize: str) -> np.ndarray:
-    """The image as uint8 (height, width, channels): squashed, centre-cropped or padded to size."""
+def resized(
+    image: Image.Image, size: tuple[int, int], resize: str, interpolation: str = BILINEAR
+) -> np.ndarray:
+    """The image as uint8 (height, width, channels): squashed, centre-cropped or padded to size.
+
+    interpolation: Pillow's filter by its name: bilinear, bicubic, lanczos, box or nearest.
+    """
     height, width = size
+    kernel = Image.Resampling[interpolation.upper()]
     if image.size != (width, height):
         if resize == "crop":
-            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+            image = ImageOps.fit(image, (width, height), kernel)
         elif resize == "pad":
-            image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR)
+            image = ImageOps.pad(image, (width, height), kernel)
         else:
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+            image = image.resize((width, height), kernel)
     pixels = np.asarray(image)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -1,5 +1,6 @@
 """LabelTable: the checked rows of one part of a competition, whatever they were read from."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,13 @@ import pandas as pd
 from foldwise.data.corrections import corrected
 from foldwise.data.readers import READERS
 from foldwise.data.rows import Rows, Tags, image_paths
-from foldwise.data.tables import read_table, unique_ids
-from foldwise.errors import DataError, LabelError, examples, nearest
+from foldwise.data.tables import numeric, read_table, unique_ids
+from foldwise.errors import DataError, LabelError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
 
-RESERVED = ("id", "path", "group", "label", "part")  # columns of frames: no class's name
+SHARES, WEIGHT = "shares", "weight"  # columns of what training takes instead, and how much
+# columns of frames: no class's name
+RESERVED = ("id", "path", "group", "label", "part", SHARES, WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class LabelTable:
     frame: `id` (str, unique), `path` (str relative to raw; missing with a read_image hook),
            `group` (str or missing), and for training rows the target: `label` (Categorical in
            class order), or with multi one uint8 column per class, 1 where the image has it.
+           Optionally what training takes in the target's place, `shares` (of each class in class
+           order, a float64 array (C,) per row), and `weight` (>= 0, of the row in the loss).
+           Folds, metrics and reports know neither.
     source: the row that each id was read from as strings, same order, for hooks and checks.
     classes: the class names in class order.
     counts: what was ignored, left out or changed in reading, by what it is.
@@ -49,6 +55,15 @@ class LabelTable:
         return self.targets() if self.multi else np.eye(len(self.classes), dtype=np.uint8)[
             self.targets()
         ]  # fmt: skip
+
+    def soft_hash(self) -> str | None:
+        """A hash over shares and weights that does not depend on the order of rows; None: none."""
+        own = [name for name in (SHARES, WEIGHT) if name in self.frame]
+        digest = hashlib.sha256("\x1f".join(own).encode())
+        frame = self.frame.sort_values("id")
+        for name in own:
+            digest.update(np.stack([*frame[name]]).astype(np.float64).tobytes())
+        return digest.hexdigest() if own else None
 
     def labels(self, separator: str = " ") -> "pd.Series[str]":
         """The label of each row as text; with multi its labels, joined."""
@@ -108,7 +123,8 @@ def unlabelled_table(rows: Rows, spec: CompetitionSpec, classes: Sequence[str]) 
 def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) -> LabelTable:
     """A reader's rows as a table with targets in class order.
 
-    Raises: LabelError: a label is empty or no class, or a class has a reserved name.
+    Raises: LabelError: a label is empty or no class, a class has a reserved name, or weights are
+            wrong. SpecError: shares are asked for, and there are none.
     """
     order = class_order(rows, spec, given)
     frame = _frame(rows, spec)
@@ -118,6 +134,7 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
         if name in reserved:
             raise LabelError(f"{rows.file}: a class cannot be called {name!r}, which foldwise uses "
                              f"itself; rename it with [labels.merge] {name} = ...")  # fmt: skip
+    _add_soft(frame, rows, spec)
     if not spec.multi:
         names = [tags[0] for tags in rows.tags]
         frame["label"] = pd.Categorical(names, categories=order)
@@ -130,6 +147,31 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
     return LabelTable(
         pd.concat([frame, targets], axis=1), rows.source, tuple(order), True, rows.counts
     )
+
+
+def _add_soft(frame: pd.DataFrame, rows: Rows, spec: CompetitionSpec) -> None:
+    """Put `shares` and `weight` into a frame, where `[labels]` says so. Raises: see label_table."""
+    if spec.labels.soft:
+        if rows.shares is None:
+            raise SpecError(
+                "[labels] soft = true reads shares from class columns, but read_labels in "
+                "adapter.py gives labels; leave soft out"
+            )
+        frame[SHARES] = list(rows.shares)
+    if spec.labels.weight is None:
+        return
+    column = spec.labels.weight
+    if column not in rows.source.columns:
+        raise DataError(f"{rows.file} should have the weight column {column!r}"
+                        f"{nearest(column, [*rows.source])}")  # fmt: skip
+    named = rows.source.assign(id=[*rows.ids])
+    weights = numeric(named, [column], "id", rows.file)[:, 0]
+    if (weights < 0).any() or not weights.any():
+        bad = frame.loc[weights < 0, "id"]
+        found = f"{len(bad)} are less, e.g. of id {examples(bad, 1)}" if len(bad) else "all are 0"
+        raise LabelError(f"{rows.file}: weights in {column!r} should be 0 or more, and not all 0; "
+                         f"{found}; correct the column")  # fmt: skip
+    frame[WEIGHT] = weights
 
 
 def class_order(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) -> list[str]:

@@ -1,6 +1,7 @@
 """Label readers for CSVs: a class column, one column per class, or a list of tags in a cell."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from foldwise.data.sqlite import read_sqlite
 from foldwise.data.tables import join_on_id, numeric, read_table, unique_ids
 from foldwise.errors import DataError, LabelError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
+
+ROUNDED = 0.02  # how far a row's shares may be from 1: 0.33 three times
+TIES = "rows with equal shares that got the first such class as label"
 
 
 def read_class_column(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
@@ -25,11 +29,15 @@ def read_class_column(spec: CompetitionSpec, raw: Path, given: Sequence[str] | N
 def read_class_columns(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
     """One column per class: 1 (or 1.0, true) in those of the row's classes, else 0.
 
+    With `[labels] soft` the cells are shares; see `_soft_rows` for what a row's label is then.
     Raises: SpecError: nothing names the class columns. DataError: one is missing.
-            LabelError: a cell is no 0 or 1, or a single-label row has not exactly one 1.
+            LabelError: a cell is no 0 or 1, or a single-label row has not exactly one 1; or cells
+            are no shares.
     """
     source, file = csv_rows(spec, raw)
     order = tuple(spec.labels.classes or given or ())
+    if spec.labels.soft and given:
+        order = tuple(given)  # the class order, which shares stand in
     if not order:
         raise SpecError(
             'format = "class_columns" needs the class columns: in the format file (shape = '
@@ -38,10 +46,50 @@ def read_class_columns(spec: CompetitionSpec, raw: Path, given: Sequence[str] | 
     for name in order:
         _need_column(source, name, file)
     values = numeric(source, order, spec.labels.id, file)  # (n, C)
+    if spec.labels.soft:
+        return _soft_rows(spec, raw, source, values, order, file)
     _check_hot(spec, source, values, order, file)
     names = np.asarray(order, dtype=object)
     tags = [tuple(names[row == 1]) for row in values]
     return _rows(spec, raw, source, tags, file, tuple(given or order))
+
+
+def _soft_rows(
+    spec: CompetitionSpec,
+    raw: Path,
+    source: pd.DataFrame,
+    values: np.ndarray,
+    order: tuple[str, ...],
+    file: Path,
+) -> Rows:
+    """Rows with shares: a row's label is its largest share's class, of equal ones the first.
+
+    With many labels it has those whose share is at least 1/2. values: the shares, (n, C).
+    Raises: LabelError: a share is outside 0 to 1, or a single-label row's do not sum to 1.
+    """
+    wrong = ((values < 0) | (values > 1)).any(axis=1)
+    if not spec.multi:
+        wrong |= np.abs(values.sum(axis=1) - 1) > ROUNDED
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        whole = "" if spec.multi else " and sum to 1 in each row"
+        raise LabelError(
+            f"{file}: shares of classes should be 0 to 1{whole}, in {wrong.sum()} of {len(values)} "
+            f"rows they are not, e.g. id {source[spec.labels.id].iloc[row]!r} has "
+            f"{', '.join(f'{value:g}' for value in values[row][:5])}; divide votes by their number"
+        )
+    names = np.asarray(order, dtype=object)
+    if spec.multi:
+        tags = [tuple(names[row >= 0.5]) for row in values]
+        return replace(_rows(spec, raw, source, tags, file, order), shares=values)
+    largest = values == values.max(axis=1, keepdims=True)
+    tags = [(names[code],) for code in largest.argmax(axis=1)]
+    ties = int((largest.sum(axis=1) > 1).sum())
+    return replace(
+        _rows(spec, raw, source, tags, file, order),
+        shares=values / values.sum(axis=1, keepdims=True),
+        counts={TIES: ties} if ties else {},
+    )
 
 
 def read_delimited(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:

@@ -25,6 +25,7 @@ class Rows:
     source: one row per image, all columns as text. ids: the id of each row. tags: its labels.
     order: the classes in order, where the format itself knows them. file: named in errors.
     paths: each row's image below raw; None with a read_image hook.
+    shares: with soft labels the share of each class in class order, float64 (n, C).
     counts: what was left out or changed, by what it is: reported, never silent.
     """
 
@@ -35,6 +36,7 @@ class Rows:
     order: tuple[str, ...] | None = None
     paths: Sequence[str] | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    shares: np.ndarray | None = None
 
 
 # spec, raw folder, the format file's class columns if it has some -> Rows

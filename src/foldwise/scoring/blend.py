@@ -1,110 +1,239 @@
-"""Blends: several members' predictions of the same rows become one."""
+"""Blends: the predictions of several members become one, written into a directory of its own."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.predictions import align, predictions_frame, read_predictions, write_predictions
-from foldwise.errors import PredictionError, RunError, SpecError, nearest
+from foldwise.data.predictions import predictions_frame, read_predictions, write_predictions
+from foldwise.errors import RunError, SpecError, nearest
+from foldwise.scoring.calibrate import calibration_error, reliability
+from foldwise.scoring.crossfit import CrossFit, apply_chain, crossfit, simplest, slots_of
+from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
+from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
+from foldwise.scoring.methods import METHODS, Stack
 from foldwise.scoring.metrics import Score, score
-from foldwise.storage import locked, sha256_json, write_json
+from foldwise.scoring.thresholds import sweep
+from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
 from foldwise.training.run import Run
 
 log = logging.getLogger(__name__)
 
-METHODS = {
-    "mean": lambda stack: stack.mean(axis=0),
-    # logarithms are bounded so that one certain zero does not veto all other members
-    "geometric": lambda stack: np.exp(np.log(np.clip(stack, 1e-15, None)).mean(axis=0)),
-}
-
-
-def blend(members: Sequence[pd.DataFrame], method: str, multi: bool = False) -> pd.DataFrame:
-    """The arithmetic or geometric mean of predictions frames.
-
-    Each row sums to 1, unless an image may have many labels (multi). Rows are matched by id and
-    stand in the first member's order.
-    Raises: PredictionError: the members differ in ids or classes.
-    """
-    first = members[0]
-    classes = list(first.columns[1:])
-    for member in members[1:]:
-        if list(member.columns) != list(first.columns):
-            raise PredictionError("the members of a blend should have the same classes in order")
-    stack = np.stack([align(m, first["id"], "blend")[classes].to_numpy() for m in members])
-    probs = METHODS[method](stack)  # (n, C)
-    if not multi:
-        probs = probs / probs.sum(axis=1, keepdims=True)
-    return predictions_frame(first["id"], probs, classes)
-
-
-def blend_test(
-    members: Sequence[Sequence[pd.DataFrame]], method: str, multi: bool = False
-) -> pd.DataFrame:
-    """The blend of test predictions: blended within each fold, then averaged over the folds.
-
-    members: per run, the frames of its folds. What is fitted on OOF, where one model per run
-    predicts a row, is thus applied to single models too.
-    """
-    folds = [blend(list(fold), method, multi) for fold in zip(*members, strict=True)]
-    return blend(folds, "mean", multi)
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class Blend:
-    """A blend's directory, its members and all their OOF scores."""
+    """A blend's directory, its members and all their OOF scores.
+
+    members: those that are runs. member_scores: of all members, by name. score: cross-fitted.
+    record: blend.json; `method` is there the one that `auto` took.
+    """
 
     folder: Path
-    method: str
     members: tuple[Run, ...]
-    member_scores: dict[str, Score]  # by run name
+    member_scores: dict[str, Score]
     score: Score
     classes: tuple[str, ...]
+    record: dict[str, Any]
+
+    @property
+    def method(self) -> str:
+        """The blend's method."""
+        return self.record["method"]
 
     def oof(self) -> pd.DataFrame:
-        """Out-of-fold predictions `id, *classes`, sorted by id."""
+        """Out-of-fold predictions `id, *classes`, sorted by id: those of the cross-fitted chain."""
         return read_predictions(self.folder / "oof.parquet", self.classes)
 
     def test(self) -> pd.DataFrame:
         """Test predictions `id, *classes`, averaged over the folds."""
         return read_predictions(self.folder / "test.parquet", self.classes)
 
+    def made_of(self) -> dict[str, Any]:
+        """What a manifest says of the blend: all of the record but its long parts."""
+        long = ("by_fold", "reliability")
+        return {key: value for key, value in self.record.items() if key not in long}
 
-def blend_runs(folder: Path, data: CompetitionData, runs: Sequence[Run], method: str) -> Blend:
+    def table(self) -> list[dict[str, Any]]:
+        """Rows for people: what `auto` tried, else the members' scores and the blend's.
+
+        Of `auto`: `method, metric, cross_fitted, in_sample`; `difference` to the best cross-fitted
+        score, and whether it is `within_noise` of it; `chosen`.
+        """
+        if self.record["tried"]:
+            return self.record["tried"]
+        rows = [
+            {"run": name, **asdict(each), "in_sample": None}
+            for name, each in self.member_scores.items()
+        ]
+        own = {"run": self.folder.name, **asdict(self.score)}
+        return [*rows, {**own, "in_sample": self.record["in_sample"]}]
+
+
+def blend_runs(
+    folder: Path,
+    data: CompetitionData,
+    runs: Sequence[Run],
+    method: str | None = None,
+    members: Sequence[str] = (),
+) -> Blend:
     """Blend finished runs, into a directory of their own below folder, written once.
 
-    Raises: RunError: runs of different folds, or an unfinished one. SpecError: no such method.
+    method: one of METHODS or `auto`, by default that of `[submit]`.
+    members: others, each as NAME=OOF,TEST, besides those of `[[submit.member]]`.
+
+    Raises: RunError: runs of different folds, or an unfinished one. SpecError: no such method, or
+            two members of one name. PredictionError: a member's file is not what it should be.
     """
-    if method not in METHODS:
-        raise SpecError(f"no blend method is called {method!r}{nearest(method, [*METHODS])}")
+    method = method or data.spec.submit.blend
+    if method not in (*METHODS, AUTO):
+        raise SpecError(f"no blend method is called {method!r}{nearest(method, [*METHODS, AUTO])}")
     if len({run.folds.sha256 for run in runs}) > 1:
         raise RunError(
             "runs of different folds cannot be blended: "
             + ", ".join(f"{run.name} has {run.folds.sha256[:8]}" for run in runs)
         )
-    oofs = {run.name: run.oof() for run in runs}
-    key = sha256_json([method, *(run.record["identity"] for run in runs)])[:8]
-    target = folder / f"blend-{method}-{key}"
+    for run in runs:
+        if run.unfinished():
+            run.oof()  # says what is missing
+    frame = runs[0].folds.frame
+    frame = frame[frame["fold"] >= 0].sort_values("id", ignore_index=True)
+    joined = _members(data, runs, list(frame["id"]), members)
+    spec = data.spec
+    part = spec.model_dump(mode="json", include={"metric", "submission"})
+    key = sha256_json([method, spec.submit.chain, part, *(member.identity for member in joined)])
+    target = folder / f"blend-{method}-{key[:8]}"
     with locked(target / ".lock", f"the blend {target.name}"):
         if (target / "blend.json").is_file():
             log.info("%s: blended already; skipped", target.name)
         else:
-            tests = [run.test(data.test.frame["id"]) for run in runs]
-            write_predictions(
-                target / "oof.parquet", blend(list(oofs.values()), method, data.spec.multi)
-            )
-            write_predictions(target / "test.parquet", blend_test(tests, method, data.spec.multi))
-            write_json(target / "blend.json", {"method": method, "runs": list(oofs)})
-    hook = data.hooks.get("score")
+            _make(target, data, joined, frame, method)
+    record = read_json(target / "blend.json")
+    scores = {member["name"]: Score(**member["score"]) for member in record["members"]}
+    return Blend(target, tuple(runs), scores, Score(**record["score"]), data.classes, record)
 
-    def scored(frame: pd.DataFrame) -> Score:
-        return score(data.spec.metric, data.train.frame, data.format.decided(frame), hook)
 
-    members = {name: scored(frame) for name, frame in oofs.items()}
-    own = scored(read_predictions(target / "oof.parquet", data.classes))
-    return Blend(target, method, tuple(runs), members, own, data.classes)
+def _members(
+    data: CompetitionData, runs: Sequence[Run], ids: list[str], more: Sequence[str]
+) -> list[Member]:
+    """The runs and the members from elsewhere."""
+    test_ids = list(data.test.frame["id"])
+    joined = [of_run(run, ids, test_ids) for run in runs]
+    home = data.raw.parent
+    files = [(each.name, home / each.oof, home / each.test) for each in data.spec.submit.member]
+    for name, oof, test in [*files, *map(split_member, more)]:
+        if name in [member.name for member in joined]:
+            raise SpecError(f"members of a blend should have different names, {name!r} is there "
+                            "twice; rename one")  # fmt: skip
+        joined.append(of_files(name, oof, test, data.classes, ids, test_ids, data.spec.multi))
+    return joined
+
+
+def _make(
+    target: Path, data: CompetitionData, members: list[Member], folds: pd.DataFrame, method: str
+) -> None:
+    """Fit the blend, or all that `auto` tries, and write the directory's files, the record last."""
+    goal, fold = goal_of(data, folds["id"]), folds["fold"].to_numpy()
+    stack = oof_stack(members, len(folds), len(data.classes), data.spec.multi, target)
+    scores = [_score(data, folds["id"], stack.of(m, slice(None))) for m in range(len(members))]
+    slots = slots_of(goal) if data.spec.submit.chain == "auto" else ()
+    names = [method]
+    if method == AUTO:
+        names = [*METHODS] if len(members) > 1 else ["single"]
+    fits = {}
+    for name in names:
+        log.info("%s: fitting %s", target.name, name)
+        fits[name] = crossfit(stack, goal, fold, name, slots)
+    chosen, tried = _compared(fits, stack, goal, fold)
+    fit = fits[chosen]
+    oof = fit.oof(stack, fold)
+    write_predictions(target / "oof.parquet", predictions_frame(folds["id"], oof, data.classes))
+    averaged = _test(fit, members, data.spec.multi)
+    write_predictions(
+        target / "test.parquet",
+        predictions_frame(data.test.frame["id"], averaged, data.classes),
+    )
+    if any("threshold" in slot for slot in slots):
+        with replacing(target / "thresholds.csv") as temporary:
+            sweep(fit.before(stack, fold), goal).to_csv(temporary, index=False)
+    saved = read_predictions(target / "oof.parquet", data.classes)
+    own = _score(data, folds["id"], saved[list(data.classes)].to_numpy())
+    write_json(target / "blend.json", {
+        "asked": method, "method": chosen, "metric": goal.metric.title,
+        "score": asdict(own), **_values(fit, stack, goal, fold),
+        "members": [
+            {"name": member.name, "identity": member.identity, "score": asdict(each),
+             **member.facts}
+            for member, each in zip(members, scores, strict=True)
+        ],
+        "chain": fit.chain, "steps": list(fit.trials), "by_fold": list(fit.by_fold),
+        "tried": tried if method == AUTO else [],
+    })  # fmt: skip
+
+
+def _values(fit: CrossFit, stack: Stack, goal: Goal, folds: np.ndarray) -> dict[str, Any]:
+    """`in_sample`, `blend_alone` (cross-fitted, without steps), and for log loss `reliability`."""
+    rows, before, after = np.arange(len(folds)), fit.before(stack, folds), fit.oof(stack, folds)
+    found: dict[str, Any] = {
+        "in_sample": goal.value(fit.in_sample(stack, folds), rows),
+        "blend_alone": goal.value(before, rows),
+    }
+    if goal.log_loss:
+        found["reliability"] = {}
+        for name, probs in (("before", before), ("after", after)):
+            curve = reliability(goal.hot, probs, goal.multi)
+            error = calibration_error(curve)
+            found["reliability"][name] = {"calibration_error": error, "curve": curve}
+    return found
+
+
+def _compared(
+    fits: dict[str, CrossFit], stack: Stack, goal: Goal, folds: np.ndarray
+) -> tuple[str, list[dict[str, Any]]]:
+    """The method to take, and a row per method that was tried: see `Blend.table`.
+
+    By the cross-fitted score, the simpler one within noise. That the choice is made on the rows
+    that it is scored on flatters it a little, by less the fewer methods stand out.
+    """
+    rows = np.arange(len(folds))
+    costs, by_fold, samples = {}, {}, {}
+    for name, fit in fits.items():
+        oof = fit.oof(stack, folds)
+        costs[name], by_fold[name] = goal.cost(oof, rows), fold_costs(goal, oof, rows, folds)
+        samples[name] = goal.value(fit.in_sample(stack, folds), rows)
+    chosen, best = simplest(costs, by_fold), min(costs, key=lambda name: costs[name])
+    sign = -1 if goal.metric.higher else 1
+    return chosen, [
+        {"method": name, "metric": goal.metric.title, "cross_fitted": sign * costs[name],
+         "in_sample": samples[name], "difference": sign * (costs[name] - costs[best]),
+         "within_noise": name == best or within_noise(by_fold[name], by_fold[best]),
+         "chosen": name == chosen}
+        for name in fits
+    ]  # fmt: skip
+
+
+def _test(fit: CrossFit, members: Sequence[Member], multi: bool) -> np.ndarray:
+    """Test predictions (n, C): the chain on each fold's, then their mean.
+
+    What is fitted on OOF, where one model per member predicts a row, is thus applied to single
+    models too: a temperature that is right for these is wrong for their mean.
+    """
+    count = len(fit.by_fold)
+    parts = [Stack(OneFold(members, fold), multi) for fold in range(count)]
+    total = apply_chain(fit.chain, parts[0], slice(None))
+    for part in parts[1:]:
+        total = total + apply_chain(fit.chain, part, slice(None))
+    total = total / count
+    return total if multi else total / total.sum(axis=1, keepdims=True)
+
+
+def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:
+    """The metric of what a file would say of these rows, with its interval."""
+    frame = data.format.decided(predictions_frame(ids, probs, data.classes))
+    return score(data.spec.metric, data.train.frame, frame, data.hooks.get("score"))

@@ -1,6 +1,10 @@
 """Intervals: bootstrap over rows or whole groups, and Student's t over folds."""
 
+from collections.abc import Callable
+
 import numpy as np
+
+HELD = 1_000_000  # counts held at a time: 8 MB
 
 
 def bootstrap_interval(
@@ -18,17 +22,48 @@ def bootstrap_interval(
 
     losses: (n,). groups: (n,) or None.
     """
-    rng = np.random.default_rng(seed)
-    member = np.arange(len(losses))
-    if groups is not None:
-        _, member = np.unique(groups.astype(str), return_inverse=True)
+    member = _members(len(losses), groups)
     sums, counts = np.bincount(member, losses), np.bincount(member)
-    means = np.empty(samples)
-    for i in range(samples):
-        drawn = rng.integers(0, len(sums), len(sums))
-        means[i] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+
+    def mean(times: np.ndarray) -> np.ndarray:
+        return (times @ sums) / (times @ counts)
+
+    return resampled_interval(mean, len(sums), None, level, samples, seed)
+
+
+def resampled_interval(
+    value: Callable[[np.ndarray], np.ndarray],
+    rows: int,
+    groups: np.ndarray | None = None,
+    level: float = 0.95,
+    samples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The same interval of a value that is no mean over rows: it is computed anew for each sample.
+
+    value: of how often each row counts, (b, rows) -> (b,); samples without a value, NaN, are left
+    out. groups: (rows,) or None.
+    """
+    rng = np.random.default_rng(seed)
+    member = _members(rows, groups)
+    count = int(member.max()) + 1
+    held = max(1, HELD // rows)
+    values = []
+    for start in range(0, samples, held):
+        times = np.empty((min(held, samples - start), count))
+        for row in times:
+            row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+        values.append(value(times if groups is None else np.take(times, member, axis=1)))
+    low, high = np.nanquantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _members(rows: int, groups: np.ndarray | None) -> np.ndarray:
+    """The number of each row's group, from 0; without groups each row is one."""
+    if groups is None:
+        return np.arange(rows)
+    member: np.ndarray = np.unique(groups.astype(str), return_inverse=True)[1]
+    return member
 
 
 def paired_interval(

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from foldwise.errors import SpecError, nearest
 from foldwise.spec.labels import TABLES, Labels
 from foldwise.spec.loading import Strict, inside, parse, read_toml
+from foldwise.spec.metric import Metric
 
 
 class Files(Strict):
@@ -71,32 +72,6 @@ class Images(Strict):
         return len(self.mode)
 
 
-class Metric(Strict):
-    """The competition's own metric with its constants."""
-
-    name: Literal["log_loss", "accuracy", "auc", "kappa", "f1", "map", "hook"] = "log_loss"
-    clip: float = Field(default=1e-15, gt=0, lt=0.1)  # log_loss: p is clipped to [clip, 1-clip]
-    rescale: bool = True  # log_loss: divide each row by its sum first, as Kaggle does
-    average: Literal["micro", "macro", "weighted", "samples"] = "micro"  # f1; samples: per row
-    beta: float = Field(default=1.0, gt=0)  # f1: 2 makes it F2
-    k: int = Field(default=5, ge=1)  # map: MAP@k
-    higher_is_better: bool = False  # hook: which way is better; the others know
-
-    @property
-    def higher(self) -> bool:
-        """True where a higher value is better."""
-        return self.higher_is_better if self.name == "hook" else self.name != "log_loss"
-
-    @property
-    def title(self) -> str:
-        """The metric's name for people: `micro F1`, `MAP@5`."""
-        if self.name == "f1":
-            average = {"samples": "per-row"}.get(self.average, self.average)
-            return f"{average} F{self.beta:g}"
-        names = {"map": f"MAP@{self.k}", "kappa": "quadratic weighted kappa", "auc": "ROC AUC"}
-        return names.get(self.name, self.name.replace("_", " "))
-
-
 class Submission(Strict):
     """What a submission file holds: probabilities, labels or tags."""
 
@@ -142,12 +117,29 @@ class FoldScheme(Strict):
     duplicates: bool = True  # pixel-identical images stay in one fold
 
 
+class Outside(Strict):
+    """A member of the blend from elsewhere: CSV or parquet files `id, *classes` in data/<name>."""
+
+    name: str = Field(min_length=1)
+    oof: str  # out-of-fold predictions of the training rows, for the folds of `submit`
+    test: str
+
+    @field_validator("oof", "test")
+    @classmethod
+    def _inside_data(cls, value: str) -> str | None:
+        return inside(value, "the competition's data folder")
+
+
 class Submit(Strict):
     """What `submit` trains and blends."""
 
     recipes: tuple[str, ...] = Field(min_length=1)
     folds: str = "default"
-    blend: Literal["mean", "geometric"] = "mean"
+    blend: Literal[
+        "single", "mean", "geometric", "rank", "weights", "climb", "stack", "auto"
+    ] = "mean"  # fmt: skip
+    chain: Literal["auto", "none"] = "auto"  # calibration, thresholds: as the metric asks, or none
+    member: tuple[Outside, ...] = ()
 
 
 class CompetitionSpec(Strict):

@@ -21,6 +21,7 @@ KEYS = {
     "query": ("sqlite",),
     "rules": ("sqlite",),
     "multi": ("class_columns", "hook"),
+    "soft": ("class_columns",),
     "id_prefix": TABLES,
 }
 NEEDS = {
@@ -95,6 +96,8 @@ class Labels(Strict):
     id_prefix: str = ""  # put before training ids where test has the same ones for other images
     column: str | None = None  # the label column
     multi: bool = False  # an image may have several labels, or none
+    soft: bool = False  # class columns hold shares of 0 to 1, as annotators' votes give them
+    weight: str | None = None  # column of numbers that say how much a row counts in the loss
     separator: str = Field(default=" ", min_length=1)  # between two tags of a cell
     none: str | None = None  # the tag (or an empty cell) that says: none of these
     roots: tuple[str, ...] = ()  # folders of training images, searched to any depth
@@ -162,6 +165,11 @@ class Labels(Strict):
             raise ValueError("[labels] pattern needs a named group (?P<label>...)")
         if self.format == "sqlite" and bool(self.column) == bool(self.rules):
             raise ValueError('[labels] format = "sqlite" needs either column or [labels.rules]')
+        if self.soft and (self.merge or self.overrides):
+            raise ValueError(
+                "[labels] merge and overrides change whole labels, and with soft = true a row has "
+                "shares of several; change these in the file, and leave merge and overrides out"
+            )
         chains = [old for old, new in self.merge.items() if new in self.merge]
         if chains:
             raise ValueError(f"[labels] merge: {chains[0]!r} leads to a label that is merged too")

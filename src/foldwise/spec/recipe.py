@@ -8,8 +8,10 @@ from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, mode
 
 from foldwise.errors import SpecError, nearest
 from foldwise.spec.baselines import FIXED, check_baseline, with_defaults
+from foldwise.spec.budget import seconds_of
 from foldwise.spec.competition import recipe_names
 from foldwise.spec.loading import Strict, parse, read_toml, with_overrides
+from foldwise.spec.pseudo import Pseudo, check_pseudo
 from foldwise.spec.stage import Size, Stage
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
@@ -57,9 +59,10 @@ class Recipe(Strict):
     model: str
     weights: str = "auto"  # auto (timm's), none (random), or a file
     head: Literal["linear", "fastai"] = "linear"  # timm's own, or vision_learner's
-    image_size: Size  # pixels that the model sees; [height, width]
+    image_size: Size | Literal["auto"]  # pixels that the model sees; auto: as its weights saw
     presize: Size | None = None  # pixels kept in the cache; None: image_size
     resize: Literal["squash", "crop", "pad"] = "squash"
+    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"  # auto: as its weights saw them
     batch_size: BatchSize = 64  # auto: the largest that fits a GPU's memory; 64 on a CPU
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
@@ -83,8 +86,10 @@ class Recipe(Strict):
     accumulate: int = Field(default=1, ge=1)  # batches whose gradients make one step
     early_stop: int = Field(default=0, ge=0)  # epochs without a better validation loss; 0: never
     augment: Augment = Augment()
+    pseudo: Pseudo | None = None  # test rows that are trained on too
     tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
     seeds: tuple[int, ...] = (0,)
+    budget: str | None = None  # time for all folds and seeds, as 30m; epochs are fitted to it
     stage: tuple[Stage, ...] = ()  # none for a prior alone
 
     @model_validator(mode="before")
@@ -96,6 +101,7 @@ class Recipe(Strict):
     def _baseline(self) -> "Recipe":
         sizes = [self.stage_size(stage) for stage in self.stage]
         check_baseline(self.model, {key: getattr(self, key) for key in FIXED}, sizes)
+        check_pseudo(self.pseudo, self.name, self.model)
         return self
 
     @model_validator(mode="after")
@@ -149,6 +155,13 @@ class Recipe(Strict):
                 )
         return self
 
+    @field_validator("budget")
+    @classmethod
+    def _a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds_of(value)
+        return value
+
     @property
     def cache_sizes(self) -> tuple[tuple[int, int], ...]:
         """The different sizes at which images are cached, (height, width), in order of stages."""
@@ -158,6 +171,11 @@ class Recipe(Strict):
     def final_size(self) -> tuple[int, int]:
         """The image size of the last stage, (height, width): the one that predicts."""
         return self.stage_size(self.stage[-1]) if self.stage else _sides(self.image_size)
+
+    @property
+    def kernel(self) -> str:
+        """The interpolation that images are resized with; bilinear where `auto` is not settled."""
+        return "bilinear" if self.interpolation == "auto" else self.interpolation
 
     def stage_size(self, stage: Stage) -> tuple[int, int]:
         """A stage's image size in pixels, (height, width)."""
@@ -192,21 +210,48 @@ class Recipe(Strict):
         """The batch size; 64 where `auto` is not settled, and on a CPU."""
         return 64 if self.batch_size == "auto" else self.batch_size
 
+    def as_weights(self, size: tuple[int, int], interpolation: str) -> "Recipe":
+        """The recipe with what its weights were trained with, where it says `auto`.
+
+        Raises: SpecError: other sizes of the recipe do not go with that one.
+        """
+        seen = {"image_size": size, "interpolation": interpolation}
+        auto = {key: value for key, value in seen.items() if getattr(self, key) == "auto"}
+        where = f"recipe {self.name} at its weights' {[*size]} pixels"
+        return parse(Recipe, {**self.model_dump(), **auto}, where)
+
     def settled(self, values: Mapping[str, Any]) -> "Recipe":
         """The recipe with what `auto` became put in; values: `resolved` of run.json."""
         settled = {key: values[key] for key in ("precision", "batch_size", "compile")}
-        return self.model_copy(update=settled)
+        recipe = self.model_copy(update=settled)
+        return recipe.planned(values["plan"]) if "plan" in values else recipe
+
+    def planned(self, plan: Mapping[str, Any]) -> "Recipe":
+        """The recipe with the stages that fit its budget; plan: see `budget.fit`."""
+        stages = tuple(Stage.model_validate(stage) for stage in plan["stage"])
+        return self.model_copy(update={"stage": stages, "swa": plan["swa"]})
 
     def short(self) -> "Recipe":
-        """The recipe for a trial: the first seed, one epoch a stage, compiled only on request."""
+        """The recipe for a trial: the first seed, one epoch a stage, compiled only on request.
+
+        Without pseudo-labels: no teacher lies where trials do.
+        """
         return self.model_copy(update={
             "seeds": self.seeds[:1], "stage": tuple(stage.short() for stage in self.stage),
             "swa": min(self.swa, len(self.stage)), "compile": self.compile is True,
+            "pseudo": None, "budget": None,
         })  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
-        """The recipe as plain values without its list of seeds: a run has one of them."""
-        return self.model_dump(mode="json", exclude={"seeds"})
+        """The recipe as plain values without its list of seeds: a run has one of them.
+
+        Without what there is none of, too, of lines that recipes once did not have: runs from
+        before stay the same.
+        """
+        unset = {key for key in ("pseudo", "budget") if getattr(self, key) is None}
+        if self.interpolation in ("auto", "bilinear"):
+            unset.add("interpolation")
+        return self.model_dump(mode="json", exclude={"seeds", *unset})
 
 
 def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -221,11 +266,13 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     return parse(Recipe, {"name": name, **with_overrides(read_toml(path), overrides)}, str(path))
 
 
-def _sides(size: Size) -> tuple[int, int]:
+def _sides(size: Size | Literal["auto"]) -> tuple[int, int]:
+    if size == "auto":  # until it is known; see `Recipe.as_weights`
+        return 224, 224
     return (size, size) if isinstance(size, int) else size
 
 
-def _check_sides(sizes: Iterable[Size | None]) -> None:
+def _check_sides(sizes: Iterable[Size | Literal["auto"] | None]) -> None:
     for size in sizes:
         for side in _sides(size) if size is not None else ():
             if not 8 <= side <= 4096:

@@ -115,7 +115,7 @@ def _manifest(
         "local": asdict(own),
         "metric": data.spec.metric.model_dump(mode="json"),
         "data": data.counts,
-        "blend": {"method": blend.method, "directory": blend.folder.name},
+        "blend": {"directory": blend.folder.name, **blend.made_of()},
         "runs": [
             {
                 "run": run.name,

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from fastai.data.transforms import DisplayedTransform
+from fastai.data.transforms import DisplayedTransform, Normalize
 from fastai.vision.core import TensorImage
 
 from foldwise.spec.recipe import Augment
 from foldwise.training.draws import Draws, draw, log_uniform, sides, signed
-from foldwise.training.geometry import drawn, homographies, moves, resampled
+from foldwise.training.geometry import drawn, homographies, moves, resampled, resampled_bytes
 from foldwise.training.precision import sent
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 weights of red, green and blue, as fastai and PIL
@@ -49,17 +49,33 @@ class Augmentation(DisplayedTransform):
 
 
 class Resampling(DisplayedTransform):
-    """Brings validation and test batches to the stage's size the way training does."""
+    """Brings validation and test batches to the stage's size the way training does.
 
-    split_idx, order = 1, 30
+    On a CPU in whole levels, before the conversion to floats: there torch is several times as fast
+    with bytes, and rounding moves a pixel by a third of a level of 255 in the mean.
+    """
+
+    split_idx, order = 1, 5
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
 
     def encodes(self, x: TensorImage) -> TensorImage:
-        """The batch at the stage's size, otherwise unchanged."""
-        return TensorImage(resampled(x.as_subclass(torch.Tensor), None, self.size))
+        """The batch uint8 at the stage's size; floats of 0 to 255 on a GPU."""
+        images = x.as_subclass(torch.Tensor)
+        if images.device.type == "cpu" and images.dtype == torch.uint8:
+            return TensorImage(resampled_bytes(images, self.size))
+        return TensorImage(resampled(images.float(), None, self.size))
+
+
+class NormalizeInPlace(Normalize):
+    """fastai's Normalize on the very batch, which the transforms before it have made: half of the
+    time of a new one for each of the two steps."""
+
+    def encodes(self, x: TensorImage) -> TensorImage:
+        """(x - mean) / std."""
+        return x.sub_(self.mean).div_(self.std)
 
 
 def light(images: torch.Tensor, augment: Augment, u: Draws) -> None:

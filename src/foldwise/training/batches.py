@@ -12,15 +12,22 @@ import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, Transform
+from fastai.data.transforms import (
+    ColReader,
+    EncodedMultiCategorize,
+    IntToFloatTensor,
+    MultiCategory,
+    Transform,
+)
 from fastai.torch_core import TensorCategory, TensorMultiCategory
 from fastai.vision.core import TensorImage
 from fastcore.foundation import L
 
 from foldwise.data.cache import ImageCache
 from foldwise.data.folds import Folds
+from foldwise.data.labels import SHARES, WEIGHT
 from foldwise.spec.recipe import Recipe
-from foldwise.training.augment import Augmentation, Resampling
+from foldwise.training.augment import Augmentation, NormalizeInPlace, Resampling
 from foldwise.training.balance import balanced_draws
 from foldwise.training.models import Preprocessing
 from foldwise.training.precision import CPU, device, sent
@@ -43,6 +50,15 @@ class CachedImages(Transform):
     def gather(self, rows: np.ndarray, on: torch.device | None = None) -> torch.Tensor:
         """The images of some rows: uint8 (n, channels, height, width), channels last in memory."""
         return sent(torch.from_numpy(self.cache.pixels[rows]), on or CPU).permute(0, 3, 1, 2)
+
+
+class Shares(EncodedMultiCategorize):
+    """The shares of the classes, an array (C,) -> TensorMultiCategory; shown by name."""
+
+    def decodes(self, shares: TensorMultiCategory) -> MultiCategory:
+        """The classes that have a share, with it."""
+        named = zip(self.vocab, shares.tolist(), strict=True)
+        return MultiCategory([f"{name} {share:.2f}" for name, share in named if share])
 
 
 class FoldSplitter:
@@ -75,22 +91,32 @@ class GatherLoader(TfmdDL):
     def __init__(self, dataset: Any, num_workers: int | None = None, **kwargs: Any) -> None:
         super().__init__(dataset, num_workers=0, **kwargs)
 
+    def one_batch(self) -> Any:
+        """The first batch to look at: images and targets; fastai can show no rows' weights."""
+        return super().one_batch()[:2]
+
     def create_batches(self, samples: Iterable[int]) -> Iterator[Any]:
-        """Batches (images uint8, targets int64) of the sampled positions."""
+        """Batches of the sampled positions: images uint8, and targets as `targets_of` gives them.
+
+        Those of a training part have the rows' weights third, float32, where its rows have some;
+        fastai hands these to the loss. Validation counts every row the same.
+        """
         items = getattr(self.dataset, "items", None)
         transforms = [f for f in self.dataset.tls[0].tfms.fs if isinstance(f, CachedImages)]
         if not isinstance(items, pd.DataFrame) or not transforms or self.prebatched:
             return super().create_batches(samples)
         rows = transforms[0].cache.rows(items["id"])
-        targets = None
+        others: list[tuple[torch.Tensor, type]] = []  # what goes with images, and its type
         if len(self.dataset.tls) > 1:
-            targets, kind = targets_of(items, self.dataset.vocab)
+            others.append(targets_of(items, self.dataset.vocab))
+            if self.dataset.split_idx == 0 and WEIGHT in items.columns:
+                weights = items[WEIGHT].to_numpy(dtype=np.float32, copy=True)
+                others.append((torch.from_numpy(weights), torch.Tensor))
 
         def gather(chunk: list[int]) -> tuple[torch.Tensor, ...]:
             images = TensorImage(transforms[0].gather(rows[chunk], self.device))
-            if targets is None:
-                return (images,)
-            return images, kind(sent(targets[chunk], self.device or CPU))
+            on = self.device or CPU
+            return images, *(sent(values[chunk], on).as_subclass(kind) for values, kind in others)
 
         self.skipped, self.skip = self.skip, 0
         return ahead(map(gather, islice(self.chunkify(iter(samples)), self.skipped, None)), DEPTH)
@@ -104,12 +130,20 @@ class BalancedLoader(GatherLoader):
 
     def shuffle_fn(self, idxs: list[int]) -> list[int]:
         """The positions of an epoch; its generator is set per epoch, as for shuffling."""
-        targets, _ = targets_of(self.dataset.items, self.dataset.vocab)
+        targets, _ = labels_of(self.dataset.items, self.dataset.vocab)
         return balanced_draws(targets.numpy(), self.rng)[: len(idxs)]
 
 
 def targets_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
-    """The targets of a label frame and their fastai type: int64 (n,), or float32 (n, C)."""
+    """What rows of a label frame are trained on, and its fastai type: shares, or else labels."""
+    if SHARES in items.columns:
+        shares = np.stack([*items[SHARES]]).astype(np.float32)
+        return torch.from_numpy(shares), TensorMultiCategory
+    return labels_of(items, vocab)
+
+
+def labels_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
+    """The labels of a label frame and their fastai type: int64 (n,), or float32 (n, C)."""
     if "label" not in items.columns:
         hot = items[list(vocab)].to_numpy(dtype=np.float32, copy=True)  # torch wants it writable
         return torch.from_numpy(hot), TensorMultiCategory
@@ -190,20 +224,25 @@ def datablock(
     the classes in class order.
     """
     classes = list(preprocessing.classes)
+    target = SHARES if SHARES in frame.columns else classes if preprocessing.multi else "label"
+    if target == SHARES:
+        labels = TransformBlock(type_tfms=Shares(classes))
+    elif preprocessing.multi:
+        labels = MultiCategoryBlock(encoded=True, vocab=classes)
+    else:
+        labels = CategoryBlock(vocab=classes, sort=False)
     size = recipe.stage_size(recipe.stage[stage])
-    statistics = Normalize.from_stats(
+    statistics = NormalizeInPlace.from_stats(
         preprocessing.mean, preprocessing.std, cuda=device().type == "cuda"
     )
     block = FrameBlock(
         blocks=(
             TransformBlock(type_tfms=CachedImages(cache), batch_tfms=IntToFloatTensor),
-            MultiCategoryBlock(encoded=True, vocab=classes)
-            if preprocessing.multi
-            else CategoryBlock(vocab=classes, sort=False),
+            labels,
         ),
         dl_type=BalancedLoader if recipe.sampling == "balanced" else GatherLoader,
         get_x=ColReader("id"),
-        get_y=ColReader(classes if preprocessing.multi else "label"),
+        get_y=ColReader(target),
         splitter=FoldSplitter(folds, fold),
         batch_tfms=[
             Augmentation(recipe.augment, size, preprocessing.mean),
@@ -222,5 +261,8 @@ def dataloaders(block: FrameBlock, batch_size: int, on: torch.device) -> DataLoa
 
 
 def training_targets(dls: DataLoaders) -> torch.Tensor:
-    """The targets of the training part, each row once: int64 (n,), or float32 (n, C)."""
-    return targets_of(dls.train_ds.items, dls.train_ds.vocab)[0]
+    """The labels of the training part, each row once: int64 (n,), or float32 (n, C).
+
+    Labels even where there are shares: class weights and draws count rows by their class.
+    """
+    return labels_of(dls.train_ds.items, dls.train_ds.vocab)[0]

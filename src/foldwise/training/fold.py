@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from foldwise.training.models import (
 )
 from foldwise.training.precision import determinism, device
 from foldwise.training.predict import predict
+from foldwise.training.pseudo import FILE, with_pseudo
 from foldwise.training.stages import Place, train_stages
 from foldwise.training.streams import seeded
 
@@ -55,6 +56,14 @@ class FoldInputs:
     train: LabelTable
     test: LabelTable
     mode: str
+
+    def taught(self) -> "FoldInputs":
+        """The inputs with the fold's pseudo-labels among the training rows, if the recipe wants."""
+        if self.recipe.pseudo is None:
+            return self
+        train, folds = with_pseudo(self.train, self.test, self.folds, self.fold,
+                                   self.recipe.pseudo, self.folder / FILE)  # fmt: skip
+        return replace(self, train=train, folds=folds)
 
     def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
         """The fold's DataBlock at a stage."""
@@ -91,7 +100,7 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
             observe(event)
 
         with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
-            stopped = _train_and_write(inputs, watch)
+            stopped = _train_and_write(inputs.taught(), watch)
         seconds = time.perf_counter() - begun
         hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
         done = {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes}

@@ -141,25 +141,27 @@ def _fuse_conv(traced: fx.GraphModule, node: fx.Node) -> None:
     conv = _layer(traced, node)
     if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return
-    last, other, activation = node, None, None
+    chain, other, activation = [node], None, None
     for user in _followers(node):
         if _sums(user) and other is None and conv.groups == 1:
-            added = [arg for arg in user.args if arg is not last and isinstance(arg, fx.Node)]
+            added = [arg for arg in user.args if arg is not chain[-1] and isinstance(arg, fx.Node)]
             if not added:  # a number, or twice the same
                 break
-            last, other = user, added[0]
+            chain.append(user)
+            other = added[0]
         else:
             activation = _activation(traced, user)
             if other is not None and activation != "relu":  # oneDNN has no other after a sum
                 activation = None
-            last = user if activation else last
+            chain += [user] if activation else []
             break
     traced.set_submodule(str(node.target), FusedConv(conv, activation))
-    with traced.graph.inserting_after(last):
+    with traced.graph.inserting_after(chain[-1]):
         arguments = (node.args[0],) if other is None else (node.args[0], other)
         new = traced.graph.call_module(str(node.target), arguments)
-    last.replace_all_uses_with(new)
-    traced.graph.eliminate_dead_code()
+    chain[-1].replace_all_uses_with(new)
+    for done in reversed(chain):
+        traced.graph.erase_node(done)
 
 
 def _sums(node: fx.Node) -> bool:

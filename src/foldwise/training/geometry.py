@@ -146,6 +146,14 @@ def resampled(
     return out
 
 
+def resampled_bytes(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The batch uint8 (n, c, h, w) as `resampled` brings it to a size without maps, rounded."""
+    if tuple(images.shape[2:]) == tuple(size):
+        return images
+    limit = prefilters(torch.eye(3)[None], tuple(images.shape[2:]), size)[0].tolist()
+    return F.interpolate(averaged(images, limit), size, mode="bilinear", align_corners=False)
+
+
 def prefilters(maps: torch.Tensor, of: tuple[int, ...], to: tuple[int, int]) -> torch.Tensor:
     """The size (n, 2) to which each image is averaged before it is sampled.
 

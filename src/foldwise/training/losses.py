@@ -21,7 +21,8 @@ class ClassLoss:
 
     weights: of the classes, float32 (C,). A row's loss counts as much as its class weighs (as its
     shares say), and the sum is divided by the number of rows: a row's gradient does not depend on
-    its company. With many labels they weigh the positives.
+    its company. With many labels they weigh the positives. Weights of rows, which the batches of
+    a training part may bring as their third part, count in the same way, and beside these.
     """
 
     def __init__(
@@ -32,19 +33,22 @@ class ClassLoss:
         self.formula = formula_of(recipe, outputs)
         self.reduction = "mean"
 
-    def __call__(self, inp: torch.Tensor, targ: torch.Tensor) -> torch.Tensor:
-        """The mean loss; with reduction "none" that of each row (n,)."""
+    def __call__(
+        self, inp: torch.Tensor, targ: torch.Tensor, row_weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The mean loss; with reduction "none" that of each row (n,). row_weights: float32 (n,)."""
         logits, targets = inp.as_subclass(torch.Tensor), targ.as_subclass(torch.Tensor)
         if not targets.is_floating_point():
             targets = targets.long()
-        by_row: torch.Tensor | None = None
+        by_row = row_weights
         settings: dict[str, Any] = {}
         if self.weights is not None:
             self.weights = self.weights.to(logits.device)
             if self.outputs == "sigmoids":
                 settings["pos_weight"] = self.weights
             else:
-                by_row = self._row_weights(targets, self.weights)
+                by_class = self._row_weights(targets, self.weights)
+                by_row = by_class if row_weights is None else by_class * row_weights
         if self.formula is F.cross_entropy and self.ordinal is None:
             settings["label_smoothing"] = self.smoothing  # torch's own, of class numbers too
         else:

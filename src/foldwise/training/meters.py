@@ -38,7 +38,8 @@ def on_device(learner: Learner) -> None:
 class Accuracy(Metric):
     """The share of validation images whose most probable class is right, kept on the device.
 
-    For one label per image; a single output is the logit of the second of two classes.
+    For one label per image; a single output is the logit of the second of two classes. Of shares
+    (n, C) the largest is right.
     """
 
     total: torch.Tensor | float
@@ -56,7 +57,8 @@ class Accuracy(Metric):
         """Add a validation batch."""
         logits, targets = (x.as_subclass(torch.Tensor) for x in (learn.pred.detach(), learn.y))
         found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(dim=1)
-        self.total += (found == targets).sum()
+        right = targets.argmax(dim=1) if targets.is_floating_point() else targets
+        self.total += (found == right).sum()
         self.count += len(targets)
 
     @property

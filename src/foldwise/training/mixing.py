@@ -13,7 +13,8 @@ class Mixing(Callback):
 
     mixup (Zhang et al. 2018, arXiv:1710.09412) averages two images; CutMix (Yun et al. 2019,
     arXiv:1905.04899) puts a box of one into the other. Shares and boxes are drawn per image; with
-    both set, each batch takes one of the two with equal chance. Targets become float (n, C).
+    both set, each batch takes one of the two with equal chance. Targets become float (n, C). Rows'
+    weights, where a batch has them, are mixed in the same shares.
 
     mixup, cutmix: alpha of the Beta(alpha, alpha) that shares are drawn from; 0: never.
     """
@@ -31,17 +32,19 @@ class Mixing(Callback):
 
     def before_batch(self) -> None:
         """Mix the batch."""
-        images, targets = self.learn.xb[0].as_subclass(torch.Tensor), self.learn.yb[0]
-        targets = targets.as_subclass(torch.Tensor)
+        images, targets, *weights = (
+            part.as_subclass(torch.Tensor) for part in (*self.learn.xb, *self.learn.yb)
+        )
         if not targets.is_floating_point():
             targets = F.one_hot(targets, self.n_classes).to(images.dtype)
-        images, targets = self.mixed(images, targets)
-        self.learn.xb, self.learn.yb = (images,), (targets,)
+        images, *others = self.mixed(images, targets, *weights)
+        self.learn.xb, self.learn.yb = (images,), tuple(others)
 
-    def mixed(
-        self, images: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (n, c, h, w) and targets (n, C), each with its share of its partner's."""
+    def mixed(self, images: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Images (n, c, h, w) and whatever belongs to them, targets (n, C) and weights (n,), say.
+
+        Each with its share of its partner's.
+        """
         n, on = len(images), images.device
         # drawn whether used or not: the stream does not depend on the settings
         partner = sent(torch.randperm(n, generator=self.generator), on)
@@ -57,7 +60,11 @@ class Mixing(Callback):
         else:
             kept = sent(shares(u[0], self.mixup).to(images.dtype), on)
             made = torch.lerp(images[partner], images, kept[:, None, None, None])
-        return made, torch.lerp(targets[partner], targets, kept[:, None])
+        by_row = (kept.reshape(-1, *[1] * (other.ndim - 1)) for other in others)
+        return made, *(
+            torch.lerp(other[partner], other, share)
+            for other, share in zip(others, by_row, strict=True)
+        )
 
 
 def shares(u: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """Backbones from timm, their weights and the preprocessing that belongs to the weights."""
 
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,21 +8,20 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
-from timm.models import adapt_input_conv
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
-from foldwise.errors import SpecError, WeightsError, examples, nearest
+from foldwise.errors import SpecError, WeightsError, nearest
 from foldwise.spec.baselines import DEFAULTS, LINEAR, PRIOR
 from foldwise.spec.outputs import Outputs, n_outputs, outputs_of
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import replacing
 from foldwise.training.baselines import Linear, Prior
-from foldwise.training.heads import Headed, with_fastai_head
+from foldwise.training.files import existing, load_head, load_into, load_state
+from foldwise.training.heads import with_fastai_head
 from foldwise.training.pretrained import hub_file
 
-BODY, HEAD = "body.", "head."  # how the names of a model with fastai's head begin
 KEY = "foldwise"  # the metadata entry of a weights file that holds its preprocessing
 
 
@@ -79,6 +77,7 @@ def preprocessing_of(
         recipe.resize,
         mean,
         std,
+        interpolation=recipe.kernel,
         outputs=outputs,
         head=recipe.head,
     )
@@ -101,11 +100,11 @@ def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
         file = None  # timm loads it
     model = _created(recipe, **options)
     if file is not None:
-        _load_into(model, file, channels)
+        load_into(model, file, channels)
     if recipe.head == "fastai":
         model = with_fastai_head(model, n_logits, channels, recipe.final_size, recipe.drop_rate)
         if file is not None:
-            _load_head(model, file)
+            load_head(model, file)
     return model
 
 
@@ -119,7 +118,7 @@ def weights_file(recipe: Recipe) -> Path | None:
         return None
     if recipe.weights == "auto":
         return hub_file(recipe.model)
-    return _existing(Path(recipe.weights).expanduser())
+    return existing(Path(recipe.weights).expanduser())
 
 
 def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> None:
@@ -157,27 +156,6 @@ def load_trained(path: Path) -> tuple[nn.Module, Preprocessing]:
     return model, preprocessing
 
 
-def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors, .pth or .pt file; never any code.
-
-    Raises: WeightsError: the file is missing, damaged, or holds more than tensors.
-    """
-    _existing(path)
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{path} cannot be read as weights: {first}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise WeightsError(f"{path} should hold tensors by name (a state dict)")
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-
-
 def _created(recipe: Recipe, **options: Any) -> nn.Module:
     """timm's model, with drop path where the recipe asks for it.
 
@@ -199,48 +177,6 @@ def _created(recipe: Recipe, **options: Any) -> nn.Module:
     )
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise WeightsError(f"expected a weights file at {path}, found none")
-    return path
-
-
-def _load_into(model: Any, path: Path, channels: int) -> None:
-    """Load a file into a model whose classifier and first convolution may differ from it."""
-    state = {name: tensor.float() for name, tensor in load_state(path).items()}
-    if any(name.startswith(BODY) for name in state):  # with fastai's head, see `_load_head`
-        state = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
-    own = model.state_dict()
-    config = model.pretrained_cfg
-    firsts = config["first_conv"]
-    for name in (f"{n}.weight" for n in ([firsts] if isinstance(firsts, str) else firsts or [])):
-        if name in state and name in own and state[name].shape != own[name].shape:
-            state[name] = adapt_input_conv(channels, state[name])
-    classifiers = config["classifier"]
-    heads = tuple([classifiers] if isinstance(classifiers, str) else classifiers or [])
-    for name in [n for n in state if n.rsplit(".", 1)[0] in heads]:
-        if name not in own or state[name].shape != own[name].shape:
-            del state[name]
-    wrong = [n for n, t in state.items() if n not in own or t.shape != own[n].shape]
-    lacking = [n for n in own if n not in state and n.rsplit(".", 1)[0] not in heads]
-    lacking = [n for n in lacking if not n.endswith("num_batches_tracked")]
-    if wrong or lacking:
-        raise WeightsError(
-            f"{path} should hold the weights of {config['architecture']}: {len(lacking)} tensors "
-            f"are missing ({examples(lacking, 2)}), {len(wrong)} are unknown or of another shape "
-            f"({examples(wrong, 2)}); is `model` the one that the file was made for?"
-        )
-    model.load_state_dict(state, strict=False)
-
-
-def _load_head(model: Headed, path: Path) -> None:
-    """Take the head's weights from a file that has the same head; else it stays random."""
-    state, own = load_state(path), model.head.state_dict()
-    state = {n.removeprefix(HEAD): t for n, t in state.items() if n.startswith(HEAD)}
-    if {n: t.shape for n, t in state.items()} == {n: t.shape for n, t in own.items()}:
-        model.head.load_state_dict(state)
-
-
 def _blank(about: Preprocessing) -> nn.Module:
     """A model of any weights, for those of a file."""
     if about.model == PRIOR:
@@ -259,16 +195,46 @@ def _linear(size: tuple[int, int], channels: int, n_logits: int) -> Linear:
     return Linear(size[0] * size[1] * channels, n_logits)
 
 
+def as_weights(recipe: Recipe) -> Recipe:
+    """The recipe with image_size and interpolation as its weights were trained with, where `auto`.
+
+    Random weights were trained with nothing: 224 pixels, as most are, and bilinear.
+    Raises: SpecError: timm has no such model, or a size of the recipe's does not go with that one.
+    """
+    if "auto" not in (recipe.image_size, recipe.interpolation):
+        return recipe
+    size, interpolation = (224, 224), "bilinear"
+    if recipe.weights != "none" and recipe.model not in DEFAULTS:
+        own = _own(recipe)
+        if own is not None:
+            size, interpolation = own.image_size, own.interpolation
+        else:
+            config = _config(recipe)
+            size, interpolation = config.input_size[1:], config.interpolation
+    known = interpolation if interpolation in ("bilinear", "bicubic") else "bicubic"
+    return recipe.as_weights(size, known)
+
+
+def _own(recipe: Recipe) -> Preprocessing | None:
+    """The preprocessing in the recipe's weights file; None where foldwise did not write it."""
+    path = Path(recipe.weights).expanduser()
+    named = recipe.weights not in ("auto", "none") and path.suffix == ".safetensors"
+    return read_preprocessing(path) if named and path.is_file() else None
+
+
+def _config(recipe: Recipe) -> Any:
+    """timm's own config of the model's weights."""
+    _known(recipe.model)
+    return timm.get_pretrained_cfg(recipe.model) or timm.models.PretrainedCfg()
+
+
 def _statistics(recipe: Recipe, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if recipe.model in DEFAULTS:  # pixels stay in 0..1
         return (0.0,) * channels, (1.0,) * channels
-    _known(recipe.model)
-    path = Path(recipe.weights).expanduser()
-    if recipe.weights not in ("auto", "none") and path.suffix == ".safetensors" and path.is_file():
-        own = read_preprocessing(path)
-        if own is not None:
-            return own.mean, own.std
-    config = timm.get_pretrained_cfg(recipe.model) or timm.models.PretrainedCfg()
+    own = _own(recipe)
+    if own is not None:
+        return own.mean, own.std
+    config = _config(recipe)
     return tuple(config.mean), tuple(config.std)
 
 

@@ -42,7 +42,7 @@ def predict(
     ready = None
     for batch in batches:
         images = batch[0].as_subclass(torch.Tensor).to(memory_format=torch.channels_last)
-        ready = ready or for_prediction(model, images[:2], precision)
+        ready = ready or for_prediction(model, images[:1], precision)
         with torch.inference_mode():
             probs = {}
             for view in dict.fromkeys(("none", *views)):

@@ -1,6 +1,7 @@
 """Run directories: a run's identity, its record, and the predictions of its folds together."""
 
 import functools
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds, frame_hash, labels_hash, read_folds, write_folds
 from foldwise.data.predictions import align, read_predictions
 from foldwise.errors import RunError, examples
+from foldwise.spec.budget import seconds_of
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, read_json, sha256_json, write_json
+from foldwise.training.pseudo import PseudoLabels, pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Run:
     def unfinished(self) -> list[int]:
         """The folds that have no marker yet."""
         return [k for k in range(self.folds.n) if not (self.fold(k) / "done.json").is_file()]
+
+    def planned_folds(self) -> list[int]:
+        """The folds to train: all, but for a budget that has no time for all of them."""
+        plan = self.record["resolved"].get("plan")
+        return list(range(self.folds.n)) if plan is None else plan["folds"]
 
     def oof(self, plain: bool = False) -> pd.DataFrame:
         """Out-of-fold predictions `id, *classes` sorted by id: every id of the scheme once.
@@ -71,7 +79,8 @@ class Run:
         if self.unfinished():
             raise RunError(
                 f"{self.name}: folds {examples(self.unfinished(), 10)} of {self.folds.n} are not "
-                "trained yet; run `foldwise train` again, it goes on with them"
+                "trained yet; run `foldwise train` again, it goes on with them (--fold trains one "
+                "for which the budget had no time)"
             )
 
 
@@ -81,19 +90,27 @@ def identity(
     seed: int,
     folds: Folds,
     caches: Sequence[ImageCache],
+    pseudo: PseudoLabels | None = None,
 ) -> str:
     """The hash over everything that training depends on; metric and platform are not in it.
 
-    The names of the caches stand for the images: they have the hash of their contents.
+    The names of the caches stand for the images: they have the hash of their contents. Shares,
+    weights and pseudo-labels are in it where there are some, or runs from before there were any
+    would not be found again.
     """
+    spec: dict[str, Any] = data.spec.training_part()
+    unset = [key for key in ("soft", "weight") if not spec["labels"][key]]
+    spec["labels"] = {key: value for key, value in spec["labels"].items() if key not in unset}
+    new = {"soft": data.train.soft_hash(), "pseudo": pseudo and pseudo.record}
     return sha256_json(
         {
-            "spec": data.spec.training_part(),
+            "spec": spec,
             "recipe": recipe.identity(),
             "seed": seed,
             "labels": labels_hash(data.train),
             "images": [cache.folder.name for cache in caches],
             "folds": folds.sha256,
+            **{key: value for key, value in new.items() if value is not None},
         }
     )
 
@@ -106,17 +123,21 @@ def open_run(
     folds: Folds,
     caches: Sequence[ImageCache],
     settled: Callable[[], dict[str, Any]],
+    pseudo: PseudoLabels | None = None,
 ) -> Run:
     """The run's directory, with run.json and a copy of the folds written the first time.
 
     settled: gives what `auto` becomes; asked for a new run alone, afterwards the record counts.
+    pseudo: what the folds take from a teacher; it is written too, and recorded under `resolved`.
 
     Raises: RunError: the directory was made with other folds.
     """
-    digest = identity(data, recipe, seed, folds, caches)
+    digest = identity(data, recipe, seed, folds, caches, pseudo)
     folder = runs / data.spec.name / f"{recipe.name}-s{seed}-{digest[:8]}"
     path = folder / "run.json"
     with locked(folder / ".lock", f"the run {folder.name}"):
+        if pseudo is not None:
+            pseudo.write(folder)
         if not path.is_file():
             write_folds(folder / "folds.csv", folds.frame)
             record = {
@@ -128,7 +149,7 @@ def open_run(
                 "folds_sha256": folds.sha256,
                 "classes": list(data.classes),
                 "caches": [cache.folder.name for cache in caches],
-                "resolved": settled(),
+                "resolved": settled() | ({"pseudo": pseudo.record} if pseudo else {}),
             }
             write_json(path, record)
     record = read_json(path)
@@ -148,17 +169,37 @@ def open_runs(
     recipe: Recipe,
     folds: Folds,
     caches: Sequence[ImageCache],
+    only_folds: Sequence[int] | None = None,
+    since: float | None = None,
 ) -> list[Run]:
     """The runs of a recipe, one per seed, with the folds and image caches that they share.
 
-    Raises: RunError: see `open_run`.
+    For a recipe with a budget: only_folds, those to plan for, by default all; since, when its time
+    began, as time.monotonic() has it, by default now.
+
+    Raises: RunError: see `open_run` and `pseudo_labels`. SpecError: the budget is too short.
     """
+    began = time.monotonic() if since is None else since
+    taken = [pseudo_labels(runs, data, recipe, seed, folds) for seed in recipe.seeds]
 
     def settled() -> dict[str, Any]:
         from foldwise.training.tuning import settle  # loads torch
 
         rows = int((folds.frame["fold"] > 0).sum())
-        return settle(recipe, rows, len(data.classes), data.spec.images.channels, folds.n)
+        rows += len(taken[0].tables[0]) if taken[0] else 0
+        values = settle(recipe, rows, len(data.classes), data.spec.images.channels, folds.n)
+        if recipe.budget and recipe.stage:
+            from foldwise.training.timing import plan
+
+            ends = began + seconds_of(recipe.budget)
+            wanted = list(range(folds.n)) if only_folds is None else list(only_folds)
+            fitted = recipe.settled(values)
+            values["plan"] = plan(data, fitted, folds, caches, rows, wanted,
+                                  lambda: ends - time.monotonic())  # fmt: skip
+        return values
 
     settle_once = functools.cache(settled)
-    return [open_run(runs, data, recipe, seed, folds, caches, settle_once) for seed in recipe.seeds]
+    return [
+        open_run(runs, data, recipe, seed, folds, caches, settle_once, pseudo)
+        for seed, pseudo in zip(recipe.seeds, taken, strict=True)
+    ]

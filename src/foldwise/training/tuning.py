@@ -41,7 +41,8 @@ def settle(recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int)
         small = recipe.model in DEFAULTS  # a baseline: there is nothing to measure
         if recipe.batch_size == "auto" and on.type == "cuda" and not small:
             values["batch_size"] = _fitting(recipe, values["precision"], n_classes, channels)
-        values["compile"] = recipe.compile is True if small else recipe.compile
+        plain = small or recipe.budget  # a budget is for steps, not for compiling
+        values["compile"] = recipe.compile is True if plain else recipe.compile
         if values["compile"] == "auto":
             settled = recipe.settled(values)
             values["compile"], values["measured"] = _pays(settled, rows, n_classes, channels, folds)

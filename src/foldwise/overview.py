@@ -1,0 +1,54 @@
+"""What there is: competitions, runs and submissions, from files alone."""
+
+from typing import Any
+
+from foldwise.data.competition import load_data
+from foldwise.data.listing import files_here, rows_here
+from foldwise.scoring.comparing import compare_runs
+from foldwise.spec.competition import load_competition
+from foldwise.submitting.entry import LEDGER
+from foldwise.submitting.ledger import submissions
+from foldwise.workspace import Workspace
+
+
+def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]]:
+    """The submissions of a competition, or of all: see `ledger.submissions` for the keys."""
+    rows = []
+    for each in [name] if name else workspace.names():
+        practice = load_competition(workspace.competition(each)).practice
+        rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
+    return rows
+
+
+def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    """The runs of a competition side by side, best first: see `compare_runs` for the keys."""
+    data = load_data(workspace, name)
+    return compare_runs(workspace.runs / name, data)
+
+
+def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
+    """One dict per competition: `competition, title, platform, task, metric, rows, state, local,
+    public`.
+
+    rows: the number of training rows, None where only reading them would tell. state: `no data`,
+    `data`, `trained` or `submitted`. local, public: the best scores, in the metric's direction.
+    """
+    rows = []
+    for name in workspace.names():
+        spec = load_competition(workspace.competition(name))
+        done = status(workspace, name)
+        here = files_here(spec, workspace.raw(name))
+        count = rows_here(spec, workspace.raw(name)) if here else None
+        trained = any((workspace.runs / name).glob("*/fold*/done.json"))
+        state = "submitted" if done else "trained" if trained else "data" if here else "no data"
+        best = max if spec.metric.higher else min
+        scores = {
+            key: best((row[key] for row in done if row[key] is not None), default=None)
+            for key in ("local", "public")
+        }
+        rows.append({
+            "competition": name, "title": spec.title, "platform": spec.platform,
+            "task": spec.task, "metric": spec.metric.title, "rows": count,
+            "state": state, **scores,
+        })  # fmt: skip
+    return rows

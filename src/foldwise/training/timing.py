@@ -1,0 +1,182 @@
+"""What the parts of a fold's training take on this machine: measured on its first batches."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.data.core import DataLoaders
+from torch import nn
+
+from foldwise.data.cache import ImageCache
+from foldwise.data.competition import CompetitionData
+from foldwise.data.folds import Folds
+from foldwise.spec.budget import Costs, fit
+from foldwise.spec.recipe import Recipe
+from foldwise.training.batches import dataloaders
+from foldwise.training.fold import FoldInputs
+from foldwise.training.memory import keep_freed_memory
+from foldwise.training.models import build_model, preprocessing_of
+from foldwise.training.precision import autocast, determinism, device
+from foldwise.training.predict import predict
+from foldwise.training.stages import learner_of, own_callbacks, prepare_stage
+from foldwise.training.streams import EpochStreams, seeded
+
+log = logging.getLogger(__name__)
+
+STEPS, SECONDS = 12, 6.0  # a stage is timed over so many batches, or so long,
+SHARE = 0.02  # or for this share of the time that is left; over three batches at least
+BATCHES = 3  # of validation, timed after one that warms up
+
+
+class Timed(Callback):
+    """Notes the ends of training batches, and ends the fit after some of them."""
+
+    order = 80  # after everything that a batch does
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def before_fit(self) -> None:
+        """Begin."""
+        self.ends = [clock()]
+
+    def after_batch(self) -> None:
+        """Note the time."""
+        if self.training:
+            self.ends.append(clock())
+            if len(self.ends) > STEPS or (
+                len(self.ends) > 4 and self.ends[-1] - self.ends[2] > self.seconds
+            ):
+                raise CancelFitException
+
+    @property
+    def step(self) -> float:
+        """Seconds of a batch, without the first two where there are more."""
+        ends = self.ends[2:] if len(self.ends) > 4 else self.ends
+        return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+    @property
+    def start(self) -> float:
+        """Seconds that the first batch took beside."""
+        return max(self.ends[1] - self.ends[0] - self.step, 0.0)
+
+
+def plan(
+    data: CompetitionData,
+    recipe: Recipe,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+    rows: int,
+    wanted: Sequence[int],
+    left: Callable[[], float],
+) -> dict[str, Any]:
+    """The plan of a run's recipe: see `plan_of`."""
+    inputs = FoldInputs("plan", Path(), recipe, recipe.seeds[0], wanted[0], folds, tuple(caches),
+                        data.train, data.test, data.spec.images.mode)  # fmt: skip
+    return plan_of(inputs, rows, wanted, left)
+
+
+def plan_of(
+    inputs: FoldInputs, rows: int, wanted: Sequence[int], left: Callable[[], float]
+) -> dict[str, Any]:
+    """The plan that fits the inputs' recipe to its budget: see `budget.fit`.
+
+    rows: in the training part of a fold. wanted: the folds to train. left: gives the seconds that
+    are left.
+    Raises: SpecError: the budget is too short.
+    """
+    recipe, folds = inputs.recipe, inputs.folds
+    log.info("%s: measuring its speed, to plan for %s", recipe.name, recipe.budget)
+
+    def costs_of(fitted: Recipe) -> Costs:
+        return measure(replace(inputs, recipe=fitted), min(SECONDS, SHARE * left()))
+
+    # a short last batch is left out
+    batches = [max(rows // recipe.stage_batch(stage), 1) for stage in recipe.stage]
+    made = fit(recipe, batches, wanted, len(recipe.seeds), costs_of, left)
+    fitted = recipe.planned(made)
+    log.info(
+        "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",
+        recipe.name, len(made["folds"]), folds.n, _listed(s.length for s in fitted.stage),
+        _listed(s.length for s in recipe.stage),
+        _listed("x".join(map(str, fitted.stage_size(s))) for s in fitted.stage),
+        _listed("x".join(map(str, recipe.stage_size(s))) for s in recipe.stage),
+        made["seconds"] / 60, " a seed" if len(recipe.seeds) > 1 else "",
+    )  # fmt: skip
+    return made
+
+
+def _listed(values: Iterable[object]) -> str:
+    """Values with a plus between them."""
+    return " + ".join(map(str, values))
+
+
+def measure(inputs: FoldInputs, seconds: float) -> Costs:
+    """The costs of a fold of these inputs. Nothing is kept of the training that measures them.
+
+    seconds: for timing the batches of a stage, about.
+    """
+    recipe, on = inputs.recipe, device()
+    keep_freed_memory()
+    begun = clock()
+    with (
+        TemporaryDirectory(prefix="foldwise-timing-") as folder,
+        determinism(recipe.deterministic),
+        seeded(inputs.seed, inputs.fold, "timing"),
+    ):
+        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        model = build_model(recipe, about.n_outputs, len(inputs.mode))
+        model = model.to(on).to(memory_format=torch.channels_last)
+        fixed, steps, starts, checks = clock() - begun, [], [], []
+        for number, stage in enumerate(recipe.stage):
+            begun = clock()
+            dls = dataloaders(inputs.block(about, number), recipe.stage_batch(stage), on)
+            learner = learner_of(model, dls, recipe, about.outputs)
+            prepare_stage(learner, recipe, stage)
+            fixed += clock() - begun
+            timed = Timed(seconds)
+            streams = EpochStreams(inputs.seed, inputs.fold, number)
+            with learner.no_bar(), learner.no_logging():
+                learner.fit(1, cbs=[timed, *own_callbacks(stage, streams)])
+            steps.append(timed.step)
+            starts.append(timed.start)
+            checks.append(_per_image(_checked(model, dls, recipe)) * len(dls.valid_ds))
+        views = predict(model, dls.valid, recipe.tta, recipe.precision, on, about.outputs)
+        predicting = _per_image(len(mean) for mean, _ in views)
+        begun = clock()
+        torch.save([model.state_dict(), learner.opt.state_dict()], Path(folder) / "checkpoint.pt")
+        save = clock() - begun
+    images = len(dls.valid_ds) + len(inputs.test)
+    return Costs(tuple(steps), tuple(starts), tuple(checks), save, predicting * images, fixed)
+
+
+def clock() -> float:
+    """Seconds, once a GPU, if any, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _checked(model: nn.Module, dls: DataLoaders, recipe: Recipe) -> Iterator[int]:
+    """The sizes of validation batches as the model goes through them."""
+    model.eval()
+    for batch in dls.valid:
+        with torch.inference_mode(), autocast(recipe.precision, device()):
+            model(batch[0])
+        yield len(batch[0])
+
+
+def _per_image(sizes: Iterable[int]) -> float:
+    """Seconds per image of what works through batches of these sizes, a few of them."""
+    ends, images = [clock()], 0
+    for size in islice(sizes, 1 + BATCHES):
+        ends.append(clock())
+        images += size if len(ends) > 2 else 0  # the first one warms up
+    return (ends[-1] - ends[1]) / images if images else (ends[-1] - ends[0]) / size

@@ -1,0 +1,53 @@
+"""Made-up predictions whose best blend, temperature or threshold is known, for tests."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data.formats import SubmissionFormat, blank_rows
+from foldwise.scoring.goal import Goal
+from foldwise.spec.competition import Submission
+from foldwise.spec.metric import Metric
+
+
+def goal(
+    hot: np.ndarray, metric: dict[str, Any] | None = None, multi: bool = False, **submission: Any
+) -> Goal:
+    """The goal of rows with these labels, 0 or 1 (n, C); log loss of a wide file by default."""
+    settings = Submission.model_validate(submission)
+    names = [f"class {c}" for c in range(hot.shape[1])][::-1]  # not in sorted order
+    ids = [f"{row:05d}" for row in range(len(hot))]
+    columns = ["id", *names] if settings.shape == "wide" else ["id", "answer"]
+    frame = blank_rows(ids, names, columns, "id", settings)
+    form = SubmissionFormat(frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings,
+                            multi)  # fmt: skip
+    truth = pd.DataFrame({"id": ids})
+    if multi:
+        truth = pd.concat([truth, pd.DataFrame(hot, columns=names)], axis=1)
+    else:
+        truth["label"] = pd.Categorical.from_codes(hot.argmax(axis=1), categories=names)
+    chosen = Metric.model_validate(metric or {})
+    return Goal(truth, hot.astype(np.uint8), chosen, form)
+
+
+def drawn(probs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Labels drawn from probabilities that sum to 1, 0 or 1 (n, C)."""
+    codes = (probs.cumsum(axis=1) > rng.random((len(probs), 1))).argmax(axis=1)
+    return np.eye(probs.shape[1], dtype=np.uint8)[codes]
+
+
+def flipped(probs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Labels of which each is drawn from its own probability, 0 or 1 (n, C)."""
+    return (rng.random(probs.shape) < probs).astype(np.uint8)
+
+
+def dealt(rows: int, folds: int, seed: int = 0) -> np.ndarray:
+    """The fold of each row, in no order."""
+    return np.random.default_rng(seed).permutation(np.arange(rows) % folds)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Rows that sum to 1, (n, C)."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
