@@ -51,13 +51,12 @@ NAME = "log_loss_equal_time_vs_fastai"
 RATES = (3e-4, 1e-3, 3e-3)  # fastai's default is 1e-3
 RECIPE = {
     "name": "budget", "model": "resnet18", "weights": "none", "image_size": 64, "presize": 72,
-    "batch_size": 64, "label_smoothing": 0.05, "ema": 0.995, "tta": ["none", "hflip"],
+    "batch_size": 128, "label_smoothing": 0.05, "ema": 0.995, "tta": ["none", "hflip"],
     "augment": {"hflip": True, "rotate": 10, "zoom": [0.9, 1.15], "shift": 0.08,
-                "brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "padding": "reflection"},
+                "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
     "stage": [
-        {"epochs": 10, "image_size": 32, "lr": 4e-3, "schedule": "constant", "warmup": 1},
-        {"epochs": 6, "image_size": 48, "lr": 3e-3, "schedule": "constant"},
-        {"epochs": 6, "lr": 2e-3, "schedule": "flat_cos", "pct_start": 0.1},
+        {"epochs": 14, "image_size": 32, "lr": 4e-3, "schedule": "constant", "warmup": 1},
+        {"epochs": 11, "lr": 3e-3, "schedule": "one_cycle", "pct_start": 0.1, "div": 4},
     ],
 }  # fmt: skip
 

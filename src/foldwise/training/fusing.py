@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from foldwise.training.precision import DTYPES, autocast, first_line
+from foldwise.training.smallconv import SmallConv, applies, small_conv
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +20,20 @@ NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 # what oneDNN computes while a convolution's results are still at hand, by its name for it
 ACTIVATIONS = {nn.ReLU: "relu", nn.SiLU: "swish", F.relu: "relu", torch.relu: "relu",
                F.silu: "swish"}  # fmt: skip
+AFTER = {"relu": F.relu, "swish": F.silu}
+CONVS = (nn.Conv2d, SmallConv)
 SUMS = (operator.add, operator.iadd, torch.add)
 CLOSE = 1e-3  # share of the largest output; folding moves it by about 1e-6
 
 
 class Tracer(fx.Tracer):
-    """torch's tracer; timm's norms with an activation stay whole, as torch's layers do."""
+    """torch's tracer; timm's norms with an activation, and our own layers, stay whole too."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         """Whether a module is one node of the graph."""
-        return isinstance(module, BatchNormAct2d) or super().is_leaf_module(module, name)
+        return isinstance(module, BatchNormAct2d | SmallConv) or super().is_leaf_module(
+            module, name
+        )
 
 
 class FusedConv(nn.Module):
@@ -36,20 +41,22 @@ class FusedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: str | None) -> None:
         super().__init__()
-        self.weight, self.bias, self.activation = conv.weight, conv.bias, activation
-        self.shape = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        self.conv, self.activation = conv, activation
 
     def forward(self, images: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
         """act(conv(images) + other)."""
-        arguments = (self.weight, self.bias, *self.shape)
-        run, images = torch.ops.mkldnn._convolution_pointwise, images.to(self.weight.dtype)
-        images = images.contiguous(memory_format=torch.channels_last)
+        conv, run = self.conv, torch.ops.mkldnn._convolution_pointwise
+        arguments = conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups
+        images = images.to(conv.weight.dtype).contiguous(memory_format=torch.channels_last)
+        other = None if other is None else other.to(conv.weight.dtype)
+        small = applies(conv, images)
+        # of 1x1 pixels no format is to be seen: the sum is not fused then
+        if small or (other is not None and images.shape[2:] == (1, 1)):
+            out = small_conv(conv, images) if small else run(images, *arguments, "none", [], "")
+            out = out if other is None else out + other
+            return AFTER[self.activation](out) if self.activation else out
         if other is None:
             return run(images, *arguments, self.activation or "none", [], "")
-        other = other.to(self.weight.dtype)
-        if images.shape[2:] == (1, 1):  # of no format to be seen: the sum is not fused then
-            summed = run(images, *arguments, "none", [], "") + other
-            return F.relu(summed) if self.activation else summed
         return run.binary(images, other, *arguments, "add", None, self.activation, [], "")
 
 
@@ -82,7 +89,7 @@ def for_prediction(model: nn.Module, images: torch.Tensor, precision: str) -> nn
 def _cast(model: nn.Module, precision: str) -> nn.Module:
     """The model, its convolutions' and linear layers' weights in a lower precision."""
     for layer in model.modules():
-        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear | FusedConv):
+        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear):
             for param in layer.parameters(recurse=False):
                 param.data = param.data.to(DTYPES[precision])
     return model
@@ -123,7 +130,7 @@ def _fold_norm(traced: fx.GraphModule, node: fx.Node) -> None:
         return
     before = node.all_input_nodes[0]
     conv = _layer(traced, before)
-    if type(conv) is not nn.Conv2d or len(before.users) > 1:
+    if not isinstance(conv, nn.Conv2d) or type(conv) not in CONVS or len(before.users) > 1:
         return
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight,
@@ -139,7 +146,9 @@ def _fold_norm(traced: fx.GraphModule, node: fx.Node) -> None:
 def _fuse_conv(traced: fx.GraphModule, node: fx.Node) -> None:
     """Let a convolution do the sum and the activation that follow it."""
     conv = _layer(traced, node)
-    if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+    if not isinstance(conv, nn.Conv2d) or type(conv) not in CONVS:  # other subclasses do more
+        return
+    if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return
     chain, other, activation = [node], None, None
     for user in _followers(node):

@@ -21,6 +21,7 @@ from foldwise.training.baselines import Linear, Prior
 from foldwise.training.files import existing, load_head, load_into, load_state
 from foldwise.training.heads import with_fastai_head
 from foldwise.training.pretrained import hub_file
+from foldwise.training.smallconv import with_small_convs
 
 KEY = "foldwise"  # the metadata entry of a weights file that holds its preprocessing
 
@@ -86,6 +87,8 @@ def preprocessing_of(
 def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
     """The recipe's model with its weights; random ones come from the global generator.
 
+    Convolutions are those of `smallconv`, which are nn.Conv2d but where that is slow.
+
     Raises: SpecError: timm has no such model, or it has no drop path. WeightsError: the weights
             cannot be had.
     """
@@ -105,7 +108,7 @@ def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
         model = with_fastai_head(model, n_logits, channels, recipe.final_size, recipe.drop_rate)
         if file is not None:
             load_head(model, file)
-    return model
+    return with_small_convs(model)
 
 
 def weights_file(recipe: Recipe) -> Path | None:
@@ -151,7 +154,7 @@ def load_trained(path: Path) -> tuple[nn.Module, Preprocessing]:
     preprocessing = read_preprocessing(path)
     if preprocessing is None:
         raise WeightsError(f"{path} has no preprocessing of foldwise's; train it with `weights =`")
-    model = _blank(preprocessing)
+    model = with_small_convs(_blank(preprocessing))
     model.load_state_dict(state)
     return model, preprocessing
 
