@@ -1,11 +1,8 @@
 """Planted thresholds and cut points are found; applied, they decide as they should."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from foldwise.data.predictions import predictions_frame
 from foldwise.scoring.crossfit import slots_of
 from foldwise.scoring.thresholds import (
     MANY,
@@ -74,9 +71,9 @@ def test_rows_where_nothing_passes_have_no_label_or_the_most_probable_one() -> N
     probs = np.array([[0.1, 0.3], [0.6, 0.2]])
     made = moved(probs, np.array([0.5, 0.4]), 0.5)
     silent = goal(np.eye(2), {"name": "f1"}, multi=True, **TAGS)
-    assert silent.answers(made).tolist() == [[0, 0], [1, 0]]
+    assert silent.format.said(made).tolist() == [[0, 0], [1, 0]]
     one = goal(np.eye(2), {"name": "f1"}, multi=True, shape="tags")
-    assert one.answers(made).tolist() == [[0, 1], [1, 0]]
+    assert one.format.said(made).tolist() == [[0, 1], [1, 0]]
 
 
 def test_the_sweep_is_the_metric_and_the_accuracy_at_every_threshold() -> None:
@@ -93,28 +90,6 @@ def test_the_sweep_is_the_metric_and_the_accuracy_at_every_threshold() -> None:
         named = (probs >= threshold).astype(float)
         assert row.accuracy == pytest.approx((named == hot).mean())
         assert row.metric == pytest.approx(target.value(named, np.arange(200)))
-
-
-@pytest.mark.parametrize(
-    ("submission", "multi"),
-    [
-        ({"shape": "tags"}, True),
-        ({"shape": "tags", "none": "nothing", "threshold": 0.3}, True),
-        ({"shape": "label"}, False),
-        ({"shape": "top", "k": 3}, False),
-        ({}, False),
-        ({"shape": "long"}, True),
-    ],
-)
-def test_a_goal_decides_as_the_submission_format_does(
-    submission: dict[str, Any], multi: bool
-) -> None:
-    rng = np.random.default_rng(0)
-    probs = rng.random((50, 4)).round(1)  # with ties
-    target = goal(np.eye(4, dtype=np.uint8)[rng.integers(0, 4, 50)], multi=multi, **submission)
-    frame = predictions_frame(target.truth["id"], probs, target.format.classes)
-    decided = target.format.decided(frame).iloc[:, 1:].to_numpy()
-    assert (target.answers(probs) == decided).all()
 
 
 def test_steps_follow_the_metric_and_the_shape() -> None:

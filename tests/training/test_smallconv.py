@@ -16,26 +16,30 @@ from foldwise.training.smallconv import SmallConv, applies, with_small_convs
 CPU = torch.device("cpu")
 
 
-def pair(kernel: int, stride: int, bias: bool, wide: int = 96) -> tuple[nn.Conv2d, nn.Module]:
+def pair(kernel: int, stride: int, bias: bool, channels: int = 64) -> tuple[nn.Conv2d, nn.Module]:
     """A convolution, and a model that holds a small one with the same parameters."""
-    conv = nn.Conv2d(64, wide, kernel, stride, kernel // 2, bias=bias)
+    conv = nn.Conv2d(channels, channels + 32, kernel, stride, kernel // 2, bias=bias)
     return conv, with_small_convs(nn.Sequential(conv))
 
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "bias", "size"),
-    itertools.product([1, 3], [1, 2], [True, False], [(1, 1), (1, 2), (2, 1), (2, 2)]),
-)
+    [*itertools.product([1, 3], [1, 2], [True, False], [(1, 1), (1, 2), (2, 1), (2, 2)]),
+     *itertools.product([1, 3], [1], [True, False], [(3, 3), (4, 2), (1, 16)]),
+     *itertools.product([1, 3], [2], [True, False], [(3, 3), (7, 8), (5, 4)])],
+)  # fmt: skip
 def test_outputs_and_gradients_are_those_of_a_convolution(
     kernel: int, stride: int, bias: bool, size: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)
-    conv, small = pair(kernel, stride, bias)
+    channels = 64 if max(size) <= 2 else 256
+    conv, small = pair(kernel, stride, bias, channels)
     conv.double()
+    assert applies(conv, torch.rand(1, channels, *size))
     found = []
     for layer in (conv, small):
         torch.manual_seed(1)
-        x = torch.randn(5, 64, *size, dtype=torch.float64, requires_grad=True)
+        x = torch.randn(5, channels, *size, dtype=torch.float64, requires_grad=True)
         out = layer(x)
         (out * torch.randn(out.shape)).sum().backward()
         found.append([out, x.grad, *(param.grad.clone() for param in conv.parameters())])
@@ -50,6 +54,9 @@ def test_it_is_used_for_few_pixels_many_channels_and_plain_kernels_only() -> Non
     assert small[0].weight is conv.weight
     assert applies(conv, torch.rand(1, 64, 2, 2))
     assert not applies(conv, torch.rand(1, 64, 3, 2))
+    wide, _ = pair(3, 2, False, 256)
+    assert applies(wide, torch.rand(1, 256, 8, 8))
+    assert not applies(wide, torch.rand(1, 256, 9, 8))
     torch.testing.assert_close(small(torch.ones(2, 64, 5, 3)), conv(torch.ones(2, 64, 5, 3)))
     others = nn.Sequential(
         nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 5, padding=2),
@@ -92,7 +99,7 @@ def test_a_models_names_groups_and_predictions_stay() -> None:
 
 
 def test_gradients_of_a_strided_convolution_on_one_pixel_are_numbers() -> None:
-    conv, small = pair(3, 2, False, wide=128)
+    conv, small = pair(3, 2, False)
     for _ in range(20):  # torch 2.15's bf16 kernel reads memory there that nobody wrote
         with autocast("bf16", CPU):
             out = small(torch.randn(16, 64, 1, 1))

@@ -13,6 +13,7 @@ from foldwise.data.tables import read_table, unique_ids
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec, Submission
 
+PROBABLE = ("wide", "positive", "long")  # shapes whose files hold probabilities
 IDS = "id"  # the column of ids in what `asked` returns
 
 
@@ -56,24 +57,29 @@ class SubmissionFormat:
         is no answer, for the most probable one. `top`: 1, 1/2, 1/3, ... for the first k classes.
         Equal probabilities go by class order.
         """
-        probs = predictions[list(self.classes)].to_numpy(dtype=np.float64)
-        shape = self.settings.shape
-        if shape in ("wide", "positive", "long"):
+        if self.settings.shape in PROBABLE:
             return predictions
-        best = np.argsort(-probs, axis=1, kind="stable")
+        probs = predictions[list(self.classes)].to_numpy(dtype=np.float64)
+        return predictions_frame(predictions["id"], self.said(probs), self.classes)
+
+    def said(self, probs: np.ndarray) -> np.ndarray:
+        """`decided` of an array (n, C), without a frame."""
+        settings = self.settings
+        if settings.shape in PROBABLE:
+            return probs
+        if settings.shape == "tags":
+            answer = (probs >= settings.threshold).astype(np.float64)
+            if settings.none is None:
+                empty = np.flatnonzero(~answer.any(axis=1))
+                answer[empty, probs[empty].argmax(axis=1)] = 1
+            return answer
         answer = np.zeros_like(probs)
-        rows = np.arange(len(probs))
-        if shape == "label":
-            answer[rows, best[:, 0]] = 1
-        elif shape == "top":
-            for rank in range(min(self.settings.k, len(self.classes))):
-                answer[rows, best[:, rank]] = 1 / (rank + 1)
-        else:
-            answer = (probs >= self.settings.threshold).astype(np.float64)
-            if self.settings.none is None:
-                empty = answer.sum(axis=1) == 0
-                answer[rows[empty], best[empty, 0]] = 1
-        return predictions_frame(predictions["id"], answer, self.classes)
+        if settings.shape == "label":
+            answer[np.arange(len(probs)), probs.argmax(axis=1)] = 1
+            return answer
+        best = np.argsort(-probs, axis=1, kind="stable")[:, : settings.k]
+        np.put_along_axis(answer, best, 1 / np.arange(1, best.shape[1] + 1), axis=1)
+        return answer
 
 
 @dataclass(frozen=True)

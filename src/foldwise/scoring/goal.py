@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.formats import SubmissionFormat
+from foldwise.data.formats import PROBABLE, SubmissionFormat
 from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PredictionError
 from foldwise.scoring.intervals import paired_interval
@@ -40,9 +40,7 @@ class Goal:
     @property
     def log_loss(self) -> bool:
         """True where the metric is the log loss of probabilities that the file holds."""
-        return self.metric.name == "log_loss" and self.format.settings.shape in (
-            "wide", "positive", "long",
-        )  # fmt: skip
+        return self.metric.name == "log_loss" and self.format.settings.shape in PROBABLE
 
     @property
     def threshold(self) -> float:
@@ -50,28 +48,9 @@ class Goal:
         tags = self.format.settings.shape == "tags"
         return self.format.settings.threshold if tags else self.metric.threshold
 
-    def answers(self, probs: np.ndarray) -> np.ndarray:
-        """`SubmissionFormat.decided` on an array, without a frame: fits ask for it very often."""
-        settings = self.format.settings
-        if settings.shape in ("wide", "positive", "long"):
-            return probs
-        if settings.shape == "tags":
-            answer = (probs >= settings.threshold).astype(np.float64)
-            if settings.none is None:
-                empty = np.flatnonzero(~answer.any(axis=1))
-                answer[empty, probs[empty].argmax(axis=1)] = 1
-            return answer
-        answer = np.zeros_like(probs)
-        if settings.shape == "label":
-            answer[np.arange(len(probs)), probs.argmax(axis=1)] = 1
-            return answer
-        best = np.argsort(-probs, axis=1, kind="stable")[:, : settings.k]
-        np.put_along_axis(answer, best, 1 / np.arange(1, best.shape[1] + 1), axis=1)
-        return answer
-
     def value(self, probs: np.ndarray, rows: np.ndarray) -> float:
         """The metric of predictions (rows, C) of these rows."""
-        answers = self.answers(probs)
+        answers = self.format.said(probs)
         if self.hook is not None:
             truth = self.truth.iloc[rows].reset_index(drop=True)
             frame = predictions_frame(truth["id"], answers, self.format.classes)

@@ -83,7 +83,7 @@ def sweep(probs: np.ndarray, goal: Goal) -> pd.DataFrame:
     rows, found = np.arange(len(probs)), []
     for threshold in SWEPT:
         answers = moved(probs, threshold, goal.threshold)
-        right = (goal.answers(answers) >= goal.threshold) == (goal.hot == 1)
+        right = (goal.format.said(answers) >= goal.threshold) == (goal.hot == 1)
         found.append((threshold, goal.value(answers, rows), right.mean()))
     return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])
 

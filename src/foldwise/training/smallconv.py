@@ -1,6 +1,6 @@
 """Convolutions on feature maps of a few pixels, as one matrix product: many times as fast on a CPU.
 
-The last blocks of a ResNet see 2x2 pixels of a 64-pixel image, 1x1 of a 32-pixel one. oneDNN's
+The last blocks of a ResNet see 4x4 pixels of a 128-pixel image, 1x1 of a 32-pixel one. oneDNN's
 convolutions are slow there, backwards above all (docs/architecture.md has the figures).
 """
 
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 LEAST = 64  # channels; below, a convolution is quick enough
+MANY, PIXELS = 256, 16  # channels; and results per image, for which patches pay
 
 
 class SmallConv(nn.Conv2d):
@@ -33,39 +34,63 @@ def with_small_convs(model: nn.Module) -> nn.Module:
 
 
 def applies(conv: nn.Conv2d, images: torch.Tensor) -> bool:
-    """Whether a convolution of `images` (n, c, h, w) is better a matrix product: on a CPU, where no
-    pixel is further from another than the kernel reaches, and the channels are many."""
+    """Whether a convolution of `images` (n, c, h, w) is better a matrix product: on a CPU, for up
+    to 2x2 pixels, or with many channels for results of up to 4x4 pixels."""
+    if images.device.type != "cpu" or not _fitting(conv):
+        return False
     height, width = images.shape[2:]
-    return images.device.type == "cpu" and height <= 2 and width <= 2 and _fitting(conv)
+    results = -(-height // conv.stride[0]) * -(-width // conv.stride[1])
+    many = min(conv.in_channels, conv.out_channels) >= MANY
+    return (height <= 2 and width <= 2) or (many and results <= PIXELS)
 
 
 def small_conv(conv: nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
     """The convolution of images (n, c, h, w), to which it `applies`.
 
-    Every output pixel sees every input pixel through one tap of a 3x3 kernel, so all of them
-    together are one product with a matrix made of the taps. With 1x1 each sees its own.
+    Of 2x2 pixels and fewer, every result sees every pixel through one tap of a 3x3 kernel, so all
+    of them together are one product with a matrix made of the taps; else the pixels that a result
+    sees are copied side by side (im2col). With 1x1 each sees its own.
     """
     weight, bias, stride = conv.weight, conv.bias, conv.stride[0]
-    if torch.is_autocast_enabled("cpu"):  # once here: the matrix is larger than the weight
+    if torch.is_autocast_enabled("cpu"):  # once here: what is multiplied is larger
         dtype = torch.get_autocast_dtype("cpu")
         images, weight = images.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
     pixels = images.permute(0, 2, 3, 1)  # (n, h, w, c)
     if conv.kernel_size == (1, 1):
         out = F.linear(pixels[:, ::stride, ::stride], weight[:, :, 0, 0], bias)
-        return out.permute(0, 3, 1, 2)
+    else:
+        taps = weight.permute(0, 2, 3, 1)  # (outputs, 3, 3, c)
+        by = _by_taps if max(images.shape[2:]) <= 2 else _by_patches
+        out = by(pixels, taps, stride)
+        out = out if bias is None else out + bias
+    return out.permute(0, 3, 1, 2)
+
+
+def _by_taps(pixels: torch.Tensor, taps: torch.Tensor, stride: int) -> torch.Tensor:
+    """Results (n, h', w', outputs) of at most 2x2 pixels."""
     n, height, width, channels = pixels.shape
     rows, columns = range(0, height, stride), range(0, width, stride)
-    taps = weight.permute(0, 2, 3, 1)  # (outputs, 3, 3, c)
     matrix = torch.stack(
         [taps[:, 1 - i : 1 - i + height, 1 - j : 1 - j + width] for i in rows for j in columns]
     )
-    out = F.linear(
-        pixels.reshape(n, height * width * channels),
-        matrix.reshape(len(rows) * len(columns) * len(weight), height * width * channels),
-    )
-    out = out.view(n, len(rows), len(columns), len(weight))
-    return (out if bias is None else out + bias).permute(0, 3, 1, 2)
+    seen = height * width * channels
+    out = F.linear(pixels.reshape(n, seen), matrix.reshape(-1, seen))
+    return out.view(n, len(rows), len(columns), len(taps))
+
+
+def _by_patches(pixels: torch.Tensor, taps: torch.Tensor, stride: int) -> torch.Tensor:
+    """Results (n, h', w', outputs) of any number of pixels."""
+    n, height, width, channels = pixels.shape
+    rows, columns = -(-height // stride), -(-width // stride)
+    padded = F.pad(pixels, (0, 0, 1, 1, 1, 1))
+    patches = torch.stack(
+        [padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
+         for i in range(3) for j in range(3)],
+        dim=3,
+    )  # fmt: skip
+    out = F.linear(patches.reshape(-1, 9 * channels), taps.reshape(len(taps), -1))
+    return out.view(n, rows, columns, len(taps))
 
 
 def _fitting(conv: nn.Conv2d) -> bool:
