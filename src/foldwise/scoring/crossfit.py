@@ -102,7 +102,7 @@ def crossfit(
     Whether a step is kept, and which one of its slot, is part of the fit, and is decided by the
     training folds alone: within them the blend is fitted on all but one and applied to that one, so
     are the steps to what it gives, and a step is kept where their cross-fitted cost is lower with
-    it than without (of two steps the simpler one, unless the other is better beyond noise). What is
+    it than without, beyond noise (of two steps the simpler one, likewise). What is
     kept is then fitted on all training folds. The fold that a chain is applied to has no part in
     any of it. With two folds there are no steps: one training fold cannot be cross-fitted.
 
@@ -138,14 +138,14 @@ class _Fitter:
         if not self.slots:
             return self.blend(left, False), ()
         rows = self._rows(left)
-        ways = []
-        for tempers in (False, True) if self.own else (False,):
-            probs = self._inner(left, tempers)
-            steps, trials, cost = _steps(probs, rows, self.folds[rows], self.goal, self.slots)
-            ways.append((cost, tempers, steps, trials))
-        cost, tempers, steps, trials = min(ways, key=lambda way: way[0] - LEAST * (not way[1]))
+        folds, tempers = self.folds[rows], False
+        steps, trials, probs = _steps(self._inner(left, False), rows, folds, self.goal, self.slots)
         if self.own:
-            trials = [{"step": OWN, "kept": tempers, "gain": ways[0][0] - ways[1][0]}, *trials]
+            others = _steps(self._inner(left, True), rows, folds, self.goal, self.slots)
+            tempers = _better(others[2], probs, rows, folds, self.goal)
+            gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
+            steps, trials, probs = others if tempers else (steps, trials, probs)
+            trials = [{"step": OWN, "kept": tempers, "gain": gain}, *trials]
         return {**self.blend(left, tempers), "steps": steps}, tuple(trials)
 
     def _rows(self, left: frozenset[int]) -> np.ndarray:
@@ -181,8 +181,8 @@ def _steps(
     folds: np.ndarray,
     goal: Goal,
     slots: Sequence[Sequence[str]],
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], float]:
-    """The steps to keep, what was tried, and the cross-fitted cost with those that are kept.
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], np.ndarray]:
+    """The steps to keep, what was tried, and the cross-fitted probabilities with those kept.
 
     probs: the cross-fitted blend (rows, C). folds: the fold of each of these rows.
     """
@@ -192,7 +192,7 @@ def _steps(
         costs = {name: goal.cost(answers, rows) for name, answers in tried.items()}
         by_fold = {name: fold_costs(goal, tried[name], rows, folds) for name in slot}
         name = simplest(costs, by_fold)
-        kept = costs[name] < before - LEAST
+        kept = _better(tried[name], probs, rows, folds, goal)
         trials += [
             {"step": each, "kept": kept and each == name, "gain": before - costs[each]}
             for each in slot
@@ -200,7 +200,18 @@ def _steps(
         if kept:
             steps.append({"step": name, **STEPS[name].fit(probs, rows, goal)})
             probs, before = tried[name], costs[name]
-    return steps, trials, before
+    return steps, trials, probs
+
+
+def _better(
+    probs: np.ndarray, than: np.ndarray, rows: np.ndarray, folds: np.ndarray, goal: Goal
+) -> bool:
+    """Whether predictions (rows, C) have a lower cost than others, beyond the noise of the folds;
+    of two folds none is known."""
+    if goal.cost(probs, rows) >= goal.cost(than, rows) - LEAST:
+        return False
+    own, its = (fold_costs(goal, each, rows, folds) for each in (probs, than))
+    return len(own) < FEWEST or not within_noise(its, own)
 
 
 def _tried(
