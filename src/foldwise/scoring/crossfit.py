@@ -144,7 +144,8 @@ class _Fitter:
             others = _steps(self._inner(left, True), rows, folds, self.goal, self.slots)
             tempers = _better(others[2], probs, rows, folds, self.goal)
             gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
-            steps, trials, probs = others if tempers else (steps, trials, probs)
+            if tempers:
+                steps, trials, _ = others
             trials = [{"step": OWN, "kept": tempers, "gain": gain}, *trials]
         return {**self.blend(left, tempers), "steps": steps}, tuple(trials)
 
