@@ -15,7 +15,7 @@ LINE = ("errors", "workspace", "storage", "spec", "data", "training", "scoring",
 HOMES = {  # package -> where alone it may be imported
     "torch": "training", "fastai": "training", "timm": "training", "safetensors": "training",
     "huggingface_hub": "training", "kaggle": "submitting/platforms/kaggle.py",
-    "wandb": "reporting/tracking.py", "ray": "executors.py", "typer": "cli.py",
+    "wandb": "reporting/tracking.py", "ray": "executors.py", "typer": "cli",
 }  # fmt: skip
 
 

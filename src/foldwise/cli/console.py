@@ -1,0 +1,93 @@
+"""What all verbs share: the app, its consoles, common options, errors, printing."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from foldwise import printing
+from foldwise.errors import FoldwiseError, Interrupted
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From a competition's raw CSVs to a validated, locally scored, uploaded submission.",
+)
+WIDE = 200  # columns where the output goes to a file or a pipe
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Name = Annotated[str, typer.Argument(help="A competition: the name of a folder in competitions/.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Root = Annotated[
+    Path | None, typer.Option(help="The folder with competitions/ in it; found from here upwards.")
+]
+Recipes = Annotated[
+    list[str] | None, typer.Option("--recipe", help="A recipe; may be given several times.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A recipe's key=value, e.g. --set stage.0.epochs=3."),
+]
+
+
+class Lines(logging.Handler):
+    """Log records as plain lines on stderr, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record; warnings are marked."""
+        mark = "[yellow]warning[/] " if record.levelno >= logging.WARNING else ""
+        err.print(mark + escape(self.format(record)))
+
+
+def verb(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a function as a verb: it logs to stderr, a user's mistake is one line and exit 1."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[Lines()])
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        logging.getLogger("foldwise").setLevel(logging.INFO)
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            err.print("stopped; the same command goes on with the folds that are not done yet")
+            raise typer.Exit(130) from None
+        except Interrupted as stop:
+            err.print(escape(str(stop)))
+            raise typer.Exit(130) from None
+        except FoldwiseError as error:
+            err.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}")
+            raise typer.Exit(1) from None
+
+    return app.command(function.__name__.rstrip("_"))(run)
+
+
+def say(lines: Sequence[Any]) -> None:
+    """Print lines of markup, and tables."""
+    for line in lines:
+        out.print(line)
+
+
+def tell(document: Any, as_json: bool, lines: Sequence[Any]) -> None:
+    """Print a document as JSON, or the lines that say it."""
+    if as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        say(lines)
+
+
+def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
+    """Print rows as a table of some columns, or all of them as JSON."""
+    nothing = "nothing yet: `foldwise submit digits` makes a first submission"
+    tell(rows, as_json, [printing.as_table(rows, columns) if rows else nothing])

@@ -1,0 +1,94 @@
+"""Verbs before a training: list, new, data, check."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldwise import printing
+from foldwise.cli.console import (
+    AsJson,
+    Name,
+    Root,
+    err,
+    out,
+    say,
+    show,
+    tell,
+    verb,
+)
+from foldwise.workspace import Workspace
+
+
+@verb
+def list_(root: Root = None, as_json: AsJson = False) -> None:
+    """Show the competitions, with their state and best scores.
+
+    Example: `foldwise list`
+    """
+    from foldwise import overview
+
+    rows = overview.catalogue(Workspace.find(root))
+    columns = ["competition", "platform", "task", "metric", "rows", "state", "local", "public"]
+    show(rows, as_json, columns)
+
+
+@verb
+def new(
+    name: Annotated[str, typer.Argument(help="What to call it: letters, digits, - and _.")],
+    source: Annotated[Path, typer.Option("--from", help="The unpacked download.")],
+    root: Root = None,
+) -> None:
+    """Look at a download and draft a competition: competition.toml, a recipe, a README.
+
+    Nothing is overwritten. Example: `foldwise new birds --from downloads/birds`
+    """
+    from foldwise.drafting.draft import draft
+
+    made = draft(Workspace.find(root), name, source.expanduser())
+    say(printing.draft_lines(name, source, made))
+
+
+@verb
+def data(
+    name: Name,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="An archive, a folder or a CSV to add.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Write the training labels to this CSV: path,label.")
+    ] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove cached images; they can be rebuilt.")
+    ] = False,
+    root: Root = None,
+) -> None:
+    """Bring a competition's files into data/NAME/raw, unpacked and verified.
+
+    Example: `foldwise data leaf --from leaf-classification.zip`
+    """
+    from foldwise import pipeline
+
+    if clear:
+        number, freed = pipeline.clear_cache(Workspace.find(root), name)
+        out.print(f"{number} image caches removed, {freed / 1e9:.2f} GB freed")
+        return
+    source = source.expanduser() if source else None
+    facts = pipeline.get_data(Workspace.find(root), name, source, labels)
+    say(printing.data_lines(name, facts))
+
+
+@verb
+def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
+    """Check every path, column, class and number, and say what was understood.
+
+    Exit code 1 where something would stop a run. Example: `foldwise check wildlife`
+    """
+    from foldwise import doctor
+    from foldwise.progress import watching
+
+    with watching(err) as (_, images):
+        findings = doctor.check(Workspace.find(root), name, images)
+    tell(findings.document(), as_json, printing.findings_lines(findings))
+    if not findings.ok:
+        raise typer.Exit(1)
