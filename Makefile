@@ -4,6 +4,7 @@ DRY ?=
 FROM ?=
 RECIPE ?=
 IMAGES ?=
+SUB ?=
 ARGS ?=
 
 FOLDWISE := .venv/bin/foldwise
@@ -11,7 +12,7 @@ PYTEST := .venv/bin/python -m pytest
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit status test quick lint bench bench-quality bench-budget leak clean
+.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget leak clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
@@ -33,6 +34,9 @@ train: setup ## train one recipe on every fold; goes on where it stopped ## make
 
 submit: setup ## train, blend, write, validate, score and upload; DRY=1 uploads nothing ## make submit COMP=wildlife DRY=1
 	@$(FOLDWISE) submit $(COMP) $(if $(filter-out 0,$(DRY)),--dry-run) $(ARGS)
+
+reproduce: setup ## make a submission again from its manifest and compare the file ## make reproduce SUB=20261122-054120-blend-mean-4107a5c8.csv
+	@$(FOLDWISE) reproduce "$(SUB)" $(ARGS)
 
 status: setup ## runs, submissions and scores, of all competitions or of COMP ## make status COMP=wildlife
 	@$(FOLDWISE) status $(if $(filter file,$(origin COMP)),,$(COMP)) $(ARGS)

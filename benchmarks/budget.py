@@ -51,7 +51,7 @@ NAME = "log_loss_equal_time_vs_fastai"
 RATES = (3e-4, 1e-3, 3e-3)  # fastai's default is 1e-3
 RECIPE = {
     "name": "budget", "model": "resnet18", "weights": "none", "image_size": 64, "presize": 72,
-    "batch_size": 128, "weight_decay": 0.03, "label_smoothing": 0.05, "ema": 0.995,
+    "batch_size": 128, "weight_decay": 0.4, "label_smoothing": 0.05, "ema": 0.995,
     "tta": ["none", "hflip"],
     "augment": {"hflip": True, "rotate": 10, "zoom": [0.9, 1.15], "shift": 0.08,
                 "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},

@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 from foldwise import overview, printing
 from foldwise.cli import app
 from foldwise.printing import plain
+from foldwise.scoring.metrics import Score
+from foldwise.submitting.entry import Entry
+from foldwise.submitting.platforms import Receipt
 from foldwise.workspace import Workspace
 from tiny import write_tiny
 
-VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "status")
+VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "reproduce", "status")
 
 
 def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -59,7 +62,10 @@ def test_status_and_list_print_one_json_document(done: Workspace) -> None:
     (row,) = json.loads(foldwise("status", "--json", cwd=done.root).stdout)
     assert {"competition", "file", "sha256", "created", "local", "public", "private", "rank",
             "state"} <= set(row)  # fmt: skip
-    assert json.loads(foldwise("status", "tiny", "--json", cwd=done.root).stdout) == [row]
+    told = json.loads(foldwise("status", "tiny", "--json", cwd=done.root).stdout)
+    assert [row] == [{key: shown[key] for key in row} for shown in told["submissions"]]
+    assert {"percentile", "medal"} <= set(told["submissions"][0])
+    assert told["agreement"]["verdict"].startswith("too few to say: 1 submissions")
     (entry,) = json.loads(foldwise("list", "--json", cwd=done.root).stdout)
     assert entry["state"] == "submitted"
 
@@ -150,6 +156,7 @@ def test_suggested_rates_are_printed_with_the_place_of_the_curve(workspace: Work
     [
         (["train", "tiny", "--fast", "--find-lr"], "expected --fast or --find-lr, with one --fold"),
         (["train", "tiny", "--fast", "--fold", "0", "--fold", "1"], "with one --fold at most"),
+        (["blend", "tiny", "--auto", "--method", "rank"], "expected --auto or --method rank, got"),
         (["status", "--runs"], "--run and --runs need a competition: foldwise status digits"),
         (["status", "--run", "x"], "--run and --runs need a competition: foldwise status digits"),
     ],
@@ -290,6 +297,12 @@ def test_values_are_shown_in_one_line() -> None:
     assert plain(0.123456789) == "0.12346"
     assert plain([3, 4]) == "3 to 4"
     assert plain({f"c{i}": i for i in range(20)}).endswith("(20 in all)")
+
+
+def test_only_scores_that_are_known_are_shown() -> None:
+    receipt = Receipt("scored", "as number 7", public=0.25)
+    lines = printing.entry_lines(Entry(Path("x.csv"), "s", Score(0.5), {}, Score(0.5), receipt))
+    assert lines[2:] == ["public  0.25000", "scored  as number 7"]
 
 
 def test_a_terminal_gets_bars(done: Workspace, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "foldwise"
 MODULES = sorted(SOURCE.rglob("*.py"))
 LINE = ("errors", "workspace", "storage", "spec", "data", "training", "scoring", "submitting",
-        "reporting", "executors", "doctor", "drafting", "overview", "pipeline", "trials", "api",
-        "progress", "printing", "cli")  # fmt: skip
+        "reporting", "executors", "doctor", "drafting", "overview", "pipeline", "trials",
+        "reproducing", "api", "progress", "printing", "cli")  # fmt: skip
 HOMES = {  # package -> where alone it may be imported
     "torch": "training", "fastai": "training", "timm": "training", "safetensors": "training",
-    "huggingface_hub": "training", "kaggle": "submitting/platforms/kaggle.py",
+    "huggingface_hub": "training", "kagglesdk": "submitting/platforms/kaggle_client.py",
+    "kaggle": "submitting/platforms/kaggle_client.py",
     "wandb": "reporting/tracking.py", "ray": "executors.py", "typer": "cli",
 }  # fmt: skip
 
@@ -108,6 +109,7 @@ HEAVY = ("torch", "fastai", "timm", "sklearn", "scipy", "matplotlib", "kaggle", 
         (["--help"], ()),
         (["list"], ()),
         (["status"], ()),
+        (["status", "tiny"], ()),
         (["status", "tiny", "--runs"], ()),
         (["new", "birds", "--from", "data/tiny/raw"], ()),
         (["check", "tiny"], ("sklearn", "scipy")),

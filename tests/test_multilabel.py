@@ -351,7 +351,8 @@ def test_more_is_better_on_the_board_and_the_best_entry_counts(workspace: Worksp
     assert [(o.rank, o.teams) for o in outcomes] == [(2, 3), (2, 3), (1, 3), (1, 3)]
     assert outcomes[2].private == outcomes[2].public == 1.0
     assert outcomes[0].private == 0.0
-    board = json.loads((workspace.data / "stripes" / "platform" / "board.json").read_text())
+    path = workspace.data / "stripes" / "platform" / "board.json"
+    board = json.loads(path.read_text())["entries"]
     assert {e["team"]: e["private"] for e in board[:2]} == {"awful": 0.0, "perfect": 1.0}
     assert len(board) == 6
     entries = [("a", 0.9), (local.TEAM, 0.5), ("b", 0.2), (local.TEAM, 0.1), ("a", 0.3)]

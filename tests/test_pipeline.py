@@ -55,7 +55,7 @@ def test_the_manifest_says_what_the_file_was_made_of(
     folds = json.loads((workspace.data / "tiny" / "folds" / "default.json").read_text())
     assert manifest["folds"] == {"scheme": "default", "sha256": folds["sha256"]}
     assert {"torch", "fastai", "timm", "python"} <= set(manifest["versions"])
-    assert set(manifest["code"]) == {"commit", "diff_sha256"}
+    assert set(manifest["code"]) == {"commit", "diff_sha256", "package_sha256", "adapter_sha256"}
     assert str(Path.home()) not in json.dumps(manifest)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = ["help", "setup", "clean"]
-NEED_PYTHON = ["data", "check", "train", "submit", "status", "test", "quick", "lint", "bench"]
+NEED_PYTHON = ["data", "check", "train", "submit", "reproduce", "status", "test", "quick", "lint"]
+NEED_PYTHON += ["bench"]
 TOOLS = ["sh", "awk", "cat", "chmod", "cp", "dirname", "du", "flock", "grep", "mkdir", "mv"]
 TOOLS += ["rm", "sha256sum", "shasum", "sleep", "tail", "touch"]
 
@@ -278,6 +279,7 @@ def test_whatever_needs_python_runs_setup_first(target: str) -> None:
         ("data FROM=../zips", 'data digits --from "../zips"'),
         ("check COMP=wildlife", "check wildlife"),
         ("train RECIPE=linear", "train digits --recipe linear"),
+        ("reproduce SUB=1-blend.csv", 'reproduce "1-blend.csv"'),
         ("status", "status"),
         ("status COMP=digits", "status digits"),
     ],

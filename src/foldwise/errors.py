@@ -73,6 +73,10 @@ class PlatformError(FoldwiseError):
     """The platform refused, or could not be asked."""
 
 
+class UnclearError(PlatformError):
+    """Nobody knows whether the platform has taken a submission."""
+
+
 def examples(values: Iterable[object], count: int = 3) -> str:
     """The first few values for an error message: "'a', 'b', 'c', …"."""
     listed = list(values)

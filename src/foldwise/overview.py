@@ -1,14 +1,21 @@
-"""What there is: competitions, runs and submissions, from files alone."""
+"""What there is: competitions, runs and submissions; from files, and if asked from platforms."""
 
+import logging
+from dataclasses import asdict
 from typing import Any
 
 from foldwise.data.competition import load_data
 from foldwise.data.listing import files_here, rows_here
+from foldwise.errors import PlatformError
 from foldwise.scoring.comparing import compare_runs
 from foldwise.spec.competition import load_competition
 from foldwise.submitting.entry import LEDGER
+from foldwise.submitting.fetching import BOARD, can_ask, update
+from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
 from foldwise.submitting.ledger import submissions
 from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]]:
@@ -18,6 +25,31 @@ def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]
         practice = load_competition(workspace.competition(each)).practice
         rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
     return rows
+
+
+def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, Any]:
+    """How a competition's submissions stand: `submissions`, `agreement` and `quota`.
+
+    submissions: the rows of `status`, with `percentile` and `medal`; see `placed`. The board of
+    public scores is data/<name>/leaderboard.csv, where there is one.
+    agreement: see `leaderboard.agreement`. quota: submissions `today`, in `total` and `left`, None
+    where the platform was not asked. ask: ask it, where it can be, for late scores and its board
+    too; that it does not answer is a warning.
+    Raises: DataError: the file is no board.
+    """
+    spec = load_competition(workspace.competition(name))
+    quota, higher = None, spec.metric.higher
+    if ask and can_ask(spec):
+        book = workspace.submissions(name, spec.practice) / LEDGER
+        try:
+            quota = asdict(update(spec, book, workspace.data / name))
+        except PlatformError as error:
+            log.warning("%s", error)
+    rows = status(workspace, name)
+    board = workspace.data / name / BOARD
+    scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
+    return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher),
+            "quota": quota}  # fmt: skip
 
 
 def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from foldwise.data.cache import ImageCache, clear_caches, open_cache
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import Folds, load_folds, read_folds
 from foldwise.data.images import Progress, missing_images
+from foldwise.data.listing import files_here
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
 from foldwise.scoring.blend import Blend, blend_runs
@@ -24,6 +25,7 @@ from foldwise.spec.outputs import outputs_of
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.storage import locked, read_json, replacing
 from foldwise.submitting.entry import Entry, send_entry, write_entry
+from foldwise.submitting.fetching import can_ask, fetch
 from foldwise.training.events import Observer
 from foldwise.training.run import Run, open_runs
 from foldwise.workspace import Workspace
@@ -36,13 +38,20 @@ def get_data(
 ) -> dict[str, Any]:
     """Bring a competition's files into its raw folder; returns what is there.
 
-    source: an archive or a folder to take them from; else the `prepare` hook makes them, or they
-    are there already. labels: a CSV to write, `path,label` of every training row.
-    Raises: DataError: files are missing; the message has the steps.
+    source: an archive or a folder to take them from; else the `prepare` hook makes them, they are
+    there already, or they are downloaded where the platform allows it and there are credentials.
+    labels: a CSV to write, `path,label` of every training row.
+    Raises: DataError: files are missing; the message has the steps. PlatformError: the platform
+            refused the download, or could not be asked.
     """
     raw = workspace.raw(workspace.competition(name).name)
+    spec = load_competition(workspace.competition(name))
     if source is not None:
         add_to_raw(source, raw)
+    elif can_ask(spec) and not (
+        files_here(spec, raw) and all((raw / folder).exists() for folder in spec.images.folders)
+    ):
+        fetch(spec, raw)
     data = load_data(workspace, name)
     lacking = [] if "read_image" in data.hooks else missing_images(data.all_rows(), raw)
     if labels is not None:
@@ -251,10 +260,13 @@ def submit(
     dry_run: bool = False,
     observe: Observer = lambda event: None,
     progress: Progress | None = None,
+    again: bool = False,
+    resend: bool = False,
 ) -> Entry:
     """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
 
     Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
+    again, resend: see `send_once`.
     Raises: DataError: `check` finds errors. StorageError: another submit of this is at work.
     """
     workspace.competition(name)
@@ -270,4 +282,4 @@ def submit(
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)
             return entry
-        return send_entry(workspace, data, entry)
+        return send_entry(workspace, data, entry, again, resend)

@@ -10,6 +10,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from foldwise.doctor.findings import Findings
     from foldwise.drafting.draft import Draft
+    from foldwise.drafting.hosting import Hosted
     from foldwise.submitting.entry import Entry
     from foldwise.training.run import Run
 
@@ -45,13 +46,25 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def draft_lines(name: str, source: Path, made: "Draft") -> list[str]:
-    """What `new` understood, what it is unsure of, and what it wrote."""
+def draft_lines(made: "Draft", then: str) -> list[str]:
+    """What `new` understood, is unsure of and wrote. then: the command that follows."""
     return [
         *(escape(line) for line in made.understood),
         *(f"[yellow]unsure[/] {escape(line)}" for line in made.unsure),
         *(escape(f"written {path}") for path in made.paths),
-        escape(f"Next: read competition.toml, then foldwise data {name} --from {source}"),
+        escape(f"Next: read competition.toml, then {then}"),
+    ]
+
+
+def hosted_lines(made: "Hosted") -> list[str | Table]:
+    """A practice competition that `new --host` made: its parts, its files, its board."""
+    parts = f"{made.train_rows} training rows and {made.test_rows} test rows"
+    group = f"; no {made.group!r} stands in both" if made.group else ""
+    return [
+        escape(f"{made.name}: {parts}{group}"),
+        escape(f"their truth, for the local platform alone: {made.truth}"),
+        escape(f"what a submission must look like: {made.format}"),
+        as_table(made.board, ["team", "public", "private"]),
     ]
 
 
@@ -87,13 +100,36 @@ def entry_lines(entry: "Entry") -> list[str]:
     file, here, receipt = entry.file, Path.cwd(), entry.receipt
     lines.append(f"file    {file.relative_to(here) if file.is_relative_to(here) else file}")
     lines.append(f"local   {entry.score} (OOF of the blend, through the same writer)")
+    if entry.expected.low is not None:
+        lines.append(f"board   {entry.expected}, expected: folds averaged, other rows")
     if receipt is None:
         lines.append("sent    no: dry run")
     else:
-        if receipt.public is not None:
-            lines += [f"public  {receipt.public:.5f}", f"private {receipt.private:.5f}"]
+        scores = {"public": receipt.public, "private": receipt.private}
+        lines += [f"{part:7} {value:.5f}" for part, value in scores.items() if value is not None]
         lines.append(f"{receipt.state:7} {receipt.message}")
     return [escape(line) for line in lines]
+
+
+def standing_lines(told: dict[str, Any]) -> list[str | Table]:
+    """The submissions of a competition, and how far its scores agree: what `standing` tells."""
+    rows, agreed, quota = told["submissions"], told["agreement"], told["quota"]
+    sent = f"{quota['today']} submissions today, {quota['left']} left" if quota else None
+    if not rows:
+        nothing = "no submissions yet: `foldwise submit NAME` makes the first one"
+        return [nothing, *([sent] if sent else [])]
+    columns = ["file", "created", "local", "public", "private", "rank", "teams", "percentile",
+               "medal", "state"]  # fmt: skip
+    lines: list[str | Table] = [as_table(rows, columns), *([sent] if sent else [])]
+    for one, two in (("local", "public"), ("local", "private"), ("public", "private")):
+        pair = agreed[f"{one}_{two}"]
+        if pair["submissions"]:
+            lines.append(
+                f"{one} and {two}: rank correlation {plain(pair['correlation'])}, mean difference "
+                f"{pair['gap']:+.5f} ({pair['submissions']} submissions)"
+            )
+    verdict = escape(agreed["verdict"])
+    return [*lines, f"[yellow]warning[/] {verdict}" if agreed["stopped"] else verdict]
 
 
 def trial_line(row: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Images are decoded once, whatever their kind; what cannot be decoded stops the run."""
 
 import shutil
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +163,23 @@ def test_truncated_images_are_refused_even_if_a_library_allows_them(tmp_path: Pa
             load_image(path, "RGB")
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def test_a_decompression_bomb_is_refused_and_a_hundred_megapixels_are_not(tmp_path: Path) -> None:
+    path = save(tmp_path / "bomb.png", "L", 0)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(
+        ImageError,
+        match=r"bomb.png may be a decompression bomb: Image size \(400000000 pixels\) exceeds "
+        r"limit of 178956970 pixels; make a smaller copy of it, or if it is right, write PIL.Image",
+    ):
+        load_image(path, "L")
+    large = save(tmp_path / "large.png", "1", 1, (10_000, 10_001), compress_level=1)
+    with warnings.catch_warnings(action="error"):
+        assert load_image(large, "L").size == (10_000, 10_001)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from catalogue.files import image
 from foldwise.data.labels import LabelTable, read_test, read_train
+from foldwise.data.tables import paths_inside
 from foldwise.errors import DataError, SpecError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.spec.loading import parse
@@ -283,12 +284,21 @@ def test_of_several_templates_each_row_has_the_one_whose_file_is_there(tmp_path:
     ("path", "message"),
     [
         ("{fiel}.jpg", "[images] path = '{fiel}.jpg': train.csv has no column 'fiel'; did you"),
-        ("{file}", "image paths must stay inside raw, e.g. not '../1.jpg'"),
+        ("{file}", "image paths must stay inside raw, 1 do not, e.g. not '../1.jpg' of id '1'"),
+        ("a/{file}", "image paths must stay inside raw, 1 do not, e.g. not 'a/../1.jpg' of id '1'"),
     ],
 )
 def test_a_template_that_leads_nowhere_is_said(tmp_path: Path, path: str, message: str) -> None:
     lines = "id,kind,file\n1,a,../1.jpg\n2,b,2.jpg\n"
     assert message in refusal(tmp_path, lines, CLASS, images={"path": path})
+
+
+def test_no_row_leads_out_of_the_raw_folder(tmp_path: Path) -> None:
+    file = tmp_path / "train.csv"
+    paths_inside(["a..b/..c.jpg", "a/b", ""], ["1", "2", "3"], file)
+    for wrong in ("/etc/passwd", "..", "../a", "a/..", "a/../b", "a\0.jpg"):
+        with pytest.raises(DataError, match=r"train.csv: .* 1 do not, e.g. not .* of id '2'; corr"):
+            paths_inside(["a", wrong], ["1", "2"], file)
 
 
 @pytest.mark.parametrize("prefix", ["", "train-"])

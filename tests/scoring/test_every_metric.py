@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from foldwise.data.competition import load_data
 from foldwise.errors import PredictionError, SpecError
 from foldwise.scoring.intervals import bootstrap_interval, resampled_interval
 from foldwise.scoring.metrics import METRICS, metric_value, row_values, score
 from foldwise.scoring.rules import Answers
 from foldwise.spec.loading import parse
 from foldwise.spec.metric import Metric
+from foldwise.workspace import Workspace
+from tiny import edit
 
 CLASSES = ("zebra", "10", "ant", "a b", "bee")  # neither sorted as text nor as numbers
 WEIGHTS = {"ant": 0.5, "bee": 3, "10": 2, "zebra": 1, "a b": 0}  # in no order either
@@ -376,3 +379,11 @@ def test_uniform_predictions_score_what_theory_says(classes: int) -> None:
     assert metric_value(Metric(name="kappa"), hot, probs, False) == pytest.approx(0)
     error = metric_value(Metric(name="top_k_error", k=1), hot, probs, False)
     assert error == pytest.approx(1 - 1 / classes)
+
+
+def test_weights_of_unknown_classes_are_said_when_the_data_are_read(workspace: Workspace) -> None:
+    toml = workspace.competition("tiny") / "competition.toml"
+    metric = '[metric]\nname = "auc"\nweights = {zebra = 1, "10" = 1, ants = 2}'
+    edit(toml, "[folds.default]", f"{metric}\n\n[folds.default]")
+    with pytest.raises(SpecError, match="weights name a class 'ants'; did you mean 'ant'"):
+        load_data(workspace, "tiny")

@@ -115,6 +115,8 @@ GOOD = "Id,z,a,10\n02,0.2,0.3,0.5\n1,1,0,0\n003,0,1,0\n"
         ("1,1,0,0\n003,0,1,0", "003,0,1,0\n1,1,0,0", "row 2 is '003', expected '1'"),
         ("0.2,0.3", "nan,0.3", "1 cells should be finite numbers, e.g. Id '02' has 'nan'"),
         ("0.2,0.3", "inf,0.3", "should be finite numbers"),
+        ("0.2,0.3", "much,0.3", "1 cells should be finite numbers, e.g. Id '02' has 'much' in 'z'"),
+        ("003,0,1,0\n", "003,0,1,0\nnew,0,1,0\n", r"0 are missing \(\), 1 are unknown \('new'\)"),
         ("0.2,0.3", ",0.3", "has '' in 'z'"),
         ("0.2,0.3", "-0.2,0.7", "should lie in 0..1; 1 rows do not, e.g. id '02': -0.2 to 0.7"),
         ("0.2,0.3", "0.2,0.3001", "sum to 1 within 1e-05; 1 do not, e.g. id '02' sums to 1.0001"),

@@ -37,16 +37,32 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
 def new(
     name: Annotated[str, typer.Argument(help="What to call it: letters, digits, - and _.")],
     source: Annotated[Path, typer.Option("--from", help="The unpacked download.")],
+    host: Annotated[
+        bool, typer.Option("--host", help="A practice board from labelled images: a test set, too.")
+    ] = False,
     root: Root = None,
 ) -> None:
     """Look at a download and draft a competition: competition.toml, a recipe, a README.
 
+    With --host a practice board as well: data, a test set split off (whole groups), a format file
+    and baselines; after a correction of the draft the same command goes on.
     Nothing is overwritten. Example: `foldwise new birds --from downloads/birds`
     """
+    where = Workspace.find(root)
+    if host:
+        from foldwise.drafting import hosting
+        from foldwise.progress import watching
+
+        with watching(err) as (_, images):
+            hosted = hosting.host(where, name, source.expanduser(), images)
+        say(printing.hosted_lines(hosted))
+        if hosted.draft:
+            say(printing.draft_lines(hosted.draft, f"foldwise submit {name}"))
+        return
     from foldwise.drafting.draft import draft
 
-    made = draft(Workspace.find(root), name, source.expanduser())
-    say(printing.draft_lines(name, source, made))
+    made = draft(where, name, source.expanduser())
+    say(printing.draft_lines(made, f"foldwise data {name} --from {source}"))
 
 
 @verb

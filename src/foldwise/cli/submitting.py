@@ -1,8 +1,10 @@
-"""Verbs about submissions: submit, status."""
+"""Verbs about submissions: submit, reproduce, status."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from foldwise import printing
 from foldwise.cli.console import AsJson, Name, Root, err, say, show, tell, verb
@@ -15,40 +17,86 @@ def submit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Stop before the upload: write, validate, score.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send bytes that are at the platform already.")
+    ] = False,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Send although an earlier attempt's end is unclear.")
+    ] = False,
     root: Root = None,
 ) -> None:
     """Do the main job: train, blend, write, validate, score, send, enter in the ledger.
 
-    What is done already is skipped. Example: `foldwise submit digits`
+    What is done already is skipped, and the same bytes are not sent twice.
+    Example: `foldwise submit digits`
     """
     from foldwise import pipeline
     from foldwise.progress import watching
 
     with watching(err) as (observe, images):
-        entry = pipeline.submit(Workspace.find(root), name, dry_run, observe, images)
+        entry = pipeline.submit(Workspace.find(root), name, dry_run, observe, images, again, resend)
     say(printing.entry_lines(entry))
 
 
 @verb
+def reproduce(
+    submission: Annotated[str, typer.Argument(help="A submission file: its name, path or stem.")],
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a submission again from its manifest: check data and code, train, compare the file.
+
+    Exit code 1 where answers are different. Runs, submissions and ledger stay as they are.
+    Example: `foldwise reproduce 20261122-054120-blend-mean-4107a5c8.csv`
+    """
+    from foldwise.progress import watching
+    from foldwise.reproducing import reproduce as again
+
+    with watching(err) as (observe, images):
+        made = again.reproduce(Workspace.find(root), submission, observe, images)
+    tell(asdict(made), as_json, [escape(line) for line in made.lines()])
+    if not made.close:
+        raise typer.Exit(1)
+
+
+@verb
 def status(
-    name: Annotated[str | None, typer.Argument(help="A competition; all without one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A competition; all without one. --record: a file.")
+    ] = None,
     runs: Annotated[
         bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")
     ] = False,
     run: Annotated[
         str | None, typer.Option(help="One run of NAME by folds, classes and groups, worst first.")
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Enter what the platform's page says of a file.")
+    ] = False,
+    public: Annotated[float | None, typer.Option(help="Its public score.")] = None,
+    private: Annotated[float | None, typer.Option(help="Its private score.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Its place, 1 is the best.")] = None,
+    teams: Annotated[int | None, typer.Option(help="The number of teams.")] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask NAME's platform for new scores.")
+    ] = False,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every submission with its local, public and private score and its rank.
+    """Show every submission with its scores and rank; of NAME, how far local score and board agree.
 
     Example: `foldwise status digits --json`
     """
     from foldwise import overview
     from foldwise.scoring.summary import run_summary
+    from foldwise.submitting import recording
 
-    where = Workspace.find(root)
+    where, numbers = Workspace.find(root), (public, private, rank, teams)
+    if record != any(number is not None for number in numbers) or (record and not name):
+        raise typer.BadParameter("--record needs a submission file and its numbers: foldwise "
+                                 "status FILE.csv --record --public 0.48")  # fmt: skip
+    if record and name:
+        name = recording.record(where, name, *numbers)
     if name and (run or runs):
         told: Any = run_summary(where, name, run) if run else overview.compare(where, name)
         tell(told, as_json, printing.run_summarised(told) if run else printing.runs_compared(told))
@@ -56,6 +104,9 @@ def status(
         raise typer.BadParameter(
             "--run and --runs need a competition: foldwise status digits --runs"
         )
+    elif name:
+        standing = overview.standing(where, name, ask=not offline)
+        tell(standing, as_json, printing.standing_lines(standing))
     else:
         columns = ["competition", "file", "created", "local", "public", "private", "rank", "state"]
-        show(overview.status(where, name), as_json, columns)
+        show(overview.status(where), as_json, columns)

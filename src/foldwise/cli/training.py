@@ -74,6 +74,8 @@ def blend(
     """
     from foldwise import pipeline
 
+    if auto and method:
+        raise typer.BadParameter(f"expected --auto or --method {method}, got both")
     chosen, where = "auto" if auto else method, Workspace.find(root)
     rows = pipeline.blend(where, name, recipe or (), chosen, member or ()).table()
     show(rows, as_json, [*rows[0]])

@@ -1,30 +1,63 @@
 """Archives and folders unpacked into a competition's raw folder, whole or not at all."""
 
+import errno
 import logging
+import lzma
 import os
 import shutil
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from foldwise.errors import ArchiveError, DataError, examples
-from foldwise.storage import disk_errors, locked, need_space, sha256_file
+from foldwise.storage import CHUNK, disk_errors, locked, need_space, sha256_file
 
 log = logging.getLogger(__name__)
 
 TAR_ENDS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+RATIO = 250  # unpacked to packed bytes at most: CSVs reach 100, and deflate itself ends at 1032
+ANYWAY = 2 << 30  # bytes that may be unpacked whatever the ratio
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
+NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # of impossible members
+MOST_FILES = 3_000_000  # ImageNet's localisation task has two million
+BLOCK = 4096  # bytes that any file takes on a disk
+
+
+@dataclass
+class Allowance:
+    """What may still be unpacked from a source, archives inside archives included."""
+
+    bytes: int
+    files: int = MOST_FILES
+
+    def take(self, size: int, archive: Path) -> None:
+        """Count a member before it is unpacked. Raises: ArchiveError: it is too much."""
+        self.bytes -= max(size, BLOCK)
+        self.files -= 1
+        if self.bytes < 0 or self.files < 0:
+            what = f"more than {MOST_FILES:,} files" if self.files < 0 else (
+                f"much more than it is itself: over {RATIO} times as much"
+            )  # fmt: skip
+            raise ArchiveError(
+                f"{archive} would become {what}, as archives made to fill a disk do; nothing was "
+                "changed: get it from the competition's own page, or, if it is right, unpack it "
+                "yourself and name the folder"
+            )
 
 
 def add_to_raw(source: Path, raw: Path) -> int:
     """Unpack an archive, or copy a folder or a CSV, into raw; returns the number of files added.
 
     Everything is first unpacked and verified beside raw, then moved in, so a damaged archive
-    leaves raw as it was. Archives inside the archive are unpacked too (Kaggle ships them so).
+    leaves raw as it was. Archives at the top of the archive are unpacked too (Kaggle ships them
+    so), those inside them are not.
 
     Raises: DataError: source is missing, or a file in raw has other contents.
-            ArchiveError: the archive is damaged, or names a path outside its folder.
+            ArchiveError: the archive is damaged, names a path outside its folder, or would become
+            too much; or a link in a folder leads to no file inside it.
             StorageError: the disk is too full.
     """
     if not source.exists():
@@ -34,53 +67,76 @@ def add_to_raw(source: Path, raw: Path) -> int:
         staging = Path(tempfile.mkdtemp(prefix=".unpack-", dir=raw.parent))
         try:
             with disk_errors(staging):
+                allowance = _allowance(source)
                 if source.is_dir():
+                    _no_way_out(source)
                     shutil.copytree(source, staging, dirs_exist_ok=True)
                 elif source.suffix.lower() == ".csv":
                     shutil.copy2(source, staging)
                 else:
-                    unpack(source, staging)
-                _unpack_nested(staging)
+                    unpack(source, staging, allowance)
+                _unpack_nested(staging, allowance)
                 return _move_into(staging, raw)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def unpack(archive: Path, target: Path) -> None:
-    """Unpack a zip or tar archive, its checksums verified. Raises: ArchiveError, StorageError."""
+def unpack(archive: Path, target: Path, allowance: Allowance | None = None) -> None:
+    """Unpack a zip or tar archive, its checksums verified.
+
+    allowance: what it may become, by default what its size allows.
+    Raises: ArchiveError, StorageError: see `add_to_raw`.
+    """
     name = archive.name.lower()
+    allowance = allowance or _allowance(archive)
     try:
         if name.endswith(TAR_ENDS):
-            _unpack_tar(archive, target)
+            _unpack_tar(archive, target, allowance)
         elif name.endswith(".zip"):
-            _unpack_zip(archive, target)
+            _unpack_zip(archive, target, allowance)
         else:
             raise ArchiveError(
                 f"{archive} should be a .zip or one of {', '.join(TAR_ENDS)}, a folder or a .csv"
             )
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+    except RuntimeError as error:  # zipfile's: a password, or a method that Python lacks
+        raise ArchiveError(f"{archive} cannot be unpacked ({error}); unpack it yourself and name "
+                           "the folder") from error  # fmt: skip
+    except (OSError, *DAMAGE) as error:
+        if isinstance(error, OSError) and error.errno not in (None, *NAMES):  # the disk's own
+            raise
         raise ArchiveError(
-            f"{archive} is damaged or incomplete ({error}); nothing was changed: "
-            "download it again and run the same command"
+            f"{archive} is damaged or incomplete ({' '.join(str(error).split())}); nothing was "
+            "changed: download it again and run the same command"
         ) from error
 
 
-def _unpack_zip(archive: Path, target: Path) -> None:
+def _allowance(source: Path) -> Allowance:
+    """What a source may become: RATIO times its size, or ANYWAY."""
+    files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
+    return Allowance(max(ANYWAY, RATIO * sum(path.stat().st_size for path in files)))
+
+
+def _unpack_zip(archive: Path, target: Path, allowance: Allowance) -> None:
     with zipfile.ZipFile(archive) as handle:
         members = handle.infolist()
         for member in members:
+            allowance.take(member.file_size, archive)
             is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
             _inside(member.filename, archive, link=is_link)
         need_space(target, sum(m.file_size for m in members), f"unpacking {archive.name}")
         for member in members:
-            handle.extract(member, target)  # checks the CRC
+            handle.extract(member, target)  # no more bytes than announced; checks the CRC
 
 
-def _unpack_tar(archive: Path, target: Path) -> None:
+def _unpack_tar(archive: Path, target: Path, allowance: Allowance) -> None:
     with tarfile.open(archive) as handle:
-        members = handle.getmembers()
-        for member in members:
+        members = []
+        for member in handle:  # one by one: a bomb's headers alone could fill the memory
+            allowance.take(member.size, archive)
             _inside(member.name, archive, link=not (member.isfile() or member.isdir()))
+            members.append(member)
+        while handle.fileobj and handle.fileobj.read(CHUNK):
+            pass  # gzip checks its sum at the very end, where tarfile does not get
         need_space(target, sum(m.size for m in members), f"unpacking {archive.name}")
         handle.extractall(target, members=members, filter="data")
 
@@ -94,12 +150,27 @@ def _inside(name: str, archive: Path, link: bool) -> None:
         )
 
 
-def _unpack_nested(folder: Path) -> None:
+def _no_way_out(folder: Path) -> None:
+    """Raises: ArchiveError: a link in folder leads to no file inside it."""
+    home = folder.resolve()
+    for base, inner, names in os.walk(folder):
+        for path in (Path(base, name) for name in (*inner, *names)):
+            if not path.is_symlink():
+                continue
+            if not (path.resolve().is_relative_to(home) and path.is_file()):
+                raise ArchiveError(
+                    f"links in {folder} should lead to files inside it, got "
+                    f"{path.relative_to(folder)}, which leads to {os.readlink(path)}; nothing was "
+                    "copied: put the files themselves there, or remove the link"
+                )
+
+
+def _unpack_nested(folder: Path, allowance: Allowance) -> None:
     """Unpack each archive at the top of folder beside itself, and remove it."""
     for inner in sorted(folder.iterdir()):
         if inner.is_file() and inner.name.lower().endswith((".zip", *TAR_ENDS)):
             with tempfile.TemporaryDirectory(prefix=".inner-", dir=folder) as temporary:
-                unpack(inner, Path(temporary))
+                unpack(inner, Path(temporary), allowance)
                 _move_into(Path(temporary), folder)
             inner.unlink()
 

@@ -142,6 +142,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     need_files(spec, raw, [*spec.files.names(), *spec.labels.roots])
     file = read_format(spec, raw) if spec.files.format else None
     train = _without_skipped(spec, _training_rows(spec, folder, raw, hooks, file), raw)
+    spec.metric.column_weights(train.classes, spec.multi)  # a class it does not know is said now
     if file is None:
         nothing = train.where(np.zeros(len(train), bool))
         shape = submission_format(None, spec, [], train.classes)
@@ -252,7 +253,7 @@ def _hook_rows(
     if "group" in source.columns and group is not None and group not in source.columns:
         source[group] = source["group"]
     paths = list(source["path"]) if "path" in source.columns else None
-    paths_inside(paths or [], path)
+    paths_inside(paths or [], ids if paths else [], path)
     tags: Tags = []
     if not test and spec.multi:
         tags = split_tags(spec, source["label"], ids, path)

@@ -11,6 +11,7 @@ from foldwise.data.corrections import merged
 from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels import LabelTable, label_table
 from foldwise.data.readers import READERS
+from foldwise.data.tables import numeric, read_table, unique_ids
 from foldwise.errors import DataError, FoldError, LabelError, examples
 from foldwise.spec.competition import CompetitionSpec, FoldScheme, Images
 from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
@@ -126,9 +127,29 @@ def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
 
 
 def read_truth(path: Path, classes: tuple[str, ...], multi: bool) -> pd.DataFrame:
-    """The frame `id, part` and the targets as in a LabelTable's frame."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    """The frame `id`, `part` and `group` where the file has them, and targets as a LabelTable has.
+
+    Raises: DataError: it is no CSV, or lacks a column.
+            LabelError: an id stands twice, a label is no class, a class column's cell no 0 or 1.
+    """
+    targets = [*classes] if multi else ["label"]
+    text = read_table(path, ["id", *targets])
+    unique_ids(text, "id", path)
     if multi:
-        return frame.astype({name: np.uint8 for name in classes})
-    frame["label"] = pd.Categorical(frame["label"], categories=list(classes))
+        values = numeric(text, targets, "id", path)
+        right, expected = np.isin(values, (0, 1)).all(axis=1), "0 or 1 for each class"
+    else:
+        right = text["label"].isin(classes).to_numpy()
+        expected = f"one of the {len(classes)} classes ({examples(classes)})"
+    if not right.all():
+        row = int(right.argmin())
+        raise LabelError(
+            f"{path}: every row should say {expected}; {(~right).sum()} of {len(text)} do not, "
+            f"e.g. id {text['id'][row]!r} has {examples(text.loc[row, targets])}; correct the file"
+        )
+    frame = text[[name for name in ("id", "part", "group", *targets) if name in text]].copy()
+    if multi:
+        frame[targets] = values.astype(np.uint8)
+        return frame
+    frame["label"] = pd.Categorical(frame["label"], categories=[*classes])
     return frame

@@ -154,12 +154,13 @@ def decoded(path: Path, mode: str, side: int | None = None) -> Decoded:
 
     side: the longest side in pixels that the image is to be resized to. Both sides stay at least
     twice as long, so that resizing still averages. The scale hangs on the image's size alone.
-    Raises: ImageError: the file is missing, empty, truncated or no image.
+    Raises: ImageError: the file is missing, empty, truncated or no image, or has more than the 179
+            million pixels that Pillow allows (0.5 GB in RGB, for every thread that decodes).
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it; half an image is no image
     try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("ignore")  # odd EXIF and ICC blocks; pixels are checked by load
+        # odd EXIF and ICC blocks, large images; pixels are checked by load
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
             (width, height), scale = opened.size, 1
             if side and opened.format in ("JPEG", "MPO"):
                 drafted = opened.draft(None, (2 * side, 2 * side))
@@ -171,7 +172,13 @@ def decoded(path: Path, mode: str, side: int | None = None) -> Decoded:
             return Decoded(image, width, height, scale)
     except FileNotFoundError:
         raise ImageError(f"{path} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        said = str(error).partition(", could")[0]
+        raise ImageError(
+            f"{path} may be a decompression bomb: {said}; make a smaller copy of it, or if it is "
+            "right, write PIL.Image.MAX_IMAGE_PIXELS = ... (half the limit) into adapter.py"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         what = "is empty" if path.stat().st_size == 0 else f"cannot be decoded ({error})"
         raise ImageError(f"{path} {what}") from error
 

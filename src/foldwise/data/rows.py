@@ -79,5 +79,5 @@ def _filled(source: pd.DataFrame, template: str, id: str, file: Path) -> list[st
             )
     values = zip(*(source[column] for column in columns.values()), strict=True)
     paths = [template.format(**dict(zip(columns, row, strict=True))) for row in values]
-    paths_inside(paths, file)
+    paths_inside(paths, source[id], file)
     return paths

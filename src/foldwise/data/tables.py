@@ -63,11 +63,20 @@ def unique_ids(
     return ids
 
 
-def paths_inside(paths: Iterable[str], path: Path) -> None:
-    """Check image paths. Raises: DataError: one is absolute or leaves the raw folder."""
-    outside = [p for p in paths if p.startswith("/") or ".." in p.split("/")]
+def paths_inside(paths: Iterable[str], ids: Iterable[str], path: Path) -> None:
+    """Check image paths, one for each id, read from the file `path`.
+
+    Links that lie in the raw folder are the user's own, and followed; no archive brings any.
+    Raises: DataError: one is absolute, leaves the raw folder, or is no path.
+    """
+    outside = [(id, p) for id, p in zip(ids, paths, strict=True)
+               if p.startswith("/") or ".." in p.split("/") or "\0" in p]  # fmt: skip
     if outside:
-        raise DataError(f"{path}: image paths must stay inside raw, e.g. not {outside[0]!r}")
+        id, wrong = outside[0]
+        raise DataError(
+            f"{path}: image paths must stay inside raw, {len(outside)} do not, e.g. not {wrong!r} "
+            f"of id {id!r}; correct the file, or get it again from the competition's own page"
+        )
 
 
 def join_on_id(left: pd.DataFrame, right: pd.DataFrame, id: str, names: str) -> pd.DataFrame:

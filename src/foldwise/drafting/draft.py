@@ -4,14 +4,14 @@ import math
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from foldwise.drafting import sections
-from foldwise.drafting.labels import find_labels
-from foldwise.drafting.roles import find_roles
+from foldwise.drafting.labels import Labels, find_labels
+from foldwise.drafting.roles import Roles, find_roles
 from foldwise.drafting.survey import Survey, survey
 from foldwise.errors import SpecError
 from foldwise.storage import disk_errors, write_text
@@ -65,9 +65,11 @@ class Draft:
     unsure: tuple[str, ...]
 
 
-def draft(workspace: Workspace, name: str, folder: Path) -> Draft:
+def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> Draft:
     """Write competitions/<name> for an unpacked download; what is unsure is said in its TOML.
 
+    host: the board is on this machine, and its test set are some of the training rows, unless the
+    download has a test set with its solution.
     Raises: SpecError: the name is no good, or is taken.
             DataError: there is no such folder, or it holds neither table nor image.
     """
@@ -83,7 +85,7 @@ def draft(workspace: Workspace, name: str, folder: Path) -> Draft:
             "choose another name, or remove that folder first"
         )
     found = survey(folder)
-    sheet = _filled(name, found)
+    sheet = _filled(name, found, host)
     typical = np.median([max(size) for size in found.sizes or [SIZES]])
     size = int(np.clip(32 * math.ceil(typical / 32), *SIZES))
     understood, unsure = ("\n- ".join(["", *said]) for said in (sheet.understood, sheet.unsure))
@@ -97,7 +99,7 @@ def draft(workspace: Workspace, name: str, folder: Path) -> Draft:
                  tuple(sheet.unsure))  # fmt: skip
 
 
-def _filled(name: str, found: Survey) -> sections.Sheet:
+def _filled(name: str, found: Survey, host: bool) -> sections.Sheet:
     """The sheet of a download, its sections in the order of other competitions'."""
     sheet = sections.Sheet()
     sheet.put("", "title", re.sub(r"[-_]+", " ", name).strip().capitalize() or name)
@@ -106,15 +108,26 @@ def _filled(name: str, found: Survey) -> sections.Sheet:
     packed = [path for path in found.others if path.lower().endswith(ARCHIVES)]
     for path in packed[:1]:
         sheet.doubt("", f"still packed: {path} ({len(packed)} in all); unpack, and draft again")
-    roles = find_roles(found)
+    given = roles = find_roles(found)
     labels = find_labels(found, roles)
+    if host and not sections.solved(roles, labels):
+        roles, labels = _without_test(roles, labels)
     sections.write_platform(sheet, name, roles, labels)
     sections.write_files(sheet, found, roles, labels)
     sections.write_labels(sheet, labels)
     sections.write_images(sheet, found, roles, labels)
-    sections.write_submission(sheet, roles, labels)
+    sections.write_submission(sheet, given, labels)
     sections.write_folds(sheet, roles, labels)
     return sheet
+
+
+def _without_test(roles: Roles, labels: Labels) -> tuple[Roles, Labels]:
+    """Roles and labels without the download's own test set and format file."""
+    files = {key: table for key, table in roles.files.items() if key in ("train", "labels")}
+    keys = {key: value for key, value in labels.keys.items() if key != "id_prefix"}
+    if keys["format"] == "class_columns":  # which the format file would name
+        keys["classes"] = [*labels.columns]
+    return replace(roles, files=files, test=None), replace(labels, keys=keys)
 
 
 def _write(target: Path, texts: dict[str, str]) -> None:

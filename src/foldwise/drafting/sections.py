@@ -61,8 +61,8 @@ def write_platform(sheet: Sheet, name: str, roles: Roles, labels: Labels) -> Non
     """platform, slug and page; [holdout] where there is no format file."""
     shape = roles.files.get("format")
     if shape is None:
-        sheet.put("holdout", "fraction", 0.2, "of the training rows: there is no format file")
-    if shape is None or _solved(roles, labels):
+        sheet.put("holdout", "fraction", 0.2, "of the training rows are the test set")
+    if shape is None or solved(roles, labels):
         sheet.put("", "platform", "local", "the leaderboard is on this machine")
         return
     platform, page = "kaggle", f"https://www.kaggle.com/competitions/{name}"
@@ -76,7 +76,7 @@ def write_platform(sheet: Sheet, name: str, roles: Roles, labels: Labels) -> Non
 def write_files(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> None:
     """[files], and what each of them is."""
     passed = {"train", "labels", "test"} if labels.roots else set()
-    passed |= set() if _solved(roles, labels) else {"solution"}
+    passed |= set() if solved(roles, labels) else {"solution"}
     used = {key: table for key, table in roles.files.items() if key not in passed}
     for key, table in used.items():
         sheet.put("files", key, table.name)
@@ -204,7 +204,7 @@ def write_folds(sheet: Sheet, roles: Roles, labels: Labels) -> None:
     sheet.put("submit", "recipes", ["resnet34"])
 
 
-def _solved(roles: Roles, labels: Labels) -> bool:
+def solved(roles: Roles, labels: Labels) -> bool:
     """True where a solution beside the format file can be read as the training labels are."""
     if not {"solution", "format"} <= roles.files.keys() or not labels.columns or roles.colliding:
         return False

@@ -14,6 +14,7 @@ from foldwise.data.predictions import predictions_frame, read_predictions, write
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.scoring.calibrate import calibration_error, reliability
 from foldwise.scoring.crossfit import CrossFit, apply_chain, crossfit, simplest, slots_of
+from foldwise.scoring.forecast import TINY, averaging_gain, expected
 from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
 from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
 from foldwise.scoring.methods import METHODS, Stack
@@ -25,6 +26,7 @@ from foldwise.training.run import Run
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
+FORMAT = 2  # of blend.json: others are made anew
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Blend:
     score: Score
     classes: tuple[str, ...]
     record: dict[str, Any]
+
+    @property
+    def expected(self) -> Score:
+        """What a board of all test rows should show; see `forecast.expected`."""
+        return Score(**self.record["expected"])
 
     @property
     def method(self) -> str:
@@ -107,7 +114,9 @@ def blend_runs(
     joined = _members(data, runs, list(frame["id"]), members)
     spec = data.spec
     part = spec.model_dump(mode="json", include={"metric", "submission"})
-    key = sha256_json([method, spec.submit.chain, part, *(member.identity for member in joined)])
+    key = sha256_json(
+        [FORMAT, method, spec.submit.chain, part, *(member.identity for member in joined)]
+    )
     target = folder / f"blend-{method}-{key[:8]}"
     with locked(target / ".lock", f"the blend {target.name}"):
         if (target / "blend.json").is_file():
@@ -154,7 +163,7 @@ def _make(
     fit = fits[chosen]
     oof = fit.oof(stack, fold)
     write_predictions(target / "oof.parquet", predictions_frame(folds["id"], oof, data.classes))
-    averaged = _test(fit, members, data.spec.multi)
+    averaged, gain = _test(fit, members, data.spec.multi)
     write_predictions(
         target / "test.parquet",
         predictions_frame(data.test.frame["id"], averaged, data.classes),
@@ -164,9 +173,12 @@ def _make(
             sweep(fit.before(stack, fold), goal).to_csv(temporary, index=False)
     saved = read_predictions(target / "oof.parquet", data.classes)
     own = _score(data, folds["id"], saved[list(data.classes)].to_numpy())
+    gain = gain if goal.log_loss else 0.0
+    board = expected(own, gain, data.train, data.test, goal.metric)
     write_json(target / "blend.json", {
         "asked": method, "method": chosen, "metric": goal.metric.title,
-        "score": asdict(own), **_values(fit, stack, goal, fold),
+        "score": asdict(own), "expected": asdict(board), "averaging_gain": gain,
+        **_values(fit, stack, goal, fold),
         "members": [
             {"name": member.name, "identity": member.identity, "score": asdict(each),
              **member.facts}
@@ -218,19 +230,25 @@ def _compared(
     ]  # fmt: skip
 
 
-def _test(fit: CrossFit, members: Sequence[Member], multi: bool) -> np.ndarray:
-    """Test predictions (n, C): the chain on each fold's, then their mean.
+def _test(fit: CrossFit, members: Sequence[Member], multi: bool) -> tuple[np.ndarray, float]:
+    """Test predictions (n, C): the chain on each fold's, then their mean; and `averaging_gain`.
 
     What is fitted on OOF, where one model per member predicts a row, is thus applied to single
     models too: a temperature that is right for these is wrong for their mean.
     """
     count = len(fit.by_fold)
-    parts = [Stack(OneFold(members, fold), multi) for fold in range(count)]
-    total = apply_chain(fit.chain, parts[0], slice(None))
-    for part in parts[1:]:
-        total = total + apply_chain(fit.chain, part, slice(None))
-    total = total / count
-    return total if multi else total / total.sum(axis=1, keepdims=True)
+    total, logs = None, None
+    for fold in range(count):
+        probs = apply_chain(fit.chain, Stack(OneFold(members, fold), multi), slice(None))
+        sides = np.stack([probs, 1 - probs]) if multi else probs
+        log_probs = np.log(np.clip(sides, TINY, 1)) / count
+        total = probs if total is None else total + probs
+        logs = log_probs if logs is None else logs + log_probs
+    assert total is not None
+    assert logs is not None
+    mean = total / count
+    mean = mean if multi else mean / mean.sum(axis=1, keepdims=True)
+    return mean, averaging_gain(mean, logs, multi)
 
 
 def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:

@@ -6,16 +6,20 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
+from foldwise.errors import DataError
 from foldwise.scoring.blend import Blend
 from foldwise.scoring.metrics import Score, score
-from foldwise.storage import sha256_file, sha256_json, write_json
+from foldwise.storage import sha256_file, write_json
 from foldwise.submitting import ledger, manifest
-from foldwise.submitting.platforms import Parcel, Receipt, by_hand, local
+from foldwise.submitting.fetching import can_ask, save_board
+from foldwise.submitting.leaderboard import place, read_leaderboard
+from foldwise.submitting.platforms import Parcel, Receipt, drivendata, kaggle, local
+from foldwise.submitting.platforms.kaggle_client import timeout
+from foldwise.submitting.sending import Outgoing, send_once, stored
 from foldwise.submitting.submission import read_submission, write_submission
 from foldwise.workspace import Workspace
 
@@ -24,8 +28,8 @@ log = logging.getLogger(__name__)
 LEDGER = "ledger.jsonl"
 SENDERS: dict[str, Callable[[Parcel], Receipt]] = {
     "local": local.send,
-    "kaggle": by_hand.send_kaggle,
-    "drivendata": by_hand.send_drivendata,
+    "kaggle": kaggle.by_hand,
+    "drivendata": drivendata.send,
 }
 
 
@@ -37,6 +41,7 @@ class Entry:
     sha256: str
     score: Score  # of the blend's OOF, through the same writer
     member_scores: dict[str, Score]
+    expected: Score  # of a board with all test rows; see `scoring.forecast`
     receipt: Receipt | None = None
 
 
@@ -57,34 +62,67 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
         earlier = ledger.find_bytes(folder / LEDGER, digest)
         if earlier and (folder / earlier["file"]).is_file():
             log.info("%s: written already with these bytes; skipped", earlier["file"])
-            return Entry(folder / earlier["file"], digest, own, blend.member_scores)
+            return Entry(folder / earlier["file"], digest, own, blend.member_scores, blend.expected)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
-        write_json(file.with_suffix(".json"), _manifest(workspace, data, blend, own, digest))
+        told = manifest.describe(workspace, data, blend, own, digest)
+        write_json(file.with_suffix(".json"), told)
         if not earlier:  # before the file itself: a crash in between leaves a line, which is found
             ledger.append(folder / LEDGER, "written", file.name, competition=data.spec.name,
                           sha256=digest, local=round(own.value, 6))  # fmt: skip
         candidate.rename(file)
-    return Entry(file, digest, own, blend.member_scores)
+    return Entry(file, digest, own, blend.member_scores, blend.expected)
 
 
-def send_entry(workspace: Workspace, data: CompetitionData, entry: Entry) -> Entry:
-    """Send the file to its platform, unless it is there already; enter the outcome.
+def send_entry(
+    workspace: Workspace,
+    data: CompetitionData,
+    entry: Entry,
+    again: bool = False,
+    resend: bool = False,
+) -> Entry:
+    """Send the file to its platform, unless its bytes are there already; enter the outcome.
 
-    Raises: PlatformError: the platform refused.
+    again, resend: see `send_once`. Raises: PlatformError: the platform refused, or could not be
+    asked. UnclearError: it may have the file; the message says what to do.
     """
-    book = entry.file.parent / LEDGER
+    parcel, book = _parcel(workspace, data, entry), entry.file.parent / LEDGER
+    if can_ask(data.spec):
+        return replace(entry, receipt=_over_the_network(data, entry, parcel, again, resend))
     known = ledger.find_bytes(book, entry.sha256) or {}
-    if known.get("state") == "scored":
+    if known.get("state") == "scored" and not again:
         log.info("%s: submitted already; nothing is sent twice", entry.file.name)
-        outcome = {key: known[key] for key in ("public", "private", "rank", "teams")}
-        message = f"place {known['rank']} of {known['teams']}" if known["rank"] else "scored"
-        return replace(entry, receipt=Receipt("scored", message, **outcome))
-    receipt = SENDERS[data.spec.platform](_parcel(workspace, data, entry))
-    if known.get("state") != receipt.state:
-        outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
+        return replace(entry, receipt=stored(known))
+    receipt = SENDERS[data.spec.platform](parcel)
+    outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
+    if any(known.get(k) != v for k, v in {"state": receipt.state, **outcome}.items()):
         ledger.append(book, receipt.state, entry.file.name, **outcome)
     return replace(entry, receipt=receipt)
+
+
+def _over_the_network(
+    data: CompetitionData, entry: Entry, parcel: Parcel, again: bool, resend: bool
+) -> Receipt:
+    """Send to Kaggle once; with a public score the receipt has its place on the leaderboard."""
+    higher, remotes = data.spec.metric.higher, []
+
+    def connect() -> kaggle.Kaggle:
+        remotes.append(kaggle.connect(data.spec.slug or data.spec.name))
+        return remotes[-1]
+
+    book = entry.file.parent / LEDGER
+    out = Outgoing(book, entry.file, entry.sha256, entry.score.value, higher, timeout())
+    receipt = send_once(out, connect, again, resend)
+    if remotes and receipt.public is not None and (board := save_board(remotes[-1], parcel.data)):
+        try:
+            scores = read_leaderboard(board, higher)["score"].to_list()
+        except DataError as error:  # the submission is there all the same
+            log.warning("%s", error)
+            return receipt
+        rank, teams, _ = place(scores, receipt.public, higher)
+        message = f"place {rank} of {teams} on the public leaderboard"
+        receipt = replace(receipt, rank=rank, teams=teams, message=message)
+    return receipt
 
 
 def score_through_file(data: CompetitionData, oof: pd.DataFrame, path: Path) -> Score:
@@ -102,35 +140,3 @@ def _parcel(workspace: Workspace, data: CompetitionData, entry: Entry) -> Parcel
         return score(data.spec.metric, truth, predictions, hook, interval=False).value
 
     return Parcel(data.spec, entry.file, data.format, grade, workspace.data / data.spec.name)
-
-
-def _manifest(
-    workspace: Workspace, data: CompetitionData, blend: Blend, own: Score, digest: str
-) -> dict[str, Any]:
-    """What the file was made of; see docs/architecture.md."""
-    return {
-        "competition": data.spec.name,
-        "created": ledger.now(),
-        "sha256": digest,
-        "local": asdict(own),
-        "metric": data.spec.metric.model_dump(mode="json"),
-        "data": data.counts,
-        "blend": {"directory": blend.folder.name, **blend.made_of()},
-        "runs": [
-            {
-                "run": run.name,
-                "identity": run.record["identity"],
-                "recipe": run.recipe.model_dump(mode="json"),
-                "recipe_sha256": sha256_json(run.recipe.identity()),
-                "seed": run.seed,
-                "resolved": run.record["resolved"],
-                "local": asdict(blend.member_scores[run.name]),
-            }
-            for run in blend.members
-        ],
-        "folds": {"scheme": blend.members[0].folds.name, "sha256": blend.members[0].folds.sha256},
-        "spec_sha256": sha256_json(data.spec.model_dump(mode="json")),
-        "code": manifest.code(workspace.root),
-        "versions": manifest.versions(),
-        "machine": manifest.machine(),
-    }

@@ -9,14 +9,17 @@ from typing import Any
 from foldwise.storage import disk_errors, locked
 
 FIELDS = ("competition", "file", "sha256", "created", "local", "public", "private", "rank",
-          "teams", "state")  # fmt: skip
+          "teams", "state", "ref", "tag", "error")  # fmt: skip
+OPEN = ("intent", "uploaded")  # an attempt to submit whose end nobody wrote down
 
 
 def append(ledger: Path, event: str, file: str, **fields: Any) -> dict[str, Any]:
     """Append one event about a submission file and return the line's values.
 
-    event: `written` (validated and scored), `sent`, `scored` (by the platform), `ready` (to be
-    uploaded by hand). The write is one call under a kernel lock, so two writers do not mix; a
+    event: `written` (validated and scored here), `ready` (to be uploaded by hand); of an attempt,
+    which has a `tag`: `intent` (before anything is sent), `uploaded` (the bytes are there, it does
+    not count yet), `sent` (it counts), `unsent` (it does not), `scored` or `failed` (what the
+    platform made of it). The write is one call under a kernel lock, so two writers do not mix; a
     line that a crash tore is closed first and stays unread.
     """
     entry = {"time": now(), "event": event, "file": file, **fields}
@@ -49,8 +52,8 @@ def read(ledger: Path) -> list[dict[str, Any]]:
 def submissions(ledger: Path, competition: str) -> list[dict[str, Any]]:
     """One dict per submission file in order of creation, later events laid over earlier ones.
 
-    Keys: `competition, file, sha256, created, local, public, private, rank, teams, state`; what
-    is not known is None. `state` is the last event.
+    Keys: `competition, file, sha256, created, local, public, private, rank, teams, state, ref, tag,
+    error`; what is not known is None. `state` is the last event, `error` its error.
     """
     found: dict[str, dict[str, Any]] = {}
     for entry in read(ledger):
@@ -59,8 +62,22 @@ def submissions(ledger: Path, competition: str) -> list[dict[str, Any]]:
             {**dict.fromkeys(FIELDS), "competition": competition, "created": entry["time"]},
         )
         row.update({k: v for k, v in entry.items() if k in FIELDS and v is not None})
-        row["state"] = entry["event"]
+        row |= {"state": entry["event"], "error": entry.get("error")}
     return list(found.values())
+
+
+def attempts(ledger: Path, sha256: str | None = None) -> list[dict[str, Any]]:
+    """One dict per attempt to submit, in order, of all files or of those with these bytes.
+
+    Its later lines are laid over its `intent`; `state` is the last event, `error` its error.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for entry in read(ledger):
+        if entry.get("tag"):
+            row = found.setdefault(entry["tag"], {"begun": entry["time"]})
+            row.update({k: v for k, v in entry.items() if v is not None})
+            row |= {"state": entry["event"], "error": entry.get("error")}
+    return [row for row in found.values() if sha256 in (None, row.get("sha256"))]
 
 
 def find_bytes(ledger: Path, sha256: str) -> dict[str, Any] | None:

@@ -1,15 +1,155 @@
-"""What a submission was made of: enough to make it again."""
+"""The manifest: what a submission was made of, enough to make it again (see reproducing/)."""
 
+import contextlib
 import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import foldwise
+from foldwise.data.cache import sources_key
+from foldwise.data.competition import CompetitionData, need_images
+from foldwise.data.folds import labels_hash
+from foldwise.data.sources import source_hashes
+from foldwise.errors import StorageError, SubmissionError, WeightsError, examples
+from foldwise.scoring.blend import Blend
+from foldwise.scoring.metrics import Score
+from foldwise.spec.recipe import Recipe
+from foldwise.storage import read_json, sha256_file, sha256_json
+from foldwise.submitting import ledger
+from foldwise.workspace import Workspace
+
 PACKAGES = ("foldwise", "torch", "torchvision", "fastai", "timm", "numpy", "pandas", "pyarrow",
             "pillow", "scikit-learn", "safetensors")  # fmt: skip
+OWN = "manifest_sha256"  # of everything else in the manifest
+NEEDED = ("competition", "sha256", "local", "spec", "data", "blend", "runs", "teachers", "folds",
+          "code", "versions", "machine", OWN)  # fmt: skip
+
+
+def describe(
+    workspace: Workspace, data: CompetitionData, blend: Blend, own: Score, digest: str
+) -> dict[str, Any]:
+    """What a submission file was made of. own: its local score. digest: its bytes' SHA-256.
+
+    `spec` (as competition.toml says it), `runs` (each with its recipe, `--set` included, what
+    `auto` became, the budget's plan and the rates found), `teachers` (runs that gave pseudo-labels,
+    each after its own) and `folds` are what makes it again; `data`, `code`, `versions` and
+    `machine` are what has to be the same then.
+    """
+    name, folds = data.spec.name, blend.members[0].folds
+    seen = any(run.record["caches"] for run in blend.members)  # a prior looks at no image
+    told = {
+        "competition": name,
+        "created": ledger.now(),
+        "sha256": digest,
+        "local": asdict(own),
+        "spec": data.spec.model_dump(mode="json", exclude_unset=True),
+        "data": facts(data, seen or data.spec.folds[folds.name].duplicates),
+        "blend": {"directory": blend.folder.name, **blend.made_of()},
+        "runs": [
+            {**_run(run.folder), "local": asdict(blend.member_scores[run.name])}
+            for run in blend.members
+        ],
+        "teachers": _teachers(run.folder for run in blend.members),
+        "folds": {"scheme": folds.name, "sha256": folds.sha256},
+        "code": code(workspace.root, workspace.competition(name)),
+        "versions": versions(),
+        "machine": machine(),
+    }
+    return {**told, OWN: sha256_json(told)}
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest in a file, as it was written.
+
+    Raises: SubmissionError: it is damaged or was altered, or is from before it told everything.
+    """
+    try:
+        told = read_json(path)
+    except StorageError as error:
+        raise SubmissionError(f"{path} is no manifest any more: {error.__cause__}; restore it from "
+                              "version control") from error  # fmt: skip
+    lacking = [key for key in NEEDED if key not in told]
+    if lacking:
+        commit = told.get("code", {}).get("commit")
+        raise SubmissionError(
+            f"{path} should tell all that it takes to make its submission again, but lacks "
+            f"{examples(lacking)}: an earlier version of foldwise wrote it; make it with that one "
+            f"(commit {commit or 'unknown'})"
+        )
+    own = sha256_json({key: value for key, value in told.items() if key != OWN})
+    names = [run["recipe"]["name"] for run in (*told["runs"], *told["teachers"])]
+    if own != told[OWN] or any(Path(name).name != name for name in names):  # files have these names
+        raise SubmissionError(f"{path} was altered after it was written; restore it from version "
+                              "control")  # fmt: skip
+    return told
+
+
+def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
+    """What the data are: counts, and hashes of whatever training and writing depend on.
+
+    Keys: `rows, changes` (what was ignored or corrected), `labels` (ids, labels and groups), `soft`
+    (shares and weights), `images` (None unless asked for), `format` (what the file asks for), and
+    `files`, those that were read, by their paths in data/<competition>.
+    Raises: ImageError: images are missing.
+    """
+    home, shape, sources = data.raw.parent, data.format, None
+    if images:
+        need_images(data)
+        hook = data.hooks.get("read_image")
+        sources = sources_key(source_hashes(data.all_rows(), data.raw, hook))
+    outside = [path for each in data.spec.submit.member for path in (each.oof, each.test)]
+    read = [*(f"{data.raw.name}/{name}" for name in data.spec.files.names()), *outside]
+    asked = shape.frame.drop(columns=list(shape.answers))
+    return {
+        "rows": {"train": len(data.train), "test": len(data.test)},
+        "changes": data.counts,
+        "labels": labels_hash(data.train),
+        "soft": data.train.soft_hash(),
+        "images": sources,
+        "format": sha256_json([shape.columns, asked.to_numpy().tolist(), [*shape.ids],
+                               [*shape.classes]]),
+        "files": {path: sha256_file(home / path) for path in read},
+    }  # fmt: skip
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    """What it takes to train a run again, from its directory."""
+    from foldwise.training.models import weights_file  # loads torch
+
+    record, weights = read_json(folder / "run.json"), None
+    rates: dict[str, dict[str, dict[str, float]]] = {}  # by fold, file and method
+    recipe = Recipe.model_validate(record["recipe"])
+    for path in sorted(folder.glob("fold*/lr-*.json")):
+        found = read_json(path)["suggestions"]
+        rates.setdefault(path.parent.name, {})[path.name] = found
+    if recipe.weights != "none":
+        with contextlib.suppress(WeightsError):  # gone since the training
+            file = weights_file(recipe)
+            weights = sha256_file(file) if file else None
+    return {
+        "run": folder.name,
+        **{key: record[key] for key in ("identity", "recipe", "seed", "resolved", "caches")},
+        "recipe_sha256": sha256_json(recipe.identity()),
+        "rates": rates,
+        "weights_sha256": weights,
+    }
+
+
+def _teachers(runs: Iterable[Path]) -> list[dict[str, Any]]:
+    """The runs that gave pseudo-labels to these, and to those, each after its own teacher."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder in runs:
+        pseudo = read_json(folder / "run.json")["resolved"].get("pseudo")
+        if pseudo:
+            teacher = folder.parent / pseudo["run"]
+            found |= {each["run"]: each for each in [*_teachers([teacher]), _run(teacher)]}
+    return list(found.values())
 
 
 def versions() -> dict[str, str]:
@@ -24,20 +164,35 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The processor's kind and the number of threads that results depend on."""
-    return {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
+    """What results depend on of the machine: processor, GPU, and the number of threads."""
+    from foldwise.training.machine import gpu, threads  # loads torch
+
+    cpuinfo, processor = Path("/proc/cpuinfo"), platform.processor()
+    if cpuinfo.is_file():
+        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = named[0].partition(": ")[2] if named else processor
+    return {"machine": platform.machine(), "system": platform.system(), "processor": processor,
+            "gpu": gpu(), "cpus": os.cpu_count(), "threads": threads()}  # fmt: skip
 
 
-def code(root: Path) -> dict[str, Any]:
-    """The git commit of a checkout and the SHA-256 of its uncommitted diff.
+def code(root: Path, competition: Path) -> dict[str, Any]:
+    """What code there is. root: the checkout. competition: the folder of one.
 
-    Keys: `commit` (None outside git) and `diff_sha256` (None where the tree is clean).
+    Keys: `commit` (None outside git), `diff_sha256`, of the uncommitted diff (None where the tree
+    is clean), `package_sha256`, of foldwise's own files, and `adapter_sha256` (None without one).
     `submissions/` is left out: each submission writes there.
     """
     commit = _git(root, "rev-parse", "HEAD")
     diff = _git(root, "diff", "HEAD", "--", ".", ":(exclude)submissions")
-    digest = hashlib.sha256(diff.encode()).hexdigest() if diff else None
-    return {"commit": (commit or "").strip() or None, "diff_sha256": digest}
+    package, adapter = Path(str(foldwise.__file__)).parent, competition / "adapter.py"
+    files = {path.relative_to(package).as_posix(): sha256_file(path)
+             for path in package.rglob("*.py")}  # fmt: skip
+    return {
+        "commit": (commit or "").strip() or None,
+        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+        "package_sha256": sha256_json(files),
+        "adapter_sha256": sha256_file(adapter) if adapter.is_file() else None,
+    }
 
 
 def _git(root: Path, *words: str) -> str | None:

@@ -15,6 +15,7 @@ from foldwise.spec.recipe import Recipe
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.optim import Adam
 from foldwise.training.precision import autocast, device, first_line, resolve
+from foldwise.training.smallconv import with_small_convs
 from foldwise.training.streams import seeded
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def step_of(
     on = device()
     height, width = max((recipe.stage_size(s) for s in recipe.stage), key=lambda s: s[0] * s[1])
     model = timm.create_model(recipe.model, num_classes=n_classes, in_chans=channels)
-    model = model.to(on).to(memory_format=torch.channels_last).train()
+    model = with_small_convs(model).to(on).to(memory_format=torch.channels_last).train()
     run = torch.compile(model, dynamic=False) if compiled else model
     optimizer = Adam(list(model.parameters()), lr=1e-6)
     images = torch.rand(batch, channels, height, width, device=on)

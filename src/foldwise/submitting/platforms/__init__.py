@@ -1,8 +1,9 @@
-"""Where submissions go: one module a platform, each with `send`."""
+"""Where submissions go: one module a platform."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
@@ -25,7 +26,11 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a platform said: `state` is `scored`, or `ready` where a person uploads the file."""
+    """What a platform said.
+
+    state: `scored`; `sent` where the score is still to come; `failed` where the platform could not
+    score the file; `ready` where a person uploads it.
+    """
 
     state: str
     message: str
@@ -33,3 +38,53 @@ class Receipt:
     private: float | None = None
     rank: int | None = None
     teams: int | None = None
+    ref: int | None = None  # the platform's own number of the submission
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A submission as the platform lists it. status: `pending`, `complete` or `error`."""
+
+    ref: int
+    date: str  # UTC, ISO 8601
+    description: str
+    status: str
+    public: float | None
+    private: float | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Submissions that a team has used and may still send."""
+
+    today: int  # used today (UTC)
+    total: int  # used ever
+    left: int  # allowed now
+
+
+class Remote(Protocol):
+    """A platform that takes submissions over the network; every call has a timeout.
+
+    All but `upload` may be repeated. Raises: PlatformError, in every method: what the platform
+    said, or that it could not be asked.
+    """
+
+    def examine(self, file: Path) -> None:
+        """Ask for everything that would make an upload fail, and raise for the first of it."""
+
+    def quota(self) -> Quota:
+        """What is used and left."""
+
+    def submissions(self) -> list[Listed]:
+        """Every submission of the team, the newest first, of all pages."""
+
+    def upload(self, file: Path, description: str, uploaded: Callable[[], None]) -> int:
+        """Submit a file once; returns the submission's number.
+
+        uploaded: called when the bytes are there, before the submission counts.
+        Raises: UnclearError: it may have been submitted. PlatformError: it certainly was not.
+        """
+
+    def one(self, ref: int) -> Listed:
+        """One submission, asked for by its number."""

@@ -1,68 +1,156 @@
-"""A leaderboard on this machine, for practice: a truth file, a public and a private half."""
+"""A leaderboard on this machine, for practice and for classes: a truth file makes a platform."""
 
+import logging
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from foldwise.data.formats import SubmissionFormat
+from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.holdout import read_truth
-from foldwise.errors import PlatformError
-from foldwise.storage import locked, read_json, write_json
+from foldwise.errors import PlatformError, SubmissionError, examples
+from foldwise.storage import locked, read_json, sha256_file, sha256_json, write_json
 from foldwise.submitting.platforms import Parcel, Receipt
 from foldwise.submitting.submission import read_submission
 
+log = logging.getLogger(__name__)
+
 TEAM = "you"
+PARTS = ("public", "private")
+SEED = 42  # of the split of a truth without a column `part`
+SHARE = 0.5  # of its rows, which are public
 
 
 def send(parcel: Parcel) -> Receipt:
     """Score the file against the truth and enter it on the board.
 
-    The platform's folder holds `truth.csv` (`id, part`, which is public or private, and `label`
-    or one column per class) and `entries/<team>.csv`, submissions of others, which are on the
-    board from the start. Rank 1 is the best private score.
+    The platform's folder holds `truth.csv` (`id`, `label` or one column per class, and perhaps
+    `part`: public, private or ignored; and `group`) and `entries/<team>.csv`, submissions of
+    others, which are on the board from the start. Without `part` the rows are split once by a seed,
+    as parts.json then says: stratified, groups whole. Rank 1 is the best private score.
 
-    Raises: PlatformError: the truth is missing. SubmissionError: the file breaks a rule.
+    Raises: PlatformError: the truth is missing, or does not fit the competition.
+            SubmissionError: the file breaks a rule.
     """
-    folder = parcel.data / "platform"
-    path = folder / "truth.csv"
-    if not path.is_file():
-        raise PlatformError(f"the local platform has no truth at {path}; `foldwise data` makes it")
-    truth = read_truth(path, parcel.shape.classes, parcel.shape.multi)
-    with locked(folder / ".lock", "the local leaderboard"):
-        board = _board(folder, parcel, truth)
-        scores = _scores(parcel, parcel.file, truth)
-        entry = {"team": TEAM, "file": parcel.file.name, **scores}
-        board = [e for e in board if e.get("file") != parcel.file.name] + [entry]
-        write_json(folder / "board.json", board)
+    board = entered(parcel, parcel.file)
     rank, teams = standing(board, parcel.spec.metric.higher)
     return Receipt("scored", f"on the local leaderboard: place {rank} of {teams}",
-                   scores["public"], scores["private"], rank, teams)  # fmt: skip
+                   board[-1]["public"], board[-1]["private"], rank, teams)  # fmt: skip
 
 
-def standing(board: list[dict[str, object]], higher: bool = False) -> tuple[int, int]:
+def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
+    """The board's entries `team, public, private`, written to board.json.
+
+    file: of the team's own, which becomes the last entry. Entries are scored anew where the truth,
+    the metric, its constants or their files have changed; those whose file is gone or no longer
+    valid are left out then, with a warning. Raises: as `send` does.
+    """
+    folder = parcel.data / "platform"
+    with locked(folder / ".lock", "the local leaderboard"):
+        truth = _truth(folder, parcel.shape)
+        metric = parcel.spec.metric.model_dump(mode="json")
+        of = sha256_json([sha256_file(folder / "truth.csv"), metric])
+        mine = [{"team": TEAM, "file": file.name, **_scores(parcel, file, truth)}] if file else []
+        board = [entry for entry in _board(folder, parcel, truth, of)
+                 if file is None or entry.get("file") != file.name]  # fmt: skip
+        write_json(folder / "board.json", {"of": of, "entries": board + mine})
+    return board + mine
+
+
+def standing(board: list[dict[str, Any]], higher: bool = False) -> tuple[int, int]:
     """The place of the team's best entry by private score, and the number of teams.
 
     higher: a higher score is better.
     """
     best: dict[object, float] = {}
     for entry in board:
-        value = float(str(entry["private"])) * (-1 if higher else 1)
+        value = float(entry["private"]) * (-1 if higher else 1)
         best[entry["team"]] = min(value, best.get(entry["team"], value))
     return 1 + sum(v < best[TEAM] for t, v in best.items() if t != TEAM), len(best)
 
 
-def _board(folder: Path, parcel: Parcel, truth: pd.DataFrame) -> list[dict[str, object]]:
+def _board(folder: Path, parcel: Parcel, truth: pd.DataFrame, of: str) -> list[dict[str, Any]]:
+    """The board's entries, with scores of `of`: a hash of truth and metric."""
     path = folder / "board.json"
-    if path.is_file():
-        return list(read_json(path))
-    entries = sorted((folder / "entries").glob("*.csv"))
-    return [{"team": e.stem, **_scores(parcel, e, truth)} for e in entries]
+    saved = read_json(path) if path.is_file() else []
+    if isinstance(saved, list):  # as written before; it does not say what it was scored with
+        saved = {"of": None, "entries": saved}
+    known = [*saved["entries"]]
+    teams = {entry["team"] for entry in known}
+    others = sorted((folder / "entries").glob("*.csv"))
+    known += [{"team": file.stem} for file in others if file.stem not in teams]
+    board = []
+    for entry in known:
+        team, name = entry["team"], entry.get("file")
+        file = parcel.file.parent / name if name else folder / "entries" / f"{team}.csv"
+        same = not file.is_file() or sha256_file(file) == entry.get("sha256")
+        if saved["of"] == of and same and "private" in entry:
+            board.append(entry)
+            continue
+        try:
+            board.append({**entry, **_scores(parcel, file, truth)})
+        except SubmissionError as error:
+            log.warning("the local leaderboard leaves out an entry of %r, which cannot be scored: "
+                        "%s", team, error)  # fmt: skip
+    return board
 
 
-def _scores(parcel: Parcel, file: Path, truth: pd.DataFrame) -> dict[str, float]:
-    """The metric on the public and on the private half."""
+def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
+    """The truth of every id that is asked for, each in a part. Raises: PlatformError."""
+    path = folder / "truth.csv"
+    if not path.is_file():
+        raise PlatformError(f"the local platform has no truth at {path}; `foldwise data` makes it")
+    truth = read_truth(path, shape.classes, shape.multi)
+    for what, ids in (
+        ("are missing", sorted({*shape.ids} - {*truth["id"]})),
+        ("are unknown", sorted({*truth["id"]} - {*shape.ids})),
+    ):
+        if ids:
+            raise PlatformError(
+                f"{path} should hold the {len(shape.ids)} ids of the test set; {len(ids)} {what}: "
+                f"{examples(ids)}; correct the file (rows of part `ignored` count in no score)"
+            )
+    if "part" not in truth:
+        truth["part"] = _halves(folder, truth, shape)
+    for part in PARTS:
+        if not (truth["part"] == part).any():
+            found = examples(truth["part"].unique())
+            raise PlatformError(
+                f"{path} should have rows of both parts, {' and '.join(PARTS)}, got {found} in "
+                f"{len(truth)} rows; correct the column `part`, or leave it out (then two rows or "
+                "groups are needed)"
+            )
+    return truth
+
+
+def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.ndarray:
+    """The part of each row, (n,): split once for these ids, and kept in parts.json."""
+    path, ids = folder / "parts.json", sorted(truth["id"])
+    saved = read_json(path) if path.is_file() else {}
+    if saved.get("ids") != sha256_json(ids):
+        rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
+        if shape.multi:
+            hot = rows[list(shape.classes)].to_numpy()
+        else:
+            hot = np.eye(len(shape.classes), dtype=np.uint8)[rows["label"].cat.codes]
+        n = round(1 / SHARE)
+        if "group" in rows:
+            fold = balanced_groups(hot, rows["group"].to_numpy(dtype=str), n, SEED)
+        else:
+            fold = dealt(hot, np.arange(len(rows)), n, SEED)
+        public = [id for id, of in zip(ids, fold, strict=True) if of == 0]
+        saved = {"seed": SEED, "share": SHARE, "ids": sha256_json(ids), "public": public}
+        write_json(path, saved)
+    return np.where(truth["id"].isin(saved["public"]), *PARTS)
+
+
+def _scores(parcel: Parcel, file: Path, truth: pd.DataFrame) -> dict[str, Any]:
+    """The metric on the public and on the private part, and the file's hash."""
     predictions = read_submission(file, parcel.shape)
-    scores = {}
-    for part in ("public", "private"):
+    scores: dict[str, Any] = {"sha256": sha256_file(file)}
+    for part in PARTS:
         half = truth[truth["part"] == part].reset_index(drop=True)
         rows = predictions[predictions["id"].isin(half["id"])]
         scores[part] = round(parcel.grade(half.drop(columns="part"), rows), 6)

@@ -1,0 +1,127 @@
+"""foldwise new --host: a practice board from labelled images, with a test set and baselines."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data.archives import add_to_raw
+from foldwise.data.competition import CompetitionData, image_caches, load_data
+from foldwise.data.images import Progress
+from foldwise.data.predictions import predictions_frame
+from foldwise.drafting.draft import Draft, draft
+from foldwise.errors import SpecError
+from foldwise.scoring.metrics import score
+from foldwise.spec.competition import load_competition
+from foldwise.submitting.platforms import Grade, Parcel, local
+from foldwise.submitting.submission import write_submission
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+THUMBNAIL = (8, 8)  # pixels
+SMALL = 200_000  # rows times classes up to which the regression takes seconds
+FORMAT = "submission_format.csv"
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A practice board: its parts, where truth and format file lie, its first entries.
+
+    group: the column whose values stand in one part only, if there is one. board: `team, public,
+    private` of each entry. draft: None where the competition was there already.
+    """
+
+    name: str
+    train_rows: int
+    test_rows: int
+    group: str | None
+    truth: Path
+    format: Path
+    board: list[dict[str, Any]]
+    draft: Draft | None
+
+
+def host(workspace: Workspace, name: str, source: Path, progress: Progress | None = None) -> Hosted:
+    """A practice board from a folder of labelled images: drafted, filled, split, with baselines.
+
+    What is there already is kept, so that the same command goes on after a correction of the draft.
+    Training never sees the test rows' labels; the files in raw still hold them.
+    Raises: SpecError: the name is that of a competition with a board elsewhere.
+            DataError, ImageError, FoldError: see `draft`, `add_to_raw` and `load_data`.
+    """
+    folder, raw = workspace.competitions / name, workspace.raw(name)
+    made = None if name in workspace.names() else draft(workspace, name, source, host=True)
+    spec = load_competition(folder)
+    if not (spec.holdout or spec.files.solution):
+        raise SpecError(
+            f'expected a new name, or a competition with platform = "local" and [holdout] (or '
+            f"[files] solution), got {name!r}, whose {folder / 'competition.toml'} has neither; "
+            "choose another name"
+        )
+    if made:
+        log.info("%s: drafted; where something is wrong, correct competition.toml and run the same "
+                 "command again", name)  # fmt: skip
+    if source.resolve() != raw.resolve():
+        add_to_raw(source, raw)
+    data = load_data(workspace, name)
+    platform = raw.parent / "platform"
+    for team, probs in baselines(data, progress).items():
+        predictions = predictions_frame(data.format.ids, probs, data.classes)
+        write_submission(platform / "entries" / f"{team}.csv", predictions, data.format)
+        if team == "uniform" and spec.holdout:
+            write_submission(raw.parent / FORMAT, predictions, data.format)
+    # no file of the team's is entered; those that were lie in this folder
+    parcel = Parcel(spec, workspace.submissions(name, spec.practice) / FORMAT, data.format,
+                    _grade(data), raw.parent)  # fmt: skip
+    form = raw / spec.files.format if spec.files.format else raw.parent / FORMAT
+    group = spec.labels.group_column if spec.holdout else None
+    return Hosted(name, len(data.train), len(data.test), group, platform / "truth.csv", form,
+                  local.entered(parcel), made)  # fmt: skip
+
+
+def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[str, np.ndarray]:
+    """Probabilities (n_test, C) by team, rows as in the format file: what no model should be below.
+
+    `uniform`; `class prior`: the classes' shares of the training rows; and for small sets `logistic
+    regression`, of the pixels of thumbnails.
+    """
+    hot, shape = data.train.hot(), (len(data.format.ids), len(data.classes))
+    found = {
+        "uniform": np.full(shape, 0.5 if data.spec.multi else 1 / shape[1]),
+        "class prior": np.tile(hot.mean(axis=0), (shape[0], 1)),
+    }
+    if hot.size <= SMALL:
+        found["logistic regression"] = _regression(data, hot, progress)
+    return found
+
+
+def _regression(data: CompetitionData, hot: np.ndarray, progress: Progress | None) -> np.ndarray:
+    """Probabilities (n_test, C) of a logistic regression on thumbnails' pixels."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    (cache,) = image_caches(data, [THUMBNAIL], "squash", progress)
+    ids = data.train.frame["id"], pd.Series(data.format.ids, dtype=str)
+    train, test = (cache.pixels[cache.rows(rows)].reshape(len(rows), -1) / 255 for rows in ids)
+    model = LogisticRegression(max_iter=200)
+    with warnings.catch_warnings():
+        # nearly converged is good enough; a tag that all rows or none have needs no model
+        warnings.simplefilter("ignore", UserWarning)
+        if data.spec.multi:
+            return OneVsRestClassifier(model).fit(train, hot).predict_proba(test)
+        model.fit(train, hot.argmax(axis=1))
+    probs = np.zeros((len(test), hot.shape[1]))
+    probs[:, model.classes_] = model.predict_proba(test)  # classes without a row stay 0
+    return probs
+
+
+def _grade(data: CompetitionData) -> Grade:
+    hook = data.hooks.get("score")
+    return lambda truth, predictions: (
+        score(data.spec.metric, truth, predictions, hook, interval=False).value
+    )

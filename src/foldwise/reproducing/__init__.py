@@ -1,0 +1,1 @@
+"""Reproducing: a submission made again from its manifest, and compared with the file."""

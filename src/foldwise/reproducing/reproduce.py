@@ -1,0 +1,233 @@
+"""A submission made again: trained in a folder of its own, blended, written, compared."""
+
+import logging
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldwise.data.cache import ImageCache
+from foldwise.data.competition import CompetitionData, digests, load_data
+from foldwise.data.folds import Folds, load_folds
+from foldwise.data.images import Progress
+from foldwise.errors import DataError, SubmissionError
+from foldwise.executors import FoldTask, run_here
+from foldwise.pipeline import caches_of, run_fold
+from foldwise.reproducing.differences import check_data, other_differences
+from foldwise.reproducing.scratch import find_manifest, scratch
+from foldwise.scoring.blend import Blend, blend_runs
+from foldwise.spec.loading import parse
+from foldwise.spec.recipe import Recipe
+from foldwise.storage import read_json, sha256_file, write_json
+from foldwise.submitting import manifest
+from foldwise.submitting.entry import score_through_file
+from foldwise.submitting.submission import read_submission, write_submission
+from foldwise.training.events import Observer
+from foldwise.training.pseudo import pseudo_labels
+from foldwise.training.run import Run, open_run
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+ROUNDING = 1e-6  # between two answers: what other orders of float32 sums leave after a training
+LEAST = 3  # digits after the point; answers that agree to fewer are different ones
+SUBMISSION = "submission.csv"  # in the folder of a reproduction
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of making a submission again.
+
+    same: the same bytes. close: no answer is different beyond LEAST digits. largest: difference
+    between two answers, in `rows` of the file's ids; None where the first file is not here.
+    local, again: the local scores of the first time and of this one. differences: in code,
+    versions, machine, specs. kept: the folder of what was made; None after the same bytes.
+    """
+
+    file: str
+    sha256: str
+    same: bool
+    close: bool
+    verdict: str
+    largest: float | None
+    rows: int | None
+    local: float
+    again: float
+    differences: tuple[str, ...]
+    kept: str | None
+
+    def lines(self) -> list[str]:
+        """The outcome as people read it."""
+        lines = [f"file    {self.file}", f"verdict {self.verdict}"]
+        if self.largest is not None and not self.same:
+            lines.append(f"largest difference {self.largest:.2g}, rows that differ: {self.rows}")
+        change = f"{self.again - self.local:+.2g}"
+        lines.append(f"local   {self.local:.6f} then, {self.again:.6f} now ({change})")
+        if not self.same:
+            why = "see the differences above" if self.differences else (
+                "nothing else is different; on a GPU only deterministic = true repeats bytes"
+            )  # fmt: skip
+            lines.append(f"why     {why}")
+        if self.kept:
+            lines.append(f"kept    {self.kept}, with {SUBMISSION}, to look into; remove it freely")
+        return lines
+
+
+def reproduce(
+    workspace: Workspace,
+    submission: str,
+    observe: Observer = lambda event: None,
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Make a submission again from its manifest, and compare the file.
+
+    submission: its file's name, path or stem. Spec, recipes and whatever was measured or found are
+    the manifest's; image caches are shared; runs, submissions and ledger stay as they are. A
+    reproduction that was stopped goes on, unless code or versions changed since.
+
+    Raises: SubmissionError: there is no such submission, or it cannot be made again. DataError: the
+            data are others. StorageError: another reproduction of the competition is at work.
+    """
+    path = find_manifest(workspace, submission)
+    told = manifest.read_manifest(path)
+    file, name = path.with_suffix(".csv"), told["competition"]
+    if file.is_file() and sha256_file(file) != told["sha256"]:
+        raise SubmissionError(f"{file} is not the file that its manifest tells of (its bytes have "
+                              "changed); restore it, or remove it")  # fmt: skip
+    from foldwise.training.machine import computing_with  # loads torch
+
+    differences = _warned(other_differences(told, workspace))
+    with scratch(workspace, path, told) as here:
+        data = load_data(here, name)
+        differences += _warned(check_data(told, data))
+        with computing_with(told["machine"]["threads"]):
+            blend = _blended(here, workspace, data, told, observe, progress)
+            made = _compared(here, data, blend, told, file, differences)
+        if made.same:
+            shutil.rmtree(here.root)
+    return made
+
+
+def _warned(differences: Iterable[str]) -> tuple[str, ...]:
+    lines = tuple(differences)
+    for line in lines:
+        log.warning("%s", line)
+    return lines
+
+
+def _blended(
+    here: Workspace,
+    workspace: Workspace,
+    data: CompetitionData,
+    told: Mapping[str, Any],
+    observe: Observer,
+    progress: Progress | None,
+) -> Blend:
+    """The manifest's blend of its runs, trained again where they are not done yet."""
+    runs = [*told["teachers"], *told["runs"]]
+    recipes = [parse(Recipe, each["recipe"], f"the manifest's run {each['run']}") for each in runs]
+    caches = [caches_of(data, recipe, progress) for recipe in recipes]
+    folds = _folds(here, workspace, data, told, progress)  # after the caches, as in training
+    made = {
+        each["run"]: _trained(here, data, each, recipe, folds, its_own, observe)
+        for each, recipe, its_own in zip(runs, recipes, caches, strict=True)
+    }
+    return blend_runs(
+        here.runs / data.spec.name, data, [made[each["run"]] for each in told["runs"]]
+    )
+
+
+def _folds(
+    here: Workspace,
+    workspace: Workspace,
+    data: CompetitionData,
+    told: Mapping[str, Any],
+    progress: Progress | None,
+) -> Folds:
+    """The manifest's folds: those in the data folder where they are the same, else made anew.
+
+    Raises: DataError: folds made anew are others.
+    """
+    scheme, wanted = told["folds"]["scheme"], told["folds"]["sha256"]
+    definition, kept = data.spec.folds[scheme], workspace.data / data.spec.name / "folds"
+    same = digests(data, progress) if definition.duplicates else None
+    marker = kept / f"{scheme}.json"
+    saved = marker.is_file() and read_json(marker)["sha256"] == wanted
+    folds = load_folds(data.train, scheme, definition, kept if saved else here.root / "folds", same)
+    if folds.sha256 != wanted:
+        raise DataError(
+            f"the folds {scheme!r} should be those of the submission ({wanted[:8]}), but this "
+            f"version makes others of the same rows ({folds.sha256[:8]}); restore {marker} and its "
+            "CSV, or use the submission's own version of foldwise"
+        )
+    return folds
+
+
+def _trained(
+    here: Workspace,
+    data: CompetitionData,
+    told: Mapping[str, Any],
+    recipe: Recipe,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+    observe: Observer,
+) -> Run:
+    """A run of the manifest, trained again with what was resolved and found the first time."""
+    resolved = {key: value for key, value in told["resolved"].items() if key != "pseudo"}
+    pseudo = pseudo_labels(here.runs, data, recipe, told["seed"], folds)
+    run = open_run(here.runs, data, recipe, told["seed"], folds, caches, lambda: resolved, pseudo)
+    for fold in range(folds.n):
+        for file, found in told["rates"].get(f"fold{fold}", {}).items():
+            write_json(run.fold(fold) / Path(file).name, {"suggestions": found})
+    tasks = [FoldTask(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
+             for fold in run.planned_folds() if fold in run.unfinished()]  # fmt: skip
+    run_here(run_fold, tasks, observe)
+    if run.record["identity"] != told["identity"]:
+        log.warning("%s is %s now: something that its training depends on is not as it was",
+                    told["run"], run.name)  # fmt: skip
+    return run
+
+
+def _compared(
+    here: Workspace,
+    data: CompetitionData,
+    blend: Blend,
+    told: Mapping[str, Any],
+    file: Path,
+    differences: tuple[str, ...],
+) -> Reproduction:
+    """The blend's submission, written, read back, scored, and compared with the first one."""
+    new, largest, rows = here.root / SUBMISSION, None, None
+    write_submission(new, blend.test(), data.format)
+    answers = read_submission(new, data.format)
+    own = score_through_file(data, blend.oof(), here.root / "oof.csv")
+    digest = sha256_file(new)
+    if file.is_file():
+        first = read_submission(file, data.format)
+        gaps = np.abs(answers.iloc[:, 1:].to_numpy() - first.iloc[:, 1:].to_numpy())
+        largest, rows = float(gaps.max()), int(gaps.any(axis=1).sum())
+    same = digest == told["sha256"]
+    verdict, close = ("the same bytes", True) if same else verdict_of(largest)
+    low, high = told["local"]["low"], told["local"]["high"]
+    if not close and low is not None and low <= own.value <= high:
+        verdict += "; the local score is within the interval of the first one"
+    return Reproduction(
+        str(file), digest, same, close, verdict, largest, rows, told["local"]["value"], own.value,
+        differences, None if same else str(here.root),
+    )  # fmt: skip
+
+
+def verdict_of(largest: float | None) -> tuple[str, bool]:
+    """What a difference between answers means for other bytes, and whether it is small."""
+    if largest is None:
+        return "other bytes; the first file is not here, so answers cannot be compared", False
+    if largest <= ROUNDING:
+        return "the same answers within rounding, in other bytes", True
+    digits = math.floor(-math.log10(largest))
+    if digits >= LEAST:
+        return f"the same answers to {digits} digits", True
+    return "different answers", False

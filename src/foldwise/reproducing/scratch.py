@@ -1,0 +1,84 @@
+"""A workspace for a reproduction, made from the manifest; and manifests found by name."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from foldwise.errors import SubmissionError, nearest
+from foldwise.storage import locked, read_json, write_json, write_text
+from foldwise.submitting import manifest
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def find_manifest(workspace: Workspace, submission: str) -> Path:
+    """The manifest of a submission, by its file's name, path or stem.
+
+    Raises: SubmissionError: there is none; the nearest name is said.
+    """
+    given = Path(submission).expanduser()
+    stem = given.stem if given.suffix in (".csv", ".json") else given.name
+    direct = given.parent / f"{stem}.json"
+    if direct.is_file():
+        return direct.resolve()
+    folders = ((workspace.root / "submissions").glob("*"), workspace.data.glob("*/submissions"))
+    known = {
+        path.stem: path for each in folders for folder in each for path in folder.glob("*.json")
+    }
+    if stem not in known:
+        raise SubmissionError(f"no submission is called {submission!r}{nearest(stem, [*known])}")
+    return known[stem]
+
+
+@contextmanager
+def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterator[Workspace]:
+    """A workspace with the manifest's competition, the same data, and runs of its own.
+
+    It is hidden below the competition's runs, so that nothing takes it for one; it is begun anew
+    where manifest, code or versions are others than when it was begun.
+    """
+    name = told["competition"]
+    folder, root = workspace.competition(name), workspace.runs / name / f".reproduce-{path.stem}"
+    code = manifest.code(workspace.root, folder)
+    begun = {"manifest": told[manifest.OWN], "package": code["package_sha256"],
+             "adapter": code["adapter_sha256"], "versions": manifest.versions(),
+             "machine": manifest.machine()}  # fmt: skip
+    marker, copy = root / "begun.json", root / "competitions" / name
+    with locked(workspace.runs / name / ".reproduce.lock", f"reproducing {name}", wait=False):
+        if marker.is_file() and read_json(marker) == begun:
+            log.info("%s: the reproduction goes on", path.stem)
+        else:
+            shutil.rmtree(root, ignore_errors=True)
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("recipes", "__pycache__"))
+            write_text(copy / "competition.toml", toml_of(told["spec"]))
+            for run in told["runs"]:
+                recipe = run["recipe"]
+                write_text(copy / "recipes" / f"{recipe['name']}.toml", toml_of(recipe))
+            write_json(marker, begun)
+        try:
+            yield Workspace(root, workspace.data, root / "runs")
+        finally:
+            if not (root / "runs").exists():  # refused before anything was trained
+                shutil.rmtree(root, ignore_errors=True)
+
+
+def toml_of(table: Mapping[str, Any]) -> str:
+    """Plain values as TOML, one line a key; what is None is left out."""
+    return "".join(f"{pair}\n" for pair in _pairs(table))
+
+
+def _pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_value(key)} = {_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(_pairs(value))}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False)  # TOML's strings, numbers and booleans are JSON's

@@ -1,0 +1,219 @@
+"""Kaggle through its official client: submissions, data, leaderboard; a failure is one line."""
+
+import logging
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from foldwise.errors import DataError, FoldwiseError, PlatformError, UnclearError
+from foldwise.submitting.platforms import Listed, Parcel, Quota, Receipt, credentials
+from foldwise.submitting.platforms.kaggle_client import (
+    client,
+    quiet,
+    request,
+    status_of,
+    timeout,
+    words_of,
+)
+
+log = logging.getLogger(__name__)
+
+SITE = "https://www.kaggle.com/competitions"
+PAGE_ROWS = 100  # submissions asked for at once
+READ_TRIES = 3  # of a call that changes nothing, after 429 or a lost connection
+LARGE = 100_000_000  # bytes; above it a zip is suggested
+CERTAIN = {400, 401, 403, 404, 413, 422, 429}  # statuses of a call that was not carried out
+
+
+@dataclass(frozen=True)
+class Kaggle:
+    """One competition on Kaggle: a `Remote`, which also downloads data and leaderboard."""
+
+    slug: str
+    api: Any  # a KaggleApi that has authenticated
+
+    def examine(self, file: Path) -> None:
+        """Raise for what would make an upload fail; warn of what would make it worthless."""
+        facts = self._read("get_competition", request("GetCompetition", self.slug))
+        page = f"{SITE}/{self.slug}"
+        if facts.is_kernels_submissions_only:
+            raise PlatformError(
+                f"{self.slug} takes notebooks, not files ({file} is kept): put the run's weights "
+                "into a Kaggle dataset, predict in a notebook there, and submit it with `kaggle "
+                f"competitions submit {self.slug} -k USER/NOTEBOOK -v VERSION -f submission.csv "
+                '-m "..."`'
+            )
+        if facts.submissions_disabled:
+            raise PlatformError(f"{self.slug} takes no submissions now; {file} is kept: see {page}")
+        if not facts.user_has_entered:
+            raise PlatformError(
+                f"you have not joined {self.slug}; accept its rules at {page}/rules and run the "
+                f"same command again ({file} is kept)"
+            )
+        if facts.deadline and facts.deadline.replace(tzinfo=UTC) < datetime.now(UTC):
+            log.warning("%s ended on %s: a late submission is scored and has no place",
+                        self.slug, facts.deadline.date())  # fmt: skip
+        size = file.stat().st_size
+        if not size:
+            raise PlatformError(f"{file} is empty; remove it and run the same command again")
+        if size > LARGE:
+            log.warning("%s has %.0f MB; should Kaggle refuse it, upload a zip of it by hand",
+                        file.name, size / 1e6)  # fmt: skip
+
+    def quota(self) -> Quota:
+        """What the team has used today and ever, and may still send today."""
+        limits = self._read("get_submission_limits", request("GetSubmissionLimits", self.slug))
+        return Quota(limits.num_today, limits.num_total, limits.num_allowed_now)
+
+    def submissions(self) -> list[Listed]:
+        """The team's submissions from all pages, the newest first."""
+        found: dict[int, Listed] = {}
+        token, page = "", 1
+        while True:
+            at = {"page_token": token} if token else {"page": page}
+            asked = request("ListSubmissions", self.slug, page_size=PAGE_ROWS, **at)
+            reply = self._read("list_submissions", asked)
+            rows = [listed(row) for row in reply.submissions or []]
+            new = {row.ref: row for row in rows if row.ref not in found}
+            found |= new
+            token, page = reply.next_page_token or "", page + 1
+            if not new or (not token and len(rows) < PAGE_ROWS):
+                return sorted(found.values(), key=lambda row: row.ref, reverse=True)
+
+    def one(self, ref: int) -> Listed:
+        """One submission by its number."""
+        asked = request("GetSubmission", ref=ref)
+        return listed(self._read("get_submission", asked, "the submission is there"))
+
+    def upload(self, file: Path, description: str, uploaded: Callable[[], None]) -> int:
+        """Submit a file once; `uploaded` is called when its bytes are there, before it counts.
+
+        Raises: UnclearError: it may have been submitted. PlatformError: it certainly was not.
+        """
+        stage: list[bool] = []
+
+        def bytes_are_there() -> None:
+            uploaded()
+            stage.append(True)
+
+        self.api.uploaded = bytes_are_there
+        try:
+            with quiet() as said:
+                reply = self.api.competition_submit(str(file), description, self.slug, quiet=True)
+        except FoldwiseError:  # of `uploaded`
+            raise
+        except Exception as error:  # the client raises what its libraries do
+            if stage and status_of(error) not in CERTAIN:
+                raise UnclearError(
+                    f"Kaggle did not confirm the submission ({words_of(error)})"
+                ) from error
+            raise self.told(error) from error
+        if reply.ref > 0:
+            return int(reply.ref)
+        if stage:
+            raise UnclearError(f"Kaggle did not number the submission ({reply.message!r})")
+        printed = credentials.redacted(" ".join(said.getvalue().split()))[-200:]
+        raise PlatformError(f"the upload of {file} failed ({printed or reply.message}); nothing was"
+                            " submitted: run the same command again")  # fmt: skip
+
+    def download(self, folder: Path) -> Path:
+        """The competition's data as one verified archive in folder; an unfinished one goes on.
+
+        Raises: PlatformError: it could not be had. DataError: what came is not the archive.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with quiet():
+                self.api.competition_download_files(self.slug, str(folder), quiet=True)
+        except Exception as error:  # the client raises what its libraries do
+            raise self.told(error, "what was downloaded is kept, and goes on") from error
+        archives = sorted(folder.glob(f"{self.slug}.*"), key=lambda path: path.stat().st_mtime)
+        whole = [path for path in archives if not path.name.endswith(".kaggle-partial")]
+        if not whole:
+            raise DataError(f"Kaggle sent no archive for {self.slug}; download it by hand at "
+                            f"{SITE}/{self.slug}/data")  # fmt: skip
+        return whole[-1]
+
+    def board(self, folder: Path) -> Path:
+        """The leaderboard as Kaggle sends it, a zip of one CSV, in folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with quiet():
+                self.api.competition_leaderboard_download(self.slug, str(folder), quiet=True)
+        except Exception as error:  # the client raises what its libraries do
+            raise self.told(error) from error
+        path = folder / f"{self.slug}.zip"
+        if not zipfile.is_zipfile(path):
+            path.unlink(missing_ok=True)
+            raise PlatformError(f"Kaggle sent no leaderboard for {self.slug}")
+        return path
+
+    def told(self, error: Exception, kept: str = "nothing was sent") -> PlatformError:
+        """A failure of the client as one line that says what to do."""
+        status, page = status_of(error), f"{SITE}/{self.slug}"
+        advice = {
+            400: f"see {page}/submissions; used-up submissions come back at 00:00 UTC",
+            401: credentials.refused(),
+            403: f"accept the rules at {page}/rules with the account of your credentials",
+            404: f"is {self.slug!r} the name in the address of its page, {page}?",
+            429: "it asks for fewer requests; wait a few minutes",
+            None: f"is the network up, and does {page} answer?",
+        }.get(status, f"see {page}" if (status or 0) < 500 else "its server fails; try later")
+        return PlatformError(f"Kaggle: {words_of(error)}; {kept}: {advice}; then run the same "
+                             "command again")  # fmt: skip
+
+    def _read(self, method: str, asked: Any, kept: str = "nothing was sent") -> Any:
+        """The reply of a method of the client's SDK that changes nothing."""
+
+        def once() -> Any:
+            with self.api.build_kaggle_client() as client:
+                return getattr(client.competitions.competition_api_client, method)(asked)
+
+        try:
+            with quiet():
+                return self.api.with_retry(once, max_retries=READ_TRIES)()
+        except Exception as error:  # the client raises what its libraries do
+            raise self.told(error, kept) from error
+
+
+def connect(slug: str) -> Kaggle:
+    """The competition, with the credentials that the client finds by itself.
+
+    Raises: PlatformError: there are none, they are refused, or nobody answers in time.
+    """
+    for warning in credentials.warnings():
+        log.warning("%s", warning)
+    api = client(timeout())
+    made = Kaggle(slug, api)
+    try:
+        with quiet():
+            api.authenticate()
+    except SystemExit:
+        raise PlatformError(f"{credentials.refused()}; nothing was sent") from None
+    except Exception as error:  # the client raises what its libraries do
+        raise made.told(error) from error
+    return made
+
+
+def by_hand(parcel: Parcel) -> Receipt:
+    """Without credentials: the file is ready, and it is said how it gets there."""
+    return Receipt(
+        "ready",
+        f"no Kaggle credentials here: {credentials.HOW}; then run the same command again. Or "
+        f"upload {parcel.file} at {SITE}/{parcel.spec.slug}/submit",
+    )
+
+
+def listed(row: Any) -> Listed:
+    """A submission as foldwise knows it, from the client's own record; "" is no score."""
+    date = row.date.replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if row.date else ""
+    return Listed(int(row.ref), date, row.description or "", row.status.name.lower(),
+                  _number(row.public_score), _number(row.private_score),
+                  row.error_description or "")  # fmt: skip
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None

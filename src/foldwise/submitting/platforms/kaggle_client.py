@@ -1,0 +1,153 @@
+"""Kaggle's own client, tamed: silent, with a timeout on each request, failures in few words.
+
+It (2.2.4) has no timeouts, authenticates when it is imported, and prints; docs/platforms.md says
+how it fails. It is imported here alone.
+"""
+
+import contextlib
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from foldwise.errors import PlatformError
+from foldwise.submitting.platforms import credentials
+
+PATIENCE = 30.0  # seconds before a question is repeated, at most, whatever the server asks for
+
+
+def timeout() -> float:
+    """Seconds that any one call to a platform may take; FOLDWISE_TIMEOUT, else 60."""
+    return float(os.environ.get("FOLDWISE_TIMEOUT") or 60)
+
+
+def client(seconds: float) -> Any:
+    """A KaggleApi that waits this long at most; not yet authenticated.
+
+    Its `uploaded` is called when a file's bytes are at Kaggle, before the submission counts.
+    Raises: PlatformError: the client's import did not end in time.
+    """
+    return _timed(_imported(2 * seconds), seconds)()
+
+
+def request(name: str, slug: str | None = None, **fields: Any) -> Any:
+    """A request of the client's SDK with its fields set."""
+    from kagglesdk.competitions.types import competition_api_service as types
+
+    made = getattr(types, f"Api{name}Request")()
+    if slug is not None:
+        made.competition_name = slug
+    for key, value in fields.items():
+        setattr(made, key, value)
+    return made
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[io.StringIO]:
+    """What the client prints is caught."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        yield text
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status of a failure, or the code in its body; None where no answer came."""
+    reply = getattr(error, "response", None)
+    if reply is None:
+        return None
+    with contextlib.suppress(Exception):  # a body that is no JSON has no code
+        return int(reply.json().get("code") or reply.status_code)
+    return int(reply.status_code)
+
+
+def words_of(error: Exception) -> str:
+    """What a failure says, in at most 200 characters and without credentials."""
+    from requests import ConnectionError, Timeout
+
+    if isinstance(error, Timeout):
+        return f"no answer within {timeout():g} seconds"
+    if isinstance(error, ConnectionError):
+        return "no connection, or it broke off without an answer"
+    if status_of(error) is None and isinstance(error, ValueError):
+        return "an answer that is not Kaggle's, as from a proxy or a sign-in page"
+    return credentials.redacted(" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _imported(seconds: float) -> Any:
+    """The client's class. Importing it authenticates, without a timeout: it gets this long."""
+    found: list[Any] = []
+
+    def load() -> None:
+        with contextlib.suppress(SystemExit):
+            from kaggle.api.kaggle_api_extended import KaggleApi
+
+            found.append(KaggleApi)
+
+    thread = threading.Thread(target=load, daemon=True)
+    with quiet():
+        thread.start()
+        thread.join(seconds)
+    if not found:
+        raise PlatformError(
+            f"Kaggle's client did not start within {seconds:g} seconds; is the network up? "
+            "Nothing was sent: run the same command again"
+        )
+    return found[0]
+
+
+def _timed(kaggle_api: Any, seconds: float) -> Any:
+    """The client's class with a timeout on each of its requests, and word of a finished upload."""
+
+    class Timed(kaggle_api):
+        uploaded: Callable[[], None] | None = None
+
+        def build_kaggle_client(self) -> Any:
+            client = super().build_kaggle_client()
+            http = client.http_client()
+            http._init_session()
+            _limit(http._session, seconds)
+            return client
+
+        def _is_retriable(self, error: Exception) -> bool:
+            return super()._is_retriable(error) or status_of(error) in (500, 502, 503, 504)
+
+        def _get_retry_after_delay(self, response: Any) -> float | None:
+            asked = super()._get_retry_after_delay(response)
+            return None if asked is None else min(asked, PATIENCE)
+
+        def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
+            from kaggle.models.kaggle_models_extended import ResumableUploadResult
+
+            status = _put(path, url, seconds)
+            if status not in (200, 201):
+                print(f"HTTP {status}")
+                return ResumableUploadResult.FAILED
+            if self.uploaded:
+                self.uploaded()
+            return ResumableUploadResult.COMPLETE
+
+    return Timed
+
+
+def _put(path: str, url: str, seconds: float) -> int:
+    """The HTTP status of an upload; the client's own has no timeout and blocks for minutes."""
+    from requests import Session
+    from urllib3 import Retry
+
+    with Session() as session, open(path, "rb") as body:
+        _limit(session, seconds, Retry(2, backoff_factor=0.5, respect_retry_after_header=False))
+        return int(session.put(url, data=body).status_code)
+
+
+def _limit(session: Any, seconds: float, retries: Any = 0) -> None:
+    """Give each request of a session a timeout."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def send(self, request: Any, **settings: Any) -> Any:  # type: ignore[override]
+            settings["timeout"] = settings.get("timeout") or seconds
+            return super().send(request, **settings)
+
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Adapter(max_retries=retries))

@@ -1,0 +1,134 @@
+"""Data, scores and the leaderboard from Kaggle, as the stand-in serves them."""
+
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foldwise import overview, pipeline, printing
+from foldwise.errors import ArchiveError, DataError, PlatformError
+from foldwise.submitting import ledger
+from foldwise.workspace import Workspace
+from standin import Competition, Standin, Team
+from tiny import edit
+
+SLUG = "tiny-slug"
+
+
+def zipped(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, path.relative_to(folder))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
+    """A server that has tiny's files, which are no longer in its raw folder."""
+    toml = workspace.competition("tiny") / "competition.toml"
+    edit(toml, 'platform = "local"', f'platform = "kaggle"\nslug = "{SLUG}"')
+    raw = workspace.raw("tiny")
+    with Standin() as running:
+        from kagglesdk import kaggle_env
+
+        monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, running.url)
+        monkeypatch.setenv("KAGGLE_CONFIG_DIR", os.environ["HOME"])
+        monkeypatch.setenv("KAGGLE_USERNAME", running.world.username)
+        monkeypatch.setenv("KAGGLE_KEY", running.world.key)
+        monkeypatch.setenv("FOLDWISE_TIMEOUT", "1")
+        monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's between its tries
+        running.host(Competition(SLUG, lambda content: (1.0, 1.0), zipped(raw)))
+        shutil.rmtree(raw)
+        yield running
+
+
+def test_data_are_downloaded_verified_and_unpacked_once(
+    server: Standin, workspace: Workspace
+) -> None:
+    facts = pipeline.get_data(workspace, "tiny")
+    assert (facts["train_rows"], facts["test_rows"], facts["images_missing"]) == (30, 12, 0)
+    assert not [*(workspace.data / "tiny" / "download").iterdir()]
+    calls = len(server.journal)
+    pipeline.get_data(workspace, "tiny")
+    assert len(server.journal) == calls  # all is there
+
+
+def test_missing_image_folders_are_downloaded_too(server: Standin, workspace: Workspace) -> None:
+    pipeline.get_data(workspace, "tiny")
+    shutil.rmtree(workspace.raw("tiny") / "images")
+    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+
+
+def test_a_download_that_is_cut_off_goes_on(server: Standin, workspace: Workspace) -> None:
+    server.fail("download", "cut", times=2)
+    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+    assert len(server.calls("download")) == 3
+
+
+def test_half_an_archive_is_noticed_and_fetched_anew(server: Standin, workspace: Workspace) -> None:
+    server.fail("download", "short")
+    with pytest.raises(ArchiveError, match="is damaged or incomplete"):
+        pipeline.get_data(workspace, "tiny")
+    assert not workspace.raw("tiny").exists()
+    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "message"),
+    [
+        ("DownloadDataFiles", "401", "Kaggle does not accept what is in KAGGLE_USERNAME and"),
+        ("DownloadDataFiles", "403", "accept the rules at .*/competitions/tiny-slug/rules with"),
+        ("DownloadDataFiles", "404", "is 'tiny-slug' the name in the address of its page"),
+        (
+            "DownloadDataFiles",
+            "silence",
+            "no answer within 1 seconds; what was downloaded",
+        ),
+        ("download", "reset", "what was downloaded is kept, and goes on"),
+    ],
+)
+def test_why_there_are_no_data_is_said(
+    server: Standin, workspace: Workspace, method: str, kind: str, message: str
+) -> None:
+    server.fail(method, kind, times=None)
+    with pytest.raises(PlatformError, match=message):
+        pipeline.get_data(workspace, "tiny")
+    server.heal()
+    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+
+
+def test_without_credentials_nobody_is_asked(
+    server: Standin, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAGGLE_KEY")
+    with pytest.raises(DataError, match=r"train_features\.csv"):
+        pipeline.get_data(workspace, "tiny")
+    assert not server.journal
+
+
+def test_status_fetches_late_scores_quota_and_board(
+    server: Standin, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = workspace.submissions("tiny", practice=False) / "ledger.jsonl"
+    book.parent.mkdir(parents=True)
+    ledger.append(book, "written", "a.csv", sha256="5", local=0.5)
+    ref = server.world.add(SLUG, "a [fw-1]", b"id").ref
+    server.world.competitions[SLUG].teams += [Team("Oaks", 0.5), Team("Elms", 3.5)]
+    ledger.append(book, "intent", "a.csv", tag="fw-1", sha256="5")
+    ledger.append(book, "sent", "a.csv", tag="fw-1", ref=ref)
+    assert overview.standing(workspace, "tiny")["submissions"][0]["public"] is None
+    assert not server.journal
+    told = overview.standing(workspace, "tiny", ask=True)
+    (row,) = told["submissions"]
+    assert (row["state"], row["public"], row["rank"], row["teams"]) == ("scored", 1.0, 2, 3)
+    assert told["quota"] == {"today": 1, "total": 1, "left": 4}
+    assert "1 submissions today, 4 left" in printing.standing_lines(told)
+    server.fail("ListSubmissions", "500", times=None)
+    told = overview.standing(workspace, "tiny", ask=True)
+    assert (told["quota"], told["submissions"][0]["rank"]) == (None, 2)
+    assert "Kaggle: Internal error; nothing was sent: its server fails" in caplog.text
