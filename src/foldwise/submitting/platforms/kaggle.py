@@ -114,7 +114,8 @@ class Kaggle:
         if reply.ref > 0:
             return int(reply.ref)
         if stage:
-            raise UnclearError(f"Kaggle did not number the submission ({reply.message!r})")
+            told = credentials.redacted(str(reply.message))
+            raise UnclearError(f"Kaggle did not number the submission ({told})")
         printed = credentials.redacted(" ".join(said.getvalue().split()))[-200:]
         raise PlatformError(f"the upload of {file} failed ({printed or reply.message}); nothing was"
                             " submitted: run the same command again")  # fmt: skip
@@ -212,7 +213,7 @@ def listed(row: Any) -> Listed:
     date = row.date.replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if row.date else ""
     return Listed(int(row.ref), date, row.description or "", row.status.name.lower(),
                   _number(row.public_score), _number(row.private_score),
-                  row.error_description or "")  # fmt: skip
+                  credentials.redacted(row.error_description or ""))  # fmt: skip
 
 
 def _number(text: str | None) -> float | None:
