@@ -16,6 +16,7 @@ from tiny import write_tiny
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test reaches a hub
 for _name in [_name for _name in os.environ if _name.startswith(("KAGGLE_", "WANDB_"))]:
     del os.environ[_name]  # nor a platform, with the user's own key
+os.environ["WANDB_MODE"] = "disabled"
 os.environ["HOME"] = tempfile.mkdtemp(prefix="foldwise-home-")
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 REPOSITORY = Path(__file__).resolve().parents[1]

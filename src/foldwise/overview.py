@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from foldwise.data.competition import load_data
 from foldwise.data.listing import files_here, rows_here
-from foldwise.errors import PlatformError
+from foldwise.errors import PlatformError, SpecError
+from foldwise.reporting import tracking
 from foldwise.scoring.comparing import compare_runs
 from foldwise.spec.competition import load_competition
 from foldwise.submitting.entry import LEDGER
@@ -50,6 +52,24 @@ def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, An
     scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
     return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher),
             "quota": quota}  # fmt: skip
+
+
+def sync(workspace: Workspace, name: str | None = None) -> tuple[int, list[Path]]:
+    """Send a competition's offline W&B runs, or those of all; see `tracking.sync`.
+
+    Raises: SpecError: there is no key.
+    """
+    if not tracking.has_key():
+        raise SpecError(
+            f"expected a key for W&B at {tracking.server()}, found none; run `wandb login`, or set "
+            "WANDB_API_KEY, and run the same command again"
+        )
+    sent, left = 0, list[Path]()
+    for each in [name] if name else workspace.names():
+        workspace.competition(each)
+        done, others = tracking.sync(workspace.runs / each)
+        sent, left = sent + done, left + others
+    return sent, left
 
 
 def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from foldwise.data.images import Progress, missing_images
 from foldwise.data.listing import files_here
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
+from foldwise.reporting.tracking import tracked
 from foldwise.scoring.blend import Blend, blend_runs
 from foldwise.spec.budget import share_of
 from foldwise.spec.competition import load_competition
@@ -139,12 +140,13 @@ def train(
     observe: Observer = lambda event: None,
     progress: Progress | None = None,
     budget: str | None = None,
+    track: bool = False,
 ) -> list[Run]:
     """Train recipes (those of `[submit]` by default) with all their seeds; returns their runs.
 
     Finished folds are skipped, and it is said so. only_folds: train these folds alone.
     scheme: another one than that of `[submit]`. budget: the time for all of it, as 30m; recipes
-    have equal shares of it, and each is fitted to its own (see spec/budget.py).
+    have equal shares of it, and each is fitted to its own (see spec/budget.py). track: in W&B too.
     Raises: FoldwiseError: see the rooms.
     """
     since = time.monotonic()
@@ -169,7 +171,8 @@ def train(
                 FoldTask(workspace.root, workspace.data, workspace.runs, name, run.folder, k)
                 for k in wanted
             ]
-            run_here(run_fold, tasks, observe)
+            with tracked(workspace.runs / name, plan.data.spec, observe, track) as both:
+                run_here(run_fold, tasks, both)
         since = time.monotonic()  # the next recipe's time begins
     return runs
 
@@ -262,11 +265,12 @@ def submit(
     progress: Progress | None = None,
     again: bool = False,
     resend: bool = False,
+    track: bool = False,
 ) -> Entry:
     """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
 
     Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
-    again, resend: see `send_once`.
+    again, resend: see `send_once`. track: in W&B too.
     Raises: DataError: `check` finds errors. StorageError: another submit of this is at work.
     """
     workspace.competition(name)
@@ -277,7 +281,7 @@ def submit(
             log.warning("%s: %s", name, warning)
         if not findings.ok:
             raise DataError(" | ".join(findings.errors))
-        runs = train(workspace, name, observe=observe, progress=progress)
+        runs = train(workspace, name, observe=observe, progress=progress, track=track)
         entry = write_entry(workspace, data, blend_runs(workspace.runs / name, data, runs))
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)

@@ -132,6 +132,15 @@ def standing_lines(told: dict[str, Any]) -> list[str | Table]:
     return [*lines, f"[yellow]warning[/] {verdict}" if agreed["stopped"] else verdict]
 
 
+def sync_lines(sent: int, left: Sequence[Path]) -> list[str]:
+    """What became of offline runs: what `overview.sync` tells."""
+    lines = [f"{sent} offline runs sent to W&B"]
+    if left:
+        lines.append(f"[yellow]warning[/] {len(left)} not sent, e.g. {escape(str(left[0]))}: is "
+                     "the server up, and the key right? The same command tries again")  # fmt: skip
+    return lines
+
+
 def trial_line(row: dict[str, Any]) -> str:
     """What a trial ran: a row of `trials.fast`."""
     return (

@@ -39,6 +39,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="A recipe's key=value, e.g. --set stage.0.epochs=3."),
 ]
+NoTrack = Annotated[
+    bool,
+    typer.Option("--no-track", help="Not in W&B. Else online with a key, offline without one."),
+]
 
 
 class Lines(logging.Handler):

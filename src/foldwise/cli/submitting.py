@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from foldwise import printing
-from foldwise.cli.console import AsJson, Name, Root, err, say, show, tell, verb
+from foldwise.cli.console import AsJson, Name, NoTrack, Root, err, say, show, tell, verb
 from foldwise.workspace import Workspace
 
 
@@ -23,6 +23,7 @@ def submit(
     resend: Annotated[
         bool, typer.Option("--resend", help="Send although an earlier attempt's end is unclear.")
     ] = False,
+    no_track: NoTrack = False,
     root: Root = None,
 ) -> None:
     """Do the main job: train, blend, write, validate, score, send, enter in the ledger.
@@ -34,7 +35,9 @@ def submit(
     from foldwise.progress import watching
 
     with watching(err) as (observe, images):
-        entry = pipeline.submit(Workspace.find(root), name, dry_run, observe, images, again, resend)
+        entry = pipeline.submit(
+            Workspace.find(root), name, dry_run, observe, images, again, resend, not no_track
+        )
     say(printing.entry_lines(entry))
 
 
@@ -80,6 +83,9 @@ def status(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask NAME's platform for new scores.")
     ] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Send NAME's offline W&B runs that were not sent yet.")
+    ] = False,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
@@ -95,15 +101,16 @@ def status(
     if record != any(number is not None for number in numbers) or (record and not name):
         raise typer.BadParameter("--record needs a submission file and its numbers: foldwise "
                                  "status FILE.csv --record --public 0.48")  # fmt: skip
+    if sync:
+        say(printing.sync_lines(*overview.sync(where, name)))
+        return
     if record and name:
         name = recording.record(where, name, *numbers)
     if name and (run or runs):
         told: Any = run_summary(where, name, run) if run else overview.compare(where, name)
         tell(told, as_json, printing.run_summarised(told) if run else printing.runs_compared(told))
     elif run or runs:
-        raise typer.BadParameter(
-            "--run and --runs need a competition: foldwise status digits --runs"
-        )
+        raise typer.BadParameter("--run and --runs need a competition: foldwise status digits")
     elif name:
         standing = overview.standing(where, name, ask=not offline)
         tell(standing, as_json, printing.standing_lines(standing))

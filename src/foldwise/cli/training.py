@@ -5,7 +5,18 @@ from typing import Annotated, Any
 import typer
 
 from foldwise import printing
-from foldwise.cli.console import AsJson, Name, Overrides, Recipes, Root, err, say, show, verb
+from foldwise.cli.console import (
+    AsJson,
+    Name,
+    NoTrack,
+    Overrides,
+    Recipes,
+    Root,
+    err,
+    say,
+    show,
+    verb,
+)
 from foldwise.workspace import Workspace
 
 
@@ -29,6 +40,7 @@ def train(
     budget: Annotated[
         str | None, typer.Option(help="Fit epochs, image size and folds to a time: 30m, 1h30m.")
     ] = None,
+    no_track: NoTrack = False,
     root: Root = None,
 ) -> None:
     """Train recipes on every fold; finished folds are skipped.
@@ -51,7 +63,7 @@ def train(
         elif find_lr:
             lines = printing.rates_found(trials.find_lr(*what, one, scheme, images))
         else:
-            trained = pipeline.train(*what, fold, scheme, observe, images, budget)
+            trained = pipeline.train(*what, fold, scheme, observe, images, budget, not no_track)
             lines = [printing.run_line(run) for run in trained]
     say(lines)
 

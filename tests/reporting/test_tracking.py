@@ -1,0 +1,195 @@
+"""Weights & Biases: offline runs read back, nothing that stops a training, the marker believed."""
+
+import json
+import logging
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from foldwise.cli import app
+from foldwise.reporting import tracking
+from foldwise.reporting.tracking import Tracker, mode, offline_runs, sync
+from foldwise.storage import write_json
+from foldwise.training.events import BatchDone, EpochDone, FoldDone, FoldStarted
+from foldwise.workspace import Workspace
+
+RUN = "tiny-s0-0123abcd"
+RECORD = {"recipe": {"name": "tiny", "model": "test_resnet"}, "resolved": {"device": "cpu"},
+          "seed": 0, "scheme": "default", "identity": "0123abcd"}  # fmt: skip
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A competition's runs folder, where tracking is allowed."""
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_json(tmp_path / "runs" / RUN / "run.json", RECORD)
+    return tmp_path / "runs"
+
+
+def train(tracker: Tracker, fold: int, epochs: int = 2) -> None:
+    tracker(FoldStarted(RUN, fold, 3, epochs, 4 * epochs))
+    for epoch in range(1, epochs + 1):
+        tracker(BatchDone(RUN, fold, 4 * epoch))
+        tracker(EpochDone(RUN, fold, epoch, epochs, 1 / epoch, 2 / epoch, 100.0, 0.5))
+
+
+def read(file: Path) -> dict[str, Any]:
+    """An offline run as W&B's own reader tells it: config, names, history, last summary."""
+    lines = subprocess.check_output(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)], text=True
+    )
+    told: dict[str, Any] = {"history": [], "summary": {}}
+    for line in map(json.loads, lines.splitlines()):
+        if line["type"] == "run":
+            told |= line["run"]
+        elif line["type"] == "history":
+            told["history"].append(line["history"]["item"])
+        elif line["type"] == "summary":
+            told["summary"] |= line["summary"].get("update", {})
+        elif line["type"] == "exit":
+            told["exit"] = line["exit"].get("exit_code", 0)
+    return told
+
+
+def test_offline_runs_hold_what_the_events_and_the_run_directory_say(runs: Path) -> None:
+    with Tracker(runs, "birds", {"spec": {"title": "Birds"}}, "offline") as tracker:
+        for fold in (0, 2):
+            train(tracker, fold)
+            tracker(FoldDone(RUN, fold, 7.5))
+    first, second = map(read, offline_runs(runs))
+    assert [told["run_id"] for told in (first, second)] == [f"{RUN}-fold0", f"{RUN}-fold2"]
+    assert (first["run_group"], first["job_type"], first["project"]) == (
+        RUN, "fold", "foldwise-birds")  # fmt: skip
+    config = first["config"]["update"]
+    assert {key: config[key] for key in RECORD} == RECORD
+    assert (config["spec"], config["fold"], config["folds"]) == ({"title": "Birds"}, 0, 3)
+    rows = [{k: v for k, v in row.items() if k[0] != "_"} for row in first["history"]]
+    assert rows == [
+        {"epoch": e, "train_loss": 1 / e, "valid_loss": 2 / e, "seconds": 0.5,
+         "images_per_second": 100} for e in (1, 2)
+    ]  # fmt: skip
+    assert first["summary"]["fold_seconds"] == 7.5
+
+
+def test_a_fold_that_did_not_end_is_ended_as_failed(runs: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        with Tracker(runs, "birds", {}, "offline") as tracker:
+            train(tracker, 1)
+            raise KeyboardInterrupt
+    (file,) = offline_runs(runs)
+    told = read(file)
+    assert (len(told["history"]), told["exit"]) == (2, 1)
+
+
+def test_whatever_fails_is_one_warning_and_training_goes_on(
+    runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (runs / RUN / "run.json").unlink()
+    with Tracker(runs, "birds", {}, "offline") as tracker:
+        for fold in range(3):
+            train(tracker, fold)
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING)
+    assert warning.startswith("W&B: FileNotFoundError: ")
+    assert warning.endswith("nothing more is tracked (--no-track turns this off)")
+    assert not offline_runs(runs)
+
+
+def test_where_tracking_goes_is_decided_first(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert mode() == "offline"  # no key
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dead = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    monkeypatch.setenv("WANDB_BASE_URL", dead)
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    assert mode() == "offline"
+    assert f"W&B at {dead} does not answer; runs are tracked offline" in caplog.text
+    monkeypatch.setattr(tracking, "_answers", lambda: True)
+    assert mode() == "online"
+    assert mode(track=False) == "disabled"
+    for wanted in ("disabled", "offline"):
+        monkeypatch.setenv("WANDB_MODE", wanted)
+        assert mode() == wanted
+
+
+def test_a_key_of_wandb_login_is_found(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not tracking.has_key()
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password secretsecret\n")
+    assert tracking.has_key()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert not tracking.has_key()
+
+
+def test_a_silent_server_costs_seconds(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "ANSWER", 0.2)
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert mode() == "offline"
+
+
+def test_only_the_marker_says_that_a_run_was_sent(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tracker(runs, "birds", {}, "offline") as tracker:
+        for fold in range(2):
+            train(tracker, fold)
+            tracker(FoldDone(RUN, fold, 1.0))
+    first, second = offline_runs(runs)
+    real = subprocess.run
+
+    def send(command: list[str], **kwargs: Any) -> Any:  # ends well, and sends the first alone
+        if command[-1] == str(first.parent):
+            first.with_name(f"{first.name}.synced").touch()
+        return real([sys.executable, "-c", ""], **kwargs)
+
+    monkeypatch.setattr(subprocess, "run", send)
+    assert sync(runs) == (1, [second])
+    assert sync(runs) == (0, [second])
+
+
+def test_sync_says_what_it_needs_and_what_it_did(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = ["--root", str(workspace.root)]
+    refused = CliRunner().invoke(app, ["status", "tiny", "--sync", *root])
+    assert refused.exit_code == 1
+    assert "expected a key for W&B at https://api.wandb.ai, found none" in refused.output
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    left = [Path("run-1.wandb")]
+    monkeypatch.setattr(tracking, "sync", lambda runs: (2, left))
+    told = CliRunner().invoke(app, ["status", "tiny", "--sync", *root])
+    assert told.exit_code == 0
+    assert told.stdout.startswith(
+        "2 offline runs sent to W&B\nwarning 1 not sent, e.g. run-1.wandb"
+    )
+
+
+def test_a_training_is_tracked_where_it_is_wanted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (workspace.competition("tiny") / "recipes" / "prior.toml").write_text('model = "prior"\n')
+    words = ["train", "tiny", "--recipe", "prior", "--root", str(workspace.root), "--fold"]
+    assert CliRunner().invoke(app, [*words, "0", "--no-track"]).exit_code == 0
+    assert not offline_runs(workspace.runs / "tiny")
+    assert CliRunner().invoke(app, [*words, "1"]).exit_code == 0
+    (file,) = offline_runs(workspace.runs / "tiny")
+    told = read(file)
+    (run,) = (workspace.runs / "tiny").glob("prior-s0-*")
+    assert told["run_id"] == f"{run.name}-fold1"
+    assert told["config"]["update"]["spec"]["title"] == "Tiny"
+    record = json.loads((run / "run.json").read_text())
+    assert told["config"]["update"]["resolved"] == record["resolved"]
+    done = json.loads((run / "fold1" / "done.json").read_text())
+    assert told["summary"]["fold_seconds"] == pytest.approx(
+        done["seconds"], abs=0.06
+    )  # which is rounded
