@@ -76,11 +76,9 @@ def test_a_planted_key_is_in_nothing_that_a_failing_submit_writes_or_says(
 ) -> None:
     monkeypatch.setattr(Gossip, "status", status)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, gossip)
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    from kagglesdk import kaggle_env  # not the client, which authenticates
+
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, gossip)
     monkeypatch.setenv("WANDB_API_KEY", WANDB)
     files = tmp_path / ".kaggle"
     files.mkdir()
