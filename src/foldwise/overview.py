@@ -9,6 +9,7 @@ from foldwise.data.competition import load_data
 from foldwise.data.listing import files_here, rows_here
 from foldwise.errors import PlatformError, SpecError
 from foldwise.reporting import tracking
+from foldwise.reporting.summing import join_scores
 from foldwise.scoring.comparing import compare_runs
 from foldwise.spec.competition import load_competition
 from foldwise.submitting.entry import LEDGER
@@ -48,6 +49,9 @@ def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, An
         except PlatformError as error:
             log.warning("%s", error)
     rows = status(workspace, name)
+    if quota:
+        for row in rows:
+            join_scores(workspace.runs / name, name, Path(row["file"]).stem, row)
     board = workspace.data / name / BOARD
     scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
     return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher),

@@ -18,6 +18,7 @@ from foldwise.data.images import Progress, missing_images
 from foldwise.data.listing import files_here
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import FoldTask, run_here
+from foldwise.reporting.summing import sum_up
 from foldwise.reporting.tracking import tracked
 from foldwise.scoring.blend import Blend, blend_runs
 from foldwise.spec.budget import share_of
@@ -282,8 +283,12 @@ def submit(
         if not findings.ok:
             raise DataError(" | ".join(findings.errors))
         runs = train(workspace, name, observe=observe, progress=progress, track=track)
-        entry = write_entry(workspace, data, blend_runs(workspace.runs / name, data, runs))
+        blended = blend_runs(workspace.runs / name, data, runs)
+        entry = write_entry(workspace, data, blended)
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)
             return entry
-        return send_entry(workspace, data, entry, again, resend)
+        entry = send_entry(workspace, data, entry, again, resend)
+        if track:
+            sum_up(workspace.runs / name, data, blended, entry)
+        return entry

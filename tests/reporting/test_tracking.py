@@ -17,6 +17,7 @@ from foldwise.reporting.tracking import Tracker, mode, offline_runs, sync
 from foldwise.storage import write_json
 from foldwise.training.events import BatchDone, EpochDone, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
+from offline import read
 
 RUN = "tiny-s0-0123abcd"
 RECORD = {"recipe": {"name": "tiny", "model": "test_resnet"}, "resolved": {"device": "cpu"},
@@ -37,24 +38,6 @@ def train(tracker: Tracker, fold: int, epochs: int = 2) -> None:
     for epoch in range(1, epochs + 1):
         tracker(BatchDone(RUN, fold, 4 * epoch))
         tracker(EpochDone(RUN, fold, epoch, epochs, 1 / epoch, 2 / epoch, 100.0, 0.5))
-
-
-def read(file: Path) -> dict[str, Any]:
-    """An offline run as W&B's own reader tells it: config, names, history, last summary."""
-    lines = subprocess.check_output(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)], text=True
-    )
-    told: dict[str, Any] = {"history": [], "summary": {}}
-    for line in map(json.loads, lines.splitlines()):
-        if line["type"] == "run":
-            told |= line["run"]
-        elif line["type"] == "history":
-            told["history"].append(line["history"]["item"])
-        elif line["type"] == "summary":
-            told["summary"] |= line["summary"].get("update", {})
-        elif line["type"] == "exit":
-            told["exit"] = line["exit"].get("exit_code", 0)
-    return told
 
 
 def test_offline_runs_hold_what_the_events_and_the_run_directory_say(runs: Path) -> None:
@@ -193,3 +176,17 @@ def test_a_training_is_tracked_where_it_is_wanted(
     assert told["summary"]["fold_seconds"] == pytest.approx(
         done["seconds"], abs=0.06
     )  # which is rounded
+
+
+def test_no_key_is_in_what_wandb_writes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"WANDB_API_KEY": "5ec7e7" * 8, "KAGGLE_KEY": "c0ffee" * 5, "KAGGLE_API_TOKEN": "KGAT_1"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    with Tracker(runs, "birds", {"spec": {"title": "Birds"}}, "offline") as tracker:
+        train(tracker, 0)
+        tracker(FoldDone(RUN, 0, 1.0))
+    files = [path for path in runs.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in files)
+    for path in files:
+        content = path.read_bytes()
+        assert not [name for name, value in keys.items() if value.encode() in content], path

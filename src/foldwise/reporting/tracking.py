@@ -10,12 +10,14 @@ import netrc
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
+
+import pandas as pd
 
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import read_json
@@ -116,12 +118,12 @@ class Tracker:
     @_never_in_the_way
     def __call__(self, event: Event) -> None:
         """Begin, feed or end a fold's run."""
-        self.mode = self.mode or mode()
         key = (event.run, event.fold)
         if isinstance(event, FoldStarted):
-            self.open[key] = self.begin(
-                f"{event.run}-fold{event.fold}", event.run, "fold", self._config(event)
-            )
+            name = f"{event.run}-fold{event.fold}"
+            run = self.begin(name, event.run, "fold", self._config(event))
+            if run is not None:
+                self.open[key] = run
         elif key not in self.open:
             return
         elif isinstance(event, EpochDone):
@@ -140,8 +142,51 @@ class Tracker:
         while self.open:
             self.open.popitem()[1].finish(exit_code=exit_code)
 
+    @_never_in_the_way
+    def summary(
+        self,
+        file: Path,
+        config: Mapping[str, Any],
+        numbers: Mapping[str, Any],
+        tables: Mapping[str, pd.DataFrame],
+        pictures: Sequence[tuple[Any, str]],
+    ) -> None:
+        """A run that sums a submission file up: numbers, tables, and the file as an artifact.
+
+        pictures: PIL images with their captions.
+        """
+        run = self.begin(file.stem, file.stem, "summary", config)
+        if run is None:
+            return
+        import wandb
+
+        run.summary.update(dict(numbers))
+        for name, frame in tables.items():
+            frame = frame.astype(object).where(frame.notna(), None)
+            run.log({name: wandb.Table(columns=[*frame.columns], data=frame.to_numpy().tolist())})
+        run.log({"pictures": [wandb.Image(image, caption=text) for image, text in pictures]})
+        artifact = wandb.Artifact(f"{self.competition}-submission", "submission",
+                                  metadata=dict(numbers))  # fmt: skip
+        artifact.add_file(str(file))
+        run.log_artifact(artifact)
+        run.finish()
+
+    @_never_in_the_way
+    def scores(self, name: str, numbers: Mapping[str, Any]) -> None:
+        """Scores that arrived after a run of this name was ended."""
+        run = self.begin(name, name, "summary", {})
+        if run is not None:
+            run.summary.update(dict(numbers))
+            run.finish()
+
     def begin(self, name: str, group: str, job: str, config: Mapping[str, Any]) -> Any:
-        """A new W&B run, or the one of that name again: what goes on there goes on here."""
+        """A new W&B run, or the one of that name again: what goes on there goes on here.
+
+        None where the mode, which is decided here if it is not yet, is `disabled`.
+        """
+        self.mode = self.mode or mode()
+        if self.mode == "disabled":
+            return None
         import wandb
 
         if self.mode == "offline":  # else it looks a host up to report its own errors to

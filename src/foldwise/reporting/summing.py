@@ -1,0 +1,86 @@
+"""A submission in W&B: one run that sums it up, and scores that are joined when they arrive."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from foldwise.data.competition import CompetitionData
+from foldwise.data.images import load_image
+from foldwise.errors import ImageError
+from foldwise.reporting.numbers import confusion, samples
+from foldwise.reporting.tracking import Tracker
+from foldwise.scoring.blend import Blend
+from foldwise.storage import read_json, write_json
+from foldwise.submitting.entry import Entry
+
+LOOKED_AT = 32  # sample predictions
+THUMBNAIL = 128  # pixels, the longer side
+BOARD = ("public", "private", "rank", "teams")
+
+
+def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> None:
+    """Tell W&B of a submission, once: scores, blend, confusion, samples, the file as an artifact.
+
+    What was told is written to `wandb/<file>.json` in the competition's runs folder; where only the
+    board's scores are new, they alone are told.
+    """
+    numbers = {
+        "local": entry.score.value, "local_low": entry.score.low, "local_high": entry.score.high,
+        "board_expected": entry.expected.value, "sha256": entry.sha256,
+        **{key: getattr(entry.receipt, key, None) for key in BOARD},
+    }  # fmt: skip
+    told = _marker(runs, entry.file.stem)
+    if told.is_file():
+        join_scores(runs, data.spec.name, entry.file.stem, numbers)
+        return
+    with Tracker(runs, data.spec.name, {}) as tracker:
+        oof = blend.oof()
+        tables = {
+            "blend": pd.DataFrame(blend.table()),
+            "confusion": confusion(data, oof),
+            "samples": samples(data, oof, LOOKED_AT),
+        }
+        pictures = list(_pictures(data, tables["samples"]))
+        config = read_json(entry.file.with_suffix(".json"))
+        tracker.summary(entry.file, config, _known(numbers), tables, pictures)
+        if tracker.mode != "disabled":
+            write_json(told, numbers)
+
+
+def join_scores(runs: Path, competition: str, stem: str, numbers: dict[str, Any]) -> None:
+    """Tell W&B the board's scores of a submission that it knows, where they are new."""
+    told = _marker(runs, stem)
+    if not told.is_file():
+        return
+    before = read_json(told)
+    news = {key: numbers[key] for key in BOARD if numbers[key] not in (None, before.get(key))}
+    if not news:
+        return
+    with Tracker(runs, competition, {}) as tracker:
+        tracker.scores(stem, news)
+        if tracker.mode != "disabled":
+            write_json(told, {**before, **news})
+
+
+def _known(numbers: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def _marker(runs: Path, stem: str) -> Path:
+    return runs / "wandb" / f"{stem}.json"
+
+
+def _pictures(data: CompetitionData, rows: pd.DataFrame) -> Iterator[tuple[Image.Image, str]]:
+    """Small images of rows of `samples` with captions; none where a hook makes the images."""
+    if "read_image" in data.hooks:
+        return
+    for row in rows.itertuples(index=False):
+        try:
+            image = load_image(data.raw / str(row.path), data.spec.images.mode)
+        except (ImageError, OSError):  # gone by now
+            continue
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        yield image, f"{row.id}: {row.label}; said {row.said} ({row.probability:.2f})"
