@@ -163,8 +163,10 @@ class Tracker:
         run.summary.update(dict(numbers))
         for name, frame in tables.items():
             frame = frame.astype(object).where(frame.notna(), None)
-            run.log({name: wandb.Table(columns=[*frame.columns], data=frame.to_numpy().tolist())})
-        run.log({"pictures": [wandb.Image(image, caption=text) for image, text in pictures]})
+            rows: list[Any] = frame.to_numpy().tolist()
+            run.log({name: wandb.Table(columns=[*frame.columns], data=rows)})
+        shown: list[Any] = [wandb.Image(image, caption=text) for image, text in pictures]
+        run.log({"pictures": shown})
         artifact = wandb.Artifact(f"{self.competition}-submission", "submission",
                                   metadata=dict(numbers))  # fmt: skip
         artifact.add_file(str(file))
