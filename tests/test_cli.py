@@ -19,7 +19,8 @@ from foldwise.submitting.platforms import Receipt
 from foldwise.workspace import Workspace
 from tiny import write_tiny
 
-VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "reproduce", "status")
+VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "reproduce", "status",
+         "report")  # fmt: skip
 
 
 def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

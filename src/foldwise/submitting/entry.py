@@ -87,12 +87,12 @@ def send_entry(
     asked. UnclearError: it may have the file; the message says what to do.
     """
     parcel, book = _parcel(workspace, data, entry), entry.file.parent / LEDGER
+    known = ledger.find_bytes(book, entry.sha256) or {}
+    if known.get("state") == "scored" and not again:  # perhaps by hand
+        log.info("%s: submitted already; nothing is sent twice (--again does)", entry.file.name)
+        return replace(entry, receipt=stored(known))
     if can_ask(data.spec):
         return replace(entry, receipt=_over_the_network(data, entry, parcel, again, resend))
-    known = ledger.find_bytes(book, entry.sha256) or {}
-    if known.get("state") == "scored" and not again:
-        log.info("%s: submitted already; nothing is sent twice", entry.file.name)
-        return replace(entry, receipt=stored(known))
     receipt = SENDERS[data.spec.platform](parcel)
     outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
     if any(known.get(k) != v for k, v in {"state": receipt.state, **outcome}.items()):
