@@ -10,7 +10,6 @@ Prints a line per scheme and appends a row per scheme to benchmarks/results/site
 """
 
 import argparse
-import csv
 import shutil
 import tempfile
 import time
@@ -24,8 +23,8 @@ from foldwise.data.competition import load_data
 from foldwise.scoring.blend import blend_runs
 from foldwise.scoring.metrics import score
 from foldwise.submitting.ledger import now
-from foldwise.submitting.manifest import code, machine, versions
 from foldwise.workspace import Workspace
+from provenance import append, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "site_leak.csv"
@@ -58,12 +57,8 @@ def main() -> None:
         workspace = make_workspace(Path(folder), options)
         rows = [measure(workspace, scheme) for scheme in ("default", "random")]
     RESULTS.parent.mkdir(exist_ok=True)
-    fresh = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as handle:
-        writer = csv.DictWriter(handle, rows[0])
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
+    for row in rows:
+        append(RESULTS, row)
 
 
 def make_workspace(folder: Path, options: argparse.Namespace) -> Workspace:
@@ -113,7 +108,7 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
         "oof": round(oof.value, 5), "low": round(oof.low, 5), "high": round(oof.high, 5),
         "test": round(test.value, 5), "inside": holds,
         "single_models": round(sum(single) / len(single), 5), "seconds": round(seconds),
-        **code(ROOT), "torch": versions()["torch"], "cpus": machine()["cpus"],
+        **{key: provenance()[key] for key in ("commit", "diff_sha256", "torch", "cpus")},
         "precision": runs[0].record["resolved"]["precision"],
         "device": runs[0].record["resolved"]["device"],
     }  # fmt: skip

@@ -8,7 +8,6 @@ interval of its pairs lies under the bar. Without --images, photos are generated
 """
 
 import argparse
-import csv
 import statistics
 import subprocess
 import sys
@@ -25,8 +24,8 @@ from apart import Apart
 from foldwise.data.listing import images_below
 from foldwise.spec.recipe import Recipe
 from foldwise.submitting.ledger import now
-from foldwise.submitting.manifest import code, machine, versions
 from inputs import BATCH, PHOTOS, RECIPE, cache_of, generated, invented, table_of
+from provenance import append, provenance
 
 Pairs = list[tuple[float, float]]  # ours, theirs
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,15 +80,9 @@ def record(name: str, pairs: Pairs) -> dict[str, object]:
         "high": round(max(ratios), 4), "bar": BARS[name], "verdict": verdict, "pairs": len(pairs),
         "ours": round(statistics.median(p[0] for p in pairs), 3),
         "theirs": round(statistics.median(p[1] for p in pairs), 3),
-        **code(ROOT), **{k: versions()[k] for k in ("python", "torch", "fastai", "timm")},
-        **machine(),
+        **provenance(),
     }  # fmt: skip
-    fresh = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as handle:
-        writer = csv.DictWriter(handle, row)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    append(RESULTS, row)
     return row
 
 

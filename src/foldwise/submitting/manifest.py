@@ -175,8 +175,8 @@ def machine() -> dict[str, Any]:
             "gpu": gpu(), "cpus": os.cpu_count(), "threads": threads()}  # fmt: skip
 
 
-def code(root: Path, competition: Path) -> dict[str, Any]:
-    """What code there is. root: the checkout. competition: the folder of one.
+def code(root: Path, competition: Path | None = None) -> dict[str, Any]:
+    """What code there is. root: the checkout. competition: the folder of one, for its adapter.
 
     Keys: `commit` (None outside git), `diff_sha256`, of the uncommitted diff (None where the tree
     is clean), `package_sha256`, of foldwise's own files, and `adapter_sha256` (None without one).
@@ -184,14 +184,15 @@ def code(root: Path, competition: Path) -> dict[str, Any]:
     """
     commit = _git(root, "rev-parse", "HEAD")
     diff = _git(root, "diff", "HEAD", "--", ".", ":(exclude)submissions")
-    package, adapter = Path(str(foldwise.__file__)).parent, competition / "adapter.py"
+    package = Path(str(foldwise.__file__)).parent
+    adapter = competition / "adapter.py" if competition else None
     files = {path.relative_to(package).as_posix(): sha256_file(path)
              for path in package.rglob("*.py")}  # fmt: skip
     return {
         "commit": (commit or "").strip() or None,
         "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
         "package_sha256": sha256_json(files),
-        "adapter_sha256": sha256_file(adapter) if adapter.is_file() else None,
+        "adapter_sha256": sha256_file(adapter) if adapter and adapter.is_file() else None,
     }
 
 
