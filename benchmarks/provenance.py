@@ -11,11 +11,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def provenance() -> dict[str, object]:
     """`commit, diff_sha256, python, torch, fastai, timm, machine, system, cpus`."""
-    return {
-        **{key: code(ROOT)[key] for key in ("commit", "diff_sha256")},
-        **{key: versions()[key] for key in ("python", "torch", "fastai", "timm")},
-        **{key: machine()[key] for key in ("machine", "system", "cpus")},
-    }
+    parts = (
+        (code(ROOT), ("commit", "diff_sha256")),
+        (versions(), ("python", "torch", "fastai", "timm")),
+        (machine(), ("machine", "system", "cpus")),
+    )
+    return {key: told[key] for told, keys in parts for key in keys}
 
 
 def append(path: Path, row: Mapping[str, object]) -> None:

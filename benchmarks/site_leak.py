@@ -103,12 +103,13 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
         f"{min(single):.4f} to {max(single):.4f}  {seconds:.0f} s",
         flush=True,
     )
+    made_with = provenance()
     return {
         "time": now(), "scheme": kind, "rows": len(data.train), "test_rows": len(data.test),
         "oof": round(oof.value, 5), "low": round(oof.low, 5), "high": round(oof.high, 5),
         "test": round(test.value, 5), "inside": holds,
         "single_models": round(sum(single) / len(single), 5), "seconds": round(seconds),
-        **{key: provenance()[key] for key in ("commit", "diff_sha256", "torch", "cpus")},
+        **{key: made_with[key] for key in ("commit", "diff_sha256", "torch", "cpus")},
         "precision": runs[0].record["resolved"]["precision"],
         "device": runs[0].record["resolved"]["device"],
     }  # fmt: skip

@@ -177,8 +177,7 @@ def _send(out: Outgoing, remote: Remote, listed: Sequence[Listed]) -> tuple[str,
                             lambda: _enter(out.book, attempt, "uploaded"))  # fmt: skip
     except UnclearError as error:
         log.warning("%s; asking whether it counts", error)
-        last = next(row for row in ledger.attempts(out.book) if row["tag"] == tag)
-        found = _settle(out, remote, last)
+        found = _settle(out, remote, _attempt(out.book, tag))
         if found is None:  # LATEST is over already
             raise PlatformError(f"{error}; nothing was sent: run the same command again") from error
         return tag, found
@@ -192,7 +191,7 @@ def _send(out: Outgoing, remote: Remote, listed: Sequence[Listed]) -> tuple[str,
 
 def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
     """Ask for the score until it is there, FOLDWISE_POLL seconds at most (600)."""
-    attempt = next(row for row in ledger.attempts(out.book) if row["tag"] == tag)
+    attempt = _attempt(out.book, tag)
     ends = time.monotonic() + float(os.environ.get("FOLDWISE_POLL") or 600)
     pause = 1.0
     while attempt["state"] == "sent":
@@ -210,8 +209,12 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
             return Receipt("sent", "sent; its score is still to come", ref=ref)
         time.sleep(pause)
         pause = min(2 * pause, 30)
-    done = next(row for row in ledger.attempts(out.book) if row["tag"] == tag)
-    return stored(done)
+    return stored(_attempt(out.book, tag))
+
+
+def _attempt(book: Path, tag: str) -> dict[str, Any]:
+    """What the ledger knows by now of the attempt with a tag."""
+    return next(row for row in ledger.attempts(book) if row["tag"] == tag)
 
 
 def _enter(book: Path, attempt: dict[str, Any], event: str, **fields: Any) -> None:
