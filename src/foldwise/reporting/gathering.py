@@ -16,7 +16,7 @@ from foldwise.data.images import load_image
 from foldwise.data.predictions import read_predictions
 from foldwise.errors import ImageError, PredictionError
 from foldwise.reporting.numbers import confusion
-from foldwise.scoring.calibrate import calibration_error, reliability
+from foldwise.scoring.calibrate import TINY, calibration_error, reliability
 from foldwise.scoring.comparing import compare_runs
 from foldwise.scoring.goal import goal_of
 from foldwise.scoring.metrics import score
@@ -30,7 +30,6 @@ PAIRS = 12  # most confused pairs of classes
 MATRIX = 40  # classes up to which the whole confusion matrix is shown
 GROUPS = 20  # groups, the worst first
 THUMBNAIL = 160  # pixels, the longer side
-TINY = 1e-15
 
 
 def gather(workspace: Workspace, name: str, run: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import pandas as pd
 from foldwise.data.competition import CompetitionData
 from foldwise.data.predictions import predictions_frame, read_predictions, write_predictions
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.scoring.calibrate import calibration_error, reliability
+from foldwise.scoring.calibrate import TINY, calibration_error, reliability
 from foldwise.scoring.crossfit import CrossFit, apply_chain, crossfit, simplest, slots_of
-from foldwise.scoring.forecast import TINY, averaging_gain, expected
+from foldwise.scoring.forecast import averaging_gain, expected
 from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
 from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
 from foldwise.scoring.methods import METHODS, Stack

@@ -7,10 +7,10 @@ a board has a sample of its own.
 import numpy as np
 
 from foldwise.data.labels import LabelTable
+from foldwise.scoring.calibrate import TINY
 from foldwise.scoring.metrics import Score
 from foldwise.spec.metric import Metric
 
-TINY = 1e-15  # a probability's least, for its logarithm
 NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
 
 
