@@ -88,6 +88,7 @@ class Recipe(Strict):
     augment: Augment = Augment()
     pseudo: Pseudo | None = None  # test rows that are trained on too
     tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
+    tta_shift: float = Field(default=0.0, ge=0, le=0.25)  # share of the sides: each view moved too
     seeds: tuple[int, ...] = (0,)
     budget: str | None = None  # time for all folds and seeds, as 30m; epochs are fitted to it
     stage: tuple[Stage, ...] = ()  # none for a prior alone
@@ -251,6 +252,8 @@ class Recipe(Strict):
         unset = {key for key in ("pseudo", "budget") if getattr(self, key) is None}
         if self.interpolation in ("auto", "bilinear"):
             unset.add("interpolation")
+        if not self.tta_shift:
+            unset.add("tta_shift")
         return self.model_dump(mode="json", exclude={"seeds", *unset})
 
 

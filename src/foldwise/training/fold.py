@@ -174,7 +174,8 @@ def _predicted(
     """A trained model's predictions of both parts."""
     recipe = inputs.recipe
     for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
-        batches = predict(model, loader, recipe.tta, recipe.precision, device(), outputs)
+        batches = predict(model, loader, recipe.tta, recipe.precision, device(), outputs,
+                          recipe.tta_shift)  # fmt: skip
         yield part, loader.dataset.items["id"], batches
 
 

@@ -1,9 +1,11 @@
 """Predictions with test-time augmentation: all views of a batch in one pass over the data."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from foldwise.spec.outputs import Outputs
@@ -22,6 +24,8 @@ VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "transpose": lambda x: x.transpose(-2, -1),
     "transverse": lambda x: x.rot90(2, (-2, -1)).transpose(-2, -1),
 }
+PLAIN = (0, 0)
+MOVES = (PLAIN, (0, -1), (0, 1), (-1, 0), (1, 0))  # down and right, in steps
 
 
 def predict(
@@ -31,13 +35,16 @@ def predict(
     precision: str,
     on: torch.device,
     outputs: Outputs = "softmax",
+    shift: float = 0.0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Per batch the probabilities (b, C) in float64: the mean over the views, and the plain view's.
 
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
     outputs: what the logits mean. Probabilities are taken in float64 of the fp32 logits, view by
-    view. The model stays as it is: a copy predicts, see `for_prediction`.
+    view. shift: each view is seen four times more, moved by this share of its sides. The model
+    stays as it is: a copy predicts, see `for_prediction`.
     """
+    moves = MOVES if shift else (PLAIN,)
     keep_freed_memory()
     ready = None
     for batch in batches:
@@ -45,12 +52,24 @@ def predict(
         ready = ready or for_prediction(model, images[:1], precision)
         with torch.inference_mode():
             probs = {}
-            for view in dict.fromkeys(("none", *views)):
+            for view, move in product(dict.fromkeys(("none", *views)), moves):
+                seen = moved(VIEWS[view](images), move, shift)
                 with autocast(precision, on):
-                    logits = ready(
-                        VIEWS[view](images).contiguous(memory_format=torch.channels_last)
-                    )
+                    logits = ready(seen.contiguous(memory_format=torch.channels_last))
                 logits = logits.float().double()  # (b, outputs)
-                probs[view] = ACTIVATIONS[outputs](logits)  # (b, C)
-            mean = torch.stack([probs[view] for view in views]).mean(dim=0)
-        yield mean.cpu().numpy(), probs["none"].cpu().numpy()
+                probs[view, move] = ACTIVATIONS[outputs](logits)  # (b, C)
+            mean = torch.stack([probs[each] for each in product(views, moves)]).mean(dim=0)
+        yield mean.cpu().numpy(), probs["none", PLAIN].cpu().numpy()
+
+
+def moved(images: torch.Tensor, move: tuple[int, int], share: float) -> torch.Tensor:
+    """Images (b, c, h, w) moved down and right by so many steps of a share of their sides, in
+    whole pixels; what comes in is the reflection of what is there."""
+    if move == PLAIN:
+        return images
+    height, width = images.shape[-2:]
+    down, right = round(move[0] * share * height), round(move[1] * share * width)
+    room = (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0))
+    padded = F.pad(images, room, mode="reflect")
+    top, left = max(-down, 0), max(-right, 0)
+    return padded[..., top : top + height, left : left + width]

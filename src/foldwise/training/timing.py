@@ -148,7 +148,8 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
             steps.append(timed.step)
             starts.append(timed.start)
             checks.append(_per_image(_checked(model, dls, recipe)) * len(dls.valid_ds))
-        views = predict(model, dls.valid, recipe.tta, recipe.precision, on, about.outputs)
+        views = predict(model, dls.valid, recipe.tta, recipe.precision, on, about.outputs,
+                        recipe.tta_shift)  # fmt: skip
         predicting = _per_image(len(mean) for mean, _ in views)
         begun = clock()
         torch.save([model.state_dict(), learner.opt.state_dict()], Path(folder) / "checkpoint.pt")
