@@ -12,7 +12,7 @@ PYTEST := .venv/bin/python -m pytest
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend leak clean
+.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend bench-cluster leak clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
@@ -63,6 +63,9 @@ bench-budget: setup ## log loss at equal time, beside fastai ## make bench-budge
 
 bench-blend: setup ## time and memory of blends of 20 runs, 100,000 rows, 120 classes ## make bench-blend ARGS="--rows 10000"
 	@.venv/bin/python benchmarks/blending.py $(ARGS)
+
+bench-cluster: setup ## two one-thread workers of a Ray cluster against one ## make bench-cluster ARGS="--rounds 5"
+	@.venv/bin/python benchmarks/cluster.py $(ARGS)
 
 leak: setup ## local score against test score, by site and at random, on generated photos ## make leak ARGS="--rows 1000 --test-rows 500"
 	@.venv/bin/python benchmarks/site_leak.py $(ARGS)

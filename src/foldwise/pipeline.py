@@ -11,13 +11,13 @@ import pandas as pd
 
 from foldwise import doctor
 from foldwise.data.archives import add_to_raw
-from foldwise.data.cache import ImageCache, clear_caches, open_cache
+from foldwise.data.cache import ImageCache, clear_caches
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
-from foldwise.data.folds import Folds, load_folds, read_folds
+from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images import Progress, missing_images
 from foldwise.data.listing import files_here
 from foldwise.errors import DataError, SpecError, nearest
-from foldwise.executors import FoldTask, run_here
+from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.reporting.summing import sum_up
 from foldwise.reporting.tracking import tracked
 from foldwise.scoring.blend import Blend, blend_runs
@@ -25,9 +25,12 @@ from foldwise.spec.budget import share_of
 from foldwise.spec.competition import load_competition
 from foldwise.spec.outputs import outputs_of
 from foldwise.spec.recipe import Recipe, load_recipe
-from foldwise.storage import locked, read_json, replacing
+from foldwise.storage import locked, replacing
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import can_ask, fetch
+from foldwise.tasks import fold_inputs as fold_inputs
+from foldwise.tasks import run_fold as run_fold
+from foldwise.tasks import settling, tasks_of
 from foldwise.training.events import Observer
 from foldwise.training.run import Run, open_runs
 from foldwise.workspace import Workspace
@@ -142,12 +145,15 @@ def train(
     progress: Progress | None = None,
     budget: str | None = None,
     track: bool = False,
+    execute: Execute = run_here,
 ) -> list[Run]:
     """Train recipes (those of `[submit]` by default) with all their seeds; returns their runs.
 
     Finished folds are skipped, and it is said so. only_folds: train these folds alone.
     scheme: another one than that of `[submit]`. budget: the time for all of it, as 30m; recipes
     have equal shares of it, and each is fitted to its own (see spec/budget.py). track: in W&B too.
+    execute: runs the folds, see `executor`; all at once, but those that wait for a teacher or have
+    a budget.
     Raises: FoldwiseError: see the rooms.
     """
     since = time.monotonic()
@@ -155,57 +161,37 @@ def train(
         count = len(recipes or load_competition(workspace.competition(name)).submit.recipes)
         overrides = [*overrides, f"budget={share_of(budget, count)}"]
     plan = planned(workspace, name, recipes, overrides, only_folds, scheme, progress)
-    runs = []
-    for recipe, caches in plan.recipes:
-        opened = open_runs(workspace.runs, plan.data, recipe, plan.folds, caches, only_folds, since)
-        for run in opened:
-            runs.append(run)
-            chosen = run.planned_folds() if only_folds is None else only_folds
-            wanted = [k for k in run.unfinished() if k in chosen]
-            if not wanted:
-                log.info("%s: all folds asked for are trained already; skipped", run.name)
-                continue
-            if len(wanted) < len(chosen):
-                log.info("%s: %d of %d folds are trained already", run.name,
-                         len(chosen) - len(wanted), len(chosen))  # fmt: skip
-            tasks = [
-                FoldTask(workspace.root, workspace.data, workspace.runs, name, run.folder, k)
-                for k in wanted
-            ]
-            with tracked(workspace.runs / name, plan.data.spec, observe, track) as both:
-                run_here(run_fold, tasks, both)
-        since = time.monotonic()  # the next recipe's time begins
+    beside = sum(len(recipe.seeds) for recipe, _ in plan.recipes)
+    beside *= plan.folds.n if only_folds is None else len(only_folds)
+    runs: list[Run] = []
+    todo: list[FoldTask] = []
+    with tracked(workspace.runs / name, plan.data.spec, observe, track) as both:
+        for recipe, caches in plan.recipes:
+            if runs and (recipe.pseudo or recipe.budget):
+                execute(run_fold, todo, both)
+                todo, since = [], time.monotonic()  # its time begins
+            settled = None
+            if execute is not run_here:
+                settled = settling(workspace, name, execute, both, caches, beside)
+            opened = open_runs(workspace.runs, plan.data, recipe, plan.folds, caches, only_folds,
+                               since, settled)  # fmt: skip
+            for run in opened:
+                todo += tasks_of(workspace, name, run, _wanted(run, only_folds), beside)
+            runs += opened
+        execute(run_fold, todo, both)
     return runs
 
 
-def run_fold(task: FoldTask, observe: Observer) -> None:
-    """Train the fold of a task: the function that executors map."""
-    from foldwise.training.fold import train_fold
-
-    train_fold(fold_inputs(task), observe)
-
-
-def fold_inputs(task: FoldTask) -> Any:
-    """What training a task's fold needs (a training.fold.FoldInputs), from disk."""
-    from foldwise.training.fold import FoldInputs
-
-    workspace = Workspace(task.root, task.data, task.runs)
-    data = load_data(workspace, task.competition)
-    record = read_json(task.run / "run.json")
-    return FoldInputs(
-        run=task.run.name,
-        folder=task.run / f"fold{task.fold}",
-        recipe=Recipe.model_validate(record["recipe"]).settled(record["resolved"]),
-        seed=record["seed"],
-        fold=task.fold,
-        folds=Folds(record["scheme"], read_folds(task.run / "folds.csv"), record["folds_sha256"]),
-        caches=tuple(
-            open_cache(task.data / task.competition / "cache" / name) for name in record["caches"]
-        ),
-        train=data.train,
-        test=data.test,
-        mode=data.spec.images.mode,
-    )
+def _wanted(run: Run, only_folds: Sequence[int] | None) -> list[int]:
+    """The folds of a run to train: without those that are done already, which is said."""
+    chosen = run.planned_folds() if only_folds is None else only_folds
+    wanted = [k for k in run.unfinished() if k in chosen]
+    if not wanted:
+        log.info("%s: all folds asked for are trained already; skipped", run.name)
+    elif len(wanted) < len(chosen):
+        log.info("%s: %d of %d folds are trained already", run.name,
+                 len(chosen) - len(wanted), len(chosen))  # fmt: skip
+    return wanted
 
 
 def scheme_folds(
@@ -267,11 +253,12 @@ def submit(
     again: bool = False,
     resend: bool = False,
     track: bool = False,
+    execute: Execute = run_here,
 ) -> Entry:
     """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
 
     Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
-    again, resend: see `send_once`. track: in W&B too.
+    again, resend: see `send_once`. track: in W&B too. execute: see `train`.
     Raises: DataError: `check` finds errors. StorageError: another submit of this is at work.
     """
     workspace.competition(name)
@@ -282,7 +269,8 @@ def submit(
             log.warning("%s: %s", name, warning)
         if not findings.ok:
             raise DataError(" | ".join(findings.errors))
-        runs = train(workspace, name, observe=observe, progress=progress, track=track)
+        runs = train(workspace, name, observe=observe, progress=progress, track=track,
+                     execute=execute)  # fmt: skip
         blended = blend_runs(workspace.runs / name, data, runs)
         entry = write_entry(workspace, data, blended)
         if dry_run:

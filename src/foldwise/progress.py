@@ -74,6 +74,9 @@ class Bars:
         key = (event.run, event.fold)
         if isinstance(event, FoldStarted):
             self.folds = event.folds
+            if key in self.tasks:  # it goes on elsewhere, after its node died
+                self.progress.update(self.tasks[key], note="goes on")
+                return
             self.tasks[key] = self.progress.add_task(
                 title(event, self.folds), total=event.batches, note=""
             )

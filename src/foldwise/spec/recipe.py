@@ -91,6 +91,9 @@ class Recipe(Strict):
     tta_shift: float = Field(default=0.0, ge=0, le=0.25)  # share of the sides: each view moved too
     seeds: tuple[int, ...] = (0,)
     budget: str | None = None  # time for all folds and seeds, as 30m; epochs are fitted to it
+    cpus: int | None = Field(default=None, ge=1)  # of a fold: threads; on a cluster, what it has
+    gpus: float | None = Field(default=None, ge=0, le=1)  # likewise; 0.5: two folds share one
+    memory: float | None = Field(default=None, gt=0)  # likewise; GB
     stage: tuple[Stage, ...] = ()  # none for a prior alone
 
     @model_validator(mode="before")
@@ -247,14 +250,15 @@ class Recipe(Strict):
         """The recipe as plain values without its list of seeds: a run has one of them.
 
         Without what there is none of, too, of lines that recipes once did not have: runs from
-        before stay the same.
+        before stay the same. Without what a fold asks a cluster for: it is the same one anywhere.
         """
         unset = {key for key in ("pseudo", "budget") if getattr(self, key) is None}
         if self.interpolation in ("auto", "bilinear"):
             unset.add("interpolation")
         if not self.tta_shift:
             unset.add("tta_shift")
-        return self.model_dump(mode="json", exclude={"seeds", *unset})
+        places = {"cpus", "gpus", "memory"}
+        return self.model_dump(mode="json", exclude={"seeds", *places, *unset})
 
 
 def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recipe:

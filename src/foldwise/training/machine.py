@@ -1,5 +1,8 @@
-"""What results depend on of the machine that computes them: threads, and the kind of GPU."""
+"""What results depend on of the machine that computes them, threads and the kind of GPU; and what
+they took of it."""
 
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +17,23 @@ def threads() -> int:
 def gpu() -> str | None:
     """The name of the GPU that trains; None where the CPU does."""
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def peak_memory() -> int:
+    """Bytes: the most memory that this process has held so far, whatever for."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # getrusage(2): kB but on macOS
+
+
+def forget_gpu_memory() -> None:
+    """Let `gpu_memory` count from now on."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def gpu_memory() -> int | None:
+    """Bytes: the most memory that tensors took on the GPU; None where there is none."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 @contextmanager

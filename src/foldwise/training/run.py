@@ -163,6 +163,35 @@ def open_run(
     return Run(folder, recipe, seed, folds, data.classes, record)
 
 
+@dataclass(frozen=True)
+class Open:
+    """What a recipe leaves open, and all but the data that settling it takes."""
+
+    recipe: Recipe
+    folds: Folds
+    rows: int  # in the training part of a fold
+    wanted: tuple[int, ...]  # folds to plan for
+    seconds: float  # that are left of a budget
+
+
+def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> dict[str, Any]:
+    """What `auto` and a budget become on this machine: `resolved` of run.json.
+
+    Raises: RunError: see `tuning.settle`. SpecError: the budget is too short.
+    """
+    from foldwise.training import tuning  # loads torch
+
+    ends = time.monotonic() + left.seconds
+    recipe, channels = left.recipe, data.spec.images.channels
+    values = tuning.settle(recipe, left.rows, len(data.classes), channels, left.folds.n)
+    if recipe.budget and recipe.stage:
+        from foldwise.training.timing import plan
+
+        values["plan"] = plan(data, recipe.settled(values), left.folds, caches, left.rows,
+                              left.wanted, lambda: ends - time.monotonic())  # fmt: skip
+    return values
+
+
 def open_runs(
     runs: Path,
     data: CompetitionData,
@@ -171,34 +200,28 @@ def open_runs(
     caches: Sequence[ImageCache],
     only_folds: Sequence[int] | None = None,
     since: float | None = None,
+    settled: Callable[[Open], dict[str, Any]] | None = None,
 ) -> list[Run]:
     """The runs of a recipe, one per seed, with the folds and image caches that they share.
 
     For a recipe with a budget: only_folds, those to plan for, by default all; since, when its time
-    began, as time.monotonic() has it, by default now.
+    began, as time.monotonic() has it, by default now. settled: gives what the recipe leaves open,
+    by default `settle` on this machine.
 
     Raises: RunError: see `open_run` and `pseudo_labels`. SpecError: the budget is too short.
     """
     began = time.monotonic() if since is None else since
     taken = [pseudo_labels(runs, data, recipe, seed, folds) for seed in recipe.seeds]
 
-    def settled() -> dict[str, Any]:
-        from foldwise.training.tuning import settle  # loads torch
-
+    @functools.cache
+    def settle_once() -> dict[str, Any]:
         rows = int((folds.frame["fold"] > 0).sum())
         rows += len(taken[0].tables[0]) if taken[0] else 0
-        values = settle(recipe, rows, len(data.classes), data.spec.images.channels, folds.n)
-        if recipe.budget and recipe.stage:
-            from foldwise.training.timing import plan
+        wanted = tuple(range(folds.n) if only_folds is None else only_folds)
+        seconds = began + seconds_of(recipe.budget) - time.monotonic() if recipe.budget else 0.0
+        left = Open(recipe, folds, rows, wanted, seconds)
+        return settled(left) if settled else settle(data, caches, left)
 
-            ends = began + seconds_of(recipe.budget)
-            wanted = list(range(folds.n)) if only_folds is None else list(only_folds)
-            fitted = recipe.settled(values)
-            values["plan"] = plan(data, fitted, folds, caches, rows, wanted,
-                                  lambda: ends - time.monotonic())  # fmt: skip
-        return values
-
-    settle_once = functools.cache(settled)
     return [
         open_run(runs, data, recipe, seed, folds, caches, settle_once, pseudo)
         for seed, pseudo in zip(recipe.seeds, taken, strict=True)

@@ -1,0 +1,100 @@
+"""Where tasks run: a module-level function mapped over plain, picklable tasks, here or on Ray."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from foldwise.errors import FoldwiseError
+
+Observe = Callable[[Any], None]
+
+
+class ClusterError(FoldwiseError):
+    """A cluster cannot be reached, or cannot run what it is asked for."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to compute with a competition's data, as plain values."""
+
+    root: Path  # the workspace's folders
+    data: Path
+    runs: Path
+    competition: str
+    _: KW_ONLY
+    cpus: int | None = None  # threads to compute with; None: as many as the executor has for it
+    gpus: float | None = None  # or a part of one; None: one where there are some
+    memory: float | None = None  # GB to find free
+    beside: int = 1  # tasks that will want a place at the same time
+    patience: float = 0.0  # seconds to wait for what another process still holds
+
+    reads_data: ClassVar[bool] = True  # the competition's folder and raw files, not the runs alone
+
+    @property
+    def what(self) -> str:
+        """The task's name, for people."""
+        return self.competition
+
+
+@dataclass(frozen=True)
+class FoldTask(Task):
+    """One fold of one run."""
+
+    run: Path  # the run's directory
+    fold: int
+
+    @property
+    def what(self) -> str:
+        """The run and the fold, counted from 1 as in the progress."""
+        return f"{self.run.name} fold {self.fold + 1}"
+
+
+T = TypeVar("T", bound=Task)
+R = TypeVar("R")
+
+
+class Execute(Protocol):
+    """Runs a function on each task and returns what it gave, in the order of the tasks.
+
+    The function is a module's own: other processes import it. Its second argument takes the events
+    that go to `observe`. A task that fails here is the last one; elsewhere the others come to
+    their end first.
+    """
+
+    def __call__(
+        self, function: Callable[[T, Observe], R], tasks: Iterable[T], observe: Observe
+    ) -> list[R]: ...
+
+
+def run_here(function: Callable[[T, Observe], R], tasks: Iterable[T], observe: Observe) -> list[R]:
+    """Run the tasks one after another in this process; returns what they gave."""
+    return [function(task, observe) for task in tasks]
+
+
+@contextmanager
+def executor(kind: str, address: str = "auto") -> Iterator[Execute]:
+    """What runs tasks: `local` in this process, `ray` on the cluster at an address.
+
+    address: HOST:PORT; `auto`, the cluster that this machine belongs to; or `local`, one that is
+    started for this command on this machine alone.
+    Raises: ClusterError: Ray is not installed, or no cluster answers.
+    """
+    if kind == "local":
+        yield run_here
+        return
+    # read when Ray is imported: it says nothing to its makers, and what needs too much memory is
+    # not tried for ever
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_oom_retries", "3")
+    try:
+        from foldwise.executors.cluster import on_ray
+    except ModuleNotFoundError as error:
+        raise ClusterError(
+            f"--executor ray needs Ray, which is not installed here ({error}): "
+            "pip install 'foldwise[ray]'"
+        ) from None
+    with on_ray(address) as execute:
+        yield execute

@@ -1,0 +1,257 @@
+"""Tasks on a Ray cluster: Ray places them, repeats what died with a node, and moves the bytes."""
+
+import fcntl
+import logging
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from foldwise.errors import FoldwiseError
+from foldwise.executors import ClusterError, Execute, Observe, R, T, Task
+from foldwise.executors.node import Order, complaint, machine_of, own_files, report, versions
+from foldwise.executors.placing import Needs, needs_of, offers_of
+from foldwise.executors.worker import Desk, work
+
+log = logging.getLogger(__name__)
+
+RETRIES = 5  # of a task whose node or process died
+ANSWER, SURVEY, PARTING = 20.0, 30.0, 60.0  # seconds for a cluster, its nodes, stopped tasks
+PATIENCE = 300.0  # seconds for a process that lost its driver or node to let go of a fold
+PAUSE, LOOK = 0.2, 10.0  # seconds between events, and between looks at the nodes
+TOKEN = ".cluster-"
+PROBE = """
+import sys, ray
+try:
+    ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+except Exception as error:
+    sys.exit(" ".join(f"{type(error).__name__}: {error}".split()))
+"""
+
+
+@contextmanager
+def on_ray(address: str) -> Iterator[Execute]:
+    """What runs tasks on the cluster at an address; see `executor`.
+
+    Raises: ClusterError: no cluster answers there, or not to this machine.
+    """
+    if address != "local":
+        _need_answer(address)
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        offers = offers_of(ray.nodes())
+        cpus, gpus = sum(offer.cpus for offer in offers), sum(offer.gpus for offer in offers)
+        log.info("Ray cluster: %d nodes, %d CPUs, %g GPUs in all", len(offers), cpus, gpus)
+        with ExitStack() as stack:
+            yield OnRay(stack)
+    finally:
+        ray.shutdown()
+
+
+def _need_answer(address: str) -> None:
+    """Ask with a process of its own: where nothing answers, Ray itself waits for ever.
+
+    Raises: ClusterError: there is no cluster, this machine is not in it, or versions differ.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", PROBE, address]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=ANSWER, check=False)
+        said = (_last(done.stderr) or "it ended") if done.returncode else ""
+    except subprocess.TimeoutExpired as error:
+        why = _last(error.stderr)
+        said = f"nothing within {ANSWER:.0f} s" + (f" ({why})" if why else "")
+    if said:
+        raise ClusterError(
+            f"expected a Ray cluster that this machine belongs to at {address}, got: {said}. "
+            "`ray start --head` starts one here, `ray start --address=HOST:PORT` adds this machine "
+            "to one; --address local needs none (docs/cluster.md)"
+        )
+
+
+def _last(output: bytes | None) -> str:
+    """The last line of what a process said, without the time and place that Ray begins it with."""
+    lines = (output or b"").decode(errors="replace").strip().splitlines()
+    return re.sub(r"^\[[^]]*\] (\w+\.(cc|h):\d+: )?", "", lines[-1]) if lines else ""
+
+
+class OnRay:
+    """Runs tasks on the cluster that this process is connected to."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack  # what has to be undone in the end
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        remote: Any = ray.remote  # its types know neither groups nor functions of any type
+        self.desk = remote(concurrency_groups={"files": 1}, num_cpus=0, max_restarts=-1)(Desk)
+        self.desk = self.desk.options(scheduling_strategy=here).remote()
+        self.work = remote(max_retries=RETRIES)(work)
+        self.gpu_work = remote(max_retries=RETRIES, max_calls=1)(work)  # a process for each
+        self.orders: dict[tuple[Path, Path, str], tuple[Order, Any]] = {}
+
+    def __call__(
+        self, function: Callable[[T, Observe], R], tasks: Iterable[T], observe: Observe
+    ) -> list[R]:
+        """See `Execute`. Raises: ClusterError: see `needs_of` and `_survey`."""
+        todo, offers = list(tasks), offers_of(ray.nodes())
+        count = max([len(todo), *(task.beside for task in todo)])
+        needs = [needs_of(task, count, offers) for task in todo]
+        waiting: dict[Any, int] = {}
+        results: list[Any] = [None] * len(todo)
+        failed: dict[int, Exception] = {}
+        try:
+            for number, (task, need) in enumerate(zip(todo, needs, strict=True)):
+                order, own = self._order(task)
+                asked = replace(task, cpus=need.cpus, gpus=need.gpus, patience=PATIENCE)
+                place = self.gpu_work if need.gpus else self.work
+                place = place.options(name=task.what, **need.options())
+                waiting[place.remote(function, asked, order, own, self.desk)] = number
+            for number, (result, error) in self._ended(waiting, needs, observe):
+                results[number] = result
+                if error is not None:
+                    failed[number] = error
+                    if waiting:
+                        log.error("%s: %s", todo[number].what, _first_line(error))
+        finally:
+            _stop(waiting)
+        _raise(failed, todo)
+        return results
+
+    def _ended(
+        self, waiting: dict[Any, int], needs: Sequence[Needs], observe: Observe
+    ) -> Iterator[tuple[int, tuple[Any, Exception | None]]]:
+        """Each task as it ends, what it gave and what stopped it; events are passed on."""
+        looked, warned = time.monotonic(), False
+        while waiting:
+            done, _ = ray.wait(list(waiting), timeout=PAUSE)
+            self._pass_on(observe)
+            for ref in done:
+                try:
+                    ended = ray.get(ref)
+                except RayTaskError as error:
+                    ended = None, error
+                except RayError as error:
+                    ended = (
+                        None,
+                        ClusterError(
+                            f"its process ended {RETRIES + 1} times, or was stopped ("
+                            f"{_first_line(error)}); run the same command again, and it goes on"
+                        ),
+                    )
+                yield waiting.pop(ref), ended
+            if waiting and time.monotonic() - looked > LOOK:
+                looked, offers = time.monotonic(), offers_of(ray.nodes())
+                homeless = [
+                    n for n in waiting.values() if not any(o.fits(needs[n]) for o in offers)
+                ]
+                if homeless and not warned:
+                    log.warning("%d tasks wait for a node that offers %s; Ctrl-C stops, and what "
+                                "is done is kept", len(homeless), needs[homeless[0]])  # fmt: skip
+                warned = bool(homeless)
+
+    def _pass_on(self, observe: Observe) -> None:
+        """Tell what the desk was told: events to the observer, log lines to their loggers."""
+        try:
+            said = ray.get(self.desk.take.remote())
+        except RayError:  # it is being started again
+            return
+        for told in said:
+            if isinstance(told, tuple):
+                name, level, message = told
+                logging.getLogger(name).log(level, "%s", message)
+            else:
+                observe(told)
+
+    def _order(self, task: Task) -> tuple[Order, Any]:
+        """The order for tasks of a competition, and its folder's files: once, after a survey."""
+        key = task.root, task.runs, task.competition
+        if key not in self.orders:
+            runs, data = task.runs / task.competition, task.data / task.competition
+            token = TOKEN + uuid.uuid4().hex[:16]
+            for folder in (runs, data):
+                folder.mkdir(parents=True, exist_ok=True)
+                self.stack.enter_context(_token(folder, token))
+            order = Order(token, runs, data, machine_of(data), versions())
+            _survey(order)
+            folder = task.root / "competitions" / task.competition
+            self.orders[key] = order, ray.put(own_files(folder))
+        return self.orders[key]
+
+
+@contextmanager
+def _token(folder: Path, name: str) -> Iterator[None]:
+    """A locked file in a folder; those that killed drivers have left are removed."""
+    for old in folder.glob(f"{TOKEN}*"):
+        with old.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            old.unlink(missing_ok=True)
+    with (folder / name).open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _survey(order: Order) -> None:
+    """Ask every node whether it can take part. Raises: ClusterError: one cannot."""
+    ask = ray.remote(num_cpus=0, max_retries=1)(report)
+    asked = {}
+    for offer in offers_of(ray.nodes()):
+        there = NodeAffinitySchedulingStrategy(offer.node, soft=False)
+        asked[ask.options(scheduling_strategy=there).remote(order)] = offer.host
+    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=SURVEY)
+    said: list[str | None] = []
+    locks = True
+    for ref in done:
+        try:
+            told = ray.get(ref)
+        except RayError as error:
+            said.append(f"node {asked[ref]} cannot run foldwise: {_first_line(error)}")
+        else:
+            said.append(complaint(order, told))
+            locks = locks and told["locks"]
+    if any(said):
+        raise ClusterError(" | ".join(dict.fromkeys(filter(None, said))))
+    for ref in late:
+        log.warning("node %s has not answered within %.0f s", asked[ref], SURVEY)
+    if not locks:
+        log.warning("%s: file locks do not hold between the nodes: never run two commands on the "
+                    "same runs at once (docs/cluster.md)", order.runs)  # fmt: skip
+
+
+def _stop(waiting: dict[Any, int]) -> None:
+    """Stop what still runs: each fold saves where it is, and ends."""
+    for ref in waiting:
+        ray.cancel(ref)
+    if waiting:
+        ray.wait(list(waiting), num_returns=len(waiting), timeout=PARTING)
+
+
+def _raise(failed: dict[int, Exception], tasks: Sequence[Task]) -> None:
+    """Raise what failed, if anything did; what is no user's mistake with its traceback."""
+    bug = next((error for error in failed.values() if not isinstance(error, FoldwiseError)), None)
+    if bug is not None:
+        raise bug
+    said = [f"{tasks[number].what}: {error}" for number, error in failed.items()]
+    if len(said) == 1:
+        raise type(next(iter(failed.values())))(said[0])
+    if said:
+        raise FoldwiseError(f"{len(said)} of {len(tasks)} failed, the others are done: "
+                            + " | ".join(said))  # fmt: skip
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return (lines[-1] if isinstance(error, RayTaskError) else lines[0]) if lines else repr(error)

@@ -1,0 +1,173 @@
+"""What a node of a cluster does before it runs a task: it looks, complains, and gets its files."""
+
+import fcntl
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from foldwise.executors import Task
+from foldwise.executors.shipping import ENTRIES, File, digest_of, equal
+
+PACKAGES = ("foldwise", "torch", "fastai", "timm", "numpy", "pillow")  # results depend on them
+DONE = "done"  # in a folder whose files are all there
+
+T = TypeVar("T", bound=Task)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the driver knows and a node has to agree with. Folders are the competition's own."""
+
+    token: str  # a file that the driver has just written into runs and data
+    runs: Path
+    data: Path
+    machine: tuple[str, int, int]  # the driver's, see `machine_of`
+    versions: Mapping[str, str]
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that results depend on, as installed here."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def machine_of(folder: Path) -> tuple[str, int, int]:
+    """What only the same folder on the same machine has: the boot's id, and its own on the disk."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    stat = folder.stat()
+    return boot.read_text() if boot.is_file() else platform.node(), stat.st_dev, stat.st_ino
+
+
+def report(order: Order) -> dict[str, Any]:
+    """What a node says of itself: `host, versions, sees_runs, locks`.
+
+    locks: whether a lock that the driver holds in the runs folder holds here too.
+    """
+    told = {"host": platform.node(), "versions": versions(), "sees_runs": False, "locks": True}
+    path = order.runs / order.token
+    if path.is_file():
+        with path.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                told["locks"] = False
+            except OSError:
+                pass
+        told["sees_runs"] = True
+    return told
+
+
+def complaint(order: Order, told: Mapping[str, Any]) -> str | None:
+    """What keeps a node from taking part, and what to do; None where nothing does."""
+    theirs = told["versions"]
+    other = [name for name in order.versions if theirs[name] != order.versions[name]]
+    if other:
+        named = ", ".join(f"{name} {theirs[name]} instead of {order.versions[name]}"
+                          for name in other)  # fmt: skip
+        return (f"node {told['host']} has {named}; install the same versions on all nodes, and "
+                "start Ray there again")  # fmt: skip
+    if not told["sees_runs"]:
+        return (f"node {told['host']} does not see {order.runs}; runs have to lie on storage that "
+                "every node sees under the same path: mount it there, or set FOLDWISE_RUNS to a "
+                "folder that is")  # fmt: skip
+    return None
+
+
+def supply(
+    task: T,
+    order: Order,
+    own: Mapping[str, bytes],
+    files_of: Callable[[], list[File]],
+    fetch: Callable[[Path, list[File]], None],
+) -> T:
+    """The task with folders of this node that hold what it needs.
+
+    Where the driver's data folder is this machine's, nothing is done. Where the node only sees it,
+    raw files are links to it and the rest, image caches above all, is the node's own. Where it
+    does not, or something else lies there, raw files are copied, once. The node's own folder is
+    FOLDWISE_DATA, if that is set there to another folder than the driver's, else foldwise/ in
+    XDG_CACHE_HOME or ~/.cache.
+
+    own: the files of the competition's folder. files_of: gives the raw files there should be;
+    fetch: writes them into a folder.
+    """
+    set_here = os.environ.get("FOLDWISE_DATA")
+    apart = set_here is not None and Path(set_here).resolve() != task.data
+    if not apart and order.data.is_dir() and machine_of(order.data) == order.machine:
+        return task
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(set_here) if set_here and apart else Path(cache) / "foldwise"
+    base /= platform.node()  # a home folder may be shared
+    return replace(task, root=_written(base, task.competition, own),
+                   data=_raw(base, task.competition, order, files_of, fetch))  # fmt: skip
+
+
+def _written(base: Path, competition: str, own: Mapping[str, bytes]) -> Path:
+    """A workspace's folder with the competition's own files in it."""
+    root = base / "specs" / hashlib.sha256(repr(sorted(own.items())).encode()).hexdigest()[:16]
+    with _once(root) as wanted:
+        for name, content in own.items() if wanted else ():
+            path = root / "competitions" / competition / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return root
+
+
+def _raw(
+    base: Path,
+    competition: str,
+    order: Order,
+    files_of: Callable[[], list[File]],
+    fetch: Callable[[Path, list[File]], None],
+) -> Path:
+    """A data folder with the competition's raw files in it."""
+    if (order.data / order.token).is_file():
+        data = base / f"seen-{hashlib.sha256(str(order.data).encode()).hexdigest()[:16]}"
+        with _once(data):  # each time: there may be more than before
+            _link(order.data, data / competition)
+        return data
+    files = files_of()
+    data = base / f"data-{digest_of(files)[:16]}"
+    with _once(data) as wanted:
+        if wanted and equal(order.data, files):
+            _link(order.data, data / competition)
+        elif wanted:
+            fetch(data / competition, files)
+    return data
+
+
+def _link(there: Path, here: Path) -> None:
+    for entry in ENTRIES:
+        if (there / entry).exists() and not (here / entry).is_symlink():
+            (here / entry).parent.mkdir(parents=True, exist_ok=True)
+            (here / entry).symlink_to(there / entry)
+
+
+@contextmanager
+def _once(folder: Path) -> Iterator[bool]:
+    """Whether the block has to fill the folder: by one process at a time, and once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        wanted = not (folder / DONE).is_file()
+        yield wanted
+        if wanted:
+            os.sync()
+            (folder / DONE).touch()
+
+
+def own_files(folder: Path) -> dict[str, bytes]:
+    """The files of a competition's folder with their contents."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip

@@ -1,0 +1,90 @@
+"""What tasks ask of a cluster's machines, and what these offer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foldwise.executors import ClusterError, Task
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a node has in all."""
+
+    node: str  # Ray's id
+    host: str
+    cpus: int
+    gpus: float
+    memory: float  # GB
+
+    def fits(self, needs: "Needs") -> bool:
+        """Whether it could run a task of these needs, were it idle."""
+        return (needs.cpus <= self.cpus and needs.gpus <= self.gpus
+                and needs.memory <= self.memory)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task asks for."""
+
+    cpus: int
+    gpus: float
+    memory: float  # GB
+
+    def __str__(self) -> str:
+        asked = [f"{self.cpus} CPUs", f"{self.gpus:g} GPUs" if self.gpus else "",
+                 f"{self.memory:g} GB of memory" if self.memory else ""]  # fmt: skip
+        return ", ".join(filter(None, asked))
+
+    def options(self) -> dict[str, Any]:
+        """The same for Ray."""
+        memory = {"memory": int(self.memory * GB)} if self.memory else {}
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus, **memory}
+
+
+def offers_of(nodes: Iterable[Mapping[str, Any]]) -> list[Offer]:
+    """The offers of the living nodes that run tasks. nodes: as `ray.nodes()` has them."""
+    found = []
+    for node in nodes:
+        has = node["Resources"]
+        if node["Alive"] and has.get("CPU", 0) >= 1:
+            found.append(Offer(node["NodeID"], node["NodeManagerHostname"], int(has["CPU"]),
+                               has.get("GPU", 0.0), has.get("memory", 0.0) / GB))  # fmt: skip
+    return found
+
+
+def needs_of(task: Task, count: int, offers: Sequence[Offer]) -> Needs:
+    """What a task asks for, of `count` at the same time.
+
+    GPUs: one where any node has some. CPUs, unless the task says so: with a GPU the share of its
+    node's CPUs that goes with it; else the most with which `count` tasks run at once, one at least.
+    Raises: ClusterError: no node has as much.
+    """
+    gpus = task.gpus
+    if gpus is None:
+        gpus = float(any(offer.gpus >= 1 for offer in offers))
+    suited = [offer for offer in offers if offer.gpus >= gpus] or list(offers)
+    cpus = task.cpus
+    if cpus is None and gpus:
+        cpus = max(1, min((int(o.cpus * gpus / o.gpus) for o in suited if o.gpus), default=1))
+    elif cpus is None:
+        most = max((offer.cpus for offer in suited), default=1)
+        enough = [n for n in range(1, most + 1) if sum(o.cpus // n for o in suited) >= count]
+        cpus = max(enough, default=1)
+    needs = Needs(cpus, gpus, task.memory or 0.0)
+    if not any(offer.fits(needs) for offer in offers):
+        raise ClusterError(
+            f"{task.what} asks for {needs}, and {_largest(offers)}; lower cpus, gpus or "
+            "memory in the recipe, or with --set (a part of a GPU is fine: gpus=0.5), or add a node"
+        )
+    return needs
+
+
+def _largest(offers: Sequence[Offer]) -> str:
+    if not offers:
+        return "no node of the cluster has a CPU to run it on"
+    best = max(offers, key=lambda offer: (offer.gpus, offer.cpus, offer.memory))
+    return (f"the largest node, {best.host}, offers {best.cpus} CPUs, {best.gpus:g} GPUs, "
+            f"{best.memory:.1f} GB of memory")  # fmt: skip

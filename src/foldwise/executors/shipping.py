@@ -1,0 +1,152 @@
+"""Raw files for nodes that do not see them: listed with their hashes, sent in parts, checked."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from foldwise.executors import ClusterError
+
+ENTRIES = ("raw", "prepared.json", "platform/holdout.json")  # of a competition's data folder
+PART = 32 << 20  # bytes sent at once
+CHUNK = 1 << 20  # bytes read at once
+KNOWN = "cache/shipped.json"  # hashes of files that did not change since
+
+
+class File(NamedTuple):
+    """A file: its path below the folder, its bytes, their SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+Place = tuple[int, int]  # in all files one after the other: the number of one, and an offset in it
+
+
+def listed(folder: Path) -> list[File]:
+    """The ENTRIES of a folder, with what is below them, sorted. Unchanged files are not read."""
+    known = json.loads((folder / KNOWN).read_text()) if (folder / KNOWN).is_file() else {}
+    found, noted = [], {}
+    for name in sorted(_names(folder)):
+        stat = (folder / name).stat()
+        seen = [stat.st_size, stat.st_mtime_ns]
+        old = known.get(name, [])
+        digest = old[2] if old[:2] == seen else sha256_of(folder / name)
+        noted[name] = [*seen, digest]
+        found.append(File(name, stat.st_size, digest))
+    if noted != known:
+        (folder / KNOWN).parent.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{KNOWN}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(noted))
+        temporary.replace(folder / KNOWN)
+    return found
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for entry in ENTRIES:
+        if (folder / entry).is_file():
+            yield entry
+        for inner, _, files in os.walk(folder / entry, followlinks=True):
+            for file in files:
+                yield (Path(inner) / file).relative_to(folder).as_posix()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_of(files: Sequence[File]) -> str:
+    """A hash over the names and contents of files."""
+    return hashlib.sha256(repr([(f.name, f.sha256) for f in files]).encode()).hexdigest()
+
+
+def part_of(folder: Path, files: Sequence[File], place: Place) -> bytes:
+    """The bytes from a place on, through as many files as PART holds."""
+    chunks, room, (number, offset) = [], PART, place
+    while room and number < len(files):
+        with (folder / files[number].name).open("rb") as handle:
+            handle.seek(offset)
+            chunks.append(handle.read(min(room, files[number].size - offset)))
+        room -= files[number].size - offset
+        room, number, offset = max(room, 0), number + 1, 0
+    return b"".join(chunks)
+
+
+def places_of(files: Sequence[File], first: int) -> list[Place]:
+    """The places of the parts, from the start of a file on."""
+    places, ahead = [], 0  # bytes of the next part's start beyond the file at hand
+    for number in range(first, len(files)):
+        while ahead < files[number].size:
+            places.append((number, ahead))
+            ahead += PART
+        ahead -= files[number].size
+    return places
+
+
+def equal(folder: Path, files: Sequence[File]) -> bool:
+    """Whether a folder has these files with these contents; sizes are looked at first."""
+    paths = [folder / file.name for file in files]
+    sizes = (path.is_file() and path.stat().st_size == file.size
+             for path, file in zip(paths, files, strict=True))  # fmt: skip
+    return all(sizes) and all(
+        sha256_of(path) == file.sha256 for path, file in zip(paths, files, strict=True)
+    )
+
+
+def receive(
+    folder: Path, files: Sequence[File], ask: Callable[[Place], Any], take: Callable[[Any], bytes]
+) -> None:
+    """Write files into a folder; those at the front that are there already are kept.
+
+    ask: begins to fetch the part at a place, and gives what `take` turns into its bytes: while one
+    part is written the next one is on its way.
+    Raises: ClusterError: the disk has no room, or what came has other hashes.
+    """
+    first = next((number for number, file in enumerate(files)
+                  if not (folder / file.name).is_file()), len(files))  # fmt: skip
+    needed = sum(file.size for file in files[first:])
+    folder.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise ClusterError(
+            f"the raw files need {needed / 1e9:.2f} GB at {folder} and {free / 1e9:.2f} GB are "
+            "free there; make room, or start Ray on that node with FOLDWISE_DATA set to a folder "
+            "of its own on a larger disk"
+        )
+    parts = _parts(places_of(files, first), ask, take)
+    rest = memoryview(b"")
+    for file in files[first:]:
+        path, left, digest = folder / file.name, file.size, hashlib.sha256()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.part")
+        with temporary.open("wb") as handle:
+            while left:
+                rest = rest or memoryview(next(parts, b""))
+                if not rest:
+                    break
+                piece, rest = rest[:left], rest[left:]
+                handle.write(piece)
+                digest.update(piece)
+                left -= len(piece)
+        if digest.hexdigest() != file.sha256:
+            temporary.unlink()
+            raise ClusterError(f"{file.name} arrived with other bytes than it was sent with; was "
+                               "it changed meanwhile? Run the same command again")  # fmt: skip
+        temporary.replace(path)
+
+
+def _parts(
+    places: Sequence[Place], ask: Callable[[Place], Any], take: Callable[[Any], bytes]
+) -> Iterator[bytes]:
+    coming = ask(places[0]) if places else None
+    for number in range(len(places)):
+        now, coming = coming, ask(places[number + 1]) if number + 1 < len(places) else None
+        yield take(now)

@@ -1,0 +1,130 @@
+"""The processes of a cluster that serve a driver: one on each task, and one beside the driver."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from foldwise.errors import FoldwiseError
+from foldwise.executors import ClusterError, Observe, R, T
+from foldwise.executors.node import Order, complaint, report, supply
+from foldwise.executors.shipping import File, Place, listed, part_of, receive
+
+log = logging.getLogger(__name__)
+
+OFTEN = 0.2  # seconds: what a task tells within them is sent at once
+
+
+class Desk:
+    """Beside the driver: takes what tasks tell, and gives raw files to nodes."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.files: dict[Path, list[File]] = {}
+
+    def put(self, told: Sequence[Any]) -> None:
+        """Take what a task tells."""
+        self.told += told
+
+    def take(self) -> list[Any]:
+        """What was told since."""
+        told, self.told = self.told, []
+        return told
+
+    @ray.method(concurrency_group="files")
+    def listed(self, folder: Path) -> list[File]:
+        """The raw files of a competition's data folder."""
+        return self._listed(folder)
+
+    @ray.method(concurrency_group="files")
+    def part(self, folder: Path, place: Place) -> bytes:
+        """The bytes of these files from a place on."""
+        return part_of(folder, self._listed(folder), place)
+
+    def _listed(self, folder: Path) -> list[File]:
+        self.files[folder] = self.files.get(folder) or listed(folder)
+        return self.files[folder]
+
+
+class Relay(logging.Handler):
+    """Tells the desk a task's events and log lines, in their order; many at once when they come
+    fast."""
+
+    def __init__(self, desk: Any) -> None:
+        super().__init__(logging.INFO)
+        self.desk, self.sent = desk, 0.0
+        self.held: list[Any] = []
+
+    def event(self, told: Any) -> None:
+        """Tell an event, now or with the next one."""
+        self.held.append(told)
+        if time.monotonic() - self.sent > OFTEN:
+            self.pass_on()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a log line."""
+        self.event((record.name, record.levelno, record.getMessage()))
+
+    def pass_on(self) -> None:
+        """Send what is held."""
+        held, self.held = self.held, []
+        self.sent, self.ref = time.monotonic(), self.desk.put.remote(held)
+
+    def __enter__(self) -> "Relay":
+        logger = logging.getLogger("foldwise")
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger("foldwise").removeHandler(self)
+        self.pass_on()
+        try:
+            ray.get(self.ref)  # all of it is there before the task has ended
+        except RayError:  # nobody to tell: the fold is done all the same
+            log.warning("what this task told did not arrive")
+
+
+def work(
+    function: Callable[[T, Observe], R], task: T, order: Order, own: dict[str, bytes], desk: Any
+) -> tuple[R | None, FoldwiseError | None]:
+    """What a function gives for a task, or the mistake that stopped it: run by a node's process.
+
+    A mistake is a value: whoever looks at it needs no traceback, and Ray does not repeat it.
+    """
+    if not task.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible
+    with Relay(desk) as relay:
+        try:
+            told = report(order)
+            if said := complaint(order, told):
+                raise ClusterError(said)
+            if task.reads_data:
+                task = supply(task, order, own, *_raw_files(order, desk))
+            log.info("%s: on %s with %d CPUs, %g GPUs", task.what, told["host"], task.cpus,
+                     task.gpus)  # fmt: skip
+            return function(task, relay.event), None
+        except FoldwiseError as error:
+            return None, error
+
+
+def _raw_files(
+    order: Order, desk: Any
+) -> tuple[Callable[[], list[File]], Callable[[Path, list[File]], None]]:
+    """What gives the list of the driver's raw files, and what fetches them; see `supply`."""
+
+    def files_of() -> list[File]:
+        return ray.get(desk.listed.remote(order.data))
+
+    def fetch(folder: Path, files: list[File]) -> None:
+        size = sum(file.size for file in files) / 1e9
+        log.info("%s: receiving %d raw files, %.2f GB", folder, len(files), size)
+        receive(folder, files, partial(desk.part.remote, order.data), ray.get)
+
+    return files_of, fetch
