@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from foldwise import overview, pipeline, trials
+from foldwise.cli import app
 from foldwise.errors import Interrupted, SpecError
 from foldwise.spec.recipe import Recipe
 from foldwise.training.events import BatchDone, EpochDone, Event, FoldDone, FoldStarted
@@ -151,8 +153,36 @@ def test_the_rate_found_is_the_one_that_training_finds(
     assert np.array_equal(curve["loss"], found["losses"])
 
 
-def test_a_model_that_is_not_trained_has_no_rate(workspace: Workspace) -> None:
+def test_a_model_that_is_not_trained_has_no_rate_and_no_sheet(workspace: Workspace) -> None:
     with_recipe(workspace, "prior", PRIOR)
-    with pytest.raises(SpecError, match=r"recipe prior has none .*name another one with --recipe"):
+    said = r"needs a recipe .*, and recipe prior has none .*name another one with --recipe"
+    with pytest.raises(SpecError, match=f"^--find-lr {said}"):
         trials.find_lr(workspace, "tiny", ["prior"])
+    with pytest.raises(SpecError, match=f"^--show-batch {said}"):
+        trials.show_batch(workspace, "tiny", ["prior"])
     assert tree(workspace.runs) == {}
+
+
+def test_a_sheet_of_training_images_is_saved_and_nothing_is_trained(
+    workspace: Workspace, trial_folder: Path
+) -> None:
+    (row,) = trials.show_batch(workspace, "tiny", overrides=["seeds=[5]"], fold=1)
+    path = workspace.runs / "tiny" / "batch-tiny.png"
+    assert row == {"recipe": "tiny", "fold": 1, "images": 20, "sheet": str(path)}
+    before = tree(workspace.runs)
+    assert before.keys() == {"tiny/batch-tiny.png"}
+    assert list(trial_folder.glob("foldwise-*")) == []
+    trials.show_batch(workspace, "tiny", overrides=["seeds=[5]"], fold=1)
+    assert tree(workspace.runs) == before
+    trials.show_batch(workspace, "tiny", overrides=["seeds=[6]"], fold=1)
+    assert tree(workspace.runs) != before
+
+
+def test_the_place_of_a_sheet_is_printed(workspace: Workspace) -> None:
+    words = ["train", "tiny", "--show-batch", "--fold", "2", "--root", str(workspace.root)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    sheet = workspace.runs / "tiny" / "batch-tiny.png"
+    assert result.stdout.replace("\n", "") == (
+        f"20 augmented training images of tiny fold 2: {sheet}"
+    )

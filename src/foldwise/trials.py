@@ -1,4 +1,4 @@
-"""Trials before a training: does everything run, and at which rate? No run is left behind."""
+"""Trials before a training: does everything run, at which rate, on what images? No run is left."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from foldwise.data.images import Progress
 from foldwise.errors import Interrupted, SpecError
 from foldwise.executors import FoldTask
 from foldwise.pipeline import fold_inputs, planned
+from foldwise.spec.recipe import Recipe
 from foldwise.storage import read_json, replacing
 from foldwise.training.events import Event, FoldStarted, Observer
 from foldwise.training.run import open_runs
@@ -87,11 +88,7 @@ def find_lr(
         for task in tasks:
             inputs = fold_inputs(task)
             recipe = inputs.recipe
-            if not recipe.stage:
-                raise SpecError(
-                    f"--find-lr needs a recipe with a [[stage]], and recipe {recipe.name} has none "
-                    f'(model = "{recipe.model}"); name another one with --recipe'
-                )
+            _need_stage(recipe, "--find-lr")
             found = search(inputs)
             path = workspace.runs / name / f"lr-{recipe.name}.csv"
             curve = pd.DataFrame({"rate": found["rates"], "loss": found["losses"]})
@@ -100,6 +97,45 @@ def find_lr(
             rows.append({"recipe": recipe.name, "fold": fold, "precision": recipe.precision,
                          **found["suggestions"], "curve": str(path)})  # fmt: skip
     return rows
+
+
+def show_batch(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    fold: int = 0,
+    scheme: str | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Save a sheet of augmented training images, with their labels, as each recipe's last stage
+    sees them; train nothing.
+
+    Returns one dict per recipe: `recipe, fold, images` (their number), and `sheet`: the file
+    runs/<competition>/batch-<recipe>.png.
+    Raises: SpecError: a recipe has no stage. FoldwiseError: the rooms.
+    """
+    from foldwise.training.trial import sheet
+
+    rows = []
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        for task in tasks:
+            inputs = fold_inputs(task)
+            recipe = inputs.recipe
+            _need_stage(recipe, "--show-batch")
+            path = workspace.runs / name / f"batch-{recipe.name}.png"
+            images = sheet(inputs, path)
+            rows.append({"recipe": recipe.name, "fold": fold, "images": images, "sheet": str(path)})
+    return rows
+
+
+def _need_stage(recipe: Recipe, option: str) -> None:
+    """Raises: SpecError: the recipe trains nothing, so an option has nothing to look at."""
+    if not recipe.stage:
+        raise SpecError(
+            f"{option} needs a recipe with a [[stage]], and recipe {recipe.name} has none "
+            f'(model = "{recipe.model}"); name another one with --recipe'
+        )
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from foldwise.training.events import BatchDone, Event
 from foldwise.workspace import Workspace
 from tiny import only_run, write_tiny
 
-FILES = ("weights.safetensors", "oof.parquet", "test.parquet", "history.json")
+FILES = ("weights.safetensors", "oof.parquet", "test.parquet", "history.json", "rates.parquet",
+         "augmented.parquet", "maps.parquet")  # fmt: skip
 # four batches of 5 rows in an epoch
 COMMON = ["batch_size=5", "drop_rate=0.3", "mixup=0.4", "augment.rotate=20"]
 SCHEDULES = {

@@ -10,7 +10,7 @@ import torch
 
 from foldwise import pipeline
 from foldwise.executors import FoldTask
-from foldwise.storage import sha256_file
+from foldwise.storage import read_json, sha256_file
 from foldwise.training.events import BatchDone
 from foldwise.training.run import Run
 from foldwise.workspace import Workspace
@@ -72,3 +72,11 @@ def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(seen) >= 5
+
+
+def test_a_fold_tells_its_gpu_memory_and_where_its_model_looked(tmp_path: Path) -> None:
+    run = train(write_tiny(tmp_path))
+    done = read_json(run.fold(0) / "done.json")
+    assert 1e6 < done["device_memory_bytes"] < 1e10
+    maps = pd.read_parquet(run.fold(0) / "maps.parquet")
+    assert len(maps) == len(pd.read_parquet(run.fold(0) / "oof.parquet"))

@@ -158,7 +158,7 @@ def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float
     recipe = Recipe.model_validate({**table, "precision": "fp32", "compile": False, **settings})
     with seeded(0, 0, "init"):
         model = build_model(recipe, len(CLASSES), 1)
-        dls, history, _ = train_stages(
+        dls, report, _ = train_stages(
             model,
             lambda stage: competition.datablock(fold=0, recipe=recipe, stage=stage),
             recipe,
@@ -170,7 +170,7 @@ def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float
         batches = [[part.as_subclass(torch.Tensor) for part in batch] for batch in dls.valid]
         logits = torch.cat([model(images) for images, _ in batches])
     loss = F.cross_entropy(logits, torch.cat([targets for _, targets in batches])).item()
-    return model.cpu(), history[-1]["valid_loss"], loss
+    return model.cpu(), report.history[-1]["valid_loss"], loss
 
 
 def test_training_with_both_gives_the_same_bytes_and_validates_unmixed(

@@ -58,11 +58,11 @@ def trained(
     stages.learner_of, before = watched, make
     try:
         with seeded(0, 0, "init"):
-            history = train_stages(model, block_of(competition, recipe), recipe,
-                                   Place("r", 0, 0, 3), lambda event: None)[1]  # fmt: skip
+            report = train_stages(model, block_of(competition, recipe), recipe,
+                                  Place("r", 0, 0, 3), lambda event: None)[1]  # fmt: skip
     finally:
         stages.learner_of = before
-    return model, history
+    return model, report.history
 
 
 class Watch(Callback):
@@ -170,13 +170,15 @@ def test_a_rate_that_is_found_is_written_and_read_again(
     place = Place("r", 0, 0, 3, tmp_path)
     model = blank(recipe)
     with seeded(0, 0, "init"):
-        history = train_stages(model, block_of(competition, recipe), recipe, place, events.append)
+        _, report, _ = train_stages(model, block_of(competition, recipe), recipe, place,
+                                    events.append)  # fmt: skip
     found = read_json(tmp_path / "lr-0.json")
     assert set(found["suggestions"]) == {"valley", "steep", "minimum/10"}
     assert watch.seen[-1]["lr"] == [found["suggestions"]["steep"]] * 3
     assert len(found["rates"]) == len(found["losses"]) > 20
     assert found["rates"] == sorted(found["rates"])
-    assert len(history[1]) == 1  # the trial is no epoch
+    assert len(report.history) == 1  # the trial is no epoch
+    assert report.rates()["batch"].tolist() == [1, 2]  # nor are its batches any
     assert sum(type(event).__name__ == "BatchDone" for event in events) == 2
     monkeypatch.setattr(stages, "find_rate", lambda *a: pytest.fail("searched again"))
     (tmp_path / "checkpoint.pt").unlink()

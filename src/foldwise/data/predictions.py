@@ -14,6 +14,7 @@ from foldwise.errors import PredictionError, examples
 from foldwise.storage import replacing
 
 MANY_CLASSES = 1000  # above this, files hold float32
+TINY = 1e-15  # the smallest probability that has a logarithm here
 HELD = 4_000_000  # numbers in memory before they are written: 32 MB
 
 
@@ -27,6 +28,12 @@ def predictions_frame(
     frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=list(classes))
     frame.insert(0, "id", pd.Series(list(ids), dtype=str))
     return check_predictions(frame, classes, "predictions")
+
+
+def of_truth(hot: np.ndarray, probs: np.ndarray, multi: bool) -> np.ndarray:
+    """The probability that each row (n, C) gives to what is true, (n,); with many labels that of
+    its worst cell. hot: 0 or 1, (n, C)."""
+    return np.where(hot == 1, probs, 1 - probs).min(axis=1) if multi else (probs * hot).sum(axis=1)
 
 
 def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) -> pd.DataFrame:

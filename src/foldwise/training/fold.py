@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,16 @@ from fastai.data.core import DataLoaders
 from foldwise.data.cache import ImageCache, sized
 from foldwise.data.folds import Folds
 from foldwise.data.labels import LabelTable
-from foldwise.data.predictions import writing
+from foldwise.data.predictions import read_predictions, writing
 from foldwise.spec.baselines import PRIOR
 from foldwise.spec.outputs import Outputs
 from foldwise.spec.recipe import Recipe
-from foldwise.storage import locked, sha256_file, write_json
+from foldwise.storage import locked, replacing, sha256_file, write_json
 from foldwise.training.baselines import Prior, prior_of
 from foldwise.training.batches import FrameBlock, datablock, dataloaders
-from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted, Observer
+from foldwise.training.events import FoldDone, FoldStarted, Observer
+from foldwise.training.machine import forget_gpu_memory, gpu_memory, peak_memory
+from foldwise.training.maps import worst_maps
 from foldwise.training.models import (
     Preprocessing,
     build_model,
@@ -32,6 +35,8 @@ from foldwise.training.models import (
 from foldwise.training.precision import determinism, device
 from foldwise.training.predict import predict
 from foldwise.training.pseudo import FILE, with_pseudo
+from foldwise.training.report import Report
+from foldwise.training.showing import augmented
 from foldwise.training.stages import Place, train_stages
 from foldwise.training.streams import seeded
 
@@ -82,8 +87,9 @@ class FoldInputs:
 def train_fold(inputs: FoldInputs, observe: Observer) -> None:
     """Train one fold and write FILES and done.json into its folder; a done fold is left alone.
 
-    A fold that was stopped goes on from checkpoint.pt, which stays there when it is done. Seconds
-    and images per second in done.json are then those of the last session alone.
+    Beside them go tables that reports show and nothing else needs: the rates used, augmented
+    training images, activation maps. A fold that was stopped goes on from checkpoint.pt, which
+    stays there when it is done. `seconds` in done.json are then those of the last session alone.
     Raises: WeightsError, SpecError: see `build_model`. StorageError: the disk is full.
             Interrupted: by Ctrl-C, after saving.
     """
@@ -92,40 +98,28 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
         if marker.is_file():
             return
         begun = time.perf_counter()
-        epochs: list[EpochDone] = []
-
-        def watch(event: Event) -> None:
-            if isinstance(event, EpochDone):
-                epochs.append(event)
-            observe(event)
-
+        forget_gpu_memory()
         with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
-            stopped = _train_and_write(inputs.taught(), watch)
+            told = _train_and_write(inputs.taught(), observe)
         seconds = time.perf_counter() - begun
         hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
-        done = {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes}
-        if epochs:  # the mean weighted by time
-            total = sum(epoch.seconds for epoch in epochs)
-            images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
-            done["images_per_second"] = round(images / total, 1)
-        if stopped is not None:  # the images it validates on decided that
-            done["stopped_early_after_epoch"] = stopped
-        write_json(marker, done)
+        write_json(marker, {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes,
+                            **told})  # fmt: skip
         observe(FoldDone(inputs.run, inputs.fold, seconds))
 
 
-def _train_and_write(inputs: FoldInputs, observe: Observer) -> int | None:
-    """Everything of a fold but its marker; the epoch after which an early stop ended it, if any."""
+def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
+    """Everything of a fold but its marker; returns what the marker says of the training."""
     recipe, on = inputs.recipe, device()
     if recipe.compile:
         torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
     preprocessing = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
     if recipe.model == PRIOR:
         _write_prior(inputs, preprocessing, observe)
-        return None
+        return _taken()
     model = build_model(recipe, preprocessing.n_outputs, len(inputs.mode))
     model = model.to(on).to(memory_format=torch.channels_last)
-    dls, history, stopped = train_stages(
+    dls, report, stopped = train_stages(
         model,
         partial(inputs.block, preprocessing),
         recipe,
@@ -136,8 +130,43 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> int | None:
     save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
     parts = _predicted(inputs, model, dls, preprocessing.outputs)
     write_fold_predictions(inputs.folder, inputs.train.classes, parts)
-    write_json(inputs.folder / "history.json", history)
-    return stopped
+    write_json(inputs.folder / "history.json", report.history)
+    _write_shown(inputs, model, dls, preprocessing, report)
+    # of an early stop the images that it validates on decide: so it is said
+    early = {} if stopped is None else {"stopped_early_after_epoch": stopped}
+    return {**_speeds(report), **early, **_taken()}
+
+
+def _speeds(report: Report) -> dict[str, Any]:
+    """Images per second, the mean weighted by time; and what each epoch took."""
+    total = sum(epoch["seconds"] for epoch in report.epochs)
+    images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in report.epochs)
+    epochs = [{key: round(value, 3) for key, value in epoch.items()} for epoch in report.epochs]
+    return {"images_per_second": round(images / total, 1), "epochs": epochs} if total else {}
+
+
+def _taken() -> dict[str, int]:
+    """Bytes of memory that the fold took at most; on the CPU with all that came before it."""
+    on_gpu = gpu_memory()
+    return {"memory_bytes": peak_memory(),
+            **({} if on_gpu is None else {"device_memory_bytes": on_gpu})}  # fmt: skip
+
+
+def _write_shown(
+    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, about: Preprocessing,
+    report: Report,
+) -> None:  # fmt: skip
+    """Write what reports alone look at. Nothing of it takes part in what the fold predicts."""
+    oof = read_predictions(inputs.folder / "oof.parquet", inputs.train.classes)
+    tables = {
+        "rates": report.rates(),
+        "augmented": augmented(dls, inputs.train, about, inputs.seed, inputs.fold),
+        "maps": worst_maps(model, dls, inputs.train, oof),
+    }
+    for name, table in tables.items():
+        if table is not None:
+            with replacing(inputs.folder / f"{name}.parquet") as temporary:
+                table.to_parquet(temporary, index=False)
 
 
 def _write_prior(inputs: FoldInputs, preprocessing: Preprocessing, observe: Observer) -> None:

@@ -59,14 +59,15 @@ def train_stages(
     place: Place,
     observe: Observer,
     outputs: Outputs = "softmax",
-) -> tuple[DataLoaders, list[dict[str, float]], int | None]:
+) -> tuple[DataLoaders, Report, int | None]:
     """Train the model in place through all stages, going on from the folder's checkpoint, if any.
 
     block_of: the DataBlock of a stage by its number. recipe: a settled one, no value is `auto`.
     outputs: what the model's logits mean.
 
-    Returns the last DataLoaders; the history: `train_loss`, `valid_loss` and, with one label per
-    image, `accuracy` per epoch; and the epoch after which an early stop ended it, or None.
+    Returns the last DataLoaders; the report, whose history has `train_loss`, `valid_loss` and,
+    with one label per image, `accuracy` per epoch; and the epoch after which an early stop ended
+    it, or None.
 
     Raises: RunError: the training diverges, or torch.compile fails. Interrupted: by Ctrl-C.
     """
@@ -76,7 +77,7 @@ def train_stages(
     lengths = [stage.length for stage in recipe.stage]
     batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
     observe(FoldStarted(place.run, place.fold, place.folds, sum(lengths), batches))
-    report = Report(place.run, place.fold, sum(lengths), observe)
+    report = Report(place.run, place.fold, sum(lengths), batches, observe)
     learner = learner_of(model, loaders[0], recipe, outputs)
     kept = [report, *averaging(recipe)]
     stopping = EarlyStop(recipe.early_stop, lengths, f"{place.run} fold {place.fold}")
@@ -89,10 +90,10 @@ def train_stages(
         interruptible(saver.stop) if saver else nullcontext(),
     ):
         for number, dls in enumerate(loaders):
-            learner.dls = dls
+            learner.dls, report.stage = dls, number
             if saver is None or saver.begin(number, number == len(loaders) - 1):
                 fit_stage(learner, recipe, number, place, over=stopping.stopped is not None)
-    return loaders[-1], report.history, stopping.stopped
+    return loaders[-1], report, stopping.stopped
 
 
 def learner_of(model: nn.Module, dls: DataLoaders, recipe: Recipe, outputs: Outputs) -> Resumable:

@@ -1,6 +1,8 @@
-"""Trials of one fold: a few of its rows alone, and what the learning-rate finder says of it."""
+"""Trials of one fold: a few of its rows alone, what the learning-rate finder says of it, and a
+sheet of its images."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from foldwise.training.fold import FoldInputs
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.models import build_model, preprocessing_of
 from foldwise.training.precision import determinism, device
+from foldwise.training.showing import save_sheet
 from foldwise.training.stages import learner_of, own_callbacks, prepare_stage
 from foldwise.training.streams import EpochStreams, seeded
 
@@ -53,3 +56,16 @@ def search(inputs: FoldInputs) -> dict[str, Any]:
         prepare_stage(learner, recipe, stage)
         streams = EpochStreams(inputs.seed, inputs.fold, 0)
         return find_rate(learner, own_callbacks(stage, streams))
+
+
+def sheet(inputs: FoldInputs, path: Path) -> int:
+    """Save a sheet of a fold's training images as its last stage sees them; returns their number.
+
+    Nothing is trained; no model is made.
+    """
+    inputs = inputs.taught()
+    recipe = inputs.recipe
+    about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+    with seeded(inputs.seed, inputs.fold, "sheet"):
+        dls = dataloaders(inputs.block(about), recipe.stage_batch(recipe.stage[-1]), device())
+        return save_sheet(dls, path, inputs.seed, inputs.fold)

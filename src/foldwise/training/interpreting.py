@@ -1,0 +1,88 @@
+"""For notebooks: a fold's Learner before it is trained, and fastai's interpretation of OOF."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.progress import ProgressCallback
+from fastai.data.core import DataLoaders
+from fastai.interpret import ClassificationInterpretation, Interpretation
+from fastai.learner import Learner
+from fastai.torch_core import TensorBase
+from torch import nn
+
+from foldwise.data.predictions import TINY, of_truth
+from foldwise.training.batches import dataloaders, labels_of
+from foldwise.training.fold import FoldInputs
+from foldwise.training.losses import loss_of
+from foldwise.training.memory import keep_freed_memory
+from foldwise.training.models import build_model, preprocessing_of
+from foldwise.training.precision import device
+from foldwise.training.stages import learner_of, prepare_stage
+from foldwise.training.streams import seeded
+
+
+def loaders_of(inputs: FoldInputs, number: int = -1) -> DataLoaders:
+    """The DataLoaders of a fold at one of its recipe's stages, as training has them."""
+    recipe = inputs.recipe
+    about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+    size = recipe.stage_batch(recipe.stage[number])
+    return dataloaders(inputs.block(about, number), size, device())
+
+
+def untrained(inputs: FoldInputs, number: int = 0) -> Learner:
+    """A fastai Learner where a stage of a fold would begin, had there been none before it.
+
+    Model, first weights, loss, optimizer, layer groups and precision are those of training;
+    schedule and epochs are the caller's, and nothing is written.
+    """
+    recipe = inputs.recipe
+    keep_freed_memory()
+    with seeded(inputs.seed, inputs.fold, "init"):
+        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        model = build_model(recipe, about.n_outputs, len(inputs.mode))
+    model = model.to(device()).to(memory_format=torch.channels_last)
+    learner = learner_of(model, loaders_of(inputs, number), recipe, about.outputs)
+    prepare_stage(learner, recipe, recipe.stage[number])
+    learner.add_cb(ProgressCallback())
+    return learner
+
+
+class Told(Learner):
+    """A Learner that gives known predictions instead of its model's."""
+
+    def know(self, oof: pd.DataFrame) -> "Told":
+        """Take predictions `id, *classes`."""
+        self.oof = oof.set_index("id")
+        return self
+
+    def get_preds(
+        self, ds_idx: int = 1, dl: Any = None, with_input: bool = False,
+        with_decoded: bool = False, **others: Any,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """Inputs if asked for, predictions, targets, and if asked for what these say."""
+        dl = self.dls[ds_idx] if dl is None else dl
+        targets, kind = labels_of(dl.items, dl.vocab)
+        probs = TensorBase(self.oof.loc[dl.items["id"]].to_numpy(copy=True))
+        given: list[Any] = [torch.cat([batch[0] for batch in dl])] if with_input else []
+        said = [self.loss_func.decodes(probs).as_subclass(kind)] if with_decoded else []
+        return *given, probs, targets.as_subclass(kind), *said
+
+
+def interpretation(inputs: FoldInputs, oof: pd.DataFrame) -> Interpretation:
+    """fastai's interpretation of out-of-fold predictions `id, *classes`, on these rows.
+
+    A ClassificationInterpretation; with many labels per image, of which that knows nothing, an
+    Interpretation. Losses are the log loss of a row, in nats; with many labels that of its worst
+    cell.
+    """
+    train, recipe = inputs.train, inputs.recipe
+    about = preprocessing_of(recipe, train.classes, inputs.mode, train.multi)
+    rows = train.where(train.frame["id"].isin(oof["id"]).to_numpy())
+    dls = loaders_of(inputs)
+    learner = Told(dls, nn.Identity(), loss_func=loss_of(recipe, about.outputs)).know(oof)
+    right = of_truth(rows.hot(), learner.oof.loc[rows.frame["id"]].to_numpy(), train.multi)
+    losses = TensorBase(-np.log(np.maximum(right, TINY)))
+    kind = Interpretation if train.multi else ClassificationInterpretation
+    return kind(learner, dls.test_dl(rows.frame, with_labels=True), losses)
