@@ -9,12 +9,15 @@ from foldwise.data.competition import load_data
 from foldwise.data.listing import files_here, rows_here
 from foldwise.errors import PlatformError, SpecError
 from foldwise.reporting import tracking
+from foldwise.reporting.standing import headline_of, stand
 from foldwise.reporting.summing import join_scores
 from foldwise.scoring.comparing import compare_runs
+from foldwise.scoring.headline import headline as head
+from foldwise.scoring.summary import run_summary
 from foldwise.spec.competition import load_competition
+from foldwise.storage import read_json
 from foldwise.submitting.entry import LEDGER
-from foldwise.submitting.fetching import BOARD, can_ask, update
-from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
+from foldwise.submitting.fetching import can_ask, update
 from foldwise.submitting.ledger import submissions
 from foldwise.workspace import Workspace
 
@@ -33,29 +36,23 @@ def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]
 def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, Any]:
     """How a competition's submissions stand: `submissions`, `agreement` and `quota`.
 
-    submissions: the rows of `status`, with `percentile` and `medal`; see `placed`. The board of
-    public scores is data/<name>/leaderboard.csv, where there is one.
-    agreement: see `leaderboard.agreement`. quota: submissions `today`, in `total` and `left`, None
+    submissions, agreement: see `stand`. quota: submissions `today`, in `total` and `left`, None
     where the platform was not asked. ask: ask it, where it can be, for late scores and its board
     too; that it does not answer is a warning.
     Raises: DataError: the file is no board.
     """
     spec = load_competition(workspace.competition(name))
-    quota, higher = None, spec.metric.higher
+    quota = None
     if ask and can_ask(spec):
         book = workspace.submissions(name, spec.practice) / LEDGER
         try:
             quota = asdict(update(spec, book, workspace.data / name))
         except PlatformError as error:
             log.warning("%s", error)
-    rows = status(workspace, name)
     if quota:
-        for row in rows:
+        for row in status(workspace, name):
             join_scores(workspace.runs / name, name, Path(row["file"]).stem, row)
-    board = workspace.data / name / BOARD
-    scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
-    return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher),
-            "quota": quota}  # fmt: skip
+    return {**stand(workspace, spec), "quota": quota}
 
 
 def sync(workspace: Workspace, name: str | None = None) -> tuple[int, list[Path]]:
@@ -74,6 +71,23 @@ def sync(workspace: Workspace, name: str | None = None) -> tuple[int, list[Path]
         done, others = tracking.sync(workspace.runs / each)
         sent, left = sent + done, left + others
     return sent, left
+
+
+def headline(workspace: Workspace, name: str, what: str | Path) -> dict[str, Any]:
+    """What is to be known first of a run or a blend: see `headline_of`.
+
+    what: its name, or a submission file, for the blend that it was made of.
+    """
+    if isinstance(what, Path):
+        what = str(read_json(what.with_suffix(".json"))["blend"]["directory"])
+    return headline_of(workspace, load_data(workspace, name), what)
+
+
+def summary(workspace: Workspace, name: str, run: str) -> dict[str, Any]:
+    """A run by folds, classes and groups, with its `headline`: see `run_summary`."""
+    data = load_data(workspace, name)
+    told = run_summary(workspace, name, run, data)
+    return {**told, "headline": head(told, compare_runs(workspace.runs / name, data))}
 
 
 def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:

@@ -30,13 +30,16 @@ def check(workspace: Workspace, name: str, progress: Progress | None = None) -> 
     """Every path, column, class, number and pixel of a competition, checked in the raw files.
 
     Images are decoded the first time, which takes as long as an epoch; their digests are kept.
+    They are kept for reports, see `Findings.save`.
     Raises: SpecError: no competition has this name. All else becomes a finding.
     """
     workspace.competition(name)
     try:
         data = load_data(workspace, name)
     except FoldwiseError as error:
-        return Findings(errors=[str(error)])
+        findings = Findings(errors=[str(error)])
+        findings.save(workspace.data / name, "check")
+        return findings
     return examine(workspace, data, progress=progress)
 
 
@@ -46,7 +49,18 @@ def examine(
     images: bool = True,
     progress: Progress | None = None,
 ) -> Findings:
-    """The findings about tables that could be read; with `images`, every image is looked at too."""
+    """The findings about tables that could be read; with `images`, every image is looked at too.
+
+    They are kept for reports, see `Findings.save`.
+    """
+    findings = _examined(workspace, data, images, progress)
+    findings.save(workspace.data / data.spec.name, "check" if images else "submit")
+    return findings
+
+
+def _examined(
+    workspace: Workspace, data: CompetitionData, images: bool, progress: Progress | None
+) -> Findings:
     findings = Findings(facts=_facts(data))
     for recipe in data.spec.submit.recipes:
         try:

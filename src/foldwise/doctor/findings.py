@@ -1,7 +1,12 @@
 """Findings: what check has to say."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from foldwise.storage import read_json, write_json
+
+FILE = "findings.json"  # beside raw: what was found, by who looked
 
 
 @dataclass
@@ -20,3 +25,18 @@ class Findings:
     def document(self) -> dict[str, Any]:
         """The findings as one JSON document: `ok, errors, warnings, facts`."""
         return {"ok": self.ok, **asdict(self)}
+
+    def save(self, home: Path, by: str) -> None:
+        """Keep them for reports, in a competition's data folder, under who looked.
+
+        by: `check`, which looks at every image, or `submit`, which does not. Folds are left out:
+        whether they are saved yet is a fact of the moment.
+        """
+        path = home / FILE
+        if not home.is_dir():  # nothing has been downloaded
+            return
+        known = read_json(path) if path.is_file() else {}
+        facts = {key: value for key, value in self.facts.items() if key != "folds"}
+        found = {**self.document(), "facts": facts}
+        if known.get(by) != found:
+            write_json(path, {**known, by: found})

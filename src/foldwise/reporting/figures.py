@@ -3,55 +3,141 @@ same numbers."""
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 INK = "#010203"  # becomes the page's own text colour
-# Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008)
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-INCHES = (6.4, 3.2)
+# Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008);
+# shapes and dashes tell them apart, too
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+INCHES = (5.4, 3.0)  # so that text is legible at a phone's width
+SUBMISSION = ("local", "public", "private")
+Rows = Sequence[Mapping[str, Any]]
 
 
-def curves(folds: Sequence[dict[str, Any]]) -> str | None:
+def curves(folds: Rows) -> str | None:
     """Training loss (dashed) and validation loss by epoch, a colour per fold; None without any."""
-    shown = [fold for fold in folds if fold["epochs"]]
+    shown = [fold for fold in folds if fold.get("epochs")]
     if not shown:
         return None
-    figure, axes = _axes("epoch", "loss (nats per image)")
+    figure, axes = _axes("epoch", "loss (as trained, mean per image)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     for number, fold in enumerate(shown):
-        colour = COLOURS[number % len(COLOURS)]
         epochs = [row["epoch"] for row in fold["epochs"]]
         for key, style in (("train_loss", "--"), ("valid_loss", "-")):
             values = [row.get(key) for row in fold["epochs"]]
-            label = f"fold {fold['fold']}" if style == "-" else None
-            axes.plot(epochs, values, style, color=colour, linewidth=1.4, label=label)
+            look = _look(number) if style == "-" else {**_look(number), "marker": None}
+            axes.plot(epochs, values, style, **look, markevery=max(1, len(epochs) // 6),
+                      label=f"fold {fold['fold']}" if style == "-" else None)  # fmt: skip
     _legend(axes)
     return _svg(figure, "Training loss (dashed) and validation loss by epoch, for each fold")
 
 
-def reliability(curve: Sequence[dict[str, float]]) -> str | None:
+def rates(rows: Rows) -> str | None:
+    """The lowest and the highest learning rate by batch; None without any."""
+    if not rows:
+        return None
+    figure, axes = _axes("training batch", "learning rate")
+    axes.set_yscale("log")
+    batches = [row["batch"] for row in rows]
+    apart = any(row["low"] != row["high"] for row in rows)
+    axes.plot(batches, [row["high"] for row in rows], color=COLOURS[0], linewidth=1.4,
+              label="last layers" if apart else None)  # fmt: skip
+    if apart:
+        axes.plot(batches, [row["low"] for row in rows], "--", color=COLOURS[5], linewidth=1.4,
+                  label="first layers")  # fmt: skip
+        _legend(axes)
+    return _svg(figure, "Learning rate by training batch")
+
+
+def finder(found: Rows) -> str | None:
+    """The loss by learning rate in each mock training of the rate finder; None without any."""
+    if not found:
+        return None
+    figure, axes = _axes("learning rate", "smoothed training loss")
+    axes.set_xscale("log")
+    for number, one in enumerate(found):
+        axes.plot([row["rate"] for row in one["rows"]], [row["loss"] for row in one["rows"]],
+                  **_look(number), markevery=0.2,
+                  label=f"fold {one['fold']}, stage {one['stage']}")  # fmt: skip
+    _legend(axes)
+    return _svg(figure, "Training loss by learning rate, as the finder saw it")
+
+
+def reliability(curves: Mapping[str, Rows]) -> str | None:
     """Accuracy by confidence, beside the diagonal where both agree; None without a curve."""
-    if not curve:
+    if not curves:
         return None
     figure, axes = _axes("confidence (probability that was said)", "accuracy (share that is right)")
     axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1, label="as sure as right")
-    axes.plot([b["confidence"] for b in curve], [b["accuracy"] for b in curve], "o-",
-              color=COLOURS[0], linewidth=1.4, markersize=4, label="this run")  # fmt: skip
+    for number, (name, curve) in enumerate(curves.items()):
+        axes.plot([b["confidence"] for b in curve], [b["accuracy"] for b in curve],
+                  **_look(number), label=name)  # fmt: skip
     _legend(axes)
     return _svg(figure, "Accuracy by confidence; on the dotted line both agree")
 
 
-def sweep(rows: Sequence[dict[str, float]], metric: str) -> str | None:
+def sweep(rows: Rows, metric: str) -> str | None:
     """The metric and the accuracy by threshold; None without a sweep."""
     if not rows:
         return None
     figure, axes = _axes("threshold (probability from which a class is named)", "score")
     thresholds = [row["threshold"] for row in rows]
-    for key, label, colour in (("metric", metric, 0), ("accuracy", "accuracy of cells", 1)):
-        axes.plot(thresholds, [row[key] for row in rows], "o-", color=COLOURS[colour],
-                  linewidth=1.4, markersize=3, label=label)  # fmt: skip
+    for number, (key, label) in enumerate((("metric", metric), ("accuracy", "accuracy of cells"))):
+        axes.plot(thresholds, [row[key] for row in rows], **_look(number), label=label,
+                  markevery=0.1)  # fmt: skip
     _legend(axes)
     return _svg(figure, f"{metric} and accuracy by threshold")
+
+
+def over_time(rows: Rows, metric: str) -> str | None:
+    """Local score (with its interval), public and private score of each submission, in order."""
+    if not rows:
+        return None
+    figure, axes = _axes("submission, in order", metric)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for number, key in enumerate(SUBMISSION):
+        shown = [row for row in rows if row[key] is not None]
+        x, y = [row["number"] for row in shown], [row[key] for row in shown]
+        if key == "local" and shown:
+            ends = [(row["local_low"], row["local_high"]) for row in shown]
+            axes.vlines(x, [y if low is None else low for y, (low, _) in zip(y, ends, strict=True)],
+                        [y if high is None else high for y, (_, high) in zip(y, ends, strict=True)],
+                        color=COLOURS[0], linewidth=1)  # fmt: skip
+        if shown:
+            axes.plot(x, y, **_look(number), label=key)
+    _legend(axes)
+    return _svg(figure, f"{metric} of each submission: local with its 95 % interval, and boards")
+
+
+def boards(rows: Rows, metric: str) -> str | None:
+    """Public and private score by the local one, with the diagonal where they agree."""
+    both = [row for row in rows if row["local"] is not None
+            and (row["public"] is not None or row["private"] is not None)]  # fmt: skip
+    if not both:
+        return None
+    figure, axes = _axes(f"{metric}, local (OOF)", f"{metric}, board")
+    values = [row[key] for row in both for key in SUBMISSION if row[key] is not None]
+    ends = [min(values), max(values)]
+    axes.plot(ends, ends, ":", color=INK, linewidth=1, label="the same")
+    for number, key in enumerate(SUBMISSION[1:], 1):
+        shown = [row for row in both if row[key] is not None]
+        if shown:
+            x, y = [row["local"] for row in shown], [row[key] for row in shown]
+            axes.plot(x, y, **_look(number), linestyle="none", label=key)
+        for row in shown:
+            axes.annotate(str(row["number"]), (row["local"], row[key]), xytext=(5, 3),
+                          textcoords="offset points", color=INK, fontsize="small")  # fmt: skip
+    _legend(axes)
+    return _svg(figure, f"{metric}: board by local score; on the dotted line both agree")
+
+
+def _look(number: int) -> dict[str, Any]:
+    """A line's colour and shape."""
+    colour, shape = COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
+    return {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4}
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:
@@ -61,7 +147,7 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
-    axes.tick_params(colors=INK)
+    axes.tick_params(which="both", colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["bottom", "left"]].set_color(INK)
     axes.grid(alpha=0.2)
@@ -69,7 +155,9 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
 
 
 def _legend(axes: Any) -> None:
-    axes.legend(frameon=False, fontsize="small", labelcolor=INK)
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": 5}
+    axes.legend(**above, frameon=False, fontsize="small", labelcolor=INK, columnspacing=1.2,
+                handlelength=1.6)  # fmt: skip
 
 
 def _svg(figure: Any, title: str) -> str:
@@ -84,4 +172,4 @@ def _svg(figure: Any, title: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

@@ -1,197 +1,143 @@
-"""What a report says of a run: read from its directory, as plain values; nothing is computed anew
-that the directory does not hold, and torch is not needed."""
+"""What the page of a run or a blend says: read from its directory, as plain values; nothing is
+computed anew that the directory does not hold, and torch is not needed."""
 
-import base64
-import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import read_folds
-from foldwise.data.images import load_image
 from foldwise.data.predictions import read_predictions
-from foldwise.errors import ImageError, PredictionError
-from foldwise.reporting.numbers import confusion
-from foldwise.scoring.calibrate import TINY, calibration_error, reliability
-from foldwise.scoring.comparing import compare_runs
-from foldwise.scoring.goal import goal_of
-from foldwise.scoring.metrics import score
-from foldwise.scoring.summary import run_summary
-from foldwise.scoring.thresholds import sweep
+from foldwise.reporting import numbers
+from foldwise.reporting.changes import commands, what_changed
+from foldwise.reporting.standing import blend_named, board_of
+from foldwise.reporting.traces import augmented_of, finder_of, folds_of, maps_of, rates_of
+from foldwise.scoring.comparing import against, compare_blends, compare_runs, scores_of
+from foldwise.scoring.headline import headline
+from foldwise.scoring.summary import made_by, read_run
 from foldwise.storage import read_json
 from foldwise.workspace import Workspace
 
-WORST = 24  # images with the largest losses
-PAIRS = 12  # most confused pairs of classes
-MATRIX = 40  # classes up to which the whole confusion matrix is shown
-GROUPS = 20  # groups, the worst first
-THUMBNAIL = 160  # pixels, the longer side
+SHIFTED = 5  # places at which each view is seen with tta_shift
+FINDINGS = "findings.json"  # beside raw; `check` and `submit` write it
+CURVES = {"before": "blend alone", "after": "after the steps"}  # of reliability, in blend.json
+NOTHING: dict[str, Any] = {
+    "record": None, "rates": None, "finder": [], "tta": None, "augmented": [], "maps": {},
+    "commands": [], "hashes": [], "change": None, "blend": None,
+}  # fmt: skip
 
 
-def gather(workspace: Workspace, name: str, run: str) -> dict[str, Any]:
-    """All that a run's report shows; lists of dicts are its tables.
+def gather(workspace: Workspace, name: str, what: str) -> dict[str, Any]:
+    """All that the page of a run or a blend shows; lists of dicts are its tables.
 
-    Keys: `competition, run, summary` (see `summarise`), `runs` (see `compare_runs`), `folds` (each
-    with its `epochs`), `finder`, `plain` (the score without TTA, if there is any), `pairs`,
-    `matrix`, `worst`, `reliability`, `calibration_error`, `sweep`, `changes`, `copies`, `record`.
-    Raises: RunError: see `run_summary`.
+    Keys: `run`, `runs` (see `compare_runs`), `headline`, and those of `facts`,
+    `numbers.of_predictions`, and `_of_run` or `_of_blend`; of what there is not, None or empty.
+    Raises: RunError: see `read_run` and `blend_named`.
     """
-    data, folder = load_data(workspace, name), workspace.runs / name / run
-    summary = run_summary(workspace, name, run)
-    record = read_json(folder / "run.json")
-    oof = _predictions(folder, data, "oof")
-    pairs = confusion(data, oof)
-    curve, error = _reliability(data, oof)
+    data, folder = load_data(workspace, name), workspace.runs / name / what
+    rows = compare_runs(folder.parent, data)
+    told = {**NOTHING, **facts(workspace, data), "run": what, "runs": rows}
+    if (folder / "blend.json").is_file():
+        return told | _of_blend(workspace, data, folder, rows)
+    return told | _of_run(workspace, data, folder, rows)
+
+
+def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
+    """What is known of a competition's data.
+
+    Keys: `competition`: `name, title, platform, page`; `train_rows, test_rows, classes`;
+    `corrections`: counts by what was ignored or changed; `findings`: what `check` and `submit`
+    found (see `doctor.Findings.save`), by which of them.
+    """
+    path = workspace.data / data.spec.name / FINDINGS
     return {
-        "competition": {"name": name, "title": data.spec.title, "platform": data.spec.platform,
-                        "page": data.spec.page},
-        "run": run, "summary": summary, "record": record,
-        "runs": compare_runs(workspace.runs / name, data),
-        "folds": _folds(folder, summary["by_fold"]),
-        "finder": _finder(folder),
-        "plain": _plain(folder, data, record),
-        "pairs": pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
-        "matrix": _matrix(data, pairs, summary["by_class"]),
-        "worst": _worst(data, oof, read_folds(folder / "folds.csv")),
-        "groups": summary["by_group"][:GROUPS],
-        "reliability": curve, "calibration_error": error,
-        "sweep": _sweep(data, oof),
-        "changes": data.counts,
-        "copies": _copies(workspace.data / name / "copies.csv"),
+        "competition": {"name": data.spec.name, "title": data.spec.title,
+                        "platform": data.spec.platform, "page": data.spec.page},
+        "train_rows": len(data.train), "test_rows": len(data.test), "classes": len(data.classes),
+        "corrections": data.counts, "findings": read_json(path) if path.is_file() else {},
     }  # fmt: skip
 
 
-def _predictions(folder: Path, data: CompetitionData, kind: str) -> pd.DataFrame:
-    """The predictions of the folds that are done, `id, *classes`."""
-    files = [path.parent / f"{kind}.parquet" for path in sorted(folder.glob("fold*/done.json"))]
-    frames = [read_predictions(file, data.classes) for file in files]
-    return pd.concat(frames, ignore_index=True)
+def _of_run(
+    workspace: Workspace, data: CompetitionData, folder: Path, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a run's page says beside the facts.
 
-
-def _folds(folder: Path, scored: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`fold, rows, value, seconds, images_per_second, early, epochs` of each fold that is done.
-
-    epochs: a list of `epoch, train_loss, valid_loss` and what else the history has.
+    Keys: `summary`; `record`: run.json; `folds`: see `folds_of`; `rates, finder, augmented, maps`:
+    see `traces`; `tta`: see `_tta`; `change`: see `what_changed`; `commands`; `hashes`: `fold,
+    file, sha256`.
     """
-    found = []
-    for row in scored:
-        place = folder / f"fold{row['fold']}"
-        done = read_json(place / "done.json")
-        path = place / "history.json"
-        history = read_json(path) if path.is_file() else []
-        found.append({
-            **row, "seconds": done["seconds"], "images_per_second": done.get("images_per_second"),
-            "early": done.get("stopped_early_after_epoch"),
-            "epochs": [{"epoch": number, **epoch} for number, epoch in enumerate(history, 1)],
-        })  # fmt: skip
-    return found
-
-
-def _finder(folder: Path) -> list[dict[str, Any]]:
-    """`fold, stage` and the rates that the finder suggested, of each stage that asked for one."""
-    return [
-        {"fold": int(path.parent.name.removeprefix("fold")),
-         "stage": path.stem.removeprefix("lr-"), **read_json(path)["suggestions"]}
-        for path in sorted(folder.glob("fold*/lr-*.json"))
-    ]  # fmt: skip
-
-
-def _plain(folder: Path, data: CompetitionData, record: dict[str, Any]) -> float | None:
-    """The score of the predictions without TTA; None where there was none."""
-    if record["recipe"]["tta"] == ["none"]:
-        return None
-    said = data.format.decided(_predictions(folder, data, "oof_plain"))
-    truth = data.train.frame[data.train.frame["id"].isin(said["id"])].reset_index(drop=True)
-    try:
-        hook = data.hooks.get("score")
-        return score(data.spec.metric, truth, said, hook, interval=False).value
-    except PredictionError:
-        return None
-
-
-def _matrix(
-    data: CompetitionData, pairs: pd.DataFrame, by_class: Sequence[dict[str, Any]]
-) -> dict[str, Any] | None:
-    """The confusion matrix, rows of shares, the class with the lowest recall first.
-
-    Keys: `classes`, `rows` (of each class), `shares`. None with many labels or too many classes.
-    """
-    if data.spec.multi or len(data.classes) > MATRIX:
-        return None
-    recalls = {row["class"]: row["recall"] for row in by_class if row["rows"]}
-    order = sorted(recalls, key=lambda name: recalls[name] or 0.0)
-    table = pairs.pivot(index="label", columns="said", values="share")
-    table = table.reindex(index=order, columns=order).fillna(0.0)
-    counts = {row["class"]: row["rows"] for row in by_class}
-    return {"classes": order, "rows": [counts[name] for name in order],
-            "shares": table.to_numpy().tolist()}  # fmt: skip
-
-
-def _worst(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows with the largest log loss: `id, label, said, probability, truth, loss, fold, image`.
-
-    truth: the probability of the label (with many labels, of the worst cell). image: a small JPEG
-    as a data URL, None where a hook makes the images or it is gone.
-    """
-    table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
-    rows = table.frame[["id", "path"]].merge(oof, on="id", validate="one_to_one")
-    probs, hot = rows[list(data.classes)].to_numpy(), table.hot()
-    right = (
-        np.where(hot == 1, probs, 1 - probs).min(axis=1)
-        if data.spec.multi
-        else ((probs * hot).sum(axis=1))
+    record, folds, oof = read_run(folder, data)
+    maps = maps_of(folder)
+    told = numbers.of_predictions(data, folds, oof, maps, record["recipe"])
+    summary = told["summary"]
+    summary |= made_by(folder.name, record)
+    done = [row["fold"] for row in summary["by_fold"]]
+    numbers.add_shares(
+        summary["by_class"], data, [folder / f"fold{k}" / "test.parquet" for k in done]
     )
-    names, labels = np.array(data.classes), table.labels().to_numpy()
-    number = dict(zip(folds["id"], folds["fold"], strict=True))
-    return [
-        {"id": rows["id"][i], "label": labels[i], "said": str(names[probs[i].argmax()]),
-         "probability": float(probs[i].max()), "truth": float(right[i]),
-         "loss": float(-np.log(max(right[i], TINY))), "fold": int(number[rows["id"][i]]),
-         "image": _thumbnail(data, str(rows["path"][i]))}
-        for i in np.argsort(right, kind="stable")[:WORST]
+    own = next(row for row in rows if row["run"] == folder.name)
+    markers = {k: read_json(folder / f"fold{k}" / "done.json") for k in done}
+    return told | {
+        "headline": headline(summary, rows), "record": record,
+        "folds": folds_of(folder, summary["by_fold"]),
+        "rates": rates_of(folder), "finder": finder_of(folder),
+        "tta": _tta(folder, data, own, record["recipe"]),
+        "augmented": augmented_of(folder), "maps": maps,
+        "change": next(row for row in what_changed(folder.parent, rows)
+                       if row["run"] == folder.name),
+        "commands": commands(workspace, data, record),
+        "hashes": [{"fold": k, "file": file, "sha256": digest} for k, marker in markers.items()
+                   for file, digest in marker["sha256"].items()],
+    }  # fmt: skip
+
+
+def _tta(
+    folder: Path, data: CompetitionData, own: dict[str, Any], recipe: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What test-time augmentation gains: `views` (how many), `mean, plain`, `difference, error,
+    verdict`.
+
+    plain: the mean over the folds of the score without it, as mean is with it. None where there is
+    none. own: the run's row of `compare_runs`.
+    """
+    views = len(recipe["tta"]) * (SHIFTED if recipe.get("tta_shift") else 1)
+    if views == 1:
+        return None
+    done = [k for k, value in enumerate(own["fold_scores"]) if value is not None]
+    plain = scores_of(folder, read_folds(folder / "folds.csv"), done, data, "oof_plain")
+    return {"views": views, "mean": own["mean"], "plain": plain["mean"],
+            **against(own, {**own, **plain})}  # fmt: skip
+
+
+def _of_blend(
+    workspace: Workspace, data: CompetitionData, folder: Path, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a blend's page says beside the facts.
+
+    Keys: `summary`; `folds`: as there; `blend`: its row of `compare_blends`, `record` (blend.json),
+    `members_table` (`member, score, low, high, weight`), and the `recipes` of its runs.
+    """
+    blends = compare_blends(folder.parent, data, rows)
+    row = blend_named(blends, data, folder.name)
+    record = read_json(folder / "blend.json")
+    folds = read_folds(folder.parent / row["best_member"] / "folds.csv")
+    oof = read_predictions(folder / "oof.parquet", data.classes)
+    told = numbers.of_predictions(data, folds, oof)
+    numbers.add_shares(told["summary"]["by_class"], data, [folder / "test.parquet"])
+    curves = record.get("reliability", {})
+    weights = record["chain"]["fitted"].get("weights")
+    members = [
+        {"member": each["name"], "score": each["score"]["value"], "low": each["score"]["low"],
+         "high": each["score"]["high"], "weight": weights and weights[number]}
+        for number, each in enumerate(record["members"])
     ]  # fmt: skip
-
-
-def _thumbnail(data: CompetitionData, path: str) -> str | None:
-    if "read_image" in data.hooks:
-        return None
-    try:
-        image = load_image(data.raw / path, data.spec.images.mode).convert("RGB")
-    except (ImageError, OSError):
-        return None
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"
-
-
-def _reliability(
-    data: CompetitionData, oof: pd.DataFrame
-) -> tuple[list[dict[str, float]], float | None]:
-    """The reliability curve and its expected calibration error, where probabilities are scored."""
-    if data.spec.metric.name != "log_loss":
-        return [], None
-    table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
-    rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
-    curve = reliability(table.hot(), rows[list(data.classes)].to_numpy(), data.spec.multi)
-    return curve, calibration_error(curve)
-
-
-def _sweep(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
-    """`threshold, metric, accuracy` where images have many labels and these are what is scored."""
-    if not data.spec.multi or data.spec.metric.name in ("log_loss", "auc", "average_precision"):
-        return []
-    goal = goal_of(data, oof["id"])
-    table = sweep(oof[list(data.classes)].to_numpy(), goal)
-    return [
-        {str(key): float(value) for key, value in row.items()} for row in table.to_dict("records")
-    ]
-
-
-def _copies(path: Path) -> int | None:
-    """The number of rows that are copies of others; None where `check` has not looked."""
-    return len(pd.read_csv(path)) if path.is_file() else None
+    recipes = [each["recipe"] for each in rows if each["run"] in row["members"]]
+    return told | {
+        "headline": headline(row, [*rows, *blends], board_of(workspace, data.spec, row)),
+        "folds": told["summary"]["by_fold"],
+        "reliability": {CURVES[key]: curve["curve"] for key, curve in curves.items()},
+        "calibration_error": {CURVES[key]: curve["calibration_error"]
+                              for key, curve in curves.items()},
+        "blend": {**row, "record": record, "members_table": members,
+                  "recipes": [*dict.fromkeys(recipes)]},
+    }  # fmt: skip

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.predictions import predictions_frame, read_predictions, write_predictions
+from foldwise.data.predictions import TINY, predictions_frame, read_predictions, write_predictions
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.scoring.calibrate import TINY, calibration_error, reliability
-from foldwise.scoring.crossfit import CrossFit, apply_chain, crossfit, simplest, slots_of
+from foldwise.scoring.calibrate import calibration_error, reliability
+from foldwise.scoring.crossfit import Chain, CrossFit, apply_chain, crossfit, simplest, slots_of
 from foldwise.scoring.forecast import averaging_gain, expected
 from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
 from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
@@ -163,10 +163,9 @@ def _make(
     fit = fits[chosen]
     oof = fit.oof(stack, fold)
     write_predictions(target / "oof.parquet", predictions_frame(folds["id"], oof, data.classes))
-    averaged, gain = _test(fit, members, data.spec.multi)
+    mean, gain = averaged(fit.chain, len(fit.by_fold), members, data.spec.multi)
     write_predictions(
-        target / "test.parquet",
-        predictions_frame(data.test.frame["id"], averaged, data.classes),
+        target / "test.parquet", predictions_frame(data.test.frame["id"], mean, data.classes)
     )
     if any("threshold" in slot for slot in slots):
         with replacing(target / "thresholds.csv") as temporary:
@@ -230,16 +229,18 @@ def _compared(
     ]  # fmt: skip
 
 
-def _test(fit: CrossFit, members: Sequence[Member], multi: bool) -> tuple[np.ndarray, float]:
-    """Test predictions (n, C): the chain on each fold's, then their mean; and `averaging_gain`.
+def averaged(
+    chain: Chain, count: int, members: Sequence[Member], multi: bool
+) -> tuple[np.ndarray, float]:
+    """Test predictions (n, C): a chain on each of count folds', then their mean; and
+    `averaging_gain`.
 
     What is fitted on OOF, where one model per member predicts a row, is thus applied to single
     models too: a temperature that is right for these is wrong for their mean.
     """
-    count = len(fit.by_fold)
     total, logs = None, None
     for fold in range(count):
-        probs = apply_chain(fit.chain, Stack(OneFold(members, fold), multi), slice(None))
+        probs = apply_chain(chain, Stack(OneFold(members, fold), multi), slice(None))
         sides = np.stack([probs, 1 - probs]) if multi else probs
         log_probs = np.log(np.clip(sides, TINY, 1)) / count
         total = probs if total is None else total + probs

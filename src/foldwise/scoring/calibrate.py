@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from foldwise.data.predictions import TINY
 from foldwise.scoring.goal import Goal, some
 
-TINY = 1e-15  # the smallest probability that has a logarithm here
 MOST = 300_000  # numbers that a temperature is fitted on, and ten times as many bounds
 SHARPEST, FLATTEST = 0.05, 20.0  # temperatures tried
 # clipping bounds tried, as distances from 0 and from 1

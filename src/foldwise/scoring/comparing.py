@@ -67,21 +67,28 @@ def _row(run: Path, data: CompetitionData) -> dict[str, Any]:
     }  # fmt: skip
     ids = folds.loc[folds["fold"] >= 0, "id"]
     known = tuple(record["classes"]) == data.classes and ids.isin(data.train.frame["id"]).all()
-    found = _scores(run, folds, list(done), data) if known else _summary(None, [None] * count)
+    found = scores_of(run, folds, list(done), data) if known else _summary(None, [None] * count)
     verdict = None if known else OTHER_ROWS
     return {**row, **found, **_times(list(done.values())), "verdict": verdict}
 
 
-def _scores(
-    run: Path, folds: pd.DataFrame, done: Sequence[int], data: CompetitionData
+def scores_of(
+    run: Path,
+    folds: pd.DataFrame,
+    done: Sequence[int],
+    data: CompetitionData,
+    part: str = "oof",
 ) -> dict[str, Any]:
-    """The scores of a run's folds, and of all together where all are done."""
+    """`score, fold_scores, mean, deviation` of a run as `compare_runs` has them.
+
+    part: of which predictions; `oof_plain` are those without TTA.
+    """
     count = int(folds["fold"].max()) + 1
     values: list[float | None] = [None] * count
     frames = []
     for k in done:
         what = f"{run.name} fold {k}"
-        frame = read_predictions(run / f"fold{k}" / "oof.parquet", data.classes)
+        frame = read_predictions(run / f"fold{k}" / f"{part}.parquet", data.classes)
         frames.append(align(frame, folds.loc[folds["fold"] == k, "id"], what))
         values[k] = _value(frames[-1], data, what)
     whole = len(done) == count
@@ -139,15 +146,21 @@ def _best(rows: Sequence[dict[str, Any]], data: CompetitionData) -> dict[str, An
 
 def _against(row: dict[str, Any], best: dict[str, Any] | None) -> dict[str, Any]:
     """The keys that tell how a run differs from the best one."""
-    compared: dict[str, Any] = dict.fromkeys(("difference", "error", "shared"))
-    compared["verdict"] = row["verdict"]
+    nothing: dict[str, Any] = dict.fromkeys(("difference", "error", "shared"))
     if best is None or row["mean"] is None:
-        return compared
-    if row is best:
-        return {**compared, "verdict": "best"}
-    if row["folds_sha256"] != best["folds_sha256"]:
+        return {**nothing, "verdict": row["verdict"]}
+    return {**nothing, "verdict": "best"} if row is best else against(row, best)
+
+
+def against(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """`difference, error, shared, verdict` of a row of `compare_runs` to another one.
+
+    Only `fold_scores`, `folds_sha256` and `higher` are looked at.
+    """
+    compared: dict[str, Any] = dict.fromkeys(("difference", "error", "shared"))
+    if row["folds_sha256"] != other["folds_sha256"]:
         return {**compared, "verdict": "other folds"}
-    pairs = zip(row["fold_scores"], best["fold_scores"], strict=True)
+    pairs = zip(row["fold_scores"], other["fold_scores"], strict=True)
     differences = [own - its for own, its in pairs if own is not None and its is not None]
     compared["shared"] = len(differences)
     compared["difference"] = float(np.mean(differences)) if differences else None
@@ -158,3 +171,53 @@ def _against(row: dict[str, Any], best: dict[str, Any] | None) -> dict[str, Any]
     if low > 0 or high < 0:
         verdict = "better" if (low > 0) == row["higher"] else "worse"
     return {**compared, "difference": mean, "error": error, "verdict": verdict}
+
+
+def compare_blends(
+    folder: Path, data: CompetitionData, runs: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One dict per blend in a folder, best first; runs: rows of `compare_runs`.
+
+    Keys: `run` (its directory), `method`, `members` (names), `metric, higher, scheme,
+    folds_sha256, folds, done`; `score, low, high`, of OOF, cross-fitted, `in_sample`, and
+    `blend_alone` (without calibration or thresholds); `expected, expected_low, expected_high`, on a
+    board; `fold_scores, mean, deviation`; `best_member` and its `member_score`, and as in
+    `compare_runs` `difference, error, shared, verdict` to that one. Blends are left out that an
+    earlier version made, and those whose runs have gone or are of other rows or classes.
+    """
+    known = {row["run"]: row for row in runs}
+    rows = []
+    for path in sorted(folder.glob("*/blend.json")):
+        record = read_json(path)
+        members = [known[m["name"]] for m in record.get("members", ()) if m["name"] in known]
+        members = [row for row in members if row["score"] is not None]
+        if members and "expected" in record:
+            rows.append(_blend_row(path.parent, record, members, data))
+    sign = -1 if data.spec.metric.higher else 1
+    return sorted(rows, key=lambda row: sign * row["score"])
+
+
+def _blend_row(
+    folder: Path, record: dict[str, Any], members: list[dict[str, Any]], data: CompetitionData
+) -> dict[str, Any]:
+    """A row of `compare_blends`. members: rows of its runs."""
+    best = (max if data.spec.metric.higher else min)(members, key=lambda row: row["score"])
+    folds = read_folds(folder.parent / best["run"] / "folds.csv")
+    oof = read_predictions(folder / "oof.parquet", data.classes)
+    values = [
+        _value(oof[oof["id"].isin(rows["id"])], data, f"{folder.name} fold {k}")
+        for k, rows in folds[folds["fold"] >= 0].groupby("fold")
+    ]
+    board = {f"expected_{key}".removesuffix("_value"): value
+             for key, value in record["expected"].items()}  # fmt: skip
+    row = {
+        "run": folder.name, "method": record["method"],
+        "members": [each["name"] for each in record["members"]],
+        **{key: best[key] for key in ("metric", "higher", "scheme", "folds_sha256")},
+        "folds": len(values), "done": len(values),
+        **_summary(record["score"]["value"], values),
+        "low": record["score"]["low"], "high": record["score"]["high"],
+        "in_sample": record["in_sample"], "blend_alone": record["blend_alone"], **board,
+        "best_member": best["run"], "member_score": best["score"],
+    }  # fmt: skip
+    return {**row, **against(row, best)}

@@ -7,7 +7,7 @@ a board has a sample of its own.
 import numpy as np
 
 from foldwise.data.labels import LabelTable
-from foldwise.scoring.calibrate import TINY
+from foldwise.data.predictions import TINY
 from foldwise.scoring.metrics import Score
 from foldwise.spec.metric import Metric
 

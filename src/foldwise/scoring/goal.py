@@ -13,6 +13,7 @@ from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PredictionError
 from foldwise.scoring.intervals import paired_interval
 from foldwise.scoring.metrics import metric_value
+from foldwise.spec.competition import named_from
 from foldwise.spec.metric import Metric
 
 FEWEST = 3  # folds; below that nothing is said of noise
@@ -44,9 +45,8 @@ class Goal:
 
     @property
     def threshold(self) -> float:
-        """The probability from which on a class counts as named, by the file or by the metric."""
-        tags = self.format.settings.shape == "tags"
-        return self.format.settings.threshold if tags else self.metric.threshold
+        """See `named_from`."""
+        return named_from(self.format.settings, self.metric)
 
     def value(self, probs: np.ndarray, rows: np.ndarray) -> float:
         """The metric of predictions (rows, C) of these rows."""

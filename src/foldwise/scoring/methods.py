@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.scoring.calibrate import TINY, linked, scores, tempered
+from foldwise.data.predictions import TINY
+from foldwise.scoring.calibrate import linked, scores, tempered
 from foldwise.scoring.goal import Goal, some
 
 MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks it takes some rows

@@ -1,6 +1,7 @@
 """A run by folds, classes and groups: where its score comes from, and how far it can be trusted."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,38 +18,55 @@ from foldwise.storage import read_json
 from foldwise.workspace import Workspace
 
 
-def run_summary(workspace: Workspace, name: str, run: str) -> dict[str, Any]:
+def run_summary(
+    workspace: Workspace, name: str, run: str, data: CompetitionData | None = None
+) -> dict[str, Any]:
     """What `summarise` tells of a run's folds that are done, and `run, recipe, seed, scheme`.
+
+    data: the competition's, where it was read already. Raises: RunError: see `read_run`.
+    """
+    data = data or load_data(workspace, name)
+    record, folds, oof = read_run(workspace.runs / name / run, data)
+    return {**made_by(run, record), **summarise(data, oof, folds)}
+
+
+def made_by(run: str, record: dict[str, Any]) -> dict[str, Any]:
+    """`run, recipe, seed, scheme` of a run's record."""
+    return {"run": run, "recipe": record["recipe"]["name"],
+            "seed": record["seed"], "scheme": record["scheme"]}  # fmt: skip
+
+
+def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """A run's record, its folds `id, fold`, and the OOF predictions of those that are done.
 
     Raises: RunError: no run of the competition is called so, it was trained on other rows or
             classes, or none of its folds is done.
     """
-    data = load_data(workspace, name)
-    runs = workspace.runs / name
-    known = [path.parent.name for path in runs.glob("*/run.json")]
-    if run not in known:
-        raise RunError(f"no run of {name} is called {run!r}{nearest(run, known)}")
-    record, folds = read_json(runs / run / "run.json"), read_folds(runs / run / "folds.csv")
+    known = [path.parent.name for path in run.parent.glob("*/run.json")]
+    if run.name not in known:
+        raise RunError(
+            f"no run of {data.spec.name} is called {run.name!r}{nearest(run.name, known)}"
+        )
+    record, folds = read_json(run / "run.json"), read_folds(run / "folds.csv")
     part = folds[folds["fold"] >= 0]
     if (
         tuple(record["classes"]) != data.classes
         or not part["id"].isin(data.train.frame["id"]).all()
     ):
         raise RunError(
-            f"{run} was trained on other rows or classes than {name} has now; train it again"
+            f"{run.name} was trained on other rows or classes than {data.spec.name} has now; "
+            "train it again"
         )
     frames = [
-        align(read_predictions(runs / run / f"fold{k}" / "oof.parquet", data.classes), rows["id"],
-              f"{run} fold {k}")
+        align(read_predictions(run / f"fold{k}" / "oof.parquet", data.classes), rows["id"],
+              f"{run.name} fold {k}")
         for k, rows in part.groupby("fold")
-        if (runs / run / f"fold{k}" / "done.json").is_file()
+        if (run / f"fold{k}" / "done.json").is_file()
     ]  # fmt: skip
     if not frames:
-        raise RunError(f"{run}: none of its folds is done yet; run `foldwise train` again, it goes "
-                       "on with them")  # fmt: skip
-    made = {"run": run, "recipe": record["recipe"]["name"],
-            "seed": record["seed"], "scheme": record["scheme"]}  # fmt: skip
-    return {**made, **summarise(data, pd.concat(frames, ignore_index=True), folds)}
+        raise RunError(f"{run.name}: none of its folds is done yet; run `foldwise train` again, it "
+                       "goes on with them")  # fmt: skip
+    return record, folds, pd.concat(frames, ignore_index=True)
 
 
 def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> dict[str, Any]:

@@ -214,6 +214,11 @@ class CompetitionSpec(Strict):
         return self.model_dump(mode="json", include={"files", "labels", "images"})
 
 
+def named_from(submission: Submission, metric: Metric) -> float:
+    """The probability from which on a class counts as named, by the file or by the metric."""
+    return (submission if submission.shape == "tags" else metric).threshold
+
+
 def load_competition(folder: Path) -> CompetitionSpec:
     """The spec in folder/competition.toml; its name is the folder's.
 

@@ -1,0 +1,104 @@
+"""Where things stand: submissions with their boards, and the headline of a run or a blend."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foldwise.data.competition import CompetitionData
+from foldwise.errors import RunError
+from foldwise.scoring.comparing import compare_blends, compare_runs
+from foldwise.scoring.headline import headline
+from foldwise.scoring.summary import read_run, summarise
+from foldwise.spec.competition import CompetitionSpec
+from foldwise.storage import read_json
+from foldwise.submitting.entry import LEDGER
+from foldwise.submitting.fetching import BOARD
+from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
+from foldwise.submitting.ledger import submissions
+from foldwise.workspace import Workspace
+
+EXPECTED = ("expected", "expected_low", "expected_high")
+ON_BOARD = ("file", "public", "private", "rank", "teams", "percentile", "medal")
+
+
+def stand(workspace: Workspace, spec: CompetitionSpec) -> dict[str, Any]:
+    """`submissions`, rows of the ledger with their places (see `placed`), and their `agreement`.
+
+    The board of public scores is data/<name>/leaderboard.csv, where there is one.
+    Raises: DataError: that file is no board.
+    """
+    rows = submissions(workspace.submissions(spec.name, spec.practice) / LEDGER, spec.name)
+    board, higher = workspace.data / spec.name / BOARD, spec.metric.higher
+    scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
+    return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher)}
+
+
+def with_manifests(
+    workspace: Workspace, spec: CompetitionSpec, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows of `stand` with what their manifests tell, None where there is none (any more).
+
+    Keys: `local_low, local_high`; `expected, expected_low, expected_high`, of a board; `blend`, its
+    directory; `runs`, names.
+    """
+    home, found = workspace.submissions(spec.name, spec.practice), []
+    for row in rows:
+        path = home / Path(row["file"]).with_suffix(".json").name
+        told = read_json(path) if path.is_file() else {}
+        own, blend = told.get("local") or {}, told.get("blend") or {}
+        board = blend.get("expected") or {}
+        found.append({
+            **row, "local_low": own.get("low"), "local_high": own.get("high"),
+            "expected": board.get("value"), "expected_low": board.get("low"),
+            "expected_high": board.get("high"), "blend": blend.get("directory"),
+            "runs": [run["run"] for run in told.get("runs", ())] or None,
+        })  # fmt: skip
+    return found
+
+
+def board_of(workspace: Workspace, spec: CompetitionSpec, blend: dict[str, Any]) -> dict[str, Any]:
+    """What a board is expected to say of a blend, and has said of the latest submission of it.
+
+    Keys: `expected, expected_low, expected_high`, and `file, public, private, rank, teams,
+    percentile, medal`, None where it was not submitted. blend: a row of `compare_blends`.
+    """
+    rows = with_manifests(workspace, spec, stand(workspace, spec)["submissions"])
+    sent = [row for row in rows if row["blend"] == blend["run"]]
+    said = {key: sent[-1][key] if sent else None for key in ON_BOARD}
+    return {**{key: blend[key] for key in EXPECTED}, **said}
+
+
+def headline_of(
+    workspace: Workspace,
+    data: CompetitionData,
+    what: str,
+    rows: Sequence[dict[str, Any]] | None = None,
+    blends: Sequence[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The `headline` of a run or a blend by its name; a blend's has its board.
+
+    rows, blends: of `compare_runs` and `compare_blends`, where they are known already.
+    Raises: RunError: see `read_run` and `blend_named`.
+    """
+    folder = workspace.runs / data.spec.name
+    rows = compare_runs(folder, data) if rows is None else rows
+    if not (folder / what / "blend.json").is_file():
+        _, folds, oof = read_run(folder / what, data)
+        return headline({"run": what, **summarise(data, oof, folds)}, rows)
+    blends = compare_blends(folder, data, rows) if blends is None else blends
+    own = blend_named(blends, data, what)
+    return headline(own, [*rows, *blends], board_of(workspace, data.spec, own))
+
+
+def blend_named(
+    blends: Sequence[dict[str, Any]], data: CompetitionData, what: str
+) -> dict[str, Any]:
+    """The row of `compare_blends` with a name.
+
+    Raises: RunError: it is not among them, see there.
+    """
+    for row in blends:
+        if row["run"] == what:
+            return row
+    raise RunError(f"{what}: an earlier version made this blend, or its runs have gone; "
+                   f"`foldwise blend {data.spec.name}` makes it anew")  # fmt: skip
