@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from foldwise.workspace import Workspace
 from tiny import write_tiny
 
 VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "reproduce", "status",
-         "report")  # fmt: skip
+         "predict", "report")  # fmt: skip
 
 
 def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -104,10 +105,12 @@ def test_status_looks_into_a_run(done: Workspace) -> None:
     assert (told["run"], told["score"], told["mean"]) == (run, row["score"], row["mean"])
     assert [fold["value"] for fold in told["by_fold"]] == row["fold_scores"]
     lines = foldwise("status", "tiny", "--run", run, cwd=done.root).stdout.splitlines()
-    assert lines[0].startswith(
-        f"{run}: log loss {told['score']:.5f}, 95 % interval {told['low']:.5f}"
-    )
-    assert lines[0].endswith("(bootstrap over rows); lower is better; 30 rows")
+    assert lines[0] == f"{run}: log loss of 30 rows"
+    words = (f"local  {told['score']:.5f}  log loss of {run}, of OOF, lower is better; 95 % "
+             f"interval {told['low']:.5f}")  # fmt: skip
+    assert lines[1].startswith(words)
+    assert [line.split()[0] for line in lines[2:4]] == ["best", "rank"]
+    lines = lines[3:]
     assert lines[1] == (
         f"folds: mean ± standard deviation {told['mean']:.5f} ± {told['deviation']:.5f}"
     )
@@ -155,7 +158,10 @@ def test_suggested_rates_are_printed_with_the_place_of_the_curve(workspace: Work
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "tiny", "--fast", "--find-lr"], "expected --fast or --find-lr, with one --fold"),
+        (
+            ["train", "tiny", "--fast", "--show-batch"],
+            "expected --fast, --find-lr or --show-batch, with one --fold",
+        ),
         (["train", "tiny", "--fast", "--fold", "0", "--fold", "1"], "with one --fold at most"),
         (["blend", "tiny", "--auto", "--method", "rank"], "expected --auto or --method rank, got"),
         (["status", "--runs"], "--run and --runs need a competition: foldwise status digits"),
@@ -300,10 +306,12 @@ def test_values_are_shown_in_one_line() -> None:
     assert plain({f"c{i}": i for i in range(20)}).endswith("(20 in all)")
 
 
-def test_only_scores_that_are_known_are_shown() -> None:
+def test_an_entry_says_its_file_and_what_became_of_it() -> None:
     receipt = Receipt("scored", "as number 7", public=0.25)
-    lines = printing.entry_lines(Entry(Path("x.csv"), "s", Score(0.5), {}, Score(0.5), receipt))
-    assert lines[2:] == ["public  0.25000", "scored  as number 7"]
+    entry = Entry(Path("x.csv"), "s", Score(0.5), {"a": Score(0.25)}, Score(0.5), receipt)
+    assert printing.entry_lines(entry) == ["run     a: 0.25000", "file    x.csv",
+                                           "scored  as number 7"]  # fmt: skip
+    assert printing.entry_lines(replace(entry, receipt=None))[-1] == "sent    no: dry run"
 
 
 def test_a_terminal_gets_bars(done: Workspace, tmp_path: Path) -> None:

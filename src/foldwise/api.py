@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from foldwise.data.cache import sized
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import Folds
 from foldwise.errors import SpecError
-from foldwise.pipeline import caches_of, recipes_of, scheme_folds
+from foldwise.overview import standing
+from foldwise.pipeline import caches_of, recipes_of, scheme_folds, train
+from foldwise.predicting import predict, recipe_of
+from foldwise.scoring.comparing import compare_runs
+from foldwise.scoring.summary import read_run
 from foldwise.spec.recipe import Recipe
 from foldwise.workspace import Workspace
 
 if TYPE_CHECKING:
     from fastai.data.block import DataBlock
+    from fastai.data.core import DataLoaders
+    from fastai.interpret import Interpretation
+    from fastai.learner import Learner
+
+    from foldwise.training.fold import FoldInputs
 
 __all__ = ["Competition", "Recipe"]
 
 
 class Competition:
-    """A competition in a notebook: its frames, folds and fastai DataBlocks.
+    """A competition in a notebook: its frames, folds, fastai objects and results.
 
     >>> competition = Competition.load("digits")
-    >>> block = competition.datablock(fold=0, recipe="tiny")
-    >>> dls = block.dataloaders()
-    >>> dls.show_batch()
+    >>> competition.dataloaders(fold=0, recipe="tiny").show_batch()
+    >>> learner = competition.learner("tiny", fold=0)
+    >>> learner.lr_find()
+    >>> competition.interpret("tiny-s0-0f8f9a8c").plot_confusion_matrix()
     """
 
     def __init__(self, workspace: Workspace, data: CompetitionData) -> None:
@@ -72,18 +82,108 @@ class Competition:
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
     ) -> DataBlock:
         """The fastai DataBlock that training uses for a fold and stage."""
-        from foldwise.training.batches import datablock
         from foldwise.training.models import preprocessing_of
+
+        inputs = self._inputs(fold, recipe, scheme)
+        mode, multi = inputs.mode, self.data.spec.multi
+        about = preprocessing_of(inputs.recipe, self.classes, mode, multi)
+        return inputs.block(about, stage)
+
+    def dataloaders(
+        self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
+    ) -> DataLoaders:
+        """The fastai DataLoaders of that block, with the batch size and device of training."""
+        from foldwise.training.interpreting import loaders_of
+
+        return loaders_of(self._inputs(fold, recipe, scheme), stage)
+
+    def learner(
+        self, recipe: str | Recipe, fold: int = 0, scheme: str | None = None, stage: int = 0
+    ) -> Learner:
+        """An untrained fastai Learner of a fold: the recipe's model with its first weights, loss,
+        optimizer, layer groups and precision, as a stage has them. What it learns is yours.
+
+        Raises: WeightsError: the weights cannot be had.
+        """
+        from foldwise.training.interpreting import untrained
+
+        return untrained(self._inputs(fold, recipe, scheme), stage)
+
+    def fit(
+        self, recipe: str, folds: Sequence[int] | None = None, overrides: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """Train a recipe with all its seeds, on all folds or on some; its rows of `runs`.
+
+        overrides: of the recipe, as "stage.0.epochs=3". What is trained is not trained again.
+        """
+        made = train(self.workspace, self.data.spec.name, [recipe], overrides, folds)
+        rows = self.runs()
+        return rows[rows["run"].isin([run.name for run in made])].reset_index(drop=True)
+
+    def runs(self) -> pd.DataFrame:
+        """The runs, the best first, a row for each; see `compare_runs` for the columns."""
+        return pd.DataFrame(compare_runs(self._runs, self.data))
+
+    def submissions(self) -> pd.DataFrame:
+        """The submissions with their scores, a row for each; see `ledger.submissions`."""
+        return pd.DataFrame(standing(self.workspace, self.data.spec.name)["submissions"])
+
+    def oof(self, run: str) -> pd.DataFrame:
+        """A run's out-of-fold predictions `id, *classes`, of the folds that are done.
+
+        Raises: RunError: see `read_run`.
+        """
+        return read_run(self._runs / run, self.data)[2]
+
+    def interpret(self, run: str) -> Interpretation:
+        """fastai's ClassificationInterpretation of a run's out-of-fold predictions.
+
+        With many labels per image fastai has an Interpretation for them. Raises: see `oof`.
+        """
+        from foldwise.training.interpreting import interpretation
+
+        record, folds, oof = read_run(self._runs / run, self.data)
+        recipe = recipe_of(self._runs / run)
+        if not recipe.stage:
+            raise _unseeing(recipe)
+        made = Folds(record["scheme"], folds, record["folds_sha256"])
+        return interpretation(self._with(recipe, made, record["seed"], 0), oof)
+
+    def predict(
+        self, model: str, images: Sequence[str | Path], threshold: float | None = None
+    ) -> pd.DataFrame:
+        """What a run or a blend says of photos, see `predicting.predict`.
+
+        images: folders, CSVs with a column of paths, image files.
+        """
+        return predict(self.workspace, model, [Path(each) for each in images], threshold)
+
+    @property
+    def _runs(self) -> Path:
+        return self.workspace.runs / self.data.spec.name
+
+    def _inputs(self, fold: int, recipe: str | Recipe, scheme: str | None) -> FoldInputs:
+        """What training a fold needs; what is `auto` is settled for this device."""
+        from foldwise.training.tuning import settle
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
         if not recipe.stage:
-            raise SpecError(
-                f'recipe {recipe.name}: model = "prior" sees no images, so it has no DataBlock; '
-                "name another recipe"
-            )
-        caches = caches_of(self.data, recipe)
-        cache = sized(caches, recipe.stage_presize(recipe.stage[stage]))
-        preprocessing = preprocessing_of(
-            recipe, self.classes, self.data.spec.images.mode, self.data.spec.multi
-        )
-        return datablock(cache, self.train, self.folds(scheme), fold, recipe, preprocessing, stage)
+            raise _unseeing(recipe)
+        folds = self.folds(scheme)
+        rows, channels = int((folds.frame["fold"] > 0).sum()), self.data.spec.images.channels
+        values = settle(recipe, rows, len(self.classes), channels, folds.n)
+        return self._with(recipe.settled(values), folds, recipe.seeds[0], fold)
+
+    def _with(self, recipe: Recipe, folds: Folds, seed: int, fold: int) -> FoldInputs:
+        from foldwise.training.fold import FoldInputs
+
+        caches, mode = tuple(caches_of(self.data, recipe)), self.data.spec.images.mode
+        return FoldInputs("notebook", self._runs, recipe, seed, fold, folds, caches,
+                          self.data.train, self.data.test, mode)  # fmt: skip
+
+
+def _unseeing(recipe: Recipe) -> SpecError:
+    return SpecError(
+        f'recipe {recipe.name}: model = "{recipe.model}" sees no images, so it has no DataBlock; '
+        "name another recipe"
+    )

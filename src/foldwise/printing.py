@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from foldwise.training.run import Run
 
 SHOWN = 20  # rows of a table that is cut
+PHOTOS, BEST = 40, 3  # rows of predicted photos, and classes of each
 
 
 def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:
@@ -88,6 +89,16 @@ def findings_lines(findings: "Findings") -> list[str]:
     ]
 
 
+def headline_lines(told: dict[str, Any]) -> list[Table]:
+    """The headline of a run or a blend, the one of its page: what `overview.headline` tells."""
+    from foldwise.scoring.headline import headline_rows
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for row in headline_rows(told):
+        table.add_row(f"[bold]{row['what']}[/]", row["value"], escape(row["meaning"]))
+    return [table]
+
+
 def run_line(run: "Run") -> str:
     """How far a run is, and where it lies."""
     done = run.folds.n - len(run.unfinished())
@@ -95,19 +106,11 @@ def run_line(run: "Run") -> str:
 
 
 def entry_lines(entry: "Entry") -> list[str]:
-    """What an entry's file was made of, its scores, and what became of it."""
+    """What an entry's file was made of, and what became of it; its headline has the scores."""
     lines = [f"run     {run}: {score}" for run, score in entry.member_scores.items()]
     file, here, receipt = entry.file, Path.cwd(), entry.receipt
     lines.append(f"file    {file.relative_to(here) if file.is_relative_to(here) else file}")
-    lines.append(f"local   {entry.score} (OOF of the blend, through the same writer)")
-    if entry.expected.low is not None:
-        lines.append(f"board   {entry.expected}, expected: folds averaged, other rows")
-    if receipt is None:
-        lines.append("sent    no: dry run")
-    else:
-        scores = {"public": receipt.public, "private": receipt.private}
-        lines += [f"{part:7} {value:.5f}" for part, value in scores.items() if value is not None]
-        lines.append(f"{receipt.state:7} {receipt.message}")
+    lines.append(f"{receipt.state:7} {receipt.message}" if receipt else "sent    no: dry run")
     return [escape(line) for line in lines]
 
 
@@ -141,6 +144,26 @@ def sync_lines(sent: int, left: Sequence[Path]) -> list[str]:
     return lines
 
 
+def predicted_lines(
+    rows: Sequence[dict[str, Any]], says: Sequence[str], out: Path | None
+) -> list[str | Table]:
+    """What a model says of photos, with its most probable classes; says: the other columns."""
+    unread = sum(row["error"] is not None for row in rows)
+    shown = []
+    for row in rows[:PHOTOS]:
+        probs = {key: value for key, value in row.items() if key not in says and value is not None}
+        best = sorted(probs, key=lambda name: -probs[name])[:BEST]
+        likely = ", ".join(f"{name} {probs[name]:.2f}" for name in best)
+        shown.append({**{key: row[key] for key in says}, "most probable": likely})
+    columns = [*says[:-1], "most probable", *(says[-1:] if unread else [])]
+    lines: list[str | Table] = [as_table(shown, columns)]
+    if len(rows) > len(shown):
+        lines.append(f"{len(shown)} of {len(rows)} photos; --out FILE.csv has them all")
+    if unread:
+        lines.append(f"[yellow]warning[/] {unread} of {len(rows)} photos could not be read")
+    return [*lines, *([escape(f"written {out}")] if out else [])]
+
+
 def trial_line(row: dict[str, Any]) -> str:
     """What a trial ran: a row of `trials.fast`."""
     return (
@@ -160,6 +183,12 @@ def rates_found(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
     ]
 
 
+def sheet_line(row: dict[str, Any]) -> str:
+    """Where a sheet of training images lies: a row of `trials.show_batch`."""
+    what = f"{row['images']} augmented training images of {row['recipe']} fold {row['fold']}"
+    return escape(f"{what}: {row['sheet']}")
+
+
 def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
     """The runs of a competition in a table, and what its columns mean: rows of `compare_runs`."""
     if not rows:
@@ -174,7 +203,10 @@ def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
 
 
 def run_summarised(told: dict[str, Any]) -> list[str | Table]:
-    """A run's scores: pooled, by fold, by class and by group; what `run_summary` tells."""
+    """A run's scores: pooled, by fold, by class and by group; what `run_summary` tells.
+
+    With its `headline`, as `overview.summary` tells it, that comes first.
+    """
     better = "higher" if told["higher"] else "lower"
     pooled = f"{told['metric']} {told['score']:.5f}"
     if told["low"] is not None:
@@ -183,6 +215,9 @@ def run_summarised(told: dict[str, Any]) -> list[str | Table]:
     lines: list[str | Table] = [
         escape(f"{told['run']}: {pooled}; {better} is better; {told['rows']} rows")
     ]
+    if "headline" in told:
+        lines = [escape(f"{told['run']}: {told['metric']} of {told['rows']} rows"),
+                 *headline_lines(told["headline"])]  # fmt: skip
     if told["done"] < told["folds"]:
         lines.append(f"[yellow]unfinished[/] {told['done']} of {told['folds']} folds are done; "
                      "all figures are of these alone")  # fmt: skip

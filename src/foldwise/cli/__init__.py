@@ -1,7 +1,7 @@
 """The `foldwise` command: parse, call one function, print."""
 
 # their order is that of --help
-from foldwise.cli import preparing, training, submitting, reporting  # noqa: F401, I001
+from foldwise.cli import preparing, training, submitting, predicting, reporting  # noqa: F401, I001
 from foldwise.cli.console import app
 
 __all__ = ["app", "main"]

@@ -5,22 +5,22 @@ from typing import Annotated
 
 import typer
 
-from foldwise.cli.console import Name, Root, out, verb
+from foldwise.cli.console import Root, out, verb
 from foldwise.workspace import Workspace
 
 
 @verb
 def report(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="A competition, or a run or blend by its own name.")],
     run: Annotated[
-        str, typer.Option(help="A run of NAME, as `foldwise status NAME --runs` lists them.")
-    ],
+        str | None, typer.Option(help="A run or blend of NAME, where NAME is a competition.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     root: Root = None,
 ) -> None:
-    """Write a run's report, one HTML file that opens from disk.
+    """Write the report of a competition, a run or a blend, one HTML file that opens from disk.
 
-    Example: `foldwise report digits --run resnet10-s0-7916cc8d --open`
+    Example: `foldwise report digits --open`
     """
     from foldwise.reporting.page import write_report
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from foldwise import printing
 from foldwise.cli.console import AsJson, Name, NoTrack, Root, err, say, show, tell, verb
+from foldwise.cli.executing import Address, Executor, executing
 from foldwise.workspace import Workspace
 
 
@@ -24,6 +25,8 @@ def submit(
         bool, typer.Option("--resend", help="Send although an earlier attempt's end is unclear.")
     ] = False,
     no_track: NoTrack = False,
+    executor: Executor = "local",
+    address: Address = None,
     root: Root = None,
 ) -> None:
     """Do the main job: train, blend, write, validate, score, send, enter in the ledger.
@@ -31,14 +34,16 @@ def submit(
     What is done already is skipped, and the same bytes are not sent twice.
     Example: `foldwise submit digits`
     """
-    from foldwise import pipeline
+    from foldwise import overview, pipeline
     from foldwise.progress import watching
 
-    with watching(err) as (observe, images):
+    where = Workspace.find(root)
+    with executing(executor, address) as execute, watching(err) as (observe, images):
         entry = pipeline.submit(
-            Workspace.find(root), name, dry_run, observe, images, again, resend, not no_track
+            where, name, dry_run, observe, images, again, resend, not no_track, execute
         )
     say(printing.entry_lines(entry))
+    say(printing.headline_lines(overview.headline(where, name, entry.file)))
 
 
 @verb
@@ -94,7 +99,6 @@ def status(
     Example: `foldwise status digits --json`
     """
     from foldwise import overview
-    from foldwise.scoring.summary import run_summary
     from foldwise.submitting import recording
 
     where, numbers = Workspace.find(root), (public, private, rank, teams)
@@ -107,7 +111,7 @@ def status(
     if record and name:
         name = recording.record(where, name, *numbers)
     if name and (run or runs):
-        told: Any = run_summary(where, name, run) if run else overview.compare(where, name)
+        told: Any = overview.summary(where, name, run) if run else overview.compare(where, name)
         tell(told, as_json, printing.run_summarised(told) if run else printing.runs_compared(told))
     elif run or runs:
         raise typer.BadParameter("--run and --runs need a competition: foldwise status digits")

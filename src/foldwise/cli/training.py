@@ -17,54 +17,77 @@ from foldwise.cli.console import (
     show,
     verb,
 )
+from foldwise.cli.executing import Address, Executor, executing
 from foldwise.workspace import Workspace
+
+OfFolds = Annotated[
+    list[int] | None, typer.Option("--fold", help="This fold alone; may be given several times.")
+]
+Scheme = Annotated[str | None, typer.Option(help="A fold scheme other than that of [submit].")]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="Does everything run? A few batches; nothing is kept.")
+]
+FindLr = Annotated[
+    bool, typer.Option("--find-lr", help="Suggest rates for the first stage; train nothing.")
+]
+ShowBatch = Annotated[
+    bool, typer.Option("--show-batch", help="Save a sheet of training images; train nothing.")
+]
+Budget = Annotated[
+    str | None, typer.Option(help="Fit epochs, image size and folds to a time: 30m, 1h30m.")
+]
 
 
 @verb
 def train(
     name: Name,
     recipe: Recipes = None,
-    fold: Annotated[
-        list[int] | None, typer.Option(help="Train this fold alone; may be given several times.")
-    ] = None,
-    scheme: Annotated[
-        str | None, typer.Option(help="A fold scheme other than that of [submit].")
-    ] = None,
+    fold: OfFolds = None,
+    scheme: Scheme = None,
     set_: Overrides = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Does everything run? A few batches; nothing is kept.")
-    ] = False,
-    find_lr: Annotated[
-        bool, typer.Option("--find-lr", help="Suggest rates for the first stage; train nothing.")
-    ] = False,
-    budget: Annotated[
-        str | None, typer.Option(help="Fit epochs, image size and folds to a time: 30m, 1h30m.")
-    ] = None,
+    fast: Fast = False,
+    find_lr: FindLr = False,
+    show_batch: ShowBatch = False,
+    budget: Budget = None,
     no_track: NoTrack = False,
+    executor: Executor = "local",
+    address: Address = None,
     root: Root = None,
 ) -> None:
     """Train recipes on every fold; finished folds are skipped.
 
-    --fast and --find-lr take one fold, 0 unless --fold names another, and the first seed.
+    --fast, --find-lr and --show-batch take one fold, 0 unless --fold names another, and the first
+    seed.
 
     Example: `foldwise train digits --recipe resnet18 --fold 0`
     """
-    from foldwise import pipeline, trials
+    from foldwise import overview, pipeline, trials
     from foldwise.progress import watching
 
-    if (fast and find_lr) or ((fast or find_lr) and len(fold or ()) > 1):
-        raise typer.BadParameter("expected --fast or --find-lr, with one --fold at most")
+    tried = fast + find_lr + show_batch
+    if tried > 1 or (tried and (len(fold or ()) > 1 or executor != "local")):
+        raise typer.BadParameter(
+            "expected --fast, --find-lr or --show-batch, with one --fold at most, and no --executor"
+        )
     what = (Workspace.find(root), name, recipe or (), set_ or ())
     one = fold[0] if fold else 0
-    with watching(err) as (observe, images):
+    with executing(executor, address) as execute, watching(err) as (observe, images):
         if fast:
-            tried = trials.fast(*what, one, scheme, observe, images)
-            lines: list[Any] = [printing.trial_line(row) for row in tried]
+            rows = trials.fast(*what, one, scheme, observe, images)
+            lines: list[Any] = [printing.trial_line(row) for row in rows]
         elif find_lr:
             lines = printing.rates_found(trials.find_lr(*what, one, scheme, images))
+        elif show_batch:
+            rows = trials.show_batch(*what, one, scheme, images)
+            lines = [printing.sheet_line(row) for row in rows]
         else:
-            trained = pipeline.train(*what, fold, scheme, observe, images, budget, not no_track)
-            lines = [printing.run_line(run) for run in trained]
+            trained = pipeline.train(
+                *what, fold, scheme, observe, images, budget, not no_track, execute
+            )
+            lines = []
+            for run in trained:
+                told = overview.headline(*what[:2], run.name)
+                lines += [printing.run_line(run), *printing.headline_lines(told)]
     say(lines)
 
 

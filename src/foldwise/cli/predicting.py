@@ -1,0 +1,48 @@
+"""The verb that tries a trained model on photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldwise import printing
+from foldwise.cli.console import AsJson, Root, err, tell, verb
+from foldwise.cli.executing import Address, Executor, executing
+from foldwise.workspace import Workspace
+
+
+@verb
+def predict(
+    model: Annotated[str, typer.Argument(help="A run or a blend: its name or directory.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Folders, CSVs with a column of paths, image files.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write a CSV with all probabilities here.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help='Below this probability the answer is "none of these".'),
+    ] = None,
+    executor: Executor = "local",
+    address: Address = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a trained model sees in photos, with TTA, blend and thresholds as submitted.
+
+    A photo that cannot be read is a row with an error.
+    Example: `foldwise predict blend-mean-4107a5c8 ~/Pictures --out said.csv`
+    """
+    from foldwise import predicting
+    from foldwise.progress import watching
+    from foldwise.storage import replacing
+
+    where = Workspace.find(root)
+    with executing(executor, address) as execute, watching(err) as (_, decoded):
+        said = predicting.predict(where, model, images, threshold, decoded, execute)
+    if out is not None:
+        with replacing(out) as temporary:
+            said.to_csv(temporary, index=False)
+    rows = predicting.as_rows(said)
+    tell(rows, as_json, printing.predicted_lines(rows, predicting.SAYS, out))

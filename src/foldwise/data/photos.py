@@ -1,0 +1,121 @@
+"""Photos from anywhere: found in folders and CSVs, decoded once as models saw their images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data.cache import PACKED
+from foldwise.data.images import Decoded, Progress, decoded, each_image, resized
+from foldwise.data.labels import LabelTable
+from foldwise.data.listing import images_below, is_image
+from foldwise.data.packed import packed, unpacked
+from foldwise.data.tables import read_table
+from foldwise.errors import DataError, examples
+from foldwise.spec.recipe import Recipe
+from foldwise.storage import need_space
+
+COLUMNS = ("path", "image", "file", "filename")  # where a CSV names its images, in this order
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model's pixels come from a photo, as in the cache that it was trained with."""
+
+    size: tuple[int, int]  # height and width in pixels
+    side: int  # the longest side that the photo is decoded for
+    resize: str
+    interpolation: str
+    recompressed: bool
+
+    def at(self, photo: Decoded) -> np.ndarray:
+        """The photo's pixels, uint8 (height, width, channels)."""
+        pixels = resized(photo.image, self.size, self.resize, self.interpolation)
+        return unpacked(packed(np.ascontiguousarray(pixels))) if self.recompressed else pixels
+
+
+def look_of(recipe: Recipe, caches: Sequence[str]) -> Look | None:
+    """How a recipe's last stage sees photos; None for one that sees none.
+
+    caches: the names of the run's caches, as run.json has them.
+    """
+    if not recipe.stage:
+        return None
+    size = recipe.stage_presize(recipe.stage[-1])
+    own = f"{size[0]}x{size[1]}-"
+    return Look(
+        size, max(max(each) for each in recipe.cache_sizes), recipe.resize, recipe.kernel,
+        any(name.startswith(own) and name.endswith(PACKED) for name in caches),
+    )  # fmt: skip
+
+
+def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
+    """The names and files of all photos of folders, CSVs and image files, in order.
+
+    A folder gives the images below it to any depth, sorted; a CSV those that its column `path`,
+    `image`, `file` or `filename`, else its first one, names, relative to the CSV, by these names.
+    Raises: DataError: a source is none of these or is not there, or there is no photo at all.
+    """
+    names: list[str] = []
+    files: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            found = [source / name for name in images_below(source, ".")[0]]
+            names += map(str, found)
+        elif source.suffix.lower() == ".csv":
+            table = read_table(source)
+            column = next((name for name in COLUMNS if name in table.columns), table.columns[0])
+            found = [source.parent / name for name in table[column]]
+            names += list(table[column])
+        elif is_image(source.name) and source.exists():
+            found = [source]
+            names.append(str(source))
+        else:
+            what = "is no folder, CSV or image" if source.exists() else "is not there"
+            raise DataError(f"expected folders, CSVs of paths or image files, e.g. photos/, but "
+                            f"{source} {what}")  # fmt: skip
+        files += found
+    if not files:
+        where = examples(map(str, sources))
+        raise DataError(f"no images (.jpg, .png, ...) in {where}; name a folder that holds some")
+    return names, files
+
+
+def decode_photos(
+    files: Sequence[Path],
+    mode: str,
+    looks: Sequence[Look],
+    folder: Path,
+    progress: Progress | None = None,
+) -> tuple[dict[Look, Path], dict[int, str]]:
+    """Each look's pixels as a .npy file in folder, uint8 (n, height, width, channels); and why
+    photos could not be read, by their number: their pixels are 0.
+
+    Raises: StorageError: the disk is too full.
+    """
+    shapes = {look: (len(files), *look.size, len(mode)) for look in looks}
+    need_space(folder, sum(int(np.prod(shape)) for shape in shapes.values()), "decoding photos")
+    paths = {look: folder / f"{number}.npy" for number, look in enumerate(shapes)}
+    arrays = {look: np.lib.format.open_memmap(paths[look], "w+", np.uint8, shape)
+              for look, shape in shapes.items()}  # fmt: skip
+
+    def work(row: int) -> None:
+        seen: dict[int, Decoded] = {}
+        for look, array in arrays.items():
+            if look.side not in seen:
+                seen[look.side] = decoded(files[row], mode, look.side)
+            array[row] = look.at(seen[look.side])
+
+    failures = each_image(work, range(len(files)), _numbered(len(files)), progress)
+    for array in arrays.values():
+        array.flush()
+    return paths, {int(number): why for number, why in failures.items()}
+
+
+def _numbered(count: int) -> LabelTable:
+    """Rows whose ids are their numbers: names of photos may stand there twice."""
+    frame: Any = pd.DataFrame({"id": [str(number) for number in range(count)]})
+    return LabelTable(frame, frame, ())
