@@ -1,13 +1,13 @@
 """Two one-thread workers of a Ray cluster against one: two folds at once, and one after the other.
 
-    python benchmarks/cluster.py [--rounds 3] [--epochs 10] [--rows 1000]
+    python benchmarks/cluster.py [--rounds 3] [--epochs 20] [--rows 1000]
 
 Starts nodes of one CPU each on this machine, trains folds 0 and 1 of a ResNet-18 on generated
 photos with one of them and with two, in turn, and prints `name ratio bar ok|short`: the efficiency
 is the time with one / (2 x the time with two), everything included. Two figures say where the rest
 went. `training` is how fast a fold trains beside another one, against alone, by its own clock:
-memory bandwidth, caches and the CPU's frequency are shared. `around` is what is left: processes
-that start, and the driver. Adds a row to results/cluster.csv.
+memory bandwidth, caches and the CPU's frequency are shared. `around` is what is left: the driver,
+and processes that start, one for two folds or one for each. Adds a row to results/cluster.csv.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure, print and record."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--epochs", type=int, default=10)
+    words.add_argument("--epochs", type=int, default=20)
     words.add_argument("--rows", type=int, default=1000)
     options = words.parse_args()
     options.csvs, options.test_rows, options.seed = None, 100, 0
@@ -70,12 +70,14 @@ def measured(workspace: Workspace, nodes: int, runs: str, epochs: int) -> tuple[
     """Seconds of training two folds on so many nodes, and the mean of the folds' own seconds."""
     there = replace(workspace, runs=workspace.root / "runs" / runs)
     settings = ["model=resnet18", f"stage.0.epochs={epochs}", "cpus=1"]
-    with cluster(nodes) as address, executor("ray", address) as execute:
-        what = (there, "wildlife", ["small"], settings)
-        pipeline.train(*what, only_folds=[], scheme="random", execute=execute)  # settled, cached
-        begun = time.perf_counter()
-        (run,) = pipeline.train(*what, only_folds=[0, 1], scheme="random", execute=execute)
-        seconds = time.perf_counter() - begun
+    what = (there, "wildlife", ["small"], settings)
+    with cluster(nodes) as address:
+        with executor("ray", address) as execute:  # photos are cached, `auto` is settled
+            pipeline.train(*what, only_folds=[], scheme="random", execute=execute)
+        with executor("ray", address) as execute:  # processes start anew
+            begun = time.perf_counter()
+            (run,) = pipeline.train(*what, only_folds=[0, 1], scheme="random", execute=execute)
+            seconds = time.perf_counter() - begun
     own = [read_json(run.fold(fold) / "done.json")["seconds"] for fold in (0, 1)]
     return seconds, statistics.mean(own)
 

@@ -30,7 +30,7 @@ from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import can_ask, fetch
 from foldwise.tasks import fold_inputs as fold_inputs
 from foldwise.tasks import run_fold as run_fold
-from foldwise.tasks import settling, tasks_of
+from foldwise.tasks import knock, settling, tasks_of
 from foldwise.training.events import Observer
 from foldwise.training.run import Run, open_runs
 from foldwise.workspace import Workspace
@@ -160,6 +160,10 @@ def train(
     if budget is not None:
         count = len(recipes or load_competition(workspace.competition(name)).submit.recipes)
         overrides = [*overrides, f"budget={share_of(budget, count)}"]
+    if execute is not run_here:
+        folder = workspace.competition(name)
+        chosen = recipes or load_competition(folder).submit.recipes
+        knock(workspace, name, execute, [load_recipe(folder, one, overrides) for one in chosen])
     plan = planned(workspace, name, recipes, overrides, only_folds, scheme, progress)
     beside = sum(len(recipe.seeds) for recipe, _ in plan.recipes)
     beside *= plan.folds.n if only_folds is None else len(only_folds)

@@ -13,8 +13,6 @@ from typing import Any, TextIO
 
 from foldwise.errors import StorageError
 
-CHUNK = 1 << 20  # bytes read at once
-
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -79,11 +77,8 @@ def read_json(path: Path) -> Any:
 
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as handle:
-        while chunk := handle.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from foldwise.data.cache import DONE, PLAN, ImageCache, lock_of, open_cache
 from foldwise.data.competition import CompetitionData, image_caches, load_data
@@ -22,6 +22,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Knock(Task):
+    """A question whether there is a place for a recipe's folds."""
+
+    recipe: str
+
+    reads_data: ClassVar[bool] = False
+
+    @property
+    def what(self) -> str:
+        """The recipe's name, for people."""
+        return f"recipe {self.recipe}"
+
+
+@dataclass(frozen=True)
 class SettleTask(Task):
     """What a run leaves open, to be settled where it will be trained."""
 
@@ -32,6 +46,22 @@ class SettleTask(Task):
     def what(self) -> str:
         """The recipe's name, for people."""
         return f"recipe {self.open.recipe.name}"
+
+
+def knock(workspace: Workspace, name: str, execute: Execute, recipes: Iterable[Recipe]) -> None:
+    """Ask an executor for places, before hours are spent on image caches.
+
+    Raises: ClusterError: no node has what a recipe asks for, or some node cannot take part.
+    """
+    execute(_nothing, [
+        Knock(workspace.root, workspace.data, workspace.runs, name, recipe.name, cpus=recipe.cpus,
+              gpus=recipe.gpus, memory=recipe.memory)
+        for recipe in recipes
+    ], lambda event: None)  # fmt: skip
+
+
+def _nothing(task: Knock, observe: Observer) -> None:
+    pass
 
 
 def tasks_of(

@@ -146,7 +146,7 @@ def test_folds_on_two_nodes_are_the_same_bytes_and_separate_runs_of_one_group(
     assert [len(one["history"]) for one in told] == [1, 1, 1]
 
 
-def test_a_fold_goes_on_from_its_checkpoint_when_its_node_is_removed(
+def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_node_removed(
     nodes: Any, execute: Execute, tmp_path: Path
 ) -> None:
     settings = ["stage.0.epochs=15", "cpus=1", "memory=2"]  # a second or so, on a large node
@@ -156,18 +156,21 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_node_is_removed(
 
     def observe(event: Event) -> None:
         events.append(event)
-        if isinstance(event, EpochDone) and event.epoch == 3:
-            nodes.remove_node(large.pop(), allow_graceful=False)
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            pid = (only_run(there) / "fold0" / ".lock").read_text()
+            os.kill(int(pid), signal.SIGKILL)
+        elif isinstance(event, FoldStarted) and len(events) > 1 and len(large) == 1:
             large.append(nodes.add_node(**LARGE))
+            nodes.remove_node(large[0], allow_graceful=False)
 
     pipeline.train(there, "tiny", overrides=settings, only_folds=[0], observe=observe,
                    execute=execute)  # fmt: skip
-    nodes.remove_node(large.pop())
+    nodes.remove_node(large[1])
     same(only_run(here), only_run(there), [0])
-    assert [type(event) for event in events].count(FoldStarted) == 2
+    assert [type(event) for event in events].count(FoldStarted) == 3
     assert [type(event) for event in events].count(FoldDone) == 1
     epochs = [event.epoch for event in events if isinstance(event, EpochDone)]
-    assert {1, 2, 3, 15} <= {*epochs}
+    assert {1, 2, 15} <= {*epochs}
     assert len(epochs) <= 15  # none twice, and some may not have been told before the end
 
 

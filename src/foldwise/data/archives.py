@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from foldwise.errors import ArchiveError, DataError, examples
-from foldwise.storage import CHUNK, disk_errors, locked, need_space, sha256_file
+from foldwise.storage import disk_errors, locked, need_space, sha256_file
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ ANYWAY = 2 << 30  # bytes that may be unpacked whatever the ratio
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # of impossible members
 MOST_FILES = 3_000_000  # ImageNet's localisation task has two million
+CHUNK = 1 << 20  # bytes read at once
 BLOCK = 4096  # bytes that any file takes on a disk
 
 

@@ -12,7 +12,6 @@ from foldwise.executors import ClusterError
 
 ENTRIES = ("raw", "prepared.json", "platform/holdout.json")  # of a competition's data folder
 PART = 32 << 20  # bytes sent at once
-CHUNK = 1 << 20  # bytes read at once
 KNOWN = "cache/shipped.json"  # hashes of files that did not change since
 
 
@@ -57,11 +56,8 @@ def _names(folder: Path) -> Iterator[str]:
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as handle:
-        while chunk := handle.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def digest_of(files: Sequence[File]) -> str:

@@ -23,7 +23,7 @@ def curves(folds: Rows) -> str | None:
     if not shown:
         return None
     figure, axes = _axes("epoch", "loss (as trained, mean per image)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for number, fold in enumerate(shown):
         epochs = [row["epoch"] for row in fold["epochs"]]
         for key, style in (("train_loss", "--"), ("valid_loss", "-")):
@@ -97,7 +97,8 @@ def over_time(rows: Rows, metric: str) -> str | None:
     if not rows:
         return None
     figure, axes = _axes("submission, in order", metric)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(0.5, len(rows) + 0.5)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for number, key in enumerate(SUBMISSION):
         shown = [row for row in rows if row[key] is not None]
         x, y = [row["number"] for row in shown], [row[key] for row in shown]

@@ -184,6 +184,8 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
     ends = time.monotonic() + left.seconds
     recipe, channels = left.recipe, data.spec.images.channels
     values = tuning.settle(recipe, left.rows, len(data.classes), channels, left.folds.n)
+    if recipe.cpus and values["device"] == "cpu":  # results depend on it
+        values["threads"] = recipe.cpus
     if recipe.budget and recipe.stage:
         from foldwise.training.timing import plan
 
