@@ -29,8 +29,8 @@ from foldwise.storage import locked, replacing
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import can_ask, fetch
 from foldwise.tasks import fold_inputs as fold_inputs
-from foldwise.tasks import run_fold as run_fold
 from foldwise.tasks import knock, settling, tasks_of
+from foldwise.tasks import run_fold as run_fold
 from foldwise.training.events import Observer
 from foldwise.training.run import Run, open_runs
 from foldwise.workspace import Workspace

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from foldwise import pipeline  # noqa: E402
 from foldwise.errors import FoldwiseError, RunError  # noqa: E402
 from foldwise.executors import ClusterError, Execute, cluster, executor  # noqa: E402
 from foldwise.storage import read_json, sha256_file  # noqa: E402
+from foldwise.tasks import Knock  # noqa: E402
 from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted  # noqa: E402
 from foldwise.workspace import Workspace  # noqa: E402
 from tiny import edit, only_run, write_tiny  # noqa: E402
@@ -96,6 +98,11 @@ def blind(nodes: Any, hidden: Path, own: Path) -> Iterator[None]:
         wait_until(lambda: len(living()) == count)
 
 
+def knocks(folder: Path, *names: str) -> list[Knock]:
+    """Tasks that need no data."""
+    return [Knock(folder, folder / "data", folder / "runs", "tiny", name, cpus=1) for name in names]
+
+
 def living() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
@@ -123,7 +130,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_folds_on_two_nodes_are_the_same_bytes_and_separate_runs_of_one_group(
-    nodes: Any, execute: Execute, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    execute: Execute, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -147,9 +154,10 @@ def test_folds_on_two_nodes_are_the_same_bytes_and_separate_runs_of_one_group(
 
 
 def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_node_removed(
-    nodes: Any, execute: Execute, tmp_path: Path
-) -> None:
-    settings = ["stage.0.epochs=15", "cpus=1", "memory=2"]  # a second or so, on a large node
+    nodes: Any, execute: Execute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    settings = ["stage.0.epochs=60", "cpus=1", "memory=2"]  # a few seconds, on a large node
     here, there = write_tiny(tmp_path / "here"), write_tiny(tmp_path / "there")
     pipeline.train(here, "tiny", overrides=settings, only_folds=[0])
     large, events = [nodes.add_node(**LARGE)], []
@@ -160,18 +168,20 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_n
             pid = (only_run(there) / "fold0" / ".lock").read_text()
             os.kill(int(pid), signal.SIGKILL)
         elif isinstance(event, FoldStarted) and len(events) > 1 and len(large) == 1:
-            large.append(nodes.add_node(**LARGE))
             nodes.remove_node(large[0], allow_graceful=False)
+            threading.Timer(4.0, lambda: large.append(nodes.add_node(**LARGE))).start()
 
+    monkeypatch.setattr(cluster, "LOOK", 1.0)
     pipeline.train(there, "tiny", overrides=settings, only_folds=[0], observe=observe,
                    execute=execute)  # fmt: skip
+    assert "1 tasks wait for a node that offers 1 CPUs, 2 GB of memory; Ctrl-C" in caplog.text
     nodes.remove_node(large[1])
     same(only_run(here), only_run(there), [0])
     assert [type(event) for event in events].count(FoldStarted) == 3
     assert [type(event) for event in events].count(FoldDone) == 1
     epochs = [event.epoch for event in events if isinstance(event, EpochDone)]
-    assert {1, 2, 15} <= {*epochs}
-    assert len(epochs) <= 15  # none twice, and some may not have been told before the end
+    assert {1, 2, 60} <= {*epochs}
+    assert len(epochs) <= 60  # none twice, and some may not have been told before the end
 
 
 def test_a_killed_driver_goes_on_where_it_was_and_no_finished_fold_runs_again(
@@ -193,7 +203,7 @@ def test_a_killed_driver_goes_on_where_it_was_and_no_finished_fold_runs_again(
 
 
 def test_a_fold_that_fails_for_its_own_reason_fails_once_and_the_others_are_kept(
-    nodes: Any, execute: Execute, here: Path, tmp_path: Path
+    execute: Execute, here: Path, tmp_path: Path
 ) -> None:
     workspace, events = write_tiny(tmp_path), []
     pipeline.train(workspace, "tiny", only_folds=[])
@@ -209,7 +219,34 @@ def test_a_fold_that_fails_for_its_own_reason_fails_once_and_the_others_are_kept
     same(here, only_run(workspace))
 
 
-def test_several_failures_are_one_line(nodes: Any, execute: Execute, tmp_path: Path) -> None:
+def test_what_functions_give_comes_back_in_the_order_of_the_tasks_and_events_come_too(
+    execute: Execute, tmp_path: Path
+) -> None:
+    told: list[Any] = []
+    given = execute(lambda t, observe: observe(t.recipe) or (t.recipe, t.cpus, t.gpus),
+                    knocks(tmp_path, "slow", "fast"), told.append)  # fmt: skip
+    assert given == [("slow", 1, 0.0), ("fast", 1, 0.0)]
+    assert sorted(told) == ["fast", "slow"]
+
+
+def test_a_bug_keeps_its_traceback_and_ends_nothing_else(execute: Execute, tmp_path: Path) -> None:
+    told: list[Any] = []
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        execute(lambda t, observe: 1 / 0 if t.recipe == "odd" else observe(t.recipe),
+                knocks(tmp_path, "odd", "even"), told.append)  # fmt: skip
+    assert told == ["even"]
+
+
+def test_a_task_whose_process_dies_each_time_is_given_up(
+    execute: Execute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "RETRIES", 1)
+    with ExitStack() as stack:
+        with pytest.raises(ClusterError, match=r"^recipe odd: its process ended 2 times, or was s"):
+            cluster.OnRay(stack)(lambda t, observe: os._exit(7), knocks(tmp_path, "odd"), print)
+
+
+def test_several_failures_are_one_line(execute: Execute, tmp_path: Path) -> None:
     workspace = write_tiny(tmp_path)
     with pytest.raises(FoldwiseError, match=r"^2 of 2 failed, .* fold 1: the training loss bec"):
         pipeline.train(workspace, "tiny", overrides=["stage.0.lr=1e30", "precision=fp32"],
@@ -262,7 +299,7 @@ def test_a_node_with_other_versions_is_named(nodes: Any, execute: Execute, tmp_p
 
 
 def test_a_recipe_that_asks_for_more_than_any_node_has_is_told_what_there_is(
-    nodes: Any, execute: Execute, tmp_path: Path
+    execute: Execute, tmp_path: Path
 ) -> None:
     workspace = write_tiny(tmp_path)
     with pytest.raises(

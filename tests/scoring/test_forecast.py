@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foldwise.data.competition import load_data
-from foldwise.scoring.forecast import averaging_gain, expected
+from foldwise.scoring.forecast import averaging_gain, expected, right_share
 from foldwise.scoring.metrics import Score
 from foldwise.spec.metric import Metric
 from foldwise.workspace import Workspace
@@ -26,6 +26,32 @@ def test_the_gain_is_what_averaging_gains_where_labels_come_from_the_mean() -> N
     gain = averaging_gain(mean, np.log(parts).mean(axis=0), multi=False)
     assert gained > 0.1
     assert gain == pytest.approx(gained, rel=0.03)
+
+
+def test_a_mean_that_is_less_sure_than_right_gains_less() -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 3, 40_000)
+    rows = np.arange(len(truth))
+    evidence = rng.normal(0, 1.5, (5, len(truth), 3))  # each model has noise of its own
+    evidence[:, rows, truth] += 2.25  # by which its softmax is calibrated
+    parts = np.exp(evidence) / np.exp(evidence).sum(axis=2, keepdims=True)
+    mean, logs = parts.mean(axis=0), np.log(parts).mean(axis=0)
+    hot = np.eye(3)[truth]
+    right = np.mean([right_share(hot, part, False) for part in parts])
+    assert right == pytest.approx(parts.max(axis=2).mean(), abs=0.01)
+    gained = -logs[rows, truth].mean() + np.log(mean[rows, truth]).mean()
+    plain = averaging_gain(mean, logs, multi=False)
+    told = averaging_gain(mean, logs, False, float(right))
+    assert plain > 1.3 * gained
+    assert gained < told < 0.85 * plain
+
+
+def test_a_share_is_right_by_row_or_by_cell() -> None:
+    hot = np.array([[1, 0], [0, 1]])
+    assert right_share(hot, np.array([[0.6, 0.4], [0.7, 0.3]]), multi=False) == 0.5
+    assert right_share(hot, np.array([[0.6, 0.4], [0.7, 0.6]]), multi=True) == 0.75
+    nothing = np.empty((0, 2))
+    assert averaging_gain(nothing, nothing, False, 0.5) == 0
 
 
 def test_with_many_labels_the_gain_is_a_mean_over_cells() -> None:

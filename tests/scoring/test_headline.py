@@ -41,7 +41,7 @@ def test_an_unfinished_run_has_no_rank_and_says_so() -> None:
     assert told["rank"] is None
     rows = {each["what"]: each for each in headline_rows(told)}
     assert "rank" not in rows
-    assert rows["score"]["meaning"].endswith("bootstrap over groups; 2 of 3 folds are done")
+    assert rows["local"]["meaning"].endswith("bootstrap over groups; 2 of 3 folds are done")
     assert rows["best"]["meaning"] == "a, the best other one; too few folds"
 
 

@@ -134,19 +134,7 @@ class OnRay:
             done, _ = ray.wait(list(waiting), timeout=PAUSE)
             self._pass_on(observe)
             for ref in done:
-                try:
-                    ended = ray.get(ref)
-                except RayTaskError as error:
-                    ended = None, error
-                except RayError as error:
-                    ended = (
-                        None,
-                        ClusterError(
-                            f"its process ended {RETRIES + 1} times, or was stopped ("
-                            f"{_first_line(error)}); run the same command again, and it goes on"
-                        ),
-                    )
-                yield waiting.pop(ref), ended
+                yield waiting.pop(ref), _outcome(ref)
             if waiting and time.monotonic() - looked > LOOK:
                 looked, offers = time.monotonic(), offers_of(ray.nodes())
                 homeless = [
@@ -229,6 +217,17 @@ def _survey(order: Order) -> None:
     if not locks:
         log.warning("%s: file locks do not hold between the nodes: never run two commands on the "
                     "same runs at once (docs/cluster.md)", order.runs)  # fmt: skip
+
+
+def _outcome(ref: Any) -> tuple[Any, Exception | None]:
+    """What an ended task gave, and what stopped it."""
+    try:
+        return ray.get(ref)
+    except RayTaskError as error:
+        return None, error
+    except RayError as error:
+        said = f"its process ended {RETRIES + 1} times, or was stopped ({_first_line(error)})"
+        return None, ClusterError(f"{said}; run the same command again, and it goes on")
 
 
 def _stop(waiting: dict[Any, int]) -> None:

@@ -14,7 +14,7 @@ from foldwise.data.predictions import TINY, predictions_frame, read_predictions,
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.scoring.calibrate import calibration_error, reliability
 from foldwise.scoring.crossfit import Chain, CrossFit, apply_chain, crossfit, simplest, slots_of
-from foldwise.scoring.forecast import averaging_gain, expected
+from foldwise.scoring.forecast import averaging_gain, expected, right_share
 from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
 from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
 from foldwise.scoring.methods import METHODS, Stack
@@ -26,7 +26,7 @@ from foldwise.training.run import Run
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-FORMAT = 2  # of blend.json: others are made anew
+FORMAT = 3  # of blend.json: others are made anew
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _make(
     fit = fits[chosen]
     oof = fit.oof(stack, fold)
     write_predictions(target / "oof.parquet", predictions_frame(folds["id"], oof, data.classes))
-    mean, gain = averaged(fit.chain, len(fit.by_fold), members, data.spec.multi)
+    mean, logs = averaged(fit.chain, len(fit.by_fold), members, data.spec.multi)
     write_predictions(
         target / "test.parquet", predictions_frame(data.test.frame["id"], mean, data.classes)
     )
@@ -172,7 +172,8 @@ def _make(
             sweep(fit.before(stack, fold), goal).to_csv(temporary, index=False)
     saved = read_predictions(target / "oof.parquet", data.classes)
     own = _score(data, folds["id"], saved[list(data.classes)].to_numpy())
-    gain = gain if goal.log_loss else 0.0
+    right = right_share(goal.hot, oof, goal.multi)
+    gain = averaging_gain(mean, logs, goal.multi, right) if goal.log_loss else 0.0
     board = expected(own, gain, data.train, data.test, goal.metric)
     write_json(target / "blend.json", {
         "asked": method, "method": chosen, "metric": goal.metric.title,
@@ -231,9 +232,9 @@ def _compared(
 
 def averaged(
     chain: Chain, count: int, members: Sequence[Member], multi: bool
-) -> tuple[np.ndarray, float]:
-    """Test predictions (n, C): a chain on each of count folds', then their mean; and
-    `averaging_gain`.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Test predictions (n, C): a chain on each of count folds', then their mean; and the mean of
+    their logarithms, see `averaging_gain`.
 
     What is fitted on OOF, where one model per member predicts a row, is thus applied to single
     models too: a temperature that is right for these is wrong for their mean.
@@ -249,7 +250,7 @@ def averaged(
     assert logs is not None
     mean = total / count
     mean = mean if multi else mean / mean.sum(axis=1, keepdims=True)
-    return mean, averaging_gain(mean, logs, multi)
+    return mean, logs
 
 
 def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:
