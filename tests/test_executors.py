@@ -101,7 +101,7 @@ def test_what_a_fold_asks_for_does_not_make_another_run(workspace: Workspace) ->
     assert not {"cpus", "gpus", "memory"} & {*plain.identity()}
 
 
-def test_a_fold_computes_with_the_threads_that_it_asks_for_here_too(
+def test_a_fold_computes_with_the_threads_that_it_asks_for_here_too_and_so_do_the_next_ones(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -112,8 +112,9 @@ def test_a_fold_computes_with_the_threads_that_it_asks_for_here_too(
     before = torch.get_num_threads()
     monkeypatch.setattr(fold, "train_fold", lambda *given: seen.append(torch.get_num_threads()))
     pipeline.train(workspace, "tiny", overrides=[f"cpus={before + 3}"], only_folds=[0])
-    pipeline.train(workspace, "tiny", only_folds=[0])
-    assert seen == [before + 3, before]
+    pipeline.train(workspace, "tiny", only_folds=[0])  # the same run: its record tells them
+    pipeline.train(workspace, "tiny", overrides=["batch_size=4"], only_folds=[0])
+    assert seen == [before + 3, before + 3, before]
     assert torch.get_num_threads() == before
 
 

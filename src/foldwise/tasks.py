@@ -54,8 +54,8 @@ def knock(workspace: Workspace, name: str, execute: Execute, recipes: Iterable[R
     Raises: ClusterError: no node has what a recipe asks for, or some node cannot take part.
     """
     execute(_nothing, [
-        Knock(workspace.root, workspace.data, workspace.runs, name, recipe.name, cpus=recipe.cpus,
-              gpus=recipe.gpus, memory=recipe.memory)
+        Knock(workspace.root, workspace.data, workspace.runs, name, recipe.name,
+              cpus=recipe.cpus or 1, gpus=recipe.gpus, memory=recipe.memory)
         for recipe in recipes
     ], lambda event: None)  # fmt: skip
 
