@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 ray = pytest.importorskip("ray")
@@ -24,6 +25,7 @@ import offline  # noqa: E402
 from foldwise import pipeline  # noqa: E402
 from foldwise.errors import FoldwiseError, RunError  # noqa: E402
 from foldwise.executors import ClusterError, Execute, cluster, executor  # noqa: E402
+from foldwise.predicting import predict  # noqa: E402
 from foldwise.storage import read_json, sha256_file  # noqa: E402
 from foldwise.tasks import Knock  # noqa: E402
 from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted  # noqa: E402
@@ -154,6 +156,15 @@ def test_folds_on_two_nodes_are_the_same_bytes_and_separate_runs_of_one_group(
     assert {one["display_name"] for one in told} == {f"{run.name}-fold{k}" for k in range(3)}
     assert {one["run_group"] for one in told} == {run.name}
     assert [len(one["history"]) for one in told] == [1, 1, 1]
+
+
+def test_photos_are_predicted_on_nodes_as_they_are_here(execute: Execute, here: Path) -> None:
+    root = here.parents[2]
+    workspace = Workspace(root, root / "data", root / "runs")
+    photos = sorted((workspace.raw("tiny") / "images").iterdir())[:5]
+    there = predict(workspace, here.name, photos, execute=execute)
+    pd.testing.assert_frame_equal(there, predict(workspace, here.name, photos), atol=1e-3)
+    assert there["error"].isna().all()
 
 
 def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_node_removed(
