@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
     When the block fails the temporary file is removed and `path` is as it was.
     Raises: StorageError: the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    own = f"{platform.node()[:16]}-{os.getpid()}"  # a cluster's nodes may share the folder
+    temporary = path.with_name(f".{path.name}.{own}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

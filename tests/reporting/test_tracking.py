@@ -60,6 +60,18 @@ def test_offline_runs_hold_what_the_events_and_the_run_directory_say(runs: Path)
     assert first["summary"]["fold_seconds"] == 7.5
 
 
+def test_a_fold_that_goes_on_elsewhere_stays_one_run(runs: Path) -> None:
+    with Tracker(runs, "birds", {}, "offline") as tracker:
+        train(tracker, 0, epochs=1)
+        tracker(FoldStarted(RUN, 0, 3, 2, 8))  # its node died, another one begins
+        tracker(EpochDone(RUN, 0, 2, 2, 0.5, 1.0, 100.0, 0.5))
+        tracker(FoldDone(RUN, 0, 7.5))
+    (file,) = offline_runs(runs)
+    told = read(file)
+    assert [row["epoch"] for row in told["history"]] == [1, 2]
+    assert told["summary"]["fold_seconds"] == 7.5
+
+
 def test_a_fold_that_did_not_end_is_ended_as_failed(runs: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         with Tracker(runs, "birds", {}, "offline") as tracker:

@@ -120,6 +120,8 @@ class Tracker:
         """Begin, feed or end a fold's run."""
         key = (event.run, event.fold)
         if isinstance(event, FoldStarted):
+            if key in self.open:  # it goes on elsewhere: its node or process died
+                return
             name = f"{event.run}-fold{event.fold}"
             run = self.begin(name, event.run, "fold", self._config(event))
             if run is not None:
