@@ -1,6 +1,7 @@
 """What there is: competitions, runs and submissions; from files, and if asked from platforms."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,13 @@ def headline(workspace: Workspace, name: str, what: str | Path) -> dict[str, Any
     if isinstance(what, Path):
         what = str(read_json(what.with_suffix(".json"))["blend"]["directory"])
     return headline_of(workspace, load_data(workspace, name), what)
+
+
+def headlines(workspace: Workspace, name: str, runs: Sequence[str]) -> list[dict[str, Any]]:
+    """The `headline` of each of some runs, by name."""
+    data = load_data(workspace, name)
+    rows = compare_runs(workspace.runs / name, data)
+    return [headline_of(workspace, data, run, rows) for run in runs]
 
 
 def summary(workspace: Workspace, name: str, run: str) -> dict[str, Any]:

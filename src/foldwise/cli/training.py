@@ -84,9 +84,9 @@ def train(
             trained = pipeline.train(
                 *what, fold, scheme, observe, images, budget, not no_track, execute
             )
+            heads = overview.headlines(*what[:2], [run.name for run in trained])
             lines = []
-            for run in trained:
-                told = overview.headline(*what[:2], run.name)
+            for run, told in zip(trained, heads, strict=True):
                 lines += [printing.run_line(run), *printing.headline_lines(told)]
     say(lines)
 

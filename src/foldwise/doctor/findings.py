@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.storage import read_json, write_json
-
-FILE = "findings.json"  # beside raw: what was found, by who looked
+from foldwise.workspace import FINDINGS
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Findings:
         by: `check`, which looks at every image, or `submit`, which does not. Folds are left out:
         whether they are saved yet is a fact of the moment.
         """
-        path = home / FILE
+        path = home / FINDINGS
         if not home.is_dir():  # nothing has been downloaded
             return
         known = read_json(path) if path.is_file() else {}

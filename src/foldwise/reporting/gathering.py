@@ -15,10 +15,9 @@ from foldwise.scoring.comparing import against, compare_blends, compare_runs, sc
 from foldwise.scoring.headline import headline
 from foldwise.scoring.summary import made_by, read_run
 from foldwise.storage import read_json
-from foldwise.workspace import Workspace
+from foldwise.workspace import FINDINGS, Workspace
 
 SHIFTED = 5  # places at which each view is seen with tta_shift
-FINDINGS = "findings.json"  # beside raw; `check` and `submit` write it
 CURVES = {"before": "blend alone", "after": "after the steps"}  # of reliability, in blend.json
 NOTHING: dict[str, Any] = {
     "record": None, "rates": None, "finder": [], "tta": None, "augmented": [], "maps": {},

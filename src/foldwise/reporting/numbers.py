@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.predictions import TINY, read_predictions
+from foldwise.data.predictions import TINY, of_truth, read_predictions
 from foldwise.reporting.pictures import overlay, thumbnail
 from foldwise.scoring import calibrate, thresholds
 from foldwise.scoring.goal import goal_of
@@ -136,14 +136,14 @@ def _worst(
     image, map, map_of`.
 
     truth: the probability of the label; with many labels, of what is right of the worst one, cell.
-    image: a small JPEG
-    as a data URL, None where it cannot be had. map: likewise, of what spoke for the class map_of.
+    image: a small JPEG as a data URL, None where it cannot be had. map: likewise, of what spoke for
+    the class map_of.
     """
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
     probs, hot = rows[list(data.classes)].to_numpy(), table.hot()
     cells = np.where(hot == 1, probs, 1 - probs)
-    right = cells.min(axis=1) if data.spec.multi else (probs * hot).sum(axis=1)
+    right = of_truth(hot, probs, data.spec.multi)
     names, labels = np.array(data.classes), table.labels().to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))
     found = []
