@@ -29,6 +29,7 @@ SCHEDULES = {
     "accumulated": ["stage.0.epochs=3", "accumulate=3", "clip=1.0"],
     "fp32": ["stage.0.epochs=3", "precision=fp32"],
     "sgd": ["stage.0.epochs=3", "optimizer=sgd", "sampling=balanced", "class_weights=balanced"],
+    "momentum": ["stage.0.epochs=3", "optimizer=sgd", "momentum=0.9"],
 }
 
 

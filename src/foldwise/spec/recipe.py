@@ -68,7 +68,8 @@ class Recipe(Strict):
     compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
     deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
     weight_decay: float = Field(default=0.01, ge=0)
-    optimizer: Literal["adam", "sgd"] = "adam"  # sgd: plain, without momentum
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd, Nesterov's; 0: plain
     # auto: cross-entropy, or binary cross-entropy where an image may have many labels
     loss: Literal["auto", "cross_entropy", "bce", "focal", "mae"] = "auto"
     focal_gamma: float = Field(default=2.0, ge=0)  # how little sure rows count in the focal loss
@@ -115,6 +116,8 @@ class Recipe(Strict):
         _check_sides(self.cache_sizes)
         if "none" not in self.tta:
             raise ValueError('tta must hold "none", the plain view')
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f'momentum is of optimizer = "sgd", got "{self.optimizer}"; remove it')
         for key in ("tta", "seeds"):
             values = getattr(self, key)
             if not values or len(set(values)) < len(values):

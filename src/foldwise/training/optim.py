@@ -1,10 +1,15 @@
-"""The optimizers: fastai's Adam by torch's fused kernel, and plain gradient descent."""
+"""The optimizers by torch's fused kernels: fastai's Adam, and gradient descent with momentum."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from fastai.optimizer import Optimizer, sgd_step, weight_decay
+from fastai.optimizer import Optimizer
 from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+from foldwise.spec.recipe import Recipe
 
 
 class Dropping(Optimizer):
@@ -81,13 +86,48 @@ class Adam(Dropping):
 
 
 class Sgd(Dropping):
-    """Plain gradient descent, p - lr * gradient: fastai's steps, without momentum.
+    """Gradient descent, with Nesterov's momentum where it has one: torch's formula, fused.
 
-    wd: weight decay, decoupled from the gradient as Adam's here is.
+    v = mom * v + gradient, p -= lr * (gradient + mom * v), as torch and timm write Sutskever et al.
+    2013; plain, p -= lr * gradient, where momentum is 0, whatever a schedule then says of `mom`.
+    wd: weight decay, decoupled from the gradient as Adam's here is: a step shrinks p by lr * wd,
+    where torch.optim.SGD, whose decay passes through v, shrinks it by lr * wd / (1 - mom).
     """
 
-    def __init__(self, params: Any, lr: float, wd: float = 0.0) -> None:
-        super().__init__(params, [weight_decay, sgd_step], lr=lr, wd=wd)
+    def __init__(self, params: Any, lr: float, momentum: float = 0.0, wd: float = 0.0) -> None:
+        super().__init__(params, [], lr=lr, mom=momentum, wd=wd)
+        self.remembers = momentum > 0
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One step for every parameter that has a gradient."""
+        for params, hyper in zip(self.param_lists, self.hypers, strict=True):
+            chosen = [p for p in params if p.grad is not None]
+            decayed = [p for p in chosen if self.state[p].get("do_wd", True)]
+            if decayed and hyper["wd"]:
+                torch._foreach_mul_(decayed, 1 - hyper["lr"] * hyper["wd"])
+            if chosen:
+                sgd(
+                    chosen,
+                    [p.grad for p in chosen],
+                    [self._velocity_of(p) if self.remembers else None for p in chosen],
+                    fused=True,
+                    weight_decay=0.0,
+                    momentum=hyper["mom"] if self.remembers else 0.0,
+                    lr=hyper["lr"],
+                    dampening=0.0,
+                    nesterov=self.remembers,
+                    maximize=False,
+                )
+
+    def _velocity_of(self, param: torch.Tensor) -> torch.Tensor:
+        """A parameter's v, zero if new."""
+        state = self.state[param]
+        if "grad_avg" not in state:  # fastai's name of it
+            state["grad_avg"] = torch.zeros_like(param)
+        return state["grad_avg"]
 
 
-OPTIMIZERS: dict[str, type[Dropping]] = {"adam": Adam, "sgd": Sgd}  # by the recipe's `optimizer`
+def optimizer_of(recipe: Recipe) -> Callable[..., Dropping]:
+    """What makes a recipe's optimizer of lists of parameters, as a Learner's opt_func does."""
+    return Adam if recipe.optimizer == "adam" else partial(Sgd, momentum=recipe.momentum)

@@ -30,7 +30,7 @@ from foldwise.training.losses import loss_of
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.meters import Accuracy, on_device
 from foldwise.training.mixing import Mixing
-from foldwise.training.optim import OPTIMIZERS
+from foldwise.training.optim import optimizer_of
 from foldwise.training.precision import Autocast, Compiled, compile_errors, device
 from foldwise.training.report import Report
 from foldwise.training.schedules import schedules
@@ -108,7 +108,7 @@ def learner_of(model: nn.Module, dls: DataLoaders, recipe: Recipe, outputs: Outp
         dls,
         model,
         loss_func=loss_of(recipe, outputs, weights),
-        opt_func=OPTIMIZERS[recipe.optimizer],
+        opt_func=optimizer_of(recipe),
         metrics=[] if outputs == "sigmoids" else [Accuracy()],
         cbs=callbacks,
     )
