@@ -50,14 +50,14 @@ from speed import record
 NAME = "log_loss_equal_time_vs_fastai"
 RATES = (3e-4, 1e-3, 3e-3)  # fastai's default is 1e-3
 RECIPE = {
-    "name": "budget", "model": "resnet18", "weights": "none", "image_size": 64, "presize": 72,
-    "batch_size": 256, "weight_decay": 0.8, "ema": 0.99,
+    "name": "budget", "model": "resnet18", "weights": "none", "image_size": 64,
+    "batch_size": 256, "optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "ema": 0.99,
     "tta": ["none", "hflip"], "tta_shift": 0.05,
     "augment": {"hflip": True, "rotate": 10, "zoom": [0.9, 1.15], "shift": 0.08,
                 "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
     "stage": [
-        {"epochs": 14, "image_size": 32, "lr": 6e-3, "schedule": "constant", "warmup": 1},
-        {"epochs": 11, "lr": 4.5e-3, "schedule": "one_cycle", "pct_start": 0.1, "div": 4},
+        {"epochs": 14, "image_size": 32, "lr": 0.3, "schedule": "constant", "warmup": 1},
+        {"epochs": 11, "lr": 0.3, "schedule": "one_cycle", "pct_start": 0.1, "div": 4},
     ],
 }  # fmt: skip
 
