@@ -51,8 +51,8 @@ NAME = "log_loss_equal_time_vs_fastai"
 RATES = (3e-4, 1e-3, 3e-3)  # fastai's default is 1e-3
 RECIPE = {
     "name": "budget", "model": "resnet18", "weights": "none", "image_size": 64,
-    "batch_size": 256, "optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "ema": 0.99,
-    "tta": ["none", "hflip"], "tta_shift": 0.05,
+    "batch_size": 256, "optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "ema": 0.97,
+    "label_smoothing": 0.02, "tta": ["none", "hflip"], "tta_shift": 0.05,
     "augment": {"hflip": True, "rotate": 10, "zoom": [0.9, 1.15], "shift": 0.08,
                 "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
     "stage": [

@@ -42,24 +42,30 @@ space() { # "<KB free> <which file system>" for a folder; nothing where df canno
     df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4, ($1 ~ "^/" ? $1 : $6) }'
 }
 
-need_space() { # GB, folder, its `space`, what else would help
+room() { # GB, folder, its `space`: whether so much is free there
     free=$((${3%% *} / 1000000))
-    [ "$free" -ge "$1" ] || die "needs $1 GB free in $2, there are $free GB." \
-        "Make room${4:-}, then run make setup again"
+    [ "$free" -ge "$1" ] && return
+    lacking="needs $1 GB free in $2, there are $free GB"
+    return 1
 }
 
-check_disk() { # about 12 GB in all; what .venv holds already need not be free once more
+check_disk() { # what .venv holds already need not be free once more
     temp=${TMPDIR:-/tmp}
     [ -d "$temp" ] || temp=/tmp
     project_space=$(space "$here")
     temp_space=$(space "$temp")
     [ -n "$project_space" ] && [ -n "$temp_space" ] || return 0
     held=$(du -sk .venv 2>/dev/null | awk '{ print int($1 / 1000000) }')
+    room $((7 - ${held:-0})) "$here" "$project_space" ||
+        die "$lacking. Make room, then run make setup again"
+    # Downloads are put there, and removed afterwards; a local package index needs none of it.
     if [ "${project_space#* }" = "${temp_space#* }" ]; then
-        need_space $((12 - ${held:-0})) "$here (temporary files in $temp included)" "$project_space"
+        room $((12 - ${held:-0})) "$here" "$project_space" ||
+            echo "setup: at most, it $lacking (downloads in $temp included). Going on ..." >&2
     else
-        need_space $((8 - ${held:-0})) "$here" "$project_space"
-        need_space 4 "$temp" "$temp_space" " or set TMPDIR to another folder"
+        room 4 "$temp" "$temp_space" ||
+            echo "setup: downloading, it $lacking. Should it fail, set TMPDIR to another" \
+                "folder. Going on ..." >&2
     fi
 }
 

@@ -1,6 +1,7 @@
 """A training with a budget keeps to it, by a clock that the model itself moves."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,3 +119,35 @@ def test_too_short_a_budget_trains_nothing(workspace: Any, monkeypatch: pytest.M
     with pytest.raises(SpecError, match="the budget of tiny is too short"):
         pipeline.train(workspace, "tiny", budget="60s")
     assert not list(workspace.runs.glob("tiny/*/run.json"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "per_image"),
+    [
+        ([9, 5, 1, 3], (1 + 3) / (2 * 8)),  # a cold start is left out
+        ([9, 5, 1, 3, 50], (1 + 3) / (2 * 8)),  # no more than four
+        ([9, 5], 5 / 8),
+        ([21, 5], 21 / 8),  # time is short: one must do
+    ],
+)
+def test_batches_are_timed_once_they_are_warm_or_for_want_of_time_as_they_are(
+    seconds: list[int], per_image: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(timing, "clock", lambda: now)
+
+    def batches() -> Iterator[int]:
+        nonlocal now
+        for took in seconds:
+            now += took
+            yield 8
+
+    assert timing._per_image(batches(), 20.0) == pytest.approx(per_image)
+
+
+@pytest.mark.parametrize(("ends", "step"), [([0, 7], 7), ([0, 7, 9], 2), ([0, 9, 12, 13, 14], 1)])
+def test_a_step_is_timed_once_half_of_them_are_done(ends: list[float], step: float) -> None:
+    timed = timing.Timed(6.0)
+    timed.ends = ends
+    assert timed.step == step
+    assert timed.start == ends[1] - step

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 STEPS, SECONDS = 12, 6.0  # a stage is timed over so many batches, or so long,
 SHARE = 0.02  # or for this share of the time that is left; over three batches at least
-BATCHES = 3  # of validation, timed after one that warms up
+BATCHES = 4  # of validation, and of prediction, are timed; or a third of that time; one at least
 
 
 class Timed(Callback):
@@ -58,8 +58,8 @@ class Timed(Callback):
 
     @property
     def step(self) -> float:
-        """Seconds of a batch, without the first two where there are more."""
-        ends = self.ends[2:] if len(self.ends) > 4 else self.ends
+        """Seconds of a batch, once half of them have warmed up."""
+        ends = self.ends[(len(self.ends) - 1) // 2 :]
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
     @property
@@ -147,10 +147,10 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
                 learner.fit(1, cbs=[timed, *own_callbacks(stage, streams)])
             steps.append(timed.step)
             starts.append(timed.start)
-            checks.append(_per_image(_checked(model, dls, recipe)) * len(dls.valid_ds))
+            checks.append(_per_image(_checked(model, dls, recipe), seconds / 3) * len(dls.valid_ds))
         views = predict(model, dls.valid, recipe.tta, recipe.precision, on, about.outputs,
                         recipe.tta_shift)  # fmt: skip
-        predicting = _per_image(len(mean) for mean, _ in views)
+        predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()
         torch.save([model.state_dict(), learner.opt.state_dict()], Path(folder) / "checkpoint.pt")
         save = clock() - begun
@@ -174,10 +174,16 @@ def _checked(model: nn.Module, dls: DataLoaders, recipe: Recipe) -> Iterator[int
         yield len(batch[0])
 
 
-def _per_image(sizes: Iterable[int]) -> float:
-    """Seconds per image of what works through batches of these sizes, a few of them."""
-    ends, images = [clock()], 0
-    for size in islice(sizes, 1 + BATCHES):
+def _per_image(sizes: Iterable[int], seconds: float) -> float:
+    """Seconds per image of what works through batches of these sizes, a few of them.
+
+    The first half warms up: memory is slow where it is used for the first time.
+    """
+    ends, images = [clock()], [0]
+    for size in islice(sizes, BATCHES):
         ends.append(clock())
-        images += size if len(ends) > 2 else 0  # the first one warms up
-    return (ends[-1] - ends[1]) / images if images else (ends[-1] - ends[0]) / size
+        images.append(images[-1] + size)
+        if ends[-1] - ends[0] > seconds:
+            break
+    half = (len(ends) - 1) // 2
+    return (ends[-1] - ends[half]) / (images[-1] - images[half])
