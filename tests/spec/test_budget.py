@@ -94,7 +94,7 @@ def test_epochs_go_first_then_sizes_then_folds() -> None:
     needed = 5 * of(which).fold(which, [100])
 
     def short(share: float) -> tuple[int, int, int]:
-        fitted, made = plan(which, share * needed, of)
+        fitted, made = plan(which, share * needed / KEPT, of)
         return fitted.stage[0].length, fitted.stage_size(fitted.stage[0])[0], len(made["folds"])
 
     assert short(0.7) == (5, 64, 5)
@@ -102,7 +102,7 @@ def test_epochs_go_first_then_sizes_then_folds() -> None:
     assert short(0.25) == (5, 32, 5)
     assert short(0.17) == (2, 32, 5)
     assert short(0.1)[2] < 5
-    fitted, _ = plan(which, 0.25 * needed, of)
+    fitted, _ = plan(which, 0.25 * needed / KEPT, of)
     assert fitted.cache_sizes == which.cache_sizes == ((72, 72),)  # images are not cached anew
 
 
