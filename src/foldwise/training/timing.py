@@ -31,7 +31,7 @@ from foldwise.training.streams import EpochStreams, seeded
 log = logging.getLogger(__name__)
 
 STEPS, SECONDS = 12, 6.0  # a stage is timed over so many batches, or so long,
-SHARE = 0.02  # or for this share of the time that is left; over three batches at least
+SHARE = 0.02  # or for this share of the time that is left; over four batches at least
 BATCHES = 4  # of validation, and of prediction, are timed; or a third of that time; one at least
 
 
@@ -58,9 +58,8 @@ class Timed(Callback):
 
     @property
     def step(self) -> float:
-        """Seconds of a batch, once half of them have warmed up."""
-        ends = self.ends[(len(self.ends) - 1) // 2 :]
-        return (ends[-1] - ends[0]) / (len(ends) - 1)
+        """Seconds of a batch."""
+        return _pace(self.ends, range(len(self.ends)))
 
     @property
     def start(self) -> float:
@@ -175,15 +174,20 @@ def _checked(model: nn.Module, dls: DataLoaders, recipe: Recipe) -> Iterator[int
 
 
 def _per_image(sizes: Iterable[int], seconds: float) -> float:
-    """Seconds per image of what works through batches of these sizes, a few of them.
-
-    The first half warms up: memory is slow where it is used for the first time.
-    """
+    """Seconds per image of what works through batches of these sizes, a few of them."""
     ends, images = [clock()], [0]
     for size in islice(sizes, BATCHES):
         ends.append(clock())
         images.append(images[-1] + size)
         if ends[-1] - ends[0] > seconds:
             break
+    return _pace(ends, images)
+
+
+def _pace(ends: Sequence[float], done: Sequence[int]) -> float:
+    """Seconds per unit, of the times at which batches ended and the units done by then.
+
+    The first half of the batches warms up: memory is slow where it is used for the first time.
+    """
     half = (len(ends) - 1) // 2
-    return (ends[-1] - ends[half]) / (images[-1] - images[half])
+    return (ends[-1] - ends[half]) / (done[-1] - done[half])
