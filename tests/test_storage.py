@@ -2,6 +2,8 @@
 
 import errno
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,9 @@ from foldwise.storage import (
     need_space,
     read_json,
     replacing,
+    scratch,
     sha256_json,
+    sweep,
     write_json,
 )
 
@@ -39,9 +43,118 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_kept(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == []
 
 
-def test_other_errors_of_the_system_pass_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EACCES, "give this user the rights to it .* or set FOLDWISE_DATA"),
+        (errno.EPERM, "give this user the rights to it"),
+        (errno.EROFS, "its disk is read-only: mount it writable"),
+        (errno.EISDIR, "a folder lies where a file belongs: move it away"),
+        (errno.ENOTDIR, "a file lies where a folder belongs: move it away"),
+        (errno.EEXIST, "something else lies there"),
+        (errno.ENOTEMPTY, "something else lies there"),
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+        (errno.ELOOP, "its links lead in a circle"),
+        (errno.EMFILE, "`ulimit -n`"),
+        (errno.ENFILE, "end other programs"),
+        (errno.EFBIG, "`ulimit -f`"),
+        (errno.EIO, "the disk failed"),
+        (errno.ENOLCK, "takes no locks"),
+    ],
+)
+def test_what_a_disk_refuses_is_one_line_with_the_file_and_a_remedy(
+    tmp_path: Path, number: int, says: str
+) -> None:
+    file = str(tmp_path / "weights.pt")
+    expected = (
+        rf"weights.pt cannot be read or written \(.*\); .*{says}.* run the same command again"
+    )
+    with pytest.raises(StorageError, match=expected), disk_errors(tmp_path / "other"):
+        raise OSError(number, os.strerror(number), file)
+
+
+def test_a_quota_that_is_used_up_is_told_from_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"the disk quota is used up while writing .*a.bin"):
+        with disk_errors(tmp_path / "a.bin"):
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+def test_a_disk_that_fills_while_a_folder_is_copied_is_one_clear_line(tmp_path: Path) -> None:
+    copied = [("a", "b", "[Errno 28] No space left on device: 'b'")]
+    with pytest.raises(StorageError, match="no disk space left while writing"):
+        with disk_errors(tmp_path):
+            raise shutil.Error(copied)
+
+
+def test_errors_that_are_not_the_disk_s_pass_through(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), disk_errors(tmp_path):
-        raise PermissionError(errno.EACCES, "no")
+        raise PermissionError(errno.EACCES, "no")  # as a connection has it: it names no file
+    with pytest.raises(ConnectionRefusedError), disk_errors(tmp_path):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "no")
+
+
+def test_the_temporary_file_s_name_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("a file")
+    with pytest.raises(StorageError, match=r"there cannot be read or written \(File exists\)"):
+        write_json(tmp_path / "there" / "a.json", 1)
+    (tmp_path / "b.json").mkdir()
+    with pytest.raises(StorageError, match=r"/b.json cannot be read or written \(Is a directory"):
+        write_json(tmp_path / "b.json", 1)
+
+
+def test_a_name_as_long_as_the_disk_takes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 127)
+    write_json(path, 1)
+    assert read_json(path) == 1
+
+
+def _dead() -> int:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def _left_behind(folder: Path) -> tuple[set[str], set[str]]:
+    """What nobody works at any more, and what has to stay."""
+    host = platform.node()[:16]
+    dead = {f".run.json.{host}-{_dead()}.tmp", f".predict-x7_a.{host}-{_dead()}.tmp"}
+    kept = {f".a.json.{host}-{os.getppid()}.tmp", f".a.json.other-node-{_dead()}.tmp",
+            f"a.{host}-{_dead()}.tmp", ".lock"}  # fmt: skip
+    for name in dead | kept:
+        if "predict" in name:
+            (folder / name).mkdir()
+        (folder / name / "pixels" if "predict" in name else folder / name).write_text("")
+    return dead, kept
+
+
+def test_a_sweep_removes_what_dead_processes_of_this_machine_left(tmp_path: Path) -> None:
+    dead, kept = _left_behind(tmp_path)
+    assert {*os.listdir(tmp_path)} == dead | kept
+    sweep(tmp_path)
+    assert {*os.listdir(tmp_path)} == kept
+
+
+def test_whoever_takes_a_lock_or_writes_removes_what_dead_processes_left(tmp_path: Path) -> None:
+    for name in ("locked", "written", "scratch"):
+        (tmp_path / name).mkdir()
+        _, kept = _left_behind(tmp_path / name)
+        if name == "locked":
+            with locked(tmp_path / name / ".lock", "training"):
+                pass
+        elif name == "written":
+            write_json(tmp_path / name / "b.json", 1)
+            kept |= {"b.json"}
+        else:
+            with scratch(tmp_path / name, "new") as folder:
+                assert folder.parent == tmp_path / name
+        assert {*os.listdir(tmp_path / name)} == kept
+
+
+def test_a_scratch_folder_is_gone_when_its_block_fails(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no disk space left"), scratch(tmp_path, "new") as made:
+        (made / "a").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert os.listdir(tmp_path) == []
 
 
 def test_too_little_space_says_how_much_is_needed(tmp_path: Path) -> None:

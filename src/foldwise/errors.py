@@ -42,7 +42,7 @@ class ArchiveError(DataError):
 
 
 class StorageError(FoldwiseError):
-    """The disk is full, or another process holds the lock."""
+    """The disk is full or fails, a file may not be used, or another process holds the lock."""
 
 
 class FoldError(FoldwiseError):

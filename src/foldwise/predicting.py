@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from foldwise.scoring.blend import averaged
 from foldwise.scoring.members import Member
 from foldwise.spec.competition import CompetitionSpec, load_competition, named_from
 from foldwise.spec.recipe import Recipe
-from foldwise.storage import read_json
+from foldwise.storage import read_json, scratch
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -76,13 +75,13 @@ def predict(
     spec = load_competition(workspace.competition(own.competition))
     names, files = photos_of(sources)
     classes = tuple(read_json(own.runs[0] / "run.json")["classes"])
-    with TemporaryDirectory(prefix=".predict-", dir=own.runs[0].parent) as folder:
+    with scratch(own.runs[0].parent, "predict") as folder:
         looks = {run: look_of(recipe_of(run), read_json(run / "run.json")["caches"])
                  for run in own.runs}  # fmt: skip
         seen = [look for look in looks.values() if look is not None]
-        pixels, failures = decode_photos(files, spec.images.mode, seen, Path(folder), progress)
+        pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
         log.info("photos: %d; models: %d", len(files), len(own.runs) * len(own.folds))
-        tasks = _tasks(workspace, own, Path(folder), len(files), looks, pixels)
+        tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, tasks.values(), lambda event: None)
         members = [_member(run, own.folds, tasks, classes) for run in own.runs]
         probs, _ = averaged(own.chain, len(own.folds), members, spec.multi)

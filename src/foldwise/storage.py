@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +16,84 @@ from typing import Any, TextIO
 
 from foldwise.errors import StorageError
 
+# What an error of the system asks of a person. Those of WHEREVER are always of a disk or of this
+# process; a connection can raise the others too, so they count only where they name a file.
+ROOM = "make room, or set FOLDWISE_DATA and FOLDWISE_RUNS to another disk"
+OWN = "set FOLDWISE_DATA and FOLDWISE_RUNS to folders of your own"
+WHEREVER = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`), or use another disk",
+    errno.EIO: "the disk failed: see what `dmesg` says of it, or use another one",
+    errno.EMFILE: "raise the number of files that a process may open (`ulimit -n`)",
+    errno.ENFILE: "end other programs, which have too many files open",
+    errno.ENOLCK: f"its disk takes no locks: {OWN} on a disk that does",
+}
+NAMED = {
+    errno.EACCES: f"give this user the rights to it (`ls -ld` shows whose it is), or {OWN}",
+    errno.EPERM: f"give this user the rights to it (`ls -ld` shows whose it is), or {OWN}",
+    errno.EROFS: f"its disk is read-only: mount it writable, or {OWN}",
+    errno.EISDIR: "a folder lies where a file belongs: move it away",
+    errno.ENOTDIR: "a file lies where a folder belongs: move it away",
+    errno.EEXIST: "something else lies there: move it away",
+    errno.ENOTEMPTY: "something else lies there: move it away",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links lead in a circle: remove them",
+}
+TEMPORARY = ".tmp"  # ends the names of what is written, of files and folders
+
+
+def disk_error(error: OSError, path: Path | None = None) -> StorageError | None:
+    """An error of the system as one line that says what to do; None where it is not the disk's.
+
+    path: what was written, where the error does not name it.
+    """
+    number = error.errno
+    if isinstance(error, shutil.Error):  # of several files; it keeps their errors as text
+        known = re.search(r"\[Errno (\d+)\]", str(error))
+        number = int(known[1]) if known else None
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    if number not in WHEREVER and (number not in NAMED or named is None):
+        return None
+    if named is not None and not str(named).endswith(TEMPORARY):
+        path = Path(named)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        folder = _existing(path or Path.cwd())
+        free = shutil.disk_usage(folder).free / 1e9
+        why = "no disk space left" if number == errno.ENOSPC else "the disk quota is used up"
+        return StorageError(
+            f"{why} while writing {path or 'a file'} ({free:.1f} GB free); nothing half-written "
+            f"was kept: {ROOM}, and run the same command again"
+        )
+    return StorageError(
+        f"{path or 'a file'} cannot be read or written ({os.strerror(number)}); "
+        f"{WHEREVER.get(number) or NAMED[number]}, and run the same command again"
+    )
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space left" into one clear line. Raises: StorageError: the disk is full."""
+    """Turn what a disk refuses into one clear line.
+
+    Raises: StorageError: the disk is full or fails, or a file or folder may not be used.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            folder = next(p for p in (path, *path.parents) if p.exists())
-            free = shutil.disk_usage(folder).free / 1e9
-            raise StorageError(
-                f"no disk space left while writing {path} ({free:.1f} GB free); nothing "
-                "half-written was kept: make room, or set FOLDWISE_DATA and FOLDWISE_RUNS to "
-                "another disk, and run the same command again"
-            ) from error
-        raise
+        told = disk_error(error, path)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    return next((p for p in (path, *path.parents) if os.path.exists(p)), Path.cwd())
+
+
+def _owner() -> str:
+    """This process, in the names of what it writes: a cluster's nodes may share a folder."""
+    return f"{platform.node()[:16]}-{os.getpid()}"
 
 
 @contextmanager
@@ -37,12 +101,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it is flushed and renamed to it.
 
     When the block fails the temporary file is removed and `path` is as it was.
-    Raises: StorageError: the disk is full.
+    Raises: StorageError: see `disk_errors`.
     """
-    own = f"{platform.node()[:16]}-{os.getpid()}"  # a cluster's nodes may share the folder
-    temporary = path.with_name(f".{path.name}.{own}.tmp")
+    name = path.name.encode()[:150].decode(errors="ignore")  # so that a long name leaves room
+    temporary = path.with_name(f".{name}.{_owner()}{TEMPORARY}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         try:
             yield temporary
             with temporary.open("rb") as handle:
@@ -50,6 +115,51 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(folder: Path, what: str) -> Iterator[Path]:
+    """An empty folder inside `folder`, for the length of the block.
+
+    Its name is hidden and has `what` in it. Those of dead processes are removed first.
+    Raises: StorageError: see `disk_errors`.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        made = Path(tempfile.mkdtemp(f".{_owner()}{TEMPORARY}", f".{what}-", folder))
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead processes of this machine left of `replacing` and `scratch` in a folder.
+
+    What a process that lives, or one of another machine, has there stays.
+    """
+    ending = re.compile(rf"\..+\.{re.escape(platform.node()[:16])}-(\d+)\{TEMPORARY}")
+    for name in os.listdir(folder):
+        found = ending.fullmatch(name)
+        if found and not _alive(int(found[1])):
+            left = folder / name
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine runs; on Windows, where asking would end it, True."""
+    try:
+        if os.name == "posix":
+            os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,7 +201,7 @@ def sha256_json(value: Any) -> str:
 
 def need_space(folder: Path, needed: int, what: str) -> None:
     """Check that a disk has room. Raises: StorageError: fewer than `needed` bytes are free."""
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    existing = _existing(folder)
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise StorageError(
@@ -109,7 +219,8 @@ def _opened(path: Path) -> TextIO:
 def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
     """Hold a kernel lock on `path`, which the kernel frees even after SIGKILL.
 
-    Raises: StorageError: wait is False and another process holds the lock.
+    Its holder removes what dead processes left beside it, see `sweep`.
+    Raises: StorageError: wait is False and another process holds the lock; or see `disk_errors`.
     """
     with disk_errors(path), _opened(path) as handle:
         try:
@@ -124,4 +235,5 @@ def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
+        sweep(path.parent)
         yield

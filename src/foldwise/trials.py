@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from foldwise.errors import Interrupted, SpecError
 from foldwise.executors import FoldTask
 from foldwise.pipeline import fold_inputs, planned
 from foldwise.spec.recipe import Recipe
-from foldwise.storage import read_json, replacing
+from foldwise.storage import read_json, replacing, scratch
 from foldwise.training.events import Event, FoldStarted, Observer
 from foldwise.training.run import open_runs
 from foldwise.workspace import Workspace
@@ -153,8 +153,7 @@ def _trials(
     It is removed afterwards, so nothing takes them for runs. Stages have one epoch.
     """
     plan = planned(workspace, name, recipes, overrides, [fold], scheme, progress)
-    with TemporaryDirectory(prefix="foldwise-trial-") as folder:
-        runs = Path(folder)
+    with scratch(Path(gettempdir()), "foldwise-trial") as runs:
         tasks = [
             FoldTask(workspace.root, workspace.data, runs, name, run.folder, fold)
             for recipe, caches in plan.recipes

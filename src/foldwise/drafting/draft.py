@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from foldwise.drafting.labels import Labels, find_labels
 from foldwise.drafting.roles import Roles, find_roles
 from foldwise.drafting.survey import Survey, survey
 from foldwise.errors import SpecError
-from foldwise.storage import disk_errors, write_text
+from foldwise.storage import scratch, write_text
 from foldwise.workspace import Workspace
 
 SIZES = (64, 224)  # pixels a side: below, layers leave nothing to see; what weights were trained at
@@ -132,11 +131,7 @@ def _without_test(roles: Roles, labels: Labels) -> tuple[Roles, Labels]:
 
 def _write(target: Path, texts: dict[str, str]) -> None:
     """Write the files into a folder of another name, then give it its own."""
-    staging = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with disk_errors(target):
-            for path, text in texts.items():
-                write_text(staging / path, text)
-            os.rename(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with scratch(target.parent, target.name) as staging:
+        for path, text in texts.items():
+            write_text(staging / target.name / path, text)
+        os.rename(staging / target.name, target)

@@ -1,7 +1,6 @@
 """An entry to a leaderboard: file, manifest and ledger lines, from a blend to a receipt."""
 
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from foldwise.data.competition import CompetitionData
 from foldwise.errors import DataError
 from foldwise.scoring.blend import Blend
 from foldwise.scoring.metrics import Score, score
-from foldwise.storage import sha256_file, write_json
+from foldwise.storage import scratch, sha256_file, write_json
 from foldwise.submitting import ledger, manifest
 from foldwise.submitting.fetching import can_ask, save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
@@ -52,13 +51,12 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
     Raises: SubmissionError: the file breaks a rule; nothing is kept of it.
     """
     folder = workspace.submissions(data.spec.name, data.spec.practice)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
-        candidate = Path(temporary) / "submission.csv"
+    with scratch(folder, "new") as temporary:
+        candidate = temporary / "submission.csv"
         write_submission(candidate, blend.test(), data.format)
         read_submission(candidate, data.format)
         digest = sha256_file(candidate)
-        own = score_through_file(data, blend.oof(), Path(temporary) / "oof.csv")
+        own = score_through_file(data, blend.oof(), temporary / "oof.csv")
         earlier = ledger.find_bytes(folder / LEDGER, digest)
         if earlier and (folder / earlier["file"]).is_file():
             log.info("%s: written already with these bytes; skipped", earlier["file"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 from fastai.callback.core import Callback
@@ -10,7 +10,7 @@ from fastai.callback.schedule import minimum, steep, valley
 from fastai.learner import Learner
 
 from foldwise.errors import RunError
-from foldwise.storage import read_json, write_json
+from foldwise.storage import read_json, scratch, write_json
 
 METHODS = {
     "valley": valley,
@@ -34,11 +34,11 @@ def find_rate(
     """
     path = learner.path, learner.model_dir
     with (
-        TemporaryDirectory(prefix="foldwise-lr-") as folder,
+        scratch(Path(gettempdir()), "foldwise-lr") as folder,
         learner.removed_cbs(list(aside)),
         learner.added_cbs(list(own)),
     ):
-        learner.path, learner.model_dir = Path(folder), "."  # the weights are kept here meanwhile
+        learner.path, learner.model_dir = folder, "."  # the weights are kept here meanwhile
         try:
             found = learner.lr_find(show_plot=False, suggest_funcs=tuple(METHODS.values()))
         except (IndexError, ValueError, RuntimeError) as error:

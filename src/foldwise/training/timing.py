@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds
 from foldwise.spec.budget import Costs, fit
 from foldwise.spec.recipe import Recipe
+from foldwise.storage import scratch
 from foldwise.training.batches import dataloaders
 from foldwise.training.fold import FoldInputs
 from foldwise.training.memory import keep_freed_memory
@@ -126,7 +127,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
     keep_freed_memory()
     begun = clock()
     with (
-        TemporaryDirectory(prefix="foldwise-timing-") as folder,
+        scratch(Path(gettempdir()), "foldwise-timing") as folder,
         determinism(recipe.deterministic),
         seeded(inputs.seed, inputs.fold, "timing"),
     ):
@@ -151,7 +152,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
                         recipe.tta_shift)  # fmt: skip
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()
-        torch.save([model.state_dict(), learner.opt.state_dict()], Path(folder) / "checkpoint.pt")
+        torch.save([model.state_dict(), learner.opt.state_dict()], folder / "checkpoint.pt")
         save = clock() - begun
     images = len(dls.valid_ds) + len(inputs.test)
     return Costs(tuple(steps), tuple(starts), tuple(checks), save, predicting * images, fixed)
