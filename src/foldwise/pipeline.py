@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise import doctor
-from foldwise.data.archives import add_to_raw
+from foldwise.data.archives import add_to_raw, still_packed
 from foldwise.data.cache import ImageCache, clear_caches
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import Folds, load_folds
@@ -52,7 +52,7 @@ def get_data(
     raw = workspace.raw(workspace.competition(name).name)
     spec = load_competition(workspace.competition(name))
     if source is not None:
-        add_to_raw(source, raw)
+        add_to_raw(source, raw, spec)
     elif can_ask(spec) and not (
         files_here(spec, raw) and all((raw / folder).exists() for folder in spec.images.folders)
     ):
@@ -64,7 +64,8 @@ def get_data(
         with replacing(labels) as temporary:
             table.to_csv(temporary, index=False)
     return {"raw": str(raw), "train_rows": len(data.train), "test_rows": len(data.test),
-            "images_missing": len(lacking), "changes": data.counts}  # fmt: skip
+            "images_missing": len(lacking), "missing": [path for _, path in lacking[:1]],
+            "packed": still_packed(raw, spec), "changes": data.counts}  # fmt: skip
 
 
 def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:

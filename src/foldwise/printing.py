@@ -74,8 +74,13 @@ def data_lines(name: str, facts: dict[str, Any]) -> list[str]:
     rows = f"{facts['train_rows']} training rows and {facts['test_rows']} test rows"
     lines = [f"{name}: {rows} in {facts['raw']}"]
     lines += [f"{count} {what}" for what, count in facts["changes"].items()]
+    if packed := facts["packed"]:
+        path = Path(facts["raw"], packed[0])
+        lines.append(f"still packed: {packed[0]} ({len(packed)} in all); where something in it is "
+                     f"needed: foldwise data {name} --from {path}")  # fmt: skip
     if facts["images_missing"]:
-        lines.append(f"{facts['images_missing']} images are still missing: foldwise check {name}")
+        lines.append(f"{facts['images_missing']} images are still missing, e.g. "
+                     f"{facts['missing'][0]!r}: foldwise check {name}")  # fmt: skip
     return [escape(line) for line in lines]
 
 

@@ -81,6 +81,7 @@ def data(
 ) -> None:
     """Bring a competition's files into data/NAME/raw, unpacked and verified.
 
+    Exit code 1 where files or images are still missing.
     Example: `foldwise data leaf --from leaf-classification.zip`
     """
     from foldwise import pipeline
@@ -92,6 +93,8 @@ def data(
     source = source.expanduser() if source else None
     facts = pipeline.get_data(Workspace.find(root), name, source, labels)
     say(printing.data_lines(name, facts))
+    if facts["images_missing"]:
+        raise typer.Exit(1)
 
 
 @verb

@@ -1,163 +1,173 @@
-"""Archives and folders unpacked into a competition's raw folder, whole or not at all."""
+"""Archives, folders and CSVs brought into a competition's raw folder, whole or not at all."""
 
-import errno
 import logging
-import lzma
 import os
 import shutil
-import tarfile
 import tempfile
-import zipfile
-import zlib
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 
+from foldwise.data.destinations import Wanted, destination, wanted_of
+from foldwise.data.unpacking import (
+    allowance_of,
+    is_archive,
+    stem_of,
+    unpack,
+    why_packed,
+)
 from foldwise.errors import ArchiveError, DataError, examples
+from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import disk_errors, locked, need_space, sha256_file
 
 log = logging.getLogger(__name__)
 
-TAR_ENDS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-RATIO = 250  # unpacked to packed bytes at most: CSVs reach 100, and deflate itself ends at 1032
-ANYWAY = 2 << 30  # bytes that may be unpacked whatever the ratio
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
-NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # of impossible members
-MOST_FILES = 3_000_000  # ImageNet's localisation task has two million
-CHUNK = 1 << 20  # bytes read at once
-BLOCK = 4096  # bytes that any file takes on a disk
+STAGING = ".unpack-"  # beside raw; what a killed process left is removed by the next one
+NESTED = 6  # archives in archives, at most
 
 
-@dataclass
-class Allowance:
-    """What may still be unpacked from a source, archives inside archives included."""
-
-    bytes: int
-    files: int = MOST_FILES
-
-    def take(self, size: int, archive: Path) -> None:
-        """Count a member before it is unpacked. Raises: ArchiveError: it is too much."""
-        self.bytes -= max(size, BLOCK)
-        self.files -= 1
-        if self.bytes < 0 or self.files < 0:
-            what = f"more than {MOST_FILES:,} files" if self.files < 0 else (
-                f"much more than it is itself: over {RATIO} times as much"
-            )  # fmt: skip
-            raise ArchiveError(
-                f"{archive} would become {what}, as archives made to fill a disk do; nothing was "
-                "changed: get it from the competition's own page, or, if it is right, unpack it "
-                "yourself and name the folder"
-            )
-
-
-def add_to_raw(source: Path, raw: Path) -> int:
+def add_to_raw(source: Path, raw: Path, spec: CompetitionSpec | None = None) -> int:
     """Unpack an archive, or copy a folder or a CSV, into raw; returns the number of files added.
 
     Everything is first unpacked and verified beside raw, then moved in, so a damaged archive
-    leaves raw as it was. Archives at the top of the archive are unpacked too (Kaggle ships them
-    so), those inside them are not.
+    leaves raw as it was. Archives inside are unpacked too, wherever they lie, unless the spec names
+    them; each goes where the spec looks for its files (see `destination`), else beside itself.
+    What cannot be unpacked (see `why_packed`) stays as it is.
 
     Raises: DataError: source is missing, or a file in raw has other contents.
             ArchiveError: the archive is damaged, names a path outside its folder, or would become
-            too much; or a link in a folder leads to no file inside it.
+            too much; two archives hold a file of one name; or a link in a folder leads to no file
+            inside it.
             StorageError: the disk is too full.
     """
     if not source.exists():
         raise DataError(f"expected an archive or a folder at {source}, found none")
     raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent / ".raw.lock", f"unpacking into {raw}", wait=False):
-        staging = Path(tempfile.mkdtemp(prefix=".unpack-", dir=raw.parent))
+        for left in raw.parent.glob(f"{STAGING}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=raw.parent))
         try:
             with disk_errors(staging):
-                allowance = _allowance(source)
-                if source.is_dir():
-                    _no_way_out(source)
-                    shutil.copytree(source, staging, dirs_exist_ok=True)
-                elif source.suffix.lower() == ".csv":
-                    shutil.copy2(source, staging)
-                else:
-                    unpack(source, staging, allowance)
-                _unpack_nested(staging, allowance)
-                return _move_into(staging, raw)
+                return _settle(source, staging, raw, spec)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def unpack(archive: Path, target: Path, allowance: Allowance | None = None) -> None:
-    """Unpack a zip or tar archive, its checksums verified.
-
-    allowance: what it may become, by default what its size allows.
-    Raises: ArchiveError, StorageError: see `add_to_raw`.
-    """
-    name = archive.name.lower()
-    allowance = allowance or _allowance(archive)
-    try:
-        if name.endswith(TAR_ENDS):
-            _unpack_tar(archive, target, allowance)
-        elif name.endswith(".zip"):
-            _unpack_zip(archive, target, allowance)
-        else:
-            raise ArchiveError(
-                f"{archive} should be a .zip or one of {', '.join(TAR_ENDS)}, a folder or a .csv"
-            )
-    except RuntimeError as error:  # zipfile's: a password, or a method that Python lacks
-        raise ArchiveError(f"{archive} cannot be unpacked ({error}); unpack it yourself and name "
-                           "the folder") from error  # fmt: skip
-    except (OSError, *DAMAGE) as error:
-        if isinstance(error, OSError) and error.errno not in (None, *NAMES):  # the disk's own
-            raise
-        raise ArchiveError(
-            f"{archive} is damaged or incomplete ({' '.join(str(error).split())}); nothing was "
-            "changed: download it again and run the same command"
-        ) from error
-
-
-def _allowance(source: Path) -> Allowance:
-    """What a source may become: RATIO times its size, or ANYWAY."""
-    files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
-    return Allowance(max(ANYWAY, RATIO * sum(path.stat().st_size for path in files)))
-
-
-def _unpack_zip(archive: Path, target: Path, allowance: Allowance) -> None:
-    with zipfile.ZipFile(archive) as handle:
-        members = handle.infolist()
-        for member in members:
-            allowance.take(member.file_size, archive)
-            is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
-            _inside(member.filename, archive, link=is_link)
-        need_space(target, sum(m.file_size for m in members), f"unpacking {archive.name}")
-        for member in members:
-            handle.extract(member, target)  # no more bytes than announced; checks the CRC
-
-
-def _unpack_tar(archive: Path, target: Path, allowance: Allowance) -> None:
-    with tarfile.open(archive) as handle:
-        members = []
-        for member in handle:  # one by one: a bomb's headers alone could fill the memory
-            allowance.take(member.size, archive)
-            _inside(member.name, archive, link=not (member.isfile() or member.isdir()))
-            members.append(member)
-        while handle.fileobj and handle.fileobj.read(CHUNK):
-            pass  # gzip checks its sum at the very end, where tarfile does not get
-        need_space(target, sum(m.size for m in members), f"unpacking {archive.name}")
-        handle.extractall(target, members=members, filter="data")
-
-
-def _inside(name: str, archive: Path, link: bool) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if link or path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
-        raise ArchiveError(
-            f"{archive} holds {name!r}, which would write outside its folder; "
-            "nothing was unpacked: get the archive from the competition's own page"
+def _settle(source: Path, staging: Path, raw: Path, spec: CompetitionSpec | None) -> int:
+    """Bring a source into raw, by way of staging; returns the number of files."""
+    _fill(source, staging, raw, spec)
+    all_ = staging / "all"
+    count = len(_names(all_))
+    if not count:
+        raise DataError(f"{source} holds no file; name the archive or the folder with the download")
+    if different := _in_the_way(all_, raw):
+        raise DataError(
+            f"{len(different)} files in {raw} have other contents than the new ones, "
+            f"e.g. {examples(different)}; remove {raw} first if the new ones are right"
         )
+    _move_into(all_, raw)
+    log.info("%d files unpacked into %s", count, raw)
+    return count
+
+
+def still_packed(raw: Path, spec: CompetitionSpec) -> list[str]:
+    """The archives below raw that the spec does not name, sorted."""
+    paths = (Path(base, name) for base, _, names in os.walk(raw) for name in names)
+    packed = (path for path in paths if is_archive(path.name) or why_packed(path))
+    return sorted({path.relative_to(raw).as_posix() for path in packed} - wanted_of(spec).files)
+
+
+def _fill(source: Path, staging: Path, raw: Path, spec: CompetitionSpec | None) -> None:
+    """Make staging/all: what is to be in raw."""
+    wanted = wanted_of(spec) if spec else Wanted()
+    inner, all_ = staging / "inner", staging / "all"
+    inner.mkdir()
+    stem = stem_of(os.path.basename(os.path.abspath(source)))
+    if source.is_dir():
+        _copy(source, inner, raw)
+        allowance = allowance_of(sum((inner / name).stat().st_size for name in _names(inner)))
+    elif source.suffix.lower() == ".csv":
+        need_space(inner, source.stat().st_size, f"copying {source}")
+        shutil.copyfile(source, inner / source.name)
+        allowance = allowance_of(0)
+    else:
+        allowance = allowance_of(source.stat().st_size)
+        unpack(source, inner, allowance)
+    todo = [(name, 1) for name in _put(inner, all_, "", stem, wanted, str(source))]
+    for name, depth in todo:  # which grows
+        path, shown = all_ / name, f"{source}: {name}"
+        if not is_archive(name) or name in wanted.files or why_packed(path) or not path.is_file():
+            continue
+        if depth > NESTED:
+            raise ArchiveError(
+                f"{shown} lies in more than {NESTED} archives, as in archives made to fill a disk; "
+                "nothing was changed: unpack it yourself and name the folder"
+            )
+        inner.mkdir()
+        unpack(path, inner, allowance, shown)
+        path.unlink()
+        at, stem = name.rpartition("/")[0], stem_of(path.name)
+        todo += [(new, depth + 1) for new in _put(inner, all_, at, stem, wanted, shown)]
+
+
+def _put(inner: Path, all_: Path, at: str, stem: str, wanted: Wanted, shown: str) -> list[str]:
+    """Move what was unpacked into `inner` to its place below `all_`; returns the new names.
+
+    Raises: ArchiveError: something else lies there.
+    """
+    names = _names(inner)
+    strip, base = destination(names, at, stem, wanted)
+    if different := _in_the_way(inner / strip, all_ / base):
+        raise ArchiveError(
+            f"{shown} holds {len(different)} files whose names others have that came with it, e.g. "
+            f"{examples(different)}; nothing was changed: unpack each archive into a folder of its "
+            "own, say so in [images] path, and name the folder around them"
+        )
+    _move_into(inner / strip, all_ / base)
+    shutil.rmtree(inner, ignore_errors=True)
+    return [f"{base}/{name[len(strip) :].lstrip('/')}".lstrip("/") for name in names]
+
+
+def _names(folder: Path) -> list[str]:
+    """Every file below a folder, relative to it with / between folders, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    def stop(error: OSError) -> None:  # else os.walk passes over what it cannot list
+        raise error
+
+    for base, _, names in os.walk(folder, onerror=stop):
+        yield from (Path(base, name) for name in names)
+
+
+def _copy(folder: Path, target: Path, raw: Path) -> None:
+    """Copy every file. Raises: ArchiveError: a link leads outside, or something is no file."""
+    if raw.parent.resolve().is_relative_to(folder.resolve()):
+        raise ArchiveError(
+            f"expected a download's folder, got {folder}, which holds {raw.parent} itself; name "
+            "the folder or the archive that came from the competition's page"
+        )
+    _no_way_out(folder)
+    names = _names(folder)
+    need_space(target, sum((folder / n).stat().st_size for n in names), f"copying {folder}")
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name)
 
 
 def _no_way_out(folder: Path) -> None:
-    """Raises: ArchiveError: a link in folder leads to no file inside it."""
+    """Raises: ArchiveError: a link in folder leads to no file inside it, or there is a pipe."""
     home = folder.resolve()
     for base, inner, names in os.walk(folder):
         for path in (Path(base, name) for name in (*inner, *names)):
             if not path.is_symlink():
-                continue
+                if path.is_file() or path.is_dir():
+                    continue
+                raise ArchiveError(
+                    f"{folder} should hold files and folders, got {path.relative_to(folder)}, "
+                    "which is a pipe, a socket or a device; nothing was copied: remove it"
+                )
             if not (path.resolve().is_relative_to(home) and path.is_file()):
                 raise ArchiveError(
                     f"links in {folder} should lead to files inside it, got "
@@ -166,35 +176,28 @@ def _no_way_out(folder: Path) -> None:
                 )
 
 
-def _unpack_nested(folder: Path, allowance: Allowance) -> None:
-    """Unpack each archive at the top of folder beside itself, and remove it."""
-    for inner in sorted(folder.iterdir()):
-        if inner.is_file() and inner.name.lower().endswith((".zip", *TAR_ENDS)):
-            with tempfile.TemporaryDirectory(prefix=".inner-", dir=folder) as temporary:
-                unpack(inner, Path(temporary), allowance)
-                _move_into(Path(temporary), folder)
-            inner.unlink()
+def _move_into(source: Path, target: Path) -> None:
+    """Move every file below source to the same place below target, where none is in its way."""
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+        return
+    for name in _names(source):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source / name, target / name)
 
 
-def _move_into(source: Path, target: Path) -> int:
-    """Move every file below source to the same place below target.
+def _in_the_way(source: Path, target: Path) -> list[str]:
+    """The files below source that would replace something else below target."""
+    if not target.exists():
+        return []
+    return [name for name in _names(source) if not _may_lie_at(target / name, source / name)]
 
-    Raises: DataError: a file of that name has other contents; nothing was moved.
-    """
-    files = sorted(p for p in source.rglob("*") if p.is_file())
-    different = [
-        str(p.relative_to(source))
-        for p in files
-        if (old := target / p.relative_to(source)).exists() and sha256_file(old) != sha256_file(p)
-    ]
-    if different:
-        raise DataError(
-            f"{len(different)} files in {target} have other contents than the new ones, "
-            f"e.g. {examples(different)}; remove {target} first if the new ones are right"
-        )
-    for path in files:
-        destination = target / path.relative_to(source)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, destination)
-    log.info("%d files unpacked into %s", len(files), target)
-    return len(files)
+
+def _may_lie_at(place: Path, file: Path) -> bool:
+    """Whether nothing is at a place, or the same file."""
+    if place.is_file():
+        return sha256_file(place) == sha256_file(file)
+    if place.parent.is_dir():
+        return not place.is_dir()
+    return not any(above.is_file() for above in place.parents)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.adapter import load_hooks
+from foldwise.data.archives import still_packed
 from foldwise.data.building import build_caches
 from foldwise.data.cache import ImageCache
 from foldwise.data.corrections import corrected
@@ -217,22 +218,32 @@ def need_files(spec: CompetitionSpec, raw: Path, names: Sequence[str]) -> None:
 
 def steps(spec: CompetitionSpec, raw: Path) -> str:
     """What a person does to get the data: the page, the files and folders, the next command."""
+    first = _unpack_first(spec, raw)
     derived = [name for name in spec.files.names() if name.startswith("derived/")]
     files = [name for name in spec.files.names() if name not in derived]
     folders = dict.fromkeys((*spec.labels.roots, *spec.images.folders))
     wanted = [*files, *(f"{folder}/" for folder in folders)]
     if spec.page is None:
         return (
-            f"These are your own files: put {', '.join(wanted)} into {raw} as "
+            f"{first}These are your own files: put {', '.join(wanted)} into {raw} as "
             f"competitions/{spec.name}/README.md says, or `make data COMP={spec.name} "
             f"FROM=<archive or folder>`; then `make submit COMP={spec.name}`"
         )
     return (
-        f"To get the data: 1. sign in and join at {spec.page}; "
+        f"{first}To get the data: 1. sign in and join at {spec.page}; "
         f"2. download {', '.join(wanted)}; "
         f"3. `make data COMP={spec.name} FROM=<archive or folder>` for each, "
         f"or put them into {raw} yourself; 4. `make submit COMP={spec.name}`"
     )
+
+
+def _unpack_first(spec: CompetitionSpec, raw: Path) -> str:
+    """How archives in the raw folder are unpacked; "" where there are none."""
+    packed = still_packed(raw, spec)
+    if not packed:
+        return ""
+    return (f"Still packed is {packed[0]!r} ({len(packed)} in all): `make data COMP={spec.name} "
+            f"FROM={raw / packed[0]}`. ")  # fmt: skip
 
 
 def _hook_rows(

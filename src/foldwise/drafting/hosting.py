@@ -67,7 +67,7 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
         log.info("%s: drafted; where something is wrong, correct competition.toml and run the same "
                  "command again", name)  # fmt: skip
     if source.resolve() != raw.resolve():
-        add_to_raw(source, raw)
+        add_to_raw(source, raw, spec)
     data = load_data(workspace, name)
     platform = raw.parent / "platform"
     for team, probs in baselines(data, progress).items():

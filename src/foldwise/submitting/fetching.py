@@ -32,7 +32,7 @@ def fetch(spec: CompetitionSpec, raw: Path) -> None:
     log.info("%s: downloading %s from Kaggle", spec.name, slug)
     archive = kaggle.connect(slug).download(raw.parent / "download")
     try:
-        add_to_raw(archive, raw)
+        add_to_raw(archive, raw, spec)
     except ArchiveError:  # else the client would take it for the whole of it
         archive.unlink(missing_ok=True)
         raise
