@@ -13,7 +13,7 @@ from foldwise.errors import SpecError, StorageError, WeightsError
 from foldwise.spec.loading import with_overrides
 from foldwise.spec.recipe import Recipe
 from foldwise.training import pretrained
-from foldwise.training.files import load_state
+from foldwise.training.files import load_state, tensor_names
 from foldwise.training.models import (
     as_weights,
     build_model,
@@ -119,9 +119,16 @@ def test_a_weights_file_of_ours_brings_its_own_statistics(tmp_path: Path) -> Non
 def test_what_is_no_weights_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"expected a weights file at .*none.pth, found none"):
         build_model(recipe(f'weights="{tmp_path}/none.pth"'), 3, 1)
-    (tmp_path / "bad.safetensors").write_bytes(b"half")
-    with pytest.raises(WeightsError, match=r"bad.safetensors cannot be read as weights"):
-        load_state(tmp_path / "bad.safetensors")
+    for content, looks in (
+        (b"half", "header too small"),
+        (b"", "it is empty"),
+        (b" <html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
+    ):
+        (tmp_path / "bad.safetensors").write_bytes(content)
+        for read in (load_state, read_preprocessing, tensor_names):
+            with pytest.raises(WeightsError, match=f"bad.safetensors cannot be read .*{looks}"):
+                read(tmp_path / "bad.safetensors")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")  # a pickled module is code
     with pytest.raises(WeightsError, match=r"code.pth cannot be read as weights"):
         load_state(tmp_path / "code.pth")
@@ -148,7 +155,8 @@ def test_an_unreachable_hub_names_the_ways_out(
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     else:  # a real connection, refused by this machine
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+        closed = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", closed)
     with pytest.raises(WeightsError) as caught:
         build_model(recipe("weights=auto", "model=resnet18.tv_in1k"), 3, 3)
     for words in ("hub cannot be reached", "model.safetensors", "timm/resnet18.tv_in1k",

@@ -1,11 +1,12 @@
 """Weights files: read without running code, and brought into a model they may not quite fit."""
 
-import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 
@@ -21,19 +22,53 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     Raises: WeightsError: the file is missing, damaged, or holds more than tensors.
     """
     existing(path)
-    try:
+    with _damage(path):
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{path} cannot be read as weights: {first}") from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise WeightsError(f"{path} should hold tensors by name (a state dict)")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def tensor_names(path: Path) -> list[str]:
+    """The names of a file's tensors. Raises: WeightsError: see `load_state`."""
+    existing(path)
+    if path.suffix != ".safetensors":
+        return list(load_state(path))
+    with _damage(path), safe_open(path, framework="pt") as handle:
+        return list(handle.keys())
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a .safetensors file says beside its tensors. Raises: WeightsError: it is damaged."""
+    with _damage(path), safe_open(path, framework="pt") as handle:
+        return handle.metadata() or {}
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into one line that says what the file looks like."""
+    try:
+        yield
+    except Exception as error:  # of damaged bytes the decoders of torch and pickle raise anything
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        looks = "" if isinstance(error, OSError) else _looks(path)
+        raise WeightsError(f"{path} cannot be read as weights: {looks or first}") from error
+
+
+def _looks(path: Path) -> str:
+    """What a file that holds no weights often is; empty where its first bytes do not tell."""
+    with path.open("rb") as handle:
+        begins = handle.read(100).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not begins:
+        return "it is empty"
+    if begins.startswith(b"<"):
+        return "it is a web page"
+    return "it is a pointer of Git LFS" if begins.startswith(b"version https://git-lfs") else ""
 
 
 def load_into(model: Any, path: Path, channels: int) -> None:
@@ -62,6 +97,34 @@ def load_into(model: Any, path: Path, channels: int) -> None:
             f"({examples(wrong, 2)}); is `model` the one that the file was made for?"
         )
     model.load_state_dict(state, strict=False)
+
+
+def filled_by_timm(path: Path, create: Callable[[], Any]) -> Any:
+    """The model that `create` makes and timm fills from a file.
+
+    timm says nothing where it takes no tensor of a file: the classifier may differ, so others may.
+    Raises: WeightsError: the file is of another model.
+    """
+    try:
+        model = create()
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ("loading state_dict", "Pretrained ")):
+            raise
+    else:
+        own: dict[torch.Size, list[torch.Tensor]] = {}
+        for tensor in model.state_dict().values():
+            own.setdefault(tensor.shape, []).append(tensor)
+        if any(
+            torch.equal(tensor.to(mine.dtype), mine)
+            for tensor in load_state(path).values()
+            for mine in own.get(tensor.shape, ())
+            if mine.numel() > 1
+        ):
+            return model
+    raise WeightsError(
+        f"{path} should hold timm's weights of the recipe's model, but its tensors are those of "
+        "another one; remove that file and run the same command again, which downloads it anew"
+    )
 
 
 def load_head(model: Headed, path: Path) -> None:

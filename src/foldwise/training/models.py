@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -18,7 +18,14 @@ from foldwise.spec.outputs import Outputs, n_outputs, outputs_of
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import replacing
 from foldwise.training.baselines import Linear, Prior
-from foldwise.training.files import existing, load_head, load_into, load_state
+from foldwise.training.files import (
+    existing,
+    filled_by_timm,
+    load_head,
+    load_into,
+    load_state,
+    metadata,
+)
 from foldwise.training.heads import with_fastai_head
 from foldwise.training.pretrained import hub_file
 from foldwise.training.smallconv import with_small_convs
@@ -98,10 +105,11 @@ def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
     options: dict[str, Any] = {"num_classes": n_logits, "in_chans": channels}
     if recipe.drop_rate:
         options["drop_rate"] = recipe.drop_rate
-    if recipe.weights == "auto":
+    if file is not None and recipe.weights == "auto":
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
-        file = None  # timm loads it
-    model = _created(recipe, **options)
+        model, file = filled_by_timm(file, partial(_created, recipe, **options)), None
+    else:
+        model = _created(recipe, **options)
     if file is not None:
         load_into(model, file, channels)
     if recipe.head == "fastai":
@@ -133,9 +141,11 @@ def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> 
 
 
 def read_preprocessing(path: Path) -> Preprocessing | None:
-    """The preprocessing in a weights file; None where another program wrote it."""
-    with safe_open(path, framework="pt") as handle:
-        text = (handle.metadata() or {}).get(KEY)
+    """The preprocessing in a weights file; None where another program wrote it.
+
+    Raises: WeightsError: the file is damaged.
+    """
+    text = metadata(path).get(KEY)
     if text is None:
         return None
     fields: dict[str, Any] = {
