@@ -73,6 +73,10 @@ class PlatformError(FoldwiseError):
     """The platform refused, or could not be asked."""
 
 
+class UnreachedError(PlatformError):
+    """The platform could not be asked: nobody answered, its server failed, or it is too busy."""
+
+
 class UnclearError(PlatformError):
     """Nobody knows whether the platform has taken a submission."""
 

@@ -1,8 +1,9 @@
 """The flows that cross rooms: one function a verb."""
 
+import functools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from foldwise.data.cache import ImageCache, clear_caches
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images import Progress, missing_images
-from foldwise.data.listing import files_here
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.reporting.summing import sum_up
@@ -27,7 +27,7 @@ from foldwise.spec.outputs import outputs_of
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.storage import locked, replacing
 from foldwise.submitting.entry import Entry, send_entry, write_entry
-from foldwise.submitting.fetching import can_ask, fetch
+from foldwise.submitting.fetching import ask_first, can_ask, fetch
 from foldwise.tasks import fold_inputs as fold_inputs
 from foldwise.tasks import knock, settling, tasks_of
 from foldwise.tasks import run_fold as run_fold
@@ -53,9 +53,7 @@ def get_data(
     spec = load_competition(workspace.competition(name))
     if source is not None:
         add_to_raw(source, raw, spec)
-    elif can_ask(spec) and not (
-        files_here(spec, raw) and all((raw / folder).exists() for folder in spec.images.folders)
-    ):
+    elif can_ask(spec):
         fetch(spec, raw)
     data = load_data(workspace, name)
     lacking = [] if "read_image" in data.hooks else missing_images(data.all_rows(), raw)
@@ -147,6 +145,7 @@ def train(
     budget: str | None = None,
     track: bool = False,
     execute: Execute = run_here,
+    before: Callable[[], None] = lambda: None,
 ) -> list[Run]:
     """Train recipes (those of `[submit]` by default) with all their seeds; returns their runs.
 
@@ -154,7 +153,7 @@ def train(
     scheme: another one than that of `[submit]`. budget: the time for all of it, as 30m; recipes
     have equal shares of it, and each is fitted to its own (see spec/budget.py). track: in W&B too.
     execute: runs the folds, see `executor`; all at once, but those that wait for a teacher or have
-    a budget.
+    a budget. before: called before folds are trained, if there are some to train.
     Raises: FoldwiseError: see the rooms.
     """
     since = time.monotonic()
@@ -182,6 +181,8 @@ def train(
                                since, settled)  # fmt: skip
             for run in opened:
                 todo += tasks_of(workspace, name, run, _wanted(run, only_folds), beside)
+            if todo:
+                before()
             runs += opened
         execute(run_fold, todo, both)
     return runs
@@ -225,11 +226,16 @@ def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) ->
     from foldwise.training.streams import seeded
 
     for recipe in recipes:
-        if not any((workspace.runs / name).glob(f"{recipe.name}-s*/fold*/done.json")):
+        if not _begun(workspace, name, recipe.name):
             weights_file(recipe)
             if recipe.drop_path:  # only the model itself tells
                 with seeded(0, "drop path"):
                     build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)
+
+
+def _begun(workspace: Workspace, name: str, recipe: str) -> bool:
+    """Whether any fold of a recipe of this name is done; without one there is much to train."""
+    return any((workspace.runs / name).glob(f"{recipe}-s*/fold*/done.json"))
 
 
 def blend(
@@ -263,8 +269,11 @@ def submit(
     """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
 
     Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
+    Whether the platform will take a file is asked before anything is trained, and once more before
+    it is sent.
     again, resend: see `send_once`. track: in W&B too. execute: see `train`.
-    Raises: DataError: `check` finds errors. StorageError: another submit of this is at work.
+    Raises: DataError: `check` finds errors. PlatformError: see `ask_first` and `send_entry`.
+            StorageError: another submit of this is at work.
     """
     workspace.competition(name)
     with locked(workspace.runs / name / ".submit.lock", f"submitting {name}", wait=False):
@@ -274,8 +283,11 @@ def submit(
             log.warning("%s: %s", name, warning)
         if not findings.ok:
             raise DataError(" | ".join(findings.errors))
+        ask = functools.cache(lambda: None if dry_run else ask_first(data.spec))
+        if not all(_begun(workspace, name, recipe) for recipe in data.spec.submit.recipes):
+            ask()  # before images are decoded
         runs = train(workspace, name, observe=observe, progress=progress, track=track,
-                     execute=execute)  # fmt: skip
+                     execute=execute, before=ask)  # fmt: skip
         blended = blend_runs(workspace.runs / name, data, runs)
         entry = write_entry(workspace, data, blended)
         if dry_run:

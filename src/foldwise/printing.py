@@ -122,7 +122,10 @@ def entry_lines(entry: "Entry") -> list[str]:
 def standing_lines(told: dict[str, Any]) -> list[str | Table]:
     """The submissions of a competition, and how far its scores agree: what `standing` tells."""
     rows, agreed, quota = told["submissions"], told["agreement"], told["quota"]
-    sent = f"{quota['today']} submissions today, {quota['left']} left" if quota else None
+    sent = None
+    if quota:
+        room = f"{quota['left']} left {'ever' if quota['for_good'] else 'today'}"
+        sent = f"{quota['today']} submissions today, {quota['total']} in all; {room}"
     if not rows:
         nothing = "no submissions yet: `foldwise submit NAME` makes the first one"
         return [nothing, *([sent] if sent else [])]

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from foldwise.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 # What an error of the system asks of a person. Those of WHEREVER are always of a disk or of this
 # process; a connection can raise the others too, so they count only where they name a file.
@@ -219,19 +222,23 @@ def _opened(path: Path) -> TextIO:
 def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
     """Hold a kernel lock on `path`, which the kernel frees even after SIGKILL.
 
-    Its holder removes what dead processes left beside it, see `sweep`.
-    Raises: StorageError: wait is False and another process holds the lock; or see `disk_errors`.
+    Its holder removes what dead processes left beside it, see `sweep`. Waiting for another process
+    is said. Raises: StorageError: wait is False and another process holds the lock; or see
+    `disk_errors`.
     """
     with disk_errors(path), _opened(path) as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
             holder = handle.read().strip() or "unknown"
-            raise StorageError(
-                f"{what} is already at work in another process (process {holder}); wait for it "
-                "to end, or stop it, and run the same command again"
-            ) from None
+            if not wait:
+                raise StorageError(
+                    f"{what} is already at work in another process (process {holder}); wait for it "
+                    "to end, or stop it, and run the same command again"
+                ) from None
+            log.info("%s is at work in another process (process %s); waiting for it", what, holder)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()

@@ -25,6 +25,7 @@ ANSWERS: dict[str, Callable[[], Reply]] = {  # kind of fault -> what is said ins
     "500": lambda: refusal(500, "Internal error"),
     "502": lambda: refusal(502, "Bad gateway"),
     "503": lambda: refusal(503, "Service unavailable"),
+    "list 200": lambda: Reply(200, b"[]"),
     "html 200": lambda: Reply(200, HTML, "text/html; charset=utf-8"),
     "html 502": lambda: Reply(502, HTML, "text/html; charset=utf-8"),
 }

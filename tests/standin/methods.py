@@ -263,6 +263,7 @@ def _record(world: World, made: Submission) -> Body:
         "privateScore": made.private if done and over else "",
         "status": status,
         "errorDescription": made.error if status == "ERROR" else "",
+        **made.odd,
     }
 
 

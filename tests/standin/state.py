@@ -45,6 +45,7 @@ class Submission:
     error: str = ""
     asks: int = 0  # times that somebody asked for this submission, alone or in a list
     lists: int = 0  # lists asked for since it was accepted
+    odd: dict[str, object] = field(default_factory=dict)  # fields that are told otherwise
 
 
 @dataclass

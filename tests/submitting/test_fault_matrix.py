@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.errors import FoldwiseError, StorageError
+from foldwise.errors import FoldwiseError, PlatformError, StorageError, UnclearError
 from foldwise.storage import sha256_file
 from foldwise.submitting import ledger
 from foldwise.submitting.platforms import Receipt, kaggle
@@ -111,7 +111,8 @@ class Attempt(logging.Handler):
         except FoldwiseError as error:
             end = error
         said = end.message if isinstance(end, Receipt) else str(end)
-        self.case.states.append(end.state if isinstance(end, Receipt) else type(end).__name__)
+        kind = next(k for k in (Receipt, UnclearError, PlatformError) if isinstance(end, k))
+        self.case.states.append(end.state if isinstance(end, Receipt) else kind.__name__)
         self.case.messages.append(self.plain("; ".join([*self.lines, said])))
         self.case.counts.append(self.count())
 

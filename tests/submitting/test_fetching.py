@@ -1,10 +1,13 @@
 """Data, scores and the leaderboard from Kaggle, as the stand-in serves them."""
 
 import io
+import logging
 import os
 import shutil
+import threading
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from foldwise import overview, pipeline, printing
 from foldwise.errors import ArchiveError, DataError, PlatformError
 from foldwise.submitting import ledger
 from foldwise.workspace import Workspace
-from standin import Competition, Standin, Team
+from standin import BEFORE, Competition, Standin, Team
 from tiny import edit
 
 SLUG = "tiny-slug"
@@ -102,6 +105,41 @@ def test_why_there_are_no_data_is_said(
     assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
 
 
+def test_of_two_downloads_at_once_one_waits(
+    server: Standin, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    both = [threading.Thread(target=pipeline.get_data, args=(workspace, "tiny")) for _ in "ab"]
+
+    def second() -> None:
+        both[1].start()
+        wait_for(lambda: "tiny-slug is at work in another process" in caplog.text)
+
+    server.on("download", BEFORE, second)
+    both[0].start()
+    for thread in both:
+        thread.join(30)
+    assert len(server.calls("download")) == 1
+    assert len([*workspace.raw("tiny").rglob("*.png")]) == 42
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert condition()
+
+
+def test_the_board_leaves_a_download_of_the_data_alone(
+    server: Standin, workspace: Workspace
+) -> None:
+    begun = workspace.data / "tiny" / "download" / f"{SLUG}.zip"
+    begun.parent.mkdir()
+    begun.write_bytes(b"begun")
+    assert overview.standing(workspace, "tiny", ask=True)["quota"]
+    assert begun.read_bytes() == b"begun"
+
+
 def test_without_credentials_nobody_is_asked(
     server: Standin, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,8 +164,11 @@ def test_status_fetches_late_scores_quota_and_board(
     told = overview.standing(workspace, "tiny", ask=True)
     (row,) = told["submissions"]
     assert (row["state"], row["public"], row["rank"], row["teams"]) == ("scored", 1.0, 2, 3)
-    assert told["quota"] == {"today": 1, "total": 1, "left": 4}
-    assert "1 submissions today, 4 left" in printing.standing_lines(told)
+    assert told["quota"] == {"today": 1, "total": 1, "left": 4, "for_good": False}
+    assert "1 submissions today, 1 in all; 4 left today" in printing.standing_lines(told)
+    server.world.competitions[SLUG].total = 3
+    told = overview.standing(workspace, "tiny", ask=True)
+    assert "1 submissions today, 1 in all; 2 left ever" in printing.standing_lines(told)
     server.fail("ListSubmissions", "500", times=None)
     told = overview.standing(workspace, "tiny", ask=True)
     assert (told["quota"], told["submissions"][0]["rank"]) == (None, 2)

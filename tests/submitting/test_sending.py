@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.errors import PlatformError, StorageError, UnclearError
+from foldwise.errors import PlatformError, StorageError, UnclearError, UnreachedError
 from foldwise.storage import locked, sha256_file
 from foldwise.submitting import ledger
 from foldwise.submitting.fetching import BOARD, save_board
 from foldwise.submitting.platforms import kaggle
 from foldwise.submitting.sending import Outgoing, refresh, send_once
-from standin import Competition, Standin, Team
+from standin import REPLIED, Competition, Standin, Team
 
 SLUG = "leaves"
 
@@ -135,8 +135,81 @@ def test_a_higher_score_can_be_the_better_one(
 
 
 def test_a_file_that_the_platform_cannot_score_is_failed(server: Standin, tmp_path: Path) -> None:
-    receipt = send_once(outgoing(tmp_path, text="no header\n"), connect)
-    assert (receipt.state, receipt.message) == ("failed", "Submission has no column 'id'")
+    out = outgoing(tmp_path, text="no header\n")
+    receipt = send_once(out, connect)
+    assert receipt.state == "failed"
+    assert "could not score the file: Submission has no column 'id'; see your" in receipt.message
+    assert send_once(replace(out, file=out.file), connect) == receipt  # nothing is sent again
+    assert len(server.world.submissions) == 1
+
+
+ODD = [  # as rows of the platform's JSON, over one that is in order
+    {"publicScore": "None"}, {"publicScore": "NaN", "privateScore": "inf"}, {"publicScore": None},
+    {"publicScore": 0.5}, {"status": "SUBMISSION_STATUS_COMPLETE"}, {"status": "RESCORING"},
+    {"status": None}, {"status": 7}, {"date": "yesterday"}, {"date": None}, {"description": None},
+    {"errorDescription": None}, {"ref": None}, {"ref": "x"}, {"totalBytes": "many"},
+]  # fmt: skip
+
+
+def test_odd_rows_among_old_submissions_stop_nothing(server: Standin, tmp_path: Path) -> None:
+    for number, odd in enumerate(ODD):
+        server.world.add(SLUG, f"old {number}", b"id,a\n").odd = odd
+    out = outgoing(tmp_path)
+    server.world.competitions[SLUG].daily = 100
+    assert send_once(out, connect).public == 2.0
+    rows = {row.description: row for row in connect().submissions()}
+    assert len(rows) == len(ODD) + 1 - 2  # those without a number cannot be told apart
+    assert rows["old 0"].public is rows["old 1"].public is rows["old 1"].private is None
+    assert (rows["old 3"].public, rows["old 4"].status) == (0.5, "complete")
+    assert rows["old 5"].status == "rescoring"
+    assert refresh(out.book, connect()) == 0
+
+
+def test_a_score_with_an_unknown_status_is_still_to_come(
+    server: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDWISE_POLL", "0.1")
+    out = outgoing(tmp_path)
+    server.on("CreateSubmission", REPLIED,
+              lambda: server.world.submissions[0].odd.update(status="RESCORING"))  # fmt: skip
+    assert send_once(out, connect).state == "sent"
+    server.world.submissions[0].odd.clear()
+    assert refresh(out.book, connect()) == 1
+
+
+def test_a_reply_that_is_no_object_or_lost_its_number_is_one_line(server: Standin) -> None:
+    server.world.add(SLUG, "old", b"id,a\n").odd = {"ref": None}
+    with pytest.raises(UnreachedError, match="the submission is there: is the network up"):
+        connect().one(1000)
+    server.fail("ListSubmissions", "list 200", times=None)
+    with pytest.raises(UnreachedError, match="an answer that is not Kaggle's"):
+        connect().submissions()
+
+
+def test_a_busy_upload_is_tried_again_when_the_server_says(
+    server: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("foldwise.submitting.platforms.kaggle_client.time.sleep", pauses.append)
+    server.fail("PUT", "429")
+    server.fail("PUT", "500")
+    assert send_once(outgoing(tmp_path), connect).state == "scored"
+    assert pauses[:2] == [1, 2]  # as Retry-After says; without one our own
+    assert len(server.calls("PUT")) == 3
+    server.fail("PUT", "503", times=None)
+    two = outgoing(tmp_path, "two.csv", "id,a\n1,0\n")
+    with pytest.raises(PlatformError, match=r"the upload of .*two\.csv failed \(HTTP 503\)"):
+        send_once(two, connect)
+    assert len(server.calls("PUT")) == 6
+    assert len(server.world.submissions) == 1
+
+
+def test_all_submissions_and_todays_are_told_apart(server: Standin, tmp_path: Path) -> None:
+    server.world.add(SLUG, "old", b"id,a\n").date = datetime(2026, 1, 1, tzinfo=UTC)
+    server.world.competitions[SLUG].total = 1
+    with pytest.raises(PlatformError, match=r"all submissions .* used up \(1 sent in all\), and "
+                       r"none comes back; .*one\.csv is kept"):  # fmt: skip
+        send_once(outgoing(tmp_path), connect)
 
 
 def test_a_score_that_does_not_come_is_fetched_later(
@@ -196,4 +269,5 @@ def test_the_leaderboard_is_kept_as_a_file(server: Standin, tmp_path: Path) -> N
     assert path == tmp_path / "data" / BOARD
     assert [line.split(",")[2] for line in path.read_text().splitlines()] == [
         "TeamName", "Oaks", "tester", "Elms"]  # fmt: skip
-    assert [p.name for p in (tmp_path / "data").rglob("*") if p.is_file()] == [BOARD]
+    files = [p.name for p in (tmp_path / "data").rglob("[!.]*") if p.is_file()]
+    assert files == [BOARD]

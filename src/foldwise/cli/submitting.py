@@ -31,7 +31,8 @@ def submit(
 ) -> None:
     """Do the main job: train, blend, write, validate, score, send, enter in the ledger.
 
-    What is done already is skipped, and the same bytes are not sent twice.
+    What is done already is skipped, and the same bytes are not sent twice. Exit code 1 where the
+    platform cannot score the file.
     Example: `foldwise submit digits`
     """
     from foldwise import overview, pipeline
@@ -44,6 +45,8 @@ def submit(
         )
     say(printing.entry_lines(entry))
     say(printing.headline_lines(overview.headline(where, name, entry.file)))
+    if entry.receipt and entry.receipt.state == "failed":
+        raise typer.Exit(1)
 
 
 @verb

@@ -5,11 +5,12 @@ import zipfile
 from pathlib import Path
 
 from foldwise.data.archives import add_to_raw
-from foldwise.errors import ArchiveError, PlatformError
+from foldwise.data.listing import files_here
+from foldwise.errors import ArchiveError, PlatformError, UnreachedError
 from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import replacing
+from foldwise.storage import locked, replacing
 from foldwise.submitting.platforms import Quota, credentials, kaggle
-from foldwise.submitting.sending import refresh
+from foldwise.submitting.sending import examine, refresh
 
 log = logging.getLogger(__name__)
 
@@ -21,22 +22,49 @@ def can_ask(spec: CompetitionSpec) -> bool:
     return spec.platform == "kaggle" and credentials.found() is not None
 
 
+def ask_first(spec: CompetitionSpec) -> None:
+    """Ask the platform whether it will take a file, before hours are spent on making one.
+
+    That nobody answers, or that there are no credentials, is a warning: a file can be made all the
+    same, and the platform is asked again before it is sent.
+    Raises: PlatformError: it will not take one.
+    """
+    if can_ask(spec):
+        try:
+            examine(kaggle.connect(spec.slug or spec.name))
+        except UnreachedError as error:
+            log.warning("training goes on, and Kaggle is asked again before anything is sent: %s",
+                        error)  # fmt: skip
+    elif spec.platform == "kaggle":
+        log.warning("no Kaggle credentials here: the file will be written and scored, and not "
+                    "sent; to send it, %s", credentials.HOW)  # fmt: skip
+
+
 def fetch(spec: CompetitionSpec, raw: Path) -> None:
-    """Download a competition's archive and unpack it into raw.
+    """Download what is missing of a competition's files, and unpack it into raw.
 
     A download that was cut off goes on; the archive is removed once its files are there, or when
-    it turns out to be damaged.
+    it turns out to be damaged. Of two processes one waits for the other's files.
     Raises: PlatformError: see `Kaggle.download`. DataError, StorageError: see `add_to_raw`.
     """
+    if _complete(spec, raw):
+        return
     slug = spec.slug or spec.name
-    log.info("%s: downloading %s from Kaggle", spec.name, slug)
-    archive = kaggle.connect(slug).download(raw.parent / "download")
-    try:
-        add_to_raw(archive, raw, spec)
-    except ArchiveError:  # else the client would take it for the whole of it
+    with locked(raw.parent / ".download.lock", f"the download of {slug}"):
+        if _complete(spec, raw):  # by now
+            return
+        log.info("%s: downloading %s from Kaggle", spec.name, slug)
+        archive = kaggle.connect(slug).download(raw.parent / "download")
+        try:
+            add_to_raw(archive, raw, spec)
+        except ArchiveError:  # else the client would take it for the whole of it
+            archive.unlink(missing_ok=True)
+            raise
         archive.unlink(missing_ok=True)
-        raise
-    archive.unlink(missing_ok=True)
+
+
+def _complete(spec: CompetitionSpec, raw: Path) -> bool:
+    return files_here(spec, raw) and all((raw / folder).exists() for folder in spec.images.folders)
 
 
 def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
@@ -54,13 +82,18 @@ def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
 
 
 def save_board(remote: kaggle.Kaggle, data: Path) -> Path | None:
-    """The leaderboard's CSV in the data folder; None, and a warning, where there is none."""
-    try:
-        archive = remote.board(data / "download")
-    except PlatformError as error:
-        log.warning("%s", error)
-        return None
-    with zipfile.ZipFile(archive) as handle, replacing(data / BOARD) as temporary:
-        temporary.write_bytes(handle.read(handle.namelist()[0]))
-    archive.unlink()
+    """The leaderboard's CSV in the data folder; None where it cannot be had or is empty yet."""
+    with locked(data / ".board.lock", "the download of the leaderboard"):
+        try:
+            archive = remote.board(data / "board")  # it has the name of the archive of all data
+        except PlatformError as error:
+            log.warning("%s", error)
+            return None
+        with zipfile.ZipFile(archive) as handle:
+            content = handle.read(handle.namelist()[0])
+        archive.unlink()
+        if len(content.splitlines()) < 2:  # nobody is on it yet
+            return None
+        with replacing(data / BOARD) as temporary:
+            temporary.write_bytes(content)
     return data / BOARD

@@ -18,7 +18,7 @@ from typing import Any
 from foldwise.errors import PlatformError, UnclearError
 from foldwise.storage import locked
 from foldwise.submitting import ledger
-from foldwise.submitting.platforms import Listed, Receipt, Remote
+from foldwise.submitting.platforms import Listed, Quota, Receipt, Remote
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,30 @@ def send_once(
         return _await_score(out, remote, tag, ref)
 
 
+def examine(remote: Remote, file: Path | None = None) -> Quota:
+    """What may be sent, once the platform has nothing against it.
+
+    file: the one that is to be sent; None: nothing is trained yet.
+    Raises: PlatformError: it takes no files, none of this team, or no more of them.
+            UnreachedError: it could not be asked.
+    """
+    remote.examine(file)
+    quota = remote.quota()
+    if quota.left < 1:
+        kept = f"{file} is kept" if file else "nothing was trained"
+        if quota.for_good:
+            raise PlatformError(
+                f"all submissions to this competition are used up ({quota.total} sent in all), and "
+                f"none comes back; {kept}: choose among those that are sent on the platform's page"
+            )
+        raise PlatformError(
+            f"today's submissions are used up ({quota.today} sent); {kept}: run the same command "
+            f"after 00:00 UTC, in {_until_midnight()}"
+            + ("" if file else ", or train now: the same command with --dry-run")
+        )
+    return quota
+
+
 def refresh(book: Path, remote: Remote) -> int:
     """Enter scores that have arrived since; returns the number of new ledger lines."""
     listed = {row.ref: row for row in remote.submissions()}
@@ -88,7 +112,10 @@ def stored(row: dict[str, Any]) -> Receipt:
     """What is known of a submission from its ledger lines."""
     place = f"place {row['rank']} of {row['teams']}" if row.get("rank") else row["state"]
     told = {key: row.get(key) for key in ("public", "private", "rank", "teams", "ref")}
-    return Receipt(row["state"], row.get("error") or place, **told)
+    if row["state"] == "failed":
+        why = row.get("error") or "it gives no reason"
+        place = f"the platform could not score the file: {why}; see your submissions on its page"
+    return Receipt(row["state"], place, **told)
 
 
 def _at_platform(book: Path, sha256: str) -> dict[str, Any] | None:
@@ -159,13 +186,7 @@ def _settle(out: Outgoing, remote: Remote, attempt: dict[str, Any]) -> int | Non
 
 def _send(out: Outgoing, remote: Remote, listed: Sequence[Listed]) -> tuple[str, int]:
     """One attempt: its intent, the upload, its number; returns tag and number."""
-    remote.examine(out.file)
-    quota = remote.quota()
-    if quota.left < 1:
-        raise PlatformError(
-            f"today's submissions are used up ({quota.today} sent); {out.file} is kept: run the "
-            f"same command after 00:00 UTC, in {_until_midnight()}"
-        )
+    quota = examine(remote, out.file)
     _warn_if_worse(out)
     tag = f"fw-{secrets.token_hex(5)}"
     attempt = ledger.append(

@@ -43,7 +43,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Listed:
-    """A submission as the platform lists it. status: `pending`, `complete` or `error`."""
+    """A submission as the platform lists it.
+
+    status: `pending`, `complete`, `error`, or a word of the platform's that nobody here knows.
+    """
 
     ref: int
     date: str  # UTC, ISO 8601
@@ -61,17 +64,21 @@ class Quota:
     today: int  # used today (UTC)
     total: int  # used ever
     left: int  # allowed now
+    for_good: bool = False  # `left` is what is left of all, and does not grow at midnight
 
 
 class Remote(Protocol):
     """A platform that takes submissions over the network; every call has a timeout.
 
     All but `upload` may be repeated. Raises: PlatformError, in every method: what the platform
-    said, or that it could not be asked.
+    said. UnreachedError: it could not be asked.
     """
 
-    def examine(self, file: Path) -> None:
-        """Ask for everything that would make an upload fail, and raise for the first of it."""
+    def examine(self, file: Path | None = None) -> None:
+        """Ask for everything that would make an upload fail, and raise for the first of it.
+
+        file: the one that is to be sent; None: nothing is trained yet.
+        """
 
     def quota(self) -> Quota:
         """What is used and left."""

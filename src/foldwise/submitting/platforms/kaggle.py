@@ -1,17 +1,27 @@
 """Kaggle through its official client: submissions, data, leaderboard; a failure is one line."""
 
 import logging
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import DataError, FoldwiseError, PlatformError, UnclearError
+from foldwise.errors import (
+    DataError,
+    FoldwiseError,
+    PlatformError,
+    UnclearError,
+    UnreachedError,
+)
 from foldwise.submitting.platforms import Listed, Parcel, Quota, Receipt, credentials
 from foldwise.submitting.platforms.kaggle_client import (
+    BUSY,
     client,
+    plain,
     quiet,
     request,
     status_of,
@@ -35,27 +45,32 @@ class Kaggle:
     slug: str
     api: Any  # a KaggleApi that has authenticated
 
-    def examine(self, file: Path) -> None:
-        """Raise for what would make an upload fail; warn of what would make it worthless."""
+    def examine(self, file: Path | None = None) -> None:
+        """Raise for what would make an upload fail; warn of what would make it worthless.
+
+        file: the one that is to be sent; None: nothing is trained yet.
+        """
         facts = self._read("get_competition", request("GetCompetition", self.slug))
-        page = f"{SITE}/{self.slug}"
+        page, kept = f"{SITE}/{self.slug}", f"{file} is kept" if file else "nothing was trained"
         if facts.is_kernels_submissions_only:
             raise PlatformError(
-                f"{self.slug} takes notebooks, not files ({file} is kept): put the run's weights "
+                f"{self.slug} takes notebooks, not files ({kept}): put the run's weights "
                 "into a Kaggle dataset, predict in a notebook there, and submit it with `kaggle "
                 f"competitions submit {self.slug} -k USER/NOTEBOOK -v VERSION -f submission.csv "
                 '-m "..."`'
             )
         if facts.submissions_disabled:
-            raise PlatformError(f"{self.slug} takes no submissions now; {file} is kept: see {page}")
+            raise PlatformError(f"{self.slug} takes no submissions now; {kept}: see {page}")
         if not facts.user_has_entered:
             raise PlatformError(
                 f"you have not joined {self.slug}; accept its rules at {page}/rules and run the "
-                f"same command again ({file} is kept)"
+                f"same command again ({kept})"
             )
         if facts.deadline and facts.deadline.replace(tzinfo=UTC) < datetime.now(UTC):
             log.warning("%s ended on %s: a late submission is scored and has no place",
                         self.slug, facts.deadline.date())  # fmt: skip
+        if file is None:
+            return
         size = file.stat().st_size
         if not size:
             raise PlatformError(f"{file} is empty; remove it and run the same command again")
@@ -66,7 +81,8 @@ class Kaggle:
     def quota(self) -> Quota:
         """What the team has used today and ever, and may still send today."""
         limits = self._read("get_submission_limits", request("GetSubmissionLimits", self.slug))
-        return Quota(limits.num_today, limits.num_total, limits.num_allowed_now)
+        return Quota(limits.num_today, limits.num_total, limits.num_allowed_now,
+                     limits.limited_by_total)  # fmt: skip
 
     def submissions(self) -> list[Listed]:
         """The team's submissions from all pages, the newest first."""
@@ -75,18 +91,21 @@ class Kaggle:
         while True:
             at = {"page_token": token} if token else {"page": page}
             asked = request("ListSubmissions", self.slug, page_size=PAGE_ROWS, **at)
-            reply = self._read("list_submissions", asked)
-            rows = [listed(row) for row in reply.submissions or []]
-            new = {row.ref: row for row in rows if row.ref not in found}
+            reply = self._plain("ListSubmissions", asked)
+            rows = reply.get("submissions") or []
+            new = {row.ref: row for row in map(listed, rows) if row and row.ref not in found}
             found |= new
-            token, page = reply.next_page_token or "", page + 1
+            token, page = reply.get("nextPageToken") or "", page + 1
             if not new or (not token and len(rows) < PAGE_ROWS):
                 return sorted(found.values(), key=lambda row: row.ref, reverse=True)
 
     def one(self, ref: int) -> Listed:
         """One submission by its number."""
-        asked = request("GetSubmission", ref=ref)
-        return listed(self._read("get_submission", asked, "the submission is there"))
+        kept = "the submission is there"
+        row = listed(self._plain("GetSubmission", request("GetSubmission", ref=ref), kept))
+        if row is None:
+            raise self.told(ValueError("a submission without its number"), kept)
+        return row
 
     def upload(self, file: Path, description: str, uploaded: Callable[[], None]) -> int:
         """Submit a file once; `uploaded` is called when its bytes are there, before it counts.
@@ -163,15 +182,22 @@ class Kaggle:
             429: "it asks for fewer requests; wait a few minutes",
             None: f"is the network up, and does {page} answer?",
         }.get(status, f"see {page}" if (status or 0) < 500 else "its server fails; try later")
-        return PlatformError(f"Kaggle: {words_of(error)}; {kept}: {advice}; then run the same "
-                             "command again")  # fmt: skip
+        kind = PlatformError if status in CERTAIN and status not in BUSY else UnreachedError
+        return kind(f"Kaggle: {words_of(error)}; {kept}: {advice}; then run the same command again")
 
-    def _read(self, method: str, asked: Any, kept: str = "nothing was sent") -> Any:
+    def _read(self, method: str, asked: Any) -> Any:
         """The reply of a method of the client's SDK that changes nothing."""
+        return self._ask(lambda client: getattr(client.competitions.competition_api_client,
+                                                method)(asked))  # fmt: skip
 
+    def _plain(self, method: str, asked: Any, kept: str = "nothing was sent") -> dict[str, Any]:
+        """The same as plain JSON, of a method by its name on the wire."""
+        return dict(self._ask(lambda client: plain(client, method, asked), kept))
+
+    def _ask(self, call: Callable[[Any], Any], kept: str = "nothing was sent") -> Any:
         def once() -> Any:
             with self.api.build_kaggle_client() as client:
-                return getattr(client.competitions.competition_api_client, method)(asked)
+                return call(client)
 
         try:
             with quiet():
@@ -208,13 +234,25 @@ def by_hand(parcel: Parcel) -> Receipt:
     )
 
 
-def listed(row: Any) -> Listed:
-    """A submission as foldwise knows it, from the client's own record; "" is no score."""
-    date = row.date.replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if row.date else ""
-    return Listed(int(row.ref), date, row.description or "", row.status.name.lower(),
-                  _number(row.public_score), _number(row.private_score),
-                  credentials.redacted(row.error_description or ""))  # fmt: skip
+def listed(row: Any) -> Listed | None:
+    """A submission as foldwise knows it, from a row of JSON; None of a row without its number.
+
+    Fields of their default value are left out. Whatever is no finite number is no score.
+    """
+    ref = row.get("ref") if isinstance(row, dict) else None
+    if not isinstance(ref, int) or ref < 1:
+        log.debug("Kaggle listed a submission without its number")
+        return None
+    date = re.sub(r"(\.\d*)?Z?$", "Z", str(row["date"])) if row.get("date") else ""
+    status = re.split(r"[._]", str(row.get("status") or "pending"))[-1].lower()
+    return Listed(ref, date, str(row.get("description") or ""), status,
+                  _number(row.get("publicScore")), _number(row.get("privateScore")),
+                  credentials.redacted(str(row.get("errorDescription") or "")))  # fmt: skip
 
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text else None
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if isfinite(number) else None

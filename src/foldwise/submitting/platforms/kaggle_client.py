@@ -8,13 +8,16 @@ import contextlib
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from foldwise.errors import PlatformError
+from foldwise.errors import UnreachedError
 from foldwise.submitting.platforms import credentials
 
-PATIENCE = 30.0  # seconds before a question is repeated, at most, whatever the server asks for
+PATIENCE = 30.0  # seconds before a request is repeated, at most, whatever the server asks for
+PUT_TRIES = 3  # of an upload, which counts for nothing until it is submitted
+BUSY = (429, 500, 502, 503, 504)  # statuses of what may be asked again
 
 
 def timeout() -> float:
@@ -26,7 +29,7 @@ def client(seconds: float) -> Any:
     """A KaggleApi that waits this long at most; not yet authenticated.
 
     Its `uploaded` is called when a file's bytes are at Kaggle, before the submission counts.
-    Raises: PlatformError: the client's import did not end in time.
+    Raises: UnreachedError: the client's import did not end in time.
     """
     return _timed(_imported(2 * seconds), seconds)()
 
@@ -41,6 +44,25 @@ def request(name: str, slug: str | None = None, **fields: Any) -> Any:
     for key, value in fields.items():
         setattr(made, key, value)
     return made
+
+
+def plain(client: Any, method: str, asked: Any) -> dict[str, Any]:
+    """A reply of the client's SDK as plain JSON.
+
+    The SDK's own types refuse a whole page for one status that they do not know.
+    """
+    reply = client.http_client().call("competitions.CompetitionApiService", method, asked, _Plain)
+    return dict(reply)
+
+
+class _Plain:
+    @classmethod
+    def prepare_from(cls, response: Any) -> Any:
+        """The reply's JSON; the SDK calls this, by its name for it."""
+        reply = response.json()
+        if not isinstance(reply, dict):
+            raise ValueError(f"expected a JSON object, got {type(reply).__name__}")
+        return reply
 
 
 @contextlib.contextmanager
@@ -89,7 +111,7 @@ def _imported(seconds: float) -> Any:
         thread.start()
         thread.join(seconds)
     if not found:
-        raise PlatformError(
+        raise UnreachedError(
             f"Kaggle's client did not start within {seconds:g} seconds; is the network up? "
             "Nothing was sent: run the same command again"
         )
@@ -110,7 +132,7 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
             return client
 
         def _is_retriable(self, error: Exception) -> bool:
-            return super()._is_retriable(error) or status_of(error) in (500, 502, 503, 504)
+            return super()._is_retriable(error) or status_of(error) in BUSY
 
         def _get_retry_after_delay(self, response: Any) -> float | None:
             asked = super()._get_retry_after_delay(response)
@@ -119,7 +141,7 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
             from kaggle.models.kaggle_models_extended import ResumableUploadResult
 
-            status = _put(path, url, seconds)
+            status = _put(path, url, seconds, self._get_retry_after_delay)
             if status not in (200, 201):
                 print(f"HTTP {status}")
                 return ResumableUploadResult.FAILED
@@ -130,14 +152,24 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
     return Timed
 
 
-def _put(path: str, url: str, seconds: float) -> int:
-    """The HTTP status of an upload; the client's own has no timeout and blocks for minutes."""
+def _put(path: str, url: str, seconds: float, asked: Callable[[Any], float | None]) -> int:
+    """The HTTP status of an upload; the client's own has no timeout and blocks for minutes.
+
+    asked: the seconds that a reply asks to wait, if it does. A busy server gets the whole file
+    again.
+    """
     from requests import Session
     from urllib3 import Retry
 
-    with Session() as session, open(path, "rb") as body:
-        _limit(session, seconds, Retry(2, backoff_factor=0.5, respect_retry_after_header=False))
-        return int(session.put(url, data=body).status_code)
+    for left in reversed(range(PUT_TRIES)):
+        with Session() as session, open(path, "rb") as body:
+            _limit(session, seconds, Retry(2, backoff_factor=0.5, respect_retry_after_header=False))
+            reply = session.put(url, data=body)
+        if not left or reply.status_code not in BUSY:
+            break
+        pause = asked(reply)
+        time.sleep(PUT_TRIES - left if pause is None else pause)
+    return int(reply.status_code)
 
 
 def _limit(session: Any, seconds: float, retries: Any = 0) -> None:
