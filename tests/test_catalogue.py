@@ -8,11 +8,14 @@ import pytest
 
 from catalogue import FIXTURES
 from foldwise import doctor, overview, pipeline
+from foldwise.data.archives import add_to_raw
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.predictions import read_predictions
 from foldwise.scoring.metrics import score
+from foldwise.spec.competition import load_competition
 from foldwise.submitting.submission import read_submission, write_submission
 from foldwise.workspace import Workspace
+from packing import contents, make_tar, make_zip, packed
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = Workspace(ROOT, ROOT, ROOT).names()
@@ -75,6 +78,54 @@ def score_is_a_number(data: CompetitionData, back: pd.DataFrame) -> None:
     value = score(data.spec.metric, truth, back, data.hooks.get("score"), interval=False).value
     assert value == value
     assert value >= -1 if data.spec.metric.higher else value > 0
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"])  # has none
+def test_every_download_ends_where_it_belongs_however_it_is_packed(
+    name: str, tmp_path: Path
+) -> None:
+    workspace = unpacked(name, tmp_path)
+    spec, raw = load_competition(workspace.competition(name)), workspace.raw(name)
+    expected = contents(raw)
+    whole = make_zip(tmp_path / "download.zip", expected)
+    add_to_raw(whole, tmp_path / "whole" / "raw", spec)
+    assert contents(tmp_path / "whole" / "raw") == expected
+    flat, files = {}, {**expected}
+    for folder in spec.images.folders:  # each a zip of bare images
+        inner = {path: files.pop(path) for path in expected if path.startswith(f"{folder}/")}
+        short = {path[len(folder) + 1 :]: content for path, content in inner.items()}
+        flat[f"{folder}.zip"] = packed(".zip", short, tmp_path)
+    add_to_raw(make_zip(tmp_path / "a.zip", files | flat), tmp_path / "flat" / "raw", spec)
+    assert contents(tmp_path / "flat" / "raw") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("cifar-10", {"train.7z": "train/", "test.7z": "test/"}),
+        ("invasive-species", {"train.7z": "train/", "test.7z": "test/"}),
+        ("planet", {f"{part}.tar.7z": f"{part}/" for part in
+                    ("train-jpg", "test-jpg", "test-jpg-additional")}),
+        ("statoil", {"train.json.7z": "train.json", "test.json.7z": "test.json"}),
+    ],
+)  # fmt: skip
+def test_downloads_of_7z_archives_are_unpacked(
+    name: str, parts: dict[str, str], tmp_path: Path
+) -> None:
+    workspace = unpacked(name, tmp_path)
+    files = contents(workspace.raw(name))
+    shutil.rmtree(workspace.raw(name))
+    expected, around = dict(files), "data/processed/" if name == "statoil" else ""
+    for archive, start in parts.items():
+        inner = {around + path: files.pop(path) for path in expected if path.startswith(start)}
+        if ".tar." in archive:
+            tar = make_tar(tmp_path / "inner.tar", inner)
+            inner = {archive.removesuffix(".7z"): tar.read_bytes()}
+        files[archive] = packed(".7z", inner, tmp_path)
+    facts = pipeline.get_data(workspace, name, make_zip(tmp_path / "download.zip", files))
+    assert (facts["images_missing"], facts["packed"]) == (0, [])
+    found = contents(workspace.raw(name))
+    assert {path: found[path] for path in expected} == expected
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """The command line: one line for a mistake, JSON where asked, help with examples."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from foldwise.scoring.metrics import Score
 from foldwise.submitting.entry import Entry
 from foldwise.submitting.platforms import Receipt
 from foldwise.workspace import Workspace
+from packing import make_zip
 from tiny import write_tiny
 
 VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "reproduce", "status",
@@ -243,6 +245,28 @@ def test_a_mistake_is_one_line_and_exit_code_1(
     assert len(errors) == 1
     assert message in errors[0]
     assert "Traceback" not in done.stderr
+
+
+def test_data_exits_1_while_images_are_missing_and_names_what_is_packed(
+    workspace: Workspace,
+) -> None:
+    raw = workspace.raw("tiny")
+    images = {path.name: path.read_bytes() for path in (raw / "images").iterdir()}
+    shutil.rmtree(raw / "images")
+    (raw / "in").mkdir()
+    make_zip(raw / "in" / "images.zip", images)
+    result = foldwise("data", "tiny", cwd=workspace.root)
+    assert result.returncode == 1
+    packed = "still packed: in/images.zip (1 in all); where something in it is needed: foldwise"
+    assert f"{packed} data tiny --from {raw}/in/images.zip" in result.stdout
+    assert f"{len(images)} images are still missing, e.g. 'images/" in result.stdout
+    checked = foldwise("check", "tiny", cwd=workspace.root)
+    assert "Still packed is 'in/images.zip' (1 in all): `make data COMP=tiny FROM=" in (
+        checked.stdout + checked.stderr
+    )
+    shutil.move(raw / "in" / "images.zip", workspace.root)
+    result = foldwise("data", "tiny", "--from", "images.zip", cwd=workspace.root)
+    assert (result.returncode, "still" in result.stdout) == (0, False)
 
 
 def test_no_workspace_and_bad_usage(tmp_path: Path) -> None:

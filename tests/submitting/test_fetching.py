@@ -15,6 +15,8 @@ import pytest
 from foldwise import overview, pipeline, printing
 from foldwise.errors import ArchiveError, DataError, PlatformError
 from foldwise.submitting import ledger
+from foldwise.submitting.fetching import save_board
+from foldwise.submitting.platforms import kaggle
 from foldwise.workspace import Workspace
 from standin import BEFORE, Competition, Standin, Team
 from tiny import edit
@@ -138,6 +140,25 @@ def test_the_board_leaves_a_download_of_the_data_alone(
     begun.write_bytes(b"begun")
     assert overview.standing(workspace, "tiny", ask=True)["quota"]
     assert begun.read_bytes() == b"begun"
+
+
+@pytest.mark.parametrize("content", [b"PK no zip", b"PK\5\6" + bytes(18)], ids=["bad", "empty"])
+def test_a_leaderboard_that_cannot_be_read_is_left_out_and_said(
+    server: Standin,
+    tmp_path: Path,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def board(self: kaggle.Kaggle, folder: Path) -> Path:
+        folder.mkdir()
+        (folder / "board.zip").write_bytes(content)
+        return folder / "board.zip"
+
+    monkeypatch.setattr(kaggle.Kaggle, "board", board)
+    assert save_board(kaggle.connect(SLUG), tmp_path) is None
+    assert "the leaderboard cannot be read: " in caplog.text
+    assert list((tmp_path / "board").iterdir()) == []
 
 
 def test_without_credentials_nobody_is_asked(

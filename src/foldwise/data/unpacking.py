@@ -25,6 +25,7 @@ JOINABLE = re.compile(  # parts that are joined byte by byte
 )
 ZIP_PART = re.compile(r"\.z\d\d$", re.IGNORECASE)
 RAR = re.compile(r"\.(rar|r\d\d)$", re.IGNORECASE)
+DRIVE = re.compile("[A-Za-z]:")  # as Windows names disks
 RATIO = 250  # unpacked to packed bytes at most: CSVs reach 100, and deflate itself ends at 1032
 ANYWAY = 2 << 30  # bytes that may be unpacked whatever the ratio
 MOST_FILES = 3_000_000  # ImageNet's localisation task has two million
@@ -141,8 +142,7 @@ class Members:
         self.allowance.take(size, self.shown)
         self.bytes += size
         path = PurePosixPath(name.replace("\\", "/"))
-        drive = bool(path.parts) and ":" in path.parts[0]
-        if link or path.is_absolute() or ".." in path.parts or drive:
+        if link or path.is_absolute() or ".." in path.parts or DRIVE.match(name):
             raise ArchiveError(
                 f"{self.shown} holds {name!r}, which would write outside its folder; "
                 "nothing was unpacked: get the archive from the competition's own page"

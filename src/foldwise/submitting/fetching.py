@@ -1,11 +1,13 @@
 """What comes from a platform: a competition's data, scores that arrived late, the leaderboard."""
 
 import logging
-import zipfile
+import shutil
+import tempfile
 from pathlib import Path
 
 from foldwise.data.archives import add_to_raw
 from foldwise.data.listing import files_here
+from foldwise.data.unpacking import unpack
 from foldwise.errors import ArchiveError, PlatformError, UnreachedError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import locked, replacing
@@ -82,18 +84,25 @@ def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
 
 
 def save_board(remote: kaggle.Kaggle, data: Path) -> Path | None:
-    """The leaderboard's CSV in the data folder; None where it cannot be had or is empty yet."""
+    """The leaderboard's CSV in the data folder; None, and a warning, where it cannot be had; None
+    where nobody is on it yet."""
     with locked(data / ".board.lock", "the download of the leaderboard"):
         try:
             archive = remote.board(data / "board")  # it has the name of the archive of all data
         except PlatformError as error:
             log.warning("%s", error)
             return None
-        with zipfile.ZipFile(archive) as handle:
-            content = handle.read(handle.namelist()[0])
-        archive.unlink()
-        if len(content.splitlines()) < 2:  # nobody is on it yet
-            return None
-        with replacing(data / BOARD) as temporary:
-            temporary.write_bytes(content)
+        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+            try:
+                unpack(archive, Path(folder))
+                (table,) = Path(folder).rglob("*.csv")
+            except (ArchiveError, ValueError) as error:
+                log.warning("the leaderboard cannot be read: %s", error)
+                return None
+            finally:
+                archive.unlink()
+            if len(table.read_bytes().splitlines()) < 2:
+                return None
+            with replacing(data / BOARD) as temporary:
+                shutil.copyfile(table, temporary)
     return data / BOARD
