@@ -58,7 +58,7 @@ def test_a_zip_of_a_board_is_read_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"leaf.zip should be a leaderboard's CSV, or a zip of tha"):
         read_leaderboard(path, False)
     path.write_bytes(b"<html>")
-    with pytest.raises(DataError, match=r"or a zip of that alone, but: .*; download it again"):
+    with pytest.raises(DataError, match=r"leaf.zip is damaged or incomplete .* download it again"):
         read_leaderboard(path, False)
 
 

@@ -1,6 +1,6 @@
 """The leaderboard: a score's place on a downloaded one, medals, and what local scores foretell."""
 
-import zipfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.tables import numeric, read_table
+from foldwise.data.unpacking import is_archive, unpack
 from foldwise.errors import DataError
 
 COLUMNS = ("teamid", "teamname", "score")  # needed of a board, in any case
@@ -27,11 +28,7 @@ def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
 
     Raises: DataError: the file is no board, or a score is no number.
     """
-    try:
-        frame = read_table(path)
-    except (ValueError, zipfile.BadZipFile) as error:  # pandas: of a zip
-        raise DataError(f"{path} should be a leaderboard's CSV, or a zip of that alone, but: "
-                        f"{error}; download it again") from error  # fmt: skip
+    frame = _packed_table(path) if is_archive(path.name) else read_table(path)
     shown = [*frame.columns]
     frame.columns = frame.columns.str.lower()
     if not {*COLUMNS} <= {*frame.columns}:
@@ -44,6 +41,19 @@ def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
     board["score"] = numeric(frame, ["score"], "teamid", path)[:, 0]
     board = board.sort_values("score", ascending=not higher, kind="stable").drop_duplicates("id")
     return board[["team", "score"]].reset_index(drop=True)
+
+
+def _packed_table(path: Path) -> pd.DataFrame:
+    """The one table in an archive. Raises: DataError: it is damaged, or holds other files."""
+    if not path.is_file():
+        raise DataError(f"expected the file {path}, found none")
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(path, Path(folder))
+        files = [file for file in Path(folder).rglob("*") if file.is_file()]
+        if len(files) != 1:
+            raise DataError(f"{path} should be a leaderboard's CSV, or a zip of that alone, got "
+                            f"{len(files)} files; download it again")  # fmt: skip
+        return read_table(files[0])
 
 
 def place(scores: Sequence[float], score: float, higher: bool) -> tuple[int, int, float]:
