@@ -19,7 +19,7 @@ TEMPORARY = re.compile(r"\.(unpack|predict|new|inner|reproduce)-.*|.*\.tmp")
 def leftovers(arguments: list[str], folder: Path) -> Iterator[Fault]:
     """Faults: temporary files and folders that lie about when a command has ended by itself."""
     temporary = folder.parent / "tmp"
-    for path in (*folder.rglob("*"), *temporary.iterdir()):
+    for path in (*folder.rglob("*"), *temporary.glob("*")):
         if path.parent == temporary or TEMPORARY.fullmatch(path.name):
             yield Fault("leftover", f"{arguments[0]}: {without_chance(path.name)}")
 

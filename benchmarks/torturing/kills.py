@@ -203,13 +203,13 @@ def _steady(path: Path) -> bytes:
     """A file's bytes without what changes from one time to the next."""
     if path.suffix not in (".json", ".jsonl", ".html", ".csv"):
         return path.read_bytes()
-    text = STAMP.sub("STAMP", path.read_text())
+    text = STAMP.sub("STAMP", path.read_text(errors="surrogateescape"))
     if path.suffix == ".json":
         return json.dumps(_without_times(json.loads(text)), indent=1).encode()
     if path.suffix == ".jsonl":
         lines = [_without_times(json.loads(line)) for line in text.splitlines()]
         return json.dumps(lines, indent=1).encode()
-    return text.encode()
+    return text.encode(errors="surrogateescape")
 
 
 def _without_times(value: Any) -> Any:

@@ -1,18 +1,25 @@
 """Malformed archives: valid ones of every kind with odd members, then damaged."""
 
+import bz2
+import gzip
 import io
+import lzma
 import random
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import py7zr
+from py7zr.helpers import ArchiveTimestamp
 
 from torturing.mutating import WORDS, mutated
 
 KINDS = (".zip", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".csv")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-MODES = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
+PACKERS = {".tar": bytes, ".tar.gz": partial(gzip.compress, mtime=0),
+           ".tgz": partial(gzip.compress, mtime=0), ".tar.bz2": bz2.compress,
+           ".tar.xz": lzma.compress}  # fmt: skip
 Members = dict[str, bytes]
 
 
@@ -35,8 +42,8 @@ def archive(raw: Path, folder: Path, rng: random.Random) -> str:
 
 
 def _packed(kind: str, members: Members, rng: random.Random, odd: bool) -> bytes:
-    if kind in MODES:
-        return _tar(kind, members, rng, odd)
+    if kind in PACKERS:
+        return PACKERS[kind](_tar(members, rng, odd))
     if kind == ".7z":
         return _seven(members, rng, odd)
     return _zip(members, rng, odd) if kind == ".zip" else b"id,label\n1,a\n"
@@ -97,10 +104,10 @@ def _zip_header(data: bytes, rng: random.Random) -> bytes:
     return data[:at] + (value % 65536).to_bytes(2, "little") + data[at + 2 :]
 
 
-def _tar(kind: str, members: Members, rng: random.Random, odd: bool) -> bytes:
+def _tar(members: Members, rng: random.Random, odd: bool) -> bytes:
     buffer = io.BytesIO()
     form = rng.choice((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT))
-    with tarfile.open(fileobj=buffer, mode=MODES[kind], format=form) as handle:
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as handle:
         for name, data in _names(members, rng) if odd else members.items():
             about = tarfile.TarInfo(name.replace("\x00", "") or "x")
             about.size = len(data)
@@ -125,11 +132,13 @@ VALUES = ("nan", "-1", "inf", "", "1e400", "0,1,2", "1", "BINARY", "9" * 30, "..
 
 def _seven(members: Members, rng: random.Random, odd: bool) -> bytes:
     buffer = io.BytesIO()
-    password = "x" if odd and rng.random() < 0.1 else None
-    filters = [{"id": rng.choice(SEVENS)}]
-    with py7zr.SevenZipFile(buffer, "w", filters=filters, password=password) as handle:
+    with py7zr.SevenZipFile(buffer, "w", filters=[{"id": rng.choice(SEVENS)}]) as handle:
         for name, data in _names(members, rng) if odd else members.items():
-            handle.writestr(data, name.encode("utf-8", "replace").decode().lstrip("/") or "x")
+            name = name.encode("utf-8", "replace").decode() or "x"
+            handle._writestr(data, name)  # `writestr` refuses the very names that are wanted here
+        for about in handle.header.files_info.files:  # not the time of day: the same bytes again
+            for key in ("creationtime", "lastwritetime", "lastaccesstime"):
+                about[key] = ArchiveTimestamp(0)
     return buffer.getvalue()
 
 

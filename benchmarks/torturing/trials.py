@@ -72,11 +72,15 @@ def recipe_toml(bases: Bases, folder: Path, rng: random.Random) -> Input:
 
 def tables(bases: Bases, folder: Path, rng: random.Random) -> Input:
     """A malformed CSV among the raw files."""
-    samples.copy(bases.start("raw"), folder)
-    raw = folder / "data" / "tiny" / "raw"
-    path = rng.choice([*sorted(raw.glob("*.csv")), raw.parent / "platform" / "truth.csv"])
+    board = rng.random() < 0.15
+    samples.copy(bases.start("trained" if board else "raw"), folder)
+    data = folder / "data" / "tiny"
+    path = data / "platform" / "truth.csv"
+    if not board:
+        path = rng.choice(sorted((data / "raw").glob("*.csv")))
     path.write_bytes(mutating.table(path.read_bytes(), rng))
-    if path.name == "truth.csv":
+    if board:
+        shutil.rmtree(data / "submissions")
         return Input(["submit", "tiny", "--no-track"])
     return Input(rng.choice((["check", "tiny"], ["check", "tiny"], ["data", "tiny"])))
 

@@ -105,7 +105,8 @@ def _watch(pid: int, begun: float, limits: Limits, strike: Strike | None) -> tup
             due = None
         if now - looked > 0.05:
             looked = now
-            broken = "hang" if now - begun > limits.seconds else ""
+            taken = now - begun - _queued(pid)
+            broken = "hang" if taken > limits.seconds else ""
             if _resident(pid) > limits.memory:
                 broken = "memory"
             if broken:
@@ -119,6 +120,15 @@ def _resident(pid: int) -> int:
     except OSError:  # it has just ended
         return 0
     return pages * mmap.PAGESIZE
+
+
+def _queued(pid: int) -> float:
+    """Seconds that a process waited for a processor, which are no fault of its own."""
+    waited = [0.0]
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, IndexError):  # a thread has just ended
+            waited.append(int(path.read_text().split()[1]) / 1e9)
+    return max(waited)
 
 
 def _end(pid: int) -> int:
@@ -145,6 +155,8 @@ def _child(
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
         faulthandler.enable(sink)
         faulthandler.register(signal.SIGUSR1, sink, all_threads=False)
         os.chdir(folder)
