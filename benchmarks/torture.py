@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from pathlib import Path
 from torturing.watching import LIMITS, Command, Fault, Limits, Outcome, attempt
 
 ALONE = ("executors.cluster", "executors.node", "executors.worker", "__main__")  # not imported here
+STRUCK = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143)  # exit codes
 QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
          "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "TERM": "dumb"}  # fmt: skip
 
@@ -52,8 +54,6 @@ def torture(
 
     kept: the folder for findings. jobs: trials at once. only: the one trial to do.
     """
-    from torturing.findings import counted
-
     kept.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter(kills=0, inputs=0)
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
@@ -65,15 +65,18 @@ def torture(
             lane = Lane(seed, Path(folder) / f"lane{first}", kept, command, limits)
             pid, pipe = lane.start(numbers, ends)
             lanes[pipe] = pid
+        stopped = False
         try:
             _listen({**lanes}, counts)
         except KeyboardInterrupt:
+            stopped = True
             print("stopped; what was found so far:", file=sys.stderr)
         finally:
-            for pipe, pid in lanes.items():
-                _stop(pid)
+            codes = [_stop(pid) for pid in lanes.values()]
+            for pipe in lanes:
                 os.close(pipe)
-    counts.update(counted(kept))
+    if any(codes) and not stopped:
+        raise RuntimeError("the harness itself failed, see above; what it counted is not all")
     return counts
 
 
@@ -99,27 +102,28 @@ def import_all() -> None:
 
 
 def _listen(lanes: dict[int, int], counts: Counter[str]) -> None:
-    """Count what the lanes say until all have ended; findings are printed."""
-    rest = dict.fromkeys(lanes, b"")
+    """Count what the lanes say until all have ended; each finding is counted and printed once."""
+    rest, known = dict.fromkeys(lanes, b""), set()
     while lanes:
         for pipe in select.select([*lanes], [], [])[0]:
             data = os.read(pipe, 65536)
             if not data:
                 del lanes[pipe]
-                continue
             *lines, rest[pipe] = (rest[pipe] + data).split(b"\n")
             for said in map(json.loads, lines):
-                if "found" in said:
-                    print(f"found {said['found']}", file=sys.stderr, flush=True)
-                else:
+                if "folder" not in said:
                     counts.update(said)
+                elif said["folder"] not in known:
+                    known.add(said["folder"])
+                    counts[said["kind"]] += 1
+                    print("found {kind}: {place} ({folder})".format(**said), file=sys.stderr)
 
 
-def _stop(pid: int) -> None:
-    """End a lane with all that it started."""
+def _stop(pid: int) -> int:
+    """End a lane with all that it started; returns its exit code."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended
         os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 class Lane:
@@ -150,9 +154,9 @@ class Lane:
                 if time.monotonic() > ends:
                     break
             code = 0
-        except BaseException as error:
-            self.tell(found=f"a fault of the harness itself, at trial {number}: {error!r}")
-            raise
+        except BaseException:  # os._exit would hide it
+            print(f"at trial {number} of seed {self.seed}:", file=sys.stderr)
+            traceback.print_exc()
         finally:
             os._exit(code)
 
@@ -169,8 +173,7 @@ class Lane:
             for outcome, faults in self.outcomes(number, folder):
                 for fault in faults:
                     where = save(self.kept, self.seed, number, self.bases, outcome, fault)
-                    if where:
-                        self.tell(found=f"{fault.kind}: {fault.place} ({where})")
+                    self.tell(kind=fault.kind, place=fault.place, folder=str(where))
         finally:
             shutil.rmtree(folder.parent, ignore_errors=True)
 
@@ -183,9 +186,9 @@ class Lane:
         kind, _ = draw(self.seed, number)
         folder.parent.mkdir(parents=True)
         if kind == "kill":
-            planned = plan(self.seed, number)
-            yield from kill(planned, self.bases, folder)
-            self.tell(kills=len(planned.strikes))
+            for outcome, faults in kill(plan(self.seed, number), self.bases, folder):
+                self.tell(kills=int(outcome.code in STRUCK))
+                yield outcome, faults
             return
         made = prepare(self.seed, number, self.bases, folder)
         outcome = attempt(self.bases.command, made.arguments, folder, self.limits)
@@ -214,6 +217,7 @@ def main() -> None:
     os.environ.update(QUIET)  # before torch is imported
     kept = (asked.keep or Path(tempfile.mkdtemp(prefix="torture-found-"))).resolve()
     import_all()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     counts = torture(asked.seconds, asked.seed, kept, asked.jobs, only=asked.trial)
     found = any(counted for kind, counted in counts.items() if kind not in ("kills", "inputs"))
     if found:

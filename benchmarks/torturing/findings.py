@@ -24,16 +24,14 @@ def leftovers(arguments: list[str], folder: Path) -> Iterator[Fault]:
             yield Fault("leftover", f"{arguments[0]}: {without_chance(path.name)}")
 
 
-def save(
-    kept: Path, seed: int, number: int, bases: Bases, outcome: Outcome, fault: Fault
-) -> Path | None:
-    """Write a finding into a folder of its own: workspace, command, output. None: it is known."""
+def save(kept: Path, seed: int, number: int, bases: Bases, outcome: Outcome, fault: Fault) -> Path:
+    """Write a finding into its folder, unless it is there: workspace, command, output."""
     name = hashlib.sha256(fault.place.encode()).hexdigest()[:8]
     folder = kept / f"{fault.kind}-{name}"
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        return None
+        return folder
     kind, _ = draw(seed, number)
     if kind == "kill":
         planned = plan(seed, number)
@@ -59,8 +57,3 @@ def _struck(planned: Plan) -> str:
         f"signal {number} at {share:.3f} of its {'changes' if by == 'change' else 'time'}"
         for number, by, share in planned.strikes
     )
-
-
-def counted(kept: Path) -> dict[str, int]:
-    """The number of findings of each kind."""
-    return {kind: len([*kept.glob(f"{kind}-*")]) for kind in KINDS}

@@ -151,6 +151,8 @@ def _child(
     """The child's whole life."""
     code = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(sink, 1)

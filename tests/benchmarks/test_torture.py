@@ -180,12 +180,12 @@ def test_a_finding_is_kept_once_with_all_to_run_it_again(tmp_path: Path) -> None
     outcome = Outcome(1, 0.1, 0, "Traceback …", None)
     found = Fault("traceback", "a.py:1 f ValueError")
     where = save(tmp_path / "found", 0, number, bases, outcome, found)
-    assert where is not None
     told = (where / "command.txt").read_text()
     assert f"--seed 0 --trial {number}" in told
     assert (where / "output.txt").read_text() == "Traceback …"
     assert (where / "workspace" / "competitions" / "tiny").is_dir()
-    assert save(tmp_path / "found", 0, number, bases, outcome, found) is None
+    assert save(tmp_path / "found", 0, number + 1, bases, outcome, found) == where
+    assert (where / "command.txt").read_text() == told
 
 
 PLANTED = """
