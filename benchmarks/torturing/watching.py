@@ -160,7 +160,7 @@ def _child(
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
         faulthandler.enable(sink)
-        faulthandler.register(signal.SIGUSR1, sink, all_threads=False)
+        faulthandler.register(signal.SIGUSR1, sink)
         os.chdir(folder)
         os.environ["TMPDIR"] = str(temporary)
         tempfile.tempdir = None  # asked for anew
