@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 
 from foldwise.data.labels import LabelTable
 from foldwise.data.listing import present
+from foldwise.data.opening import ROOM, load, opening
 from foldwise.errors import ImageError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import (
@@ -25,7 +25,13 @@ from foldwise.storage import (
 
 Progress = Callable[[int, int], None]  # images done, images in all
 BILINEAR = "bilinear"
-ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a turn by 90°
+ORIENTATION = 0x0112  # EXIF's tag; what its values ask for, and those of them that turn by 90°
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}  # fmt: skip
+ON_ITS_SIDE = (5, 6, 7, 8)
+STRIP = 1 << 22  # pixels that are brought to a mode at once
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ def each_image(
 
     def attempt(row: int) -> None:
         try:
-            work(row)
+            with ROOM.until_done():
+                work(row)
         except ImageError as error:
             failures[str(table.frame["id"].iloc[row])] = str(error)
 
@@ -115,7 +122,10 @@ def images_of(
 def pixel_digest(image: Image.Image) -> str:
     """A hash of the decoded pixels, mode and size: equal for pixel-identical images alone."""
     head = f"{image.mode} {image.width} {image.height} ".encode()
-    return hashlib.blake2b(head + image.tobytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(head, digest_size=16)
+    for _, strip in strips(image):
+        digest.update(strip.tobytes())
+    return digest.hexdigest()
 
 
 def known_digests(raw: Path, mode: str) -> dict[str, str]:
@@ -144,7 +154,7 @@ def load_image(path: Path, mode: str) -> Image.Image:
     """The image decoded in full, turned as its EXIF says, in mode L, RGB or RGBA.
 
     16-bit grey is scaled to 8 bits; transparency is laid over white unless mode is RGBA.
-    Raises: ImageError: the file is missing, empty, truncated or no image.
+    Raises: ImageError: the file is missing, empty, damaged or no image.
     """
     return decoded(path, mode).image
 
@@ -154,33 +164,50 @@ def decoded(path: Path, mode: str, side: int | None = None) -> Decoded:
 
     side: the longest side in pixels that the image is to be resized to. Both sides stay at least
     twice as long, so that resizing still averages. The scale hangs on the image's size alone.
-    Raises: ImageError: the file is missing, empty, truncated or no image, or has more than the 179
-            million pixels that Pillow allows (0.5 GB in RGB, for every thread that decodes).
+    Raises: ImageError: the file is missing, empty, damaged or no image, or has more than the 179
+            million pixels that Pillow allows, or takes more memory than these: see `opening`.
     """
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it; half an image is no image
+    with opening(path) as opened:
+        (width, height), scale = opened.size, 1
+        if side and opened.format in ("JPEG", "MPO"):
+            drafted = opened.draft(None, (2 * side, 2 * side))
+            scale = round(width / drafted[1][2]) if drafted else 1
+        load(opened, path, side)
+        turn = _orientation(opened)
+        image = _in_mode(opened, mode)
+    if turn in TURNS:
+        image = image.transpose(TURNS[turn])
+    if turn in ON_ITS_SIDE:
+        width, height = height, width
+    return Decoded(image, width, height, scale)
+
+
+def _orientation(image: Image.Image) -> object:
+    """The turn that EXIF asks for; none where it cannot be read: the picture itself is whole."""
     try:
-        # odd EXIF and ICC blocks, large images; pixels are checked by load
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
-            (width, height), scale = opened.size, 1
-            if side and opened.format in ("JPEG", "MPO"):
-                drafted = opened.draft(None, (2 * side, 2 * side))
-                scale = round(width / drafted[1][2]) if drafted else 1
-            opened.load()
-            if opened.getexif().get(ORIENTATION) in ON_ITS_SIDE:
-                width, height = height, width
-            image = _to_mode(ImageOps.exif_transpose(opened), mode)
-            return Decoded(image, width, height, scale)
-    except FileNotFoundError:
-        raise ImageError(f"{path} is missing") from None
-    except Image.DecompressionBombError as error:
-        said = str(error).partition(", could")[0]
-        raise ImageError(
-            f"{path} may be a decompression bomb: {said}; make a smaller copy of it, or if it is "
-            "right, write PIL.Image.MAX_IMAGE_PIXELS = ... (half the limit) into adapter.py"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        what = "is empty" if path.stat().st_size == 0 else f"cannot be decoded ({error})"
-        raise ImageError(f"{path} {what}") from error
+        return image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow's readers of EXIF raise whatever damaged bytes lead to
+        return None
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """A copy in mode L, RGB or RGBA, made in strips: what it takes beside the image is little."""
+    whole = None
+    for top, strip in strips(image):
+        part = _to_mode(strip, mode)
+        if part.size == image.size:
+            return part
+        whole = whole or Image.new(mode, image.size)
+        whole.paste(part, (0, top))
+    assert whole is not None
+    return whole
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in copies of some of its rows, with the number of their first row."""
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:

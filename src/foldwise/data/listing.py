@@ -6,7 +6,28 @@ from pathlib import Path
 
 from foldwise.spec.competition import CompetitionSpec
 
-IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+# Formats of images as Pillow names them, and the endings of their files' names. It tries them in
+# this order. None of them calls another program, as EPS does.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".hif"),  # by pillow-heif, an extra
+    "JXL": (".jxl",),  # by pillow-jxl-plugin, where it is installed
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "DDS": (".dds",),
+    "QOI": (".qoi",),
+    "PSD": (".psd",),
+    "PCX": (".pcx",),
+    "SGI": (".sgi",),
+    "TGA": (".tga",),
+}
+IMAGE_ENDS = tuple(end for ends in FORMATS.values() for end in ends)
 
 
 def images_below(raw: Path, root: str) -> tuple[list[str], int]:

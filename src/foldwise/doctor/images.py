@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from foldwise.data.competition import CompetitionData, digests, need_images
 from foldwise.data.duplicates import copies
 from foldwise.data.images import Progress, missing_images
 from foldwise.data.listing import is_image
+from foldwise.data.opening import opening
 from foldwise.doctor.findings import Findings
 from foldwise.errors import ImageError, examples
 from foldwise.storage import replacing
@@ -51,14 +51,19 @@ def check_files(data: CompetitionData, findings: Findings) -> list[str]:
 
 
 def check_headers(data: CompetitionData, present: list[str], findings: Findings) -> None:
-    """Open every image, without decoding it; note sizes and modes."""
+    """Open every image, without decoding it; note sizes and modes.
+
+    Unreadable ones are an error here only where others are missing, for then none is decoded.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         headers = list(pool.map(lambda path: _header(data.raw / path), present))
     pairs = zip(present, headers, strict=True)
     bad = [(path, head) for path, head in pairs if isinstance(head, str)]
-    if bad:
+    frame = data.all_rows().frame
+    if bad and len(present) < frame["path"].nunique():
+        id = frame.loc[frame["path"] == bad[0][0], "id"].iloc[0]
         findings.errors.append(
-            f"{data.spec.name}: {len(bad)} images are unreadable, e.g. {bad[0][0]}: {bad[0][1]}; "
+            f"{data.spec.name}: {len(bad)} images are unreadable, e.g. id {id!r}: {bad[0][1]}; "
             "get them again, or list ids of training rows under [images] skip"
         )
     _image_facts([head for head in headers if not isinstance(head, str)], findings)
@@ -74,7 +79,7 @@ def decoded_digests(
     try:
         return digests(data, progress)
     except ImageError as error:
-        if not findings.errors:
+        if str(error) not in findings.errors:  # missing images were said before
             findings.errors.append(str(error))
         return None
 
@@ -131,10 +136,10 @@ def _list_copies(found: Iterable[Copy], path: Path) -> None:
 def _header(path: Path) -> tuple[int, int, str] | str:
     """(width, height, mode) from an image's header, or what is wrong with it."""
     try:
-        with Image.open(path) as image:
+        with opening(path) as image:
             return (*image.size, image.mode)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return "it is empty" if path.stat().st_size == 0 else str(error)
+    except ImageError as error:
+        return str(error)
 
 
 def _image_facts(headers: list[tuple[int, int, str]], findings: Findings) -> None:

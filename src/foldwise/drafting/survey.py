@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from foldwise.data.listing import is_image
+from foldwise.data.opening import opening
 from foldwise.data.sqlite import query
 from foldwise.data.tables import read_table
 from foldwise.errors import DataError
@@ -16,7 +16,6 @@ from foldwise.errors import DataError
 OPENED = 48  # images opened, to see sizes and modes
 SHOWN = 8  # columns of a table named in a line
 PASSED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # an operating system's own
-BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # of Pillow
 TABLES = (".csv", ".db", ".sqlite", ".sqlite3")
 
 
@@ -84,10 +83,10 @@ def survey(folder: Path) -> Survey:
             if path.lower().endswith(TABLES):
                 found.tables.extend(_tables(folder, path))
             elif path in some:
-                with Image.open(folder / path) as opened:
+                with opening(folder / path) as opened:
                     found.sizes.append(opened.size)
                     found.modes.append(opened.mode)
-        except (DataError, sqlite3.Error, *BAD_IMAGE) as error:
+        except (DataError, sqlite3.Error) as error:
             found.unreadable[path] = str(error).replace(f"{folder}/", "")
     return found
 
