@@ -112,16 +112,25 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path: Path) -> None:
     (tmp_path / "b" / "notes.txt").write_text("none")
     table = folders(tmp_path, ".")
     assert by_id(table) == {"a/1.jpg": "a", "b/1.jpg": "b"}
-    assert table.counts == {IGNORED: 9}
-    assert table.without(["a/1.jpg"]).counts == {IGNORED: 9}
-    assert images_below(tmp_path, "a") == (["1.jpg"], 3)
-    assert filenames(tmp_path, r"(?P<label>\w)/", ".").counts == {IGNORED: 9}
+    named = {f"{IGNORED}, e.g. 'b/notes.txt'": 9}
+    assert table.counts == named
+    assert table.without(["a/1.jpg"]).counts == named
+    below = images_below(tmp_path, "a")
+    assert below.images == ["1.jpg"]
+    assert len(below.others) == 3
+    assert filenames(tmp_path, r"(?P<label>\w)/", ".").counts == named
 
 
 def test_folders_behind_links_are_searched(tmp_path: Path) -> None:
     images(tmp_path, "else where/1.jpg", "train/b/1.jpg")
     os.symlink(tmp_path / "else where", tmp_path / "train" / "a")
     assert by_id(folders(tmp_path, "train")) == {"train/a/1.jpg": "a", "train/b/1.jpg": "b"}
+
+
+def test_names_that_no_csv_can_hold_are_said(tmp_path: Path) -> None:
+    images(tmp_path, "a/1.jpg", os.fsdecode(b"b/caf\xe9.jpg"))
+    with pytest.raises(DataError, match=r"should be UTF-8, 1 are not, e.g. 'b/caf\\xe9.jpg'; rena"):
+        folders(tmp_path, ".")
 
 
 @pytest.mark.parametrize("reader", ["folder", "filename"])

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from foldwise.data.listing import images_below
+from foldwise.data.listing import example, images_below, need_utf8
 from foldwise.data.rows import Rows
 from foldwise.data.tables import unique_ids
 from foldwise.errors import DataError, LabelError, examples
@@ -45,15 +45,16 @@ def read_folders(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) 
 
 def _listed(spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     """One row per image: `path, root, folder, name` and the pattern's named groups."""
-    rows, others = [], 0
+    rows, others = [], list[str]()
     for root in spec.labels.roots:
         if not (raw / root).is_dir():
             raise DataError(f"expected the folder {raw / root} with one folder per class or with "
                             "images, found none; is [labels] roots right?")  # fmt: skip
         found, ignored = images_below(raw, root)
+        need_utf8(found, raw / root)
         if not found:
-            raise DataError(f"{raw / root} holds no image, only {ignored} other files")
-        others += ignored
+            raise DataError(f"{raw / root} holds no image, only {len(ignored)} other files")
+        others += [str(PurePosixPath(root, path)) for path in ignored]
         for inner in found:
             parts = inner.split("/")
             folder = parts[0] if len(parts) > 1 else ""
@@ -62,7 +63,7 @@ def _listed(spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, i
     frame = frame[~frame["path"].isin(spec.images.skip)].reset_index(drop=True)
     if spec.labels.pattern:
         frame = pd.concat([frame, _matched(spec.labels.pattern, frame, raw)], axis=1)
-    counts = {IGNORED: others} if others else {}
+    counts = {f"{IGNORED}, e.g. {example(others)!r}": len(others)} if others else {}
     return frame.drop(columns="inner"), counts
 
 

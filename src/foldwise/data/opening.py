@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from foldwise.data.damage import ends_early, lacks_strips
-from foldwise.data.listing import FORMATS
+from foldwise.data.listing import FORMATS, readable
 from foldwise.errors import ImageError
 
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -47,6 +47,7 @@ def opening(path: Path) -> Iterator[Image.Image]:
     Raises: ImageError: the file is missing, empty, damaged, no image, a pipe or a socket, or of a
             format for which a package is missing; with the file's path.
     """
+    name = readable(str(path))
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it; half an image is no image
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its other end
@@ -55,21 +56,21 @@ def opening(path: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings(action="ignore"), _opened(path) as image:
             yield image
     except FileNotFoundError:
-        raise ImageError(f"{path} is missing") from None
+        raise ImageError(f"{name} is missing") from None
     except ImageError as error:
-        raise ImageError(f"{path} {error}") from error
+        raise ImageError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
         said = str(error).partition(", could")[0]
-        raise ImageError(f"{path} may be a decompression bomb: {said}; {_smaller()}") from error
+        raise ImageError(f"{name} may be a decompression bomb: {said}; {_smaller()}") from error
     except Exception as error:  # decoders raise RuntimeError, TypeError, IndexError, struct.error
-        raise ImageError(f"{path} {_why(path, error)}") from error
+        raise ImageError(f"{name} {_why(path, error)}") from error
 
 
 def _why(path: Path, error: Exception) -> str:
     with suppress(OSError):
         if path.stat().st_size == 0:
             return "is empty"
-    said = str(error) if str(error) else type(error).__name__
+    said = readable(str(error)) or type(error).__name__
     return f"cannot be decoded ({said})"
 
 

@@ -1,5 +1,7 @@
 """Photos from anywhere: found in folders and CSVs, decoded once as models saw their images."""
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,14 @@ import pandas as pd
 from foldwise.data.cache import PACKED
 from foldwise.data.images import Decoded, Progress, decoded, each_image, resized
 from foldwise.data.labels import LabelTable
-from foldwise.data.listing import images_below, is_image
+from foldwise.data.listing import example, images_below, is_image, readable
 from foldwise.data.packed import packed, unpacked
 from foldwise.data.tables import read_table
 from foldwise.errors import DataError, examples
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import need_space
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("path", "image", "file", "filename")  # where a CSV names its images, in this order
 
@@ -55,17 +59,20 @@ def look_of(recipe: Recipe, caches: Sequence[str]) -> Look | None:
 def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
     """The names and files of all photos of folders, CSVs and image files, in order.
 
-    A folder gives the images below it to any depth, sorted; a CSV those that its column `path`,
-    `image`, `file` or `filename`, else its first one, names, relative to the CSV, by these names.
+    Names are text that can be written: see `readable`.
+
+    A folder gives the images below it to any depth, sorted, each once; a CSV those that its column
+    `path`, `image`, `file` or `filename`, else its first one, names, relative to the CSV, by these
+    names.
     Raises: DataError: a source is none of these or is not there, or there is no photo at all.
     """
     names: list[str] = []
     files: list[Path] = []
     for source in sources:
         if source.is_dir():
-            found = [source / name for name in images_below(source, ".")[0]]
+            found = _below(source)
             names += map(str, found)
-        elif source.suffix.lower() == ".csv":
+        elif source.suffix.lower() == ".csv" and source.is_file():
             table = read_table(source)
             column = next((name for name in COLUMNS if name in table.columns), table.columns[0])
             found = [source.parent / name for name in table[column]]
@@ -76,12 +83,24 @@ def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
         else:
             what = "is no folder, CSV or image" if source.exists() else "is not there"
             raise DataError(f"expected folders, CSVs of paths or image files, e.g. photos/, but "
-                            f"{source} {what}")  # fmt: skip
+                            f"{readable(str(source))} {what}")  # fmt: skip
         files += found
     if not files:
-        where = examples(map(str, sources))
+        where = examples(readable(str(source)) for source in sources)
         raise DataError(f"no images (.jpg, .png, ...) in {where}; name a folder that holds some")
-    return names, files
+    return [readable(name) for name in names], files
+
+
+def _below(folder: Path) -> list[Path]:
+    """The photos below a folder, each once, however many links lead to it."""
+    found, others = images_below(folder, ".")
+    if others:
+        log.info("%s: %d left out that are no photos, e.g. %s", readable(str(folder)), len(others),
+                 example(others))  # fmt: skip
+    by_file: dict[str, str] = {}
+    for name in sorted(found, key=lambda name: (folder / name).is_symlink()):
+        by_file.setdefault(os.path.realpath(folder / name), name)
+    return [folder / name for name in sorted(by_file.values())]
 
 
 def decode_photos(

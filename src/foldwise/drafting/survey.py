@@ -1,13 +1,12 @@
 """Survey: what lies in a folder, before anything is known about it: tables, images, the rest."""
 
-import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from foldwise.data.listing import is_image
+from foldwise.data.listing import CLUTTER, files_below, is_image, readable
 from foldwise.data.opening import opening
 from foldwise.data.sqlite import query
 from foldwise.data.tables import read_table
@@ -15,7 +14,7 @@ from foldwise.errors import DataError
 
 OPENED = 48  # images opened, to see sizes and modes
 SHOWN = 8  # columns of a table named in a line
-PASSED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # an operating system's own
+NOT_UTF8 = "its name is no UTF-8; rename it"
 TABLES = (".csv", ".db", ".sqlite", ".sqlite3")
 
 
@@ -67,7 +66,9 @@ def survey(folder: Path) -> Survey:
             f"expected the folder of an unpacked download at {folder}, got {kind}; unpack the "
             "download first, then name its folder"
         )
-    paths = _listed(folder)
+    paths, odd = files_below(folder, CLUTTER)
+    unreadable = {readable(path): NOT_UTF8 for path in paths if readable(path) != path}
+    paths = [path for path in paths if readable(path) == path]
     images = [path for path in paths if is_image(path)]
     others = [path for path in paths if not is_image(path) and not path.lower().endswith(TABLES)]
     if len(others) == len(paths) and not any(path.endswith(".json") for path in others):
@@ -76,7 +77,8 @@ def survey(folder: Path) -> Survey:
             f"{', e.g. ' + repr(others[0]) if others else ''}; unpack the download's archives "
             "first, then name the folder"
         )
-    found = Survey([], tuple(images), tuple(others), [], [], {})
+    others += [readable(path) for path in odd]
+    found = Survey([], tuple(images), tuple(others), [], [], unreadable)
     some = {*images[:: -(-len(images) // OPENED) or 1]}
     for path in paths:
         try:
@@ -89,16 +91,6 @@ def survey(folder: Path) -> Survey:
         except (DataError, sqlite3.Error) as error:
             found.unreadable[path] = str(error).replace(f"{folder}/", "")
     return found
-
-
-def _listed(folder: Path) -> list[str]:
-    """Every file's path below a folder, sorted; hidden files and folders are passed over."""
-    paths: list[str] = []
-    for base, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith(".") and name not in PASSED]
-        names = [name for name in names if not name.startswith(".") and name not in PASSED]
-        paths += [Path(base, name).relative_to(folder).as_posix() for name in names]
-    return sorted(paths)
 
 
 def _tables(folder: Path, path: str) -> list[Table]:
