@@ -37,11 +37,11 @@ def fast(
     caches stay.
     Raises: FoldwiseError: as training does. Interrupted: by Ctrl-C.
     """
-    from foldwise.training.fold import train_fold
-    from foldwise.training.trial import few
-
     rows = []
     with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        from foldwise.training.fold import train_fold  # loads torch; plans are checked first
+        from foldwise.training.trial import few
+
         for task in tasks:
             inputs = few(fold_inputs(task))
             started: list[FoldStarted] = []
@@ -81,10 +81,10 @@ def find_lr(
     each batch. Nothing is trained beyond the search.
     Raises: SpecError: a recipe has no stage. RunError: see `find_rate`. FoldwiseError: the rooms.
     """
-    from foldwise.training.trial import search
-
     rows = []
     with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        from foldwise.training.trial import search  # loads torch; plans are checked first
+
         for task in tasks:
             inputs = fold_inputs(task)
             recipe = inputs.recipe
@@ -115,10 +115,10 @@ def show_batch(
     runs/<competition>/batch-<recipe>.png.
     Raises: SpecError: a recipe has no stage. FoldwiseError: the rooms.
     """
-    from foldwise.training.trial import sheet
-
     rows = []
     with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        from foldwise.training.trial import sheet  # loads torch; plans are checked first
+
         for task in tasks:
             inputs = fold_inputs(task)
             recipe = inputs.recipe

@@ -53,7 +53,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         recipe({"epochs": 1}, budget=text)
     with pytest.raises(SpecError, match=f"30m, 2h or 1h30m, got '{text}'"):
         share_of(text, 2)
-    with pytest.raises(ValidationError, match="longer than nothing, got '0m'"):
+    with pytest.raises(ValidationError, match="longer than nothing and at most a year, got '0m'"):
         recipe({"epochs": 1}, budget="0m")
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Formatter
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from foldwise.data.listing import present
 from foldwise.data.tables import paths_inside
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
+from foldwise.spec.templates import columns_of, filled
 
 Tags = Sequence[
     tuple[str, ...]
@@ -69,15 +69,14 @@ def image_paths(
 
 
 def _filled(source: pd.DataFrame, template: str, id: str, file: Path) -> list[str]:
-    fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    columns = {name: id if name == "id" else name for name in fields}
+    columns = {name: id if name == "id" else name for name in columns_of(template)}
     for name in columns.values():
         if name not in source.columns:
             raise SpecError(
                 f"[images] path = {template!r}: {file.name} has no column {name!r}"
                 f"{nearest(name, [*source])}"
             )
-    values = zip(*(source[column] for column in columns.values()), strict=True)
-    paths = [template.format(**dict(zip(columns, row, strict=True))) for row in values]
+    cells = {name: list(source[column]) for name, column in columns.items()}
+    paths = filled(template, cells, len(source))
     paths_inside(paths, source[id], file)
     return paths

@@ -5,12 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from string import Formatter
 
 import numpy as np
 import pandas as pd
 
 from foldwise.data.listing import is_image
+from foldwise.spec.templates import columns_of
+from foldwise.spec.templates import filled as fill
 
 PROBED = 24  # rows from which templates are made
 TRIED = 8  # templates, the most frequent ones, that are tried on all rows
@@ -88,8 +89,7 @@ def match(frame: pd.DataFrame, column: str, images: Images, part: str) -> Match:
 
 def filled(frame: pd.DataFrame, template: str) -> list[str]:
     """The template's path for each row of a frame."""
-    rows = frame[[*dict.fromkeys(_fields(template))]].to_dict("records")
-    return [template.format_map({str(k): v for k, v in row.items()}) for row in rows]
+    return fill(template, {name: [*frame[name]] for name in _fields(template)}, len(frame))
 
 
 def _matched(frame: pd.DataFrame, templates: list[str], there: np.ndarray) -> Match:
@@ -121,7 +121,7 @@ def _safe(column: str) -> bool:
 
 
 def _fields(template: str) -> list[str]:
-    return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    return columns_of(template) if "{" in template else []
 
 
 def _rank(template: str, share: float, part: str) -> tuple[float, int, int, str]:

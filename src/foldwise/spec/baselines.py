@@ -19,9 +19,9 @@ STAGE_DEFAULTS: dict[str, dict[str, Any]] = {LINEAR: {"schedule": "constant"}}
 
 def with_defaults(table: Any) -> Any:
     """A recipe's table with a baseline's own defaults put in; any other table as it is."""
-    if not isinstance(table, Mapping) or table.get("model") not in DEFAULTS:
+    model = table.get("model") if isinstance(table, Mapping) else None
+    if not isinstance(model, str) or model not in DEFAULTS:
         return table
-    model = table["model"]
     made = {**DEFAULTS[model], **table}
     own = STAGE_DEFAULTS.get(model)
     if own and isinstance(made.get("stage"), list | tuple):

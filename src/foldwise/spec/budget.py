@@ -17,6 +17,7 @@ ENOUGH, LEAST = 0.5, 0.25  # shares of the recipe's epochs
 FACTORS = (1.0, 0.75, 0.5)  # of the image sizes' sides
 SIDE, GRID = 24, 8  # pixels: no smaller side, and sides are multiples
 KEPT = 0.96  # share of the time left that is planned for: no two epochs take the same
+LONGEST = 366 * 24 * 3600.0  # seconds
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
@@ -27,8 +28,8 @@ def seconds_of(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"a budget is a time such as 30m, 2h or 1h30m, got {text!r}")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds <= 0:
-        raise ValueError(f"a budget must be longer than nothing, got {text!r}")
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(f"a budget must be longer than nothing and at most a year, got {text!r}")
     return seconds
 
 

@@ -2,15 +2,16 @@
 
 import re
 from pathlib import Path
-from string import Formatter
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from foldwise.errors import SpecError, nearest
+from foldwise.spec.bounds import Count, Inside, Name, Seed, inside
 from foldwise.spec.labels import TABLES, Labels
-from foldwise.spec.loading import Strict, inside, parse, read_toml
+from foldwise.spec.loading import Strict, parse, read_toml
 from foldwise.spec.metric import Metric
+from foldwise.spec.templates import columns_of
 
 
 class Files(Strict):
@@ -33,6 +34,11 @@ class Files(Strict):
     def _inside_raw(cls, value: str | None) -> str | None:
         return inside(value, "the raw folder")
 
+    @field_validator("extra")
+    @classmethod
+    def _all_inside_raw(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(inside(name, "the raw folder")) for name in value)
+
 
 class Images(Strict):
     """Where an id's image lies and how it is read."""
@@ -49,7 +55,7 @@ class Images(Strict):
     def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("path", "test_path")
+    @field_validator("path", "test_path", "folders")
     @classmethod
     def _inside_raw(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return value and tuple(str(inside(path, "the raw folder")) for path in value)
@@ -58,12 +64,7 @@ class Images(Strict):
     @classmethod
     def _templates(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for path in value or ([] if value is None else [""]):
-            try:
-                columns = [name for _, name, _, _ in Formatter().parse(path) if name]
-            except ValueError as error:
-                raise ValueError(f"{path!r} is no template: {error}") from None
-            if not columns:
-                raise ValueError(f"a template must hold a column, as '{{id}}.jpg', got {path!r}")
+            columns_of(path)
         return value
 
     @property
@@ -82,9 +83,9 @@ class Submission(Strict):
     codes: dict[str, str] = Field(
         default_factory=dict
     )  # what stands in the file for a class; by default its name
-    k: int = Field(default=5, ge=1)  # top: at most so many classes, the most probable first
-    separator: str = " "  # top and tags: between two classes of a cell
-    threshold: float = Field(default=0.5, gt=0, lt=1)  # tags: classes at least so probable
+    k: Count = 5  # top: at most so many classes, the most probable first
+    separator: str = Field(default=" ", min_length=1)  # top and tags: between two classes of a cell
+    threshold: Inside = 0.5  # tags: classes at least so probable
     none: str | None = None  # tags: the cell where no class passes; else the most probable one
     row: str = "{id}_{class}"  # long with two columns: the first column's text
 
@@ -104,7 +105,7 @@ class Holdout(Strict):
     """Platform "local" without a test set: some training rows become one, by group if there is."""
 
     fraction: float = Field(default=0.2, ge=0.05, le=0.5)  # 1 / fraction is rounded
-    seed: int = Field(default=42, ge=0)
+    seed: Seed = 42
 
 
 class FoldScheme(Strict):
@@ -112,7 +113,7 @@ class FoldScheme(Strict):
 
     kind: Literal["stratified", "group", "stratified_group"]
     n: int = Field(default=5, ge=2, le=100)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     allow_missing: tuple[str, ...] = ()  # classes that a training part may lack; "*": any
     duplicates: bool = True  # pixel-identical images stay in one fold
 
@@ -145,7 +146,7 @@ class Submit(Strict):
 class CompetitionSpec(Strict):
     """The facts of one competition."""
 
-    name: str
+    name: Name
     title: str
     platform: Literal["local", "kaggle", "drivendata"]
     slug: str | None = None  # the platform's own name for the competition
@@ -162,8 +163,10 @@ class CompetitionSpec(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "CompetitionSpec":
         for name in self.folds:
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                raise ValueError(f"[folds.{name}]: a name is letters, digits, _ and - only")
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+                raise ValueError(
+                    f"[folds.{name}]: a name is letters, digits, _ and - only, at most 100"
+                )
         if self.submit.folds not in self.folds:
             found = nearest(self.submit.folds, list(self.folds))
             raise ValueError(f"[submit] folds = {self.submit.folds!r} is no [folds.*] table{found}")

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from foldwise.spec.loading import Strict, inside
+from foldwise.spec.bounds import inside
+from foldwise.spec.loading import Strict
 
 TABLES = ("class_column", "class_columns", "delimited", "sqlite")  # formats that read [files] train
 FOLDERS = ("filename", "folder")  # formats that list the images below [labels] roots
@@ -136,7 +137,7 @@ class Labels(Strict):
     def _compiles(cls, value: str | None) -> str | None:
         try:
             groups = re.compile(value or "").groupindex
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{value!r} is no regular expression: {error}") from None
         for name in groups:
             if name in TAKEN:

@@ -9,43 +9,76 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foldwise.errors import SpecError, nearest
+from foldwise.spec.bounds import DEEP, DEPTH, cut, short, trouble
+
+LARGEST = 1_000_000  # bytes of a TOML file
 
 
 class Strict(BaseModel):
-    """A frozen model that refuses unknown keys."""
+    """A frozen model that refuses unknown keys, and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Strict)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file. Raises: SpecError: the file is missing or is no TOML."""
+    """The tables of a TOML file; a byte order mark before them is left out.
+
+    Raises: SpecError: the file is missing, is no TOML, or holds more than any such file needs.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST:
+            raise SpecError(f"{path} should have at most {LARGEST} bytes, got "
+                            f"{path.stat().st_size}; is it the right file?")  # fmt: skip
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SpecError(f"expected a file {path}, found none") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{path} should be UTF-8 text, as all TOML is, but byte {error.start} "
+            f"(0x{error.object[error.start]:02x}) is not; save it as UTF-8"
+        ) from None
+    except (ValueError, RecursionError) as error:  # int() has a limit of digits
+        raise SpecError(f"{path} is not valid TOML: {cut(_said(error))}") from error
+    wrong = trouble(table)
+    if wrong:
+        raise SpecError(f"{path}: {wrong}; correct it")
+    return table
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with TOML; where tomllib has no words for it, in ours."""
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return str(error)
+    deep = isinstance(error, RecursionError)
+    return "nested too deep" if deep else "a whole number should have at most 18 digits"
 
 
 def with_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of table with `key=value` overrides put in; `stage.0.epochs=1` reaches into lists.
 
     The value is read as TOML, and as plain text where it is none (`model=resnet18`).
-    Raises: SpecError: an override has no `=`, or its key leads nowhere.
+    Raises: SpecError: an override has no `=`, its key leads nowhere, or its value is beyond bounds.
     """
     result = deepcopy(dict(table))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise SpecError(f"expected --set key=value, got {override!r}, e.g. --set batch_size=32")
+            raise SpecError(f"expected --set key=value, got {short(override)}, "
+                            "e.g. --set batch_size=32")  # fmt: skip
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        _put(result, key.split("."), value, override)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(f"--set {cut(override)}: {cut(_said(error))}") from None
+        keys = key.split(".")
+        wrong = trouble({key: value}) if len(keys) <= DEPTH else DEEP
+        if wrong:
+            raise SpecError(f"--set {cut(override)}: {wrong}; correct it")
+        _put(result, keys, value, cut(override))
     return result
 
 
@@ -53,7 +86,7 @@ def _put(table: Any, keys: list[str], value: Any, override: str) -> None:
     for key in keys[:-1]:
         if isinstance(table, dict):
             table = table.setdefault(key, {})
-        elif isinstance(table, list) and key.isdigit() and int(key) < len(table):
+        elif isinstance(table, list) and key in map(str, range(len(table))):
             table = table[int(key)]
         else:
             raise SpecError(f"--set {override}: {key!r} leads nowhere; count list items from 0")
@@ -71,7 +104,7 @@ def parse(model: type[Model], table: Mapping[str, Any], source: str) -> Model:
         return model.model_validate(table)
     except ValidationError as error:
         details = error.errors()
-        lines = [_describe(model, item) for item in details[:3]]
+        lines = [cut(_describe(model, item), 1000) for item in details[:3]]
         more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
         raise SpecError(f"{source}: {'; '.join(lines)}{more}") from None
 
@@ -84,7 +117,7 @@ def _describe(model: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"the key {key!r} is missing"
     message = item["msg"].removeprefix("Value error, ")
-    received = "" if item["type"] == "value_error" else f", got {item['input']!r}"
+    received = "" if item["type"] == "value_error" else f", got {short(item['input'], 200)}"
     return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{received}"
 
 
@@ -103,10 +136,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)
-
-
-def inside(value: str | None, what: str) -> str | None:
-    """The path itself, for validators. Raises: ValueError: it leaves its folder."""
-    if value is not None and (Path(value).is_absolute() or ".." in Path(value).parts):
-        raise ValueError(f"{value!r} must be a path inside {what}")
-    return value

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from foldwise.errors import SpecError, examples, nearest
+from foldwise.spec.bounds import Amount, Count, Inside
 from foldwise.spec.loading import Strict
 
 
@@ -20,10 +21,10 @@ class Metric(Strict):
     rescale: bool = True  # log_loss: divide each row by its sum first, as Kaggle does
     # f1, precision, recall; samples: per row
     average: Literal["micro", "macro", "weighted", "samples"] = "micro"
-    beta: float = Field(default=1.0, gt=0)  # f1: 2 makes it F2
-    k: int = Field(default=5, ge=1)  # map: MAP@k; top_k_error: the first k classes
+    beta: Amount = 1.0  # f1: 2 makes it F2
+    k: Count = 5  # map: MAP@k; top_k_error: the first k classes
     # many labels; accuracy, f1, precision, recall: a class at least so probable is named
-    threshold: float = Field(default=0.5, gt=0, lt=1)
+    threshold: Inside = 0.5
     weights: dict[str, float] = Field(default_factory=dict)  # of each class in a mean over columns
     higher_is_better: bool = False  # hook: which way is better; the others know
 

@@ -3,17 +3,18 @@
 from pydantic import Field
 
 from foldwise.spec.baselines import PRIOR
+from foldwise.spec.bounds import Inside, Name
 from foldwise.spec.loading import Strict
 
 
 class Pseudo(Strict):
     """Test rows that join each fold's training part, labelled by a run's model of the same fold."""
 
-    run: str  # the teacher: a run's name, or a recipe's, whose run of the same seed counts
+    run: Name  # the teacher: a run's name, or a recipe's, whose run of the same seed counts
     # a row is taken from this probability of its class on; with many labels from this certainty,
     # p or 1 - p, of every one of them
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    share: float = Field(default=0.5, gt=0, lt=1)  # of the training part, at most; the surest first
+    confidence: Inside = 0.95
+    share: Inside = 0.5  # of the training part, at most; the surest first
     weight: float = Field(default=0.5, gt=0, le=1)  # of such a row in the loss
     soft: bool = False  # train on the probabilities instead of the most probable class
 

@@ -4,10 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from foldwise.errors import SpecError, nearest
 from foldwise.spec.baselines import FIXED, check_baseline, with_defaults
+from foldwise.spec.bounds import (
+    Amount,
+    AmountOrNone,
+    Anywhere,
+    BatchSize,
+    Count,
+    CountOrNone,
+    Name,
+    Part,
+    Share,
+    Threads,
+)
 from foldwise.spec.budget import seconds_of
 from foldwise.spec.competition import recipe_names
 from foldwise.spec.loading import Strict, parse, read_toml, with_overrides
@@ -15,8 +27,6 @@ from foldwise.spec.pseudo import Pseudo, check_pseudo
 from foldwise.spec.stage import Size, Stage
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
-
-BatchSize = Annotated[int, Field(ge=2)] | Literal["auto"]
 
 
 class Augment(Strict):
@@ -29,14 +39,14 @@ class Augment(Strict):
     zoom: tuple[float, float] = (1.0, 1.0)  # scale factor drawn from this range; > 1 shows less
     shift: float = Field(default=0.0, ge=0, le=0.5)  # fraction of the side, drawn from ±shift
     warp: float = Field(default=0.0, ge=0, le=0.3)  # perspective, drawn from ±warp in x and in y
-    p_affine: float = Field(default=1.0, ge=0, le=1)  # chance for each of rotate, zoom, shift, warp
+    p_affine: Share = 1.0  # chance for each of rotate, zoom, shift, warp
     crop: tuple[float, float] | None = None  # share of the area that is kept, drawn from this range
     crop_ratio: tuple[float, float] = (0.75, 1.3333)  # width by height, as shares; log-uniform
-    brightness: float = Field(default=0.0, ge=0, le=1)  # added, drawn from ±brightness
-    contrast: float = Field(default=0.0, ge=0, lt=1)  # factor drawn from [1-contrast, 1+contrast]
-    saturation: float = Field(default=0.0, ge=0, le=1)  # likewise; a factor of 0 is grey
-    p_lighting: float = Field(default=1.0, ge=0, le=1)  # chance for each of these three
-    erase: float = Field(default=0.0, ge=0, le=1)  # chance that a rectangle becomes the mean colour
+    brightness: Share = 0.0  # added, drawn from ±brightness
+    contrast: Part = 0.0  # factor drawn from [1-contrast, 1+contrast]
+    saturation: Share = 0.0  # likewise; a factor of 0 is grey
+    p_lighting: Share = 1.0  # chance for each of these three
+    erase: Share = 0.0  # chance that a rectangle becomes the mean colour
     padding: Literal["reflection", "zeros", "border"] = "reflection"
 
     @field_validator("zoom", "crop", "crop_ratio")
@@ -54,48 +64,50 @@ class Augment(Strict):
 class Recipe(Strict):
     """How to train one model; with a seed it is a run."""
 
-    name: str
+    name: Name
     # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or linear, or prior
-    model: str
-    weights: str = "auto"  # auto (timm's), none (random), or a file
+    model: Annotated[str, Field(min_length=1, max_length=300)]
+    weights: Anywhere = "auto"  # auto (timm's), none (random), or a file
     head: Literal["linear", "fastai"] = "linear"  # timm's own, or vision_learner's
     image_size: Size | Literal["auto"]  # pixels that the model sees; auto: as its weights saw
     presize: Size | None = None  # pixels kept in the cache; None: image_size
     resize: Literal["squash", "crop", "pad"] = "squash"
     interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"  # auto: as its weights saw them
-    batch_size: BatchSize = 64  # auto: the largest that fits a GPU's memory; 64 on a CPU
+    batch_size: BatchSize | Literal["auto"] = (
+        64  # auto: the largest that fits a GPU's memory; 64 on a CPU
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
     deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: AmountOrNone = 0.01
     optimizer: Literal["adam", "sgd"] = "adam"
-    momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd, Nesterov's; 0: plain
+    momentum: Part = 0.0  # of sgd, Nesterov's; 0: plain
     # auto: cross-entropy, or binary cross-entropy where an image may have many labels
     loss: Literal["auto", "cross_entropy", "bce", "focal", "mae"] = "auto"
-    focal_gamma: float = Field(default=2.0, ge=0)  # how little sure rows count in the focal loss
-    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None  # in the loss
+    focal_gamma: AmountOrNone = 2.0  # how little sure rows count in the focal loss
+    class_weights: Literal["balanced"] | dict[str, Amount] | None = None  # in the loss
     sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: classes equally likely
-    ordinal: float | None = Field(default=None, gt=0)  # reach of a class among ordered ones
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    drop_rate: float = Field(default=0.0, ge=0, lt=1)  # dropout before the classifier
-    drop_path: float = Field(default=0.0, ge=0, lt=1)  # chance to skip the last block; 0: timm's
+    ordinal: Amount | None = None  # reach of a class among ordered ones
+    label_smoothing: Part = 0.0
+    drop_rate: Part = 0.0  # dropout before the classifier
+    drop_path: Part = 0.0  # chance to skip the last block; 0: timm's
     mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of the Beta that shares are drawn from
     cutmix: float = Field(default=0.0, ge=0, le=10)  # likewise; with both, each batch takes one
-    ema: float = Field(default=0.0, ge=0, lt=1)  # decay of the weights' moving average; 0: none
-    swa: int = Field(default=0, ge=0)  # last epochs whose weights are averaged
-    clip: float = Field(default=0.0, ge=0)  # largest norm of all gradients together; 0: any
-    accumulate: int = Field(default=1, ge=1)  # batches whose gradients make one step
-    early_stop: int = Field(default=0, ge=0)  # epochs without a better validation loss; 0: never
+    ema: Part = 0.0  # decay of the weights' moving average; 0: none
+    swa: CountOrNone = 0  # last epochs whose weights are averaged
+    clip: AmountOrNone = 0.0  # largest norm of all gradients together; 0: any
+    accumulate: Count = 1  # batches whose gradients make one step
+    early_stop: CountOrNone = 0  # epochs without a better validation loss; 0: never
     augment: Augment = Augment()
     pseudo: Pseudo | None = None  # test rows that are trained on too
     tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
     tta_shift: float = Field(default=0.0, ge=0, le=0.25)  # share of the sides: each view moved too
-    seeds: tuple[int, ...] = (0,)
+    seeds: Annotated[tuple[int, ...], Field(max_length=1000)] = (0,)
     budget: str | None = None  # time for all folds and seeds, as 30m; epochs are fitted to it
-    cpus: int | None = Field(default=None, ge=1)  # of a fold: threads; on a cluster, what it has
-    gpus: float | None = Field(default=None, ge=0, le=1)  # likewise; 0.5: two folds share one
-    memory: float | None = Field(default=None, gt=0)  # likewise; GB
-    stage: tuple[Stage, ...] = ()  # none for a prior alone
+    cpus: Threads | None = None  # of a fold: threads; on a cluster, what it has
+    gpus: Share | None = None  # likewise; 0.5: two folds share one
+    memory: Amount | None = None  # likewise; GB
+    stage: Annotated[tuple[Stage, ...], Field(max_length=100)] = ()  # none for a prior alone
 
     @model_validator(mode="before")
     @classmethod

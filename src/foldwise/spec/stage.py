@@ -1,13 +1,21 @@
 """Stage: some epochs of a recipe at one image size, learning rate and schedule."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from foldwise.spec.bounds import (
+    EPOCHS,
+    Amount,
+    AmountOrNone,
+    BatchSize,
+    Count,
+    Divisor,
+    Inside,
+)
 from foldwise.spec.loading import Strict
 
 Size = int | tuple[int, int]
-Rate = Annotated[float, Field(gt=0)]
 
 START = {"one_cycle": 0.25, "flat_cos": 0.75}  # fastai's pct_start
 
@@ -15,36 +23,39 @@ START = {"one_cycle": 0.25, "flat_cos": 0.75}  # fastai's pct_start
 class Stage(Strict):
     """Some epochs of training; what is not said here is as in the recipe."""
 
-    epochs: int | None = Field(default=None, ge=1)  # with sgdr its cycles say how many
+    epochs: Count | None = None  # with sgdr its cycles say how many
     # the highest rate of the schedule: one for all layer groups; [low, high] from the first group
     # to the last; or what the learning-rate finder suggests before the stage begins
-    lr: Rate | tuple[Rate, Rate] | Literal["find"]
+    lr: Amount | tuple[Amount, Amount] | Literal["find"]
     find: Literal["valley", "steep", "minimum/10"] = "valley"  # which of its suggestions
     spread: Literal["even", "head"] = "even"  # [low, high]: in equal ratios; head: low but there
     groups: Literal["fastai", "stage", "block"] = "fastai"  # of layers: 3, timm's coarse or fine
-    train: Literal["all", "head"] | Annotated[int, Field(ge=1)] = "all"  # or the last n groups
+    train: Literal["all", "head"] | Count = "all"  # or the last n groups
     norm: Literal["train", "frozen"] = "train"  # BatchNorm in frozen groups; train: as fastai
     image_size: Size | None = None  # pixels; [height, width]
     # pixels kept in the cache for this stage; None: the recipe's presize in the proportion of this
     # stage's image_size to the recipe's, so that every stage has the same room to zoom
     presize: Size | None = None
-    batch_size: int | None = Field(default=None, ge=2)
-    weight_decay: float | None = Field(default=None, ge=0)
+    batch_size: BatchSize | None = None
+    weight_decay: AmountOrNone | None = None
     schedule: Literal["one_cycle", "flat_cos", "constant", "sgdr"] = "one_cycle"
     # one_cycle: share of the steps in which the rate rises (0.25); flat_cos: until it falls (0.75)
-    pct_start: float | None = Field(default=None, gt=0, lt=1)
-    div: float = Field(default=25.0, ge=1)  # one_cycle begins at lr/div
-    div_final: float = Field(default=1e5, ge=1)  # one_cycle and flat_cos end at lr/div_final
-    cycles: int | None = Field(default=None, ge=1)  # of sgdr
-    cycle_length: int = Field(default=1, ge=1)  # epochs of the first one
-    cycle_mult: int = Field(default=1, ge=1)  # each is so many times as long as the one before
-    warmup: float = Field(default=0.0, ge=0)  # epochs in which the rate first rises in a line
+    pct_start: Inside | None = None
+    div: Divisor = 25.0  # one_cycle begins at lr/div
+    div_final: Divisor = 1e5  # one_cycle and flat_cos end at lr/div_final
+    cycles: Count | None = None  # of sgdr
+    cycle_length: Count = 1  # epochs of the first one
+    cycle_mult: Count = 1  # each is so many times as long as the one before
+    warmup: AmountOrNone = 0.0  # epochs in which the rate first rises in a line
 
     @model_validator(mode="after")
     def _consistent(self) -> "Stage":
         if self.schedule == "sgdr":
             if self.cycles is None:
                 raise ValueError('schedule = "sgdr" needs cycles, e.g. cycles = 3')
+            if self._cycles_end() > EPOCHS:
+                raise ValueError(f"a stage should have at most {EPOCHS} epochs, sgdr's cycles take "
+                                 "more; give it fewer cycles, or a smaller cycle_mult")  # fmt: skip
             if self.epochs not in (None, sum(self.cycle_epochs)):
                 raise ValueError(
                     f"sgdr's cycles take {sum(self.cycle_epochs)} epochs, got epochs = "
@@ -64,6 +75,15 @@ class Stage(Strict):
         if self.warmup >= self.length:
             raise ValueError(f"warmup must be shorter than the stage, got {self.warmup} epochs")
         return self
+
+    def _cycles_end(self) -> int:
+        """The epochs of all cycles, or a number above EPOCHS: no sum has more digits than that."""
+        end, cycle = 0, self.cycle_length
+        for _ in range(self.cycles or 0):
+            end, cycle = end + cycle, cycle * self.cycle_mult
+            if end > EPOCHS:
+                break
+        return end
 
     @property
     def length(self) -> int:
