@@ -115,6 +115,11 @@ def test_no_disk_space_is_said_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=3))
     with pytest.raises(StorageError, match=r"unpacking .*a.zip needs 0.00 GB of disk space"):
         add_to_raw(make_zip(tmp_path / "a.zip", FILES), tmp_path / "c" / "raw")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.csv").write_bytes(b"id\n1\n")
+    for source in (tmp_path / "folder", tmp_path / "folder" / "a.csv"):
+        with pytest.raises(StorageError, match=rf"copying {source} needs 0.00 GB of disk space"):
+            add_to_raw(source, tmp_path / "c" / "raw")
     assert not (tmp_path / "c" / "raw").exists()
 
 
