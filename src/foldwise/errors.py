@@ -5,6 +5,10 @@ These end a command with exit code 1 and no traceback; anything else is a bug an
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from re import fullmatch
+from unicodedata import normalize
+
+SPACES = " \t\r\n\xa0\u200b\ufeff"  # also those that nobody sees
 
 
 class FoldwiseError(Exception):
@@ -89,8 +93,45 @@ def examples(values: Iterable[object], count: int = 3) -> str:
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:
-    """ "; did you mean 'x'?" for the choice nearest to word, else the list of choices."""
+    """ "; did you mean 'x'?" for the choice nearest to word, else the list of choices.
+
+    Where a choice looks the same, the cause is said instead; see `alike`.
+    """
+    cause = alike([word], choices)
+    if cause:
+        return cause
     close = get_close_matches(word, choices, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(sorted(choices)) or 'none'}"
+
+
+def alike(words: Iterable[str], choices: Iterable[str]) -> str:
+    """Why unknown words are not among the choices although they look the same; "" if none does.
+
+    A space around one, another Unicode form, or a number that a spreadsheet made of an id (1.0 for
+    1, 1.2E+17, 7 for 007).
+    """
+    known = {_bare(choice): choice for choice in choices}
+    for word in words:
+        if fullmatch(r"\d(\.\d+)?E\+\d+", word):
+            return (f"; {word!r} is a number that a spreadsheet has rounded: get the file again, "
+                    "and open it with ids as text")  # fmt: skip
+        other = known.get(_bare(word))
+        if other is None or other == word:
+            continue
+        if normalize("NFC", other) == normalize("NFC", word):
+            return (f"; {other!a} and {word!a} are the same text in two Unicode forms: "
+                    "write both in one (NFC)")  # fmt: skip
+        if other.strip(SPACES) == word.strip(SPACES):
+            return f"; {other!r} and {word!r} differ by a space: remove it"
+        return (f"; {other!r} and {word!r} may be one: a spreadsheet or pandas makes numbers of "
+                "such text; get the file again, and keep it as text")  # fmt: skip
+    return ""
+
+
+def _bare(word: str) -> str:
+    """What is left of a word without all that `alike` tells of."""
+    word = normalize("NFC", word).strip(SPACES)
+    number = fullmatch(r"0*(\d+)(\.0*)?", word)
+    return number[1] if number else word

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.images import Progress
 from foldwise.data.photos import Look, decode_photos, look_of, photos_of
 from foldwise.data.predictions import read_predictions
@@ -89,7 +90,7 @@ def predict(
     answers, confidence = answered(probs, classes, spec, threshold)
     said = pd.DataFrame({"image": names, "answer": answers, "confidence": confidence,
                          "error": [failures.get(row) for row in range(len(names))]})  # fmt: skip
-    return pd.concat([said, pd.DataFrame(probs, columns=list(classes))], axis=1)
+    return pd.concat([said, pd.DataFrame(probs, columns=columns_of(classes, SAYS))], axis=1)
 
 
 def as_rows(said: pd.DataFrame) -> list[dict[str, Any]]:
@@ -203,7 +204,7 @@ def _member(
 
     def test(number: int) -> np.ndarray:
         frame = read_predictions(tasks[run, folds[number]].target, classes)
-        return frame[list(classes)].to_numpy()
+        return frame[columns_of(classes)].to_numpy()
 
     return Member(run.name, "", lambda: np.empty((0, len(classes))), test, {})
 

@@ -104,7 +104,11 @@ def change(column: str, value: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
         ("train_labels.csv", lambda f: f.drop(columns="id"), "should have a column 'id'"),
         ("train_labels.csv", lambda f: f.iloc[1:], "should hold the same ids; 1 of 30 are only"),
         ("train_features.csv", lambda f: f.iloc[2:], "train_labels.csv and train_features.csv"),
-        ("train_features.csv", lambda f: pd.concat([f, f[:2]]), "2 stand in several, e.g."),
+        (
+            "train_features.csv",
+            lambda f: pd.concat([f, f[:2].assign(site="elsewhere")]),
+            "2 stand in several, e.g.",
+        ),
         ("train_features.csv", change("id", ""), "1 rows have no 'id', e.g. line 2"),
         ("train_features.csv", change("site", ""), "1 rows have no 'site', e.g. id '"),
         ("train_features.csv", lambda f: f.drop(columns="site"), "the group column 'site'"),
@@ -150,7 +154,7 @@ def test_a_missing_file_is_said_with_the_steps_to_get_it(workspace: Workspace) -
     [
         (b"", "is empty"),
         (b'id,"a\n1', "is not a readable CSV"),
-        (b"\xff\xfe\x00", "is not a readable CSV"),
+        (b"\xff\xfe\x00", "should be UTF-8 text, but is UTF-16; save it as UTF-8"),
     ],
 )
 def test_a_file_that_is_no_csv_is_said(workspace: Workspace, content: bytes, message: str) -> None:
@@ -159,15 +163,21 @@ def test_a_file_that_is_no_csv_is_said(workspace: Workspace, content: bytes, mes
         load(workspace)
 
 
-def test_skipped_ids_are_left_out_and_unknown_ones_refused(workspace: Workspace) -> None:
+def test_skipped_ids_are_left_out_and_unknown_ones_warned_of(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
     toml = workspace.competition("tiny") / "competition.toml"
-    first = ids("train", 30)[0]
-    edit(toml, 'mode = "L"', f'mode = "L"\nskip = ["{first}"]')
-    assert first not in set(load(workspace).train.frame["id"])
-    assert len(load(workspace).train) == 29
-    edit(toml, first, "nobody")
-    with pytest.raises(LabelError, match="skip names ids that no training row has: 'nobody'"):
-        load(workspace)
+    first, second = ids("train", 30)[:2]
+    edit(toml, 'mode = "L"', f'mode = "L"\nskip = ["{first}", "{second} ", "nobody"]')
+    found = load(workspace)
+    assert first not in set(found.train.frame["id"])
+    assert len(found.train) == 29
+    assert found.counts == {
+        "images skipped by [images] skip": 1,
+        "entries of [images] skip that no training row has": 2,
+    }
+    assert "2 of 3 entries of [images] skip are of no training row, e.g. " in caplog.text
+    assert f"'{second}' and '{second} ' differ by a space: remove it" in caplog.text
 
 
 ADAPTER = '''

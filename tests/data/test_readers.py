@@ -124,10 +124,6 @@ def test_a_row_may_have_no_tag_where_the_spec_says_so(tmp_path: Path, none: str,
          "2 labels are not among the 2 classes, e.g. 'c' of id '1'; there are: a, b"),
         (("a b", "b", "b", "aa a"), {"classes": ["b", "a"]},
          "1 labels are not among the 2 classes, e.g. 'aa' of id '3'; did you mean 'a'?"),
-        (("a b", "b group", "b", "a"), {},
-         "a class cannot be called 'group', which foldwise uses itself; rename it with "
-         "[labels.merge] group = ..."),
-        (("a b", "b part", "b", "a"), {}, "a class cannot be called 'part'"),
         (("a b", "b", "b", "a"), {"column": "tag"},
          "should have a column 'tag'; did you mean 'tags'?"),
     ],
@@ -234,10 +230,11 @@ def test_an_empty_cell_of_a_class_column_is_no_class(tmp_path: Path) -> None:
 def test_an_id_with_two_labels_is_said_with_a_count_and_an_example(tmp_path: Path) -> None:
     lines = "id,kind\n1,a\n2,b\n1,b\n3,a\n3,a\n2,b\n"
     assert (
-        "every 'id' must stand in one row, 3 stand in several, e.g. '1', '3', '2' "
+        "every 'id' must stand in one row, 1 stand in several, e.g. '1' "
         "(1 of them with different labels, e.g. '1': 'a', 'b'); remove the extra rows"
     ) in refusal(tmp_path, lines, CLASS)
-    found = refusal(tmp_path, "id,kind\n1,a\n2,b\n2,b\n", CLASS)
+    group = {**CLASS, "group": "site"}
+    found = refusal(tmp_path, "id,kind,site\n1,a,x\n2,b,y\n2,b,x\n", group)
     assert "1 stand in several, e.g. '2'; remove the extra rows" in found
     found = refusal(tmp_path, "id,tags\n1,a\n2,b\n2,b a\n", TAGS)
     assert "e.g. '2' (1 of them with different labels, e.g. '2': 'b', 'b a')" in found

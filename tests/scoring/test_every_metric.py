@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from foldwise.data.columns import columns_of
 from foldwise.data.competition import load_data
 from foldwise.errors import PredictionError, SpecError
 from foldwise.scoring.intervals import bootstrap_interval, resampled_interval
@@ -56,11 +57,11 @@ def frames(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Truth, and predictions in the reverse order of rows."""
     ids = [f"{i:03d}" for i in range(len(hot))]
-    truth = pd.DataFrame(hot.astype(np.uint8), columns=list(classes))
+    truth = pd.DataFrame(hot.astype(np.uint8), columns=columns_of(classes))
     if not multi:
         codes = hot.argmax(axis=1).tolist()
         truth = pd.DataFrame({"label": pd.Categorical.from_codes(codes, list(classes))})
-    said = pd.DataFrame(probs, columns=list(classes))
+    said = pd.DataFrame(probs, columns=columns_of(classes))
     truth.insert(0, "id", ids)
     said.insert(0, "id", ids)
     return truth, said.iloc[::-1].reset_index(drop=True)
@@ -242,9 +243,9 @@ def test_a_weight_of_0_for_the_other_class_scores_one_of_two(name: Any) -> None:
         ({"name": "recall", "average": "samples", "weights": {"a": 1}},
          'recall with average = "samples" is no mean over columns'),
         ({"name": "auc", "weights": {"a": 0, "b": 0}}, "one of them above 0, got 0.0, 0.0"),
-        ({"name": "auc", "weights": {"a": 2, "b": -1}}, "numbers from 0 up, one of them above 0, "),
-        ({"name": "auc", "weights": {"a": math.inf}}, "should be finite numbers from 0 up"),
-        ({"name": "auc", "weights": {"a": math.nan}}, "should be finite numbers from 0 up"),
+        ({"name": "auc", "weights": {"a": 2, "b": -1}}, "weights.b: input should be greater"),
+        ({"name": "auc", "weights": {"a": math.inf}}, "weights.a: input should be a finite number"),
+        ({"name": "auc", "weights": {"a": math.nan}}, "weights.a: input should be a finite number"),
         ({"name": "acuracy"}, "accuracy"),
         ({"name": "accuracy", "threshold": 1.0}, "threshold"),
     ],
@@ -313,8 +314,9 @@ def test_other_columns_of_the_truth_are_no_classes_but_a_class_may_have_such_a_n
     for truth, said in (labels, many):
         more = truth.assign(path="x.png", group=None, weight=2.0, shares=[np.ones(5)] * N)
         assert score(Metric(), more, said) == score(Metric(), truth, said)
-    other = frames(*table(False), False, ("group", "path", "label", "weight", "shares"))
-    assert score(Metric(), *other) == score(Metric(), *labels)
+    for multi, plain in ((False, labels), (True, many)):
+        other = frames(*table(multi), multi, ("id", "class:id", "label", "weight", "part"))
+        assert score(Metric(), *other) == score(Metric(), *plain)
 
 
 def test_an_id_that_is_predicted_twice_is_refused() -> None:

@@ -213,15 +213,10 @@ def test_numbers_of_a_recipe_have_bounds(setting: dict[str, object], message: st
         ('train = "train_features.csv"', f'train = "{"x" * 300}"', "is longer than a path can be"),
         ('["images"]', f'["{"x/" * 600}"]', "is longer than a path can be; shorten it"),
         ("[labels]", '[labels]\npattern = "((((a{99999999999})"', "is no regular expression"),
-        (
-            "[submit]",
-            '[submission]\nseparator = ""\n[submit]',
-            "submission.separator: string should",
-        ),
         ("[folds.sites]", f"[folds.{'x' * 101}]", "_ and - only, at most 100"),
     ],
 )
-def test_long_names_and_empty_separators_are_refused(
+def test_names_longer_than_a_path_are_refused(
     workspace: Workspace, old: str, new: str, message: str
 ) -> None:
     path = workspace.competition("tiny") / "competition.toml"

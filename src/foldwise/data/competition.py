@@ -1,7 +1,8 @@
 """CompetitionData: a competition's checked tables, whatever made them."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,21 @@ from foldwise.data.labels import (
     read_train,
     unlabelled_table,
 )
+from foldwise.data.listing import alike_on_disk, as_on_disk
 from foldwise.data.readers import split_tags
 from foldwise.data.rows import Rows, Tags
 from foldwise.data.sources import source_hashes
-from foldwise.data.tables import paths_inside, unique_ids
-from foldwise.errors import DataError, ImageError, LabelError, SpecError, examples
+from foldwise.data.tables import REPEATED, one_row_each, paths_inside, unique_ids
+from foldwise.errors import DataError, ImageError, LabelError, SpecError, alike, examples
+from foldwise.spec.bounds import too_long
 from foldwise.spec.competition import CompetitionSpec, load_competition
 from foldwise.storage import disk_errors, locked, sha256_file, write_json
 from foldwise.workspace import Workspace
 
+log = logging.getLogger(__name__)
+
 SKIPPED = "images skipped by [images] skip"
+UNUSED = "entries of [images] skip that no training row has"
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ class CompetitionData:
     @property
     def counts(self) -> dict[str, int]:
         """What was ignored, left out or changed in reading the data, by what it is."""
-        skipped = {SKIPPED: len(self.spec.images.skip)} if self.spec.images.skip else {}
-        return {**self.train.counts, **skipped}
+        return self.train.counts
 
     def all_rows(self) -> LabelTable:
         """Training and test rows as one table without labels; an id in both stands once.
@@ -87,9 +92,10 @@ def need_images(data: CompetitionData) -> None:
     lacking = missing_images(rows, data.raw)
     if lacking:
         id, path = lacking[0]
+        cause = alike([id], []) or alike_on_disk(data.raw, path)
         raise ImageError(
             f"{data.spec.name}: {len(lacking)} of {len(rows)} ids have no image, e.g. {id!r} "
-            f"({data.raw / path} is missing). {steps(data.spec, data.raw)}"
+            f"({data.raw / path} is missing){cause or '. ' + steps(data.spec, data.raw)}"
         )
 
 
@@ -153,7 +159,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
         return CompetitionData(spec, raw, train, test, shape, hooks)
     rows = asked(file, spec)
     if "read_test" in hooks:
-        found = _hook_rows(hooks["read_test"](spec, raw), spec, folder, test=True)
+        found = _hook_rows(hooks["read_test"](spec, raw), spec, folder, raw, test=True)
         test = unlabelled_table(found, spec, train.classes)
     else:
         test = read_test(spec, raw, train.classes, rows)
@@ -174,7 +180,7 @@ def _training_rows(
     """The training rows by the reader, or by the read_labels hook."""
     given = file.answers if file and spec.submission.shape == "wide" else None
     if "read_labels" in hooks:
-        rows = _hook_rows(hooks["read_labels"](spec, raw), spec, folder)
+        rows = _hook_rows(hooks["read_labels"](spec, raw), spec, folder, raw)
         return label_table(corrected(rows, spec, folder), spec, given)
     if spec.labels.format == "hook":
         raise SpecError(f'{folder}: [labels] format = "hook" needs read_labels in adapter.py')
@@ -247,7 +253,7 @@ def _unpack_first(spec: CompetitionSpec, raw: Path) -> str:
 
 
 def _hook_rows(
-    frame: pd.DataFrame, spec: CompetitionSpec, folder: Path, test: bool = False
+    frame: pd.DataFrame, spec: CompetitionSpec, folder: Path, raw: Path, test: bool = False
 ) -> Rows:
     """A hook's frame as rows; they pass the same checks as a reader's."""
     path = folder / "adapter.py"
@@ -258,31 +264,39 @@ def _hook_rows(
     for column in {"id", "label", "path", "group"} & set(frame.columns):
         if frame[column].isna().any():
             raise DataError(f"{path}: {frame[column].isna().sum()} rows have no {column!r}")
-    source = frame.astype(str).reset_index(drop=True)
+    source, again = frame.astype(str).reset_index(drop=True), 0
+    if not test:
+        source, again = one_row_each(source, "id", source.columns)
     ids = unique_ids(source, "id", path, "label")
     group = spec.labels.group_column
     if "group" in source.columns and group is not None and group not in source.columns:
         source[group] = source["group"]
     paths = list(source["path"]) if "path" in source.columns else None
     paths_inside(paths or [], ids if paths else [], path)
+    paths = paths and as_on_disk(raw, paths)
     tags: Tags = []
     if not test and spec.multi:
         tags = split_tags(spec, source["label"], ids, path)
     elif not test:
         tags = [(label,) for label in source["label"]]
-    return Rows(source, ids, tags, path, None, paths)
+    return Rows(source, ids, tags, path, None, paths, {REPEATED: again} if again else {})
 
 
 def _without_skipped(spec: CompetitionSpec, train: LabelTable, raw: Path) -> LabelTable:
-    """The table without the ids of `[images] skip`; a path skips an image that no reader sees.
-
-    Raises: LabelError: an entry is neither.
-    """
-    known = set(train.frame["id"])
-    unknown = [id for id in spec.images.skip if id not in known and not (raw / id).is_file()]
+    """The table without the ids of `[images] skip`, counted; a path skips an image that no reader
+    sees. Entries that are neither skip nothing: they are counted too, and warned of."""
+    known, entries = set(train.frame["id"]), dict.fromkeys(spec.images.skip)
+    unknown = [id for id in entries
+               if id not in known and (too_long(id) or not (raw / id).is_file())]  # fmt: skip
     if unknown:
-        raise LabelError(f"[images] skip names ids that no training row has: {examples(unknown)}")
-    return train.without(spec.images.skip)
+        log.warning("%s: %d of %d entries of [images] skip are of no training row, e.g. %s%s",
+                    spec.name, len(unknown), len(entries), examples(unknown),
+                    alike(unknown, known) or "; remove them")  # fmt: skip
+    counts = {SKIPPED: len(entries) - len(unknown), UNUSED: len(unknown)}
+    return replace(
+        train.without(spec.images.skip),
+        counts=train.counts | {what: count for what, count in counts.items() if count},
+    )
 
 
 def _check_ids(
@@ -298,10 +312,10 @@ def _check_ids(
         lacking = need[~need.isin(have)]
         if len(lacking):
             raise LabelError(
-                f"{label}: {len(lacking)}, e.g. {examples(lacking)}; "
-                "are both files from the same download?"
+                f"{label}: {len(lacking)}, e.g. {examples(lacking)}"
+                f"{alike(lacking, have) or '; are both files from the same download?'}"
             )
-    both = train.frame.merge(test.frame, on="id")
+    both = train.frame[["id", "path"]].merge(test.frame[["id", "path"]], on="id")
     differ = both.loc[both["path_x"].isna() | (both["path_x"] != both["path_y"]), "id"]
     if len(differ):
         raise LabelError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from foldwise.data.readers import split_tags
 from foldwise.data.rows import Rows, Tags
 from foldwise.data.tables import read_table, unique_ids
-from foldwise.errors import LabelError, SpecError, examples, nearest
+from foldwise.errors import LabelError, SpecError, alike, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
 
 MERGED = "rows with a merged label"
@@ -41,7 +41,7 @@ def _overridden(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
     if unknown:
         raise LabelError(
             f"{path}: {len(unknown)} of {len(ids)} corrections are for no training row, e.g. "
-            f"{examples(unknown)}; remove them"
+            f"{examples(unknown)}{alike(unknown, position) or '; remove them'}"
         )
     new: Tags = split_tags(spec, table["label"], ids, path) if spec.multi else [
         (label,) for label in table["label"]

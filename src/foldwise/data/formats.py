@@ -8,13 +8,15 @@ from re import escape, match
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.predictions import predictions_frame
-from foldwise.data.tables import read_table, unique_ids
+from foldwise.data.tables import is_index, read_header, read_table, unique_ids
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec, Submission
 
 PROBABLE = ("wide", "positive", "long")  # shapes whose files hold probabilities
 IDS = "id"  # the column of ids in what `asked` returns
+MADE = (IDS, "image_id", "row_id")  # that of a made format is the first that is no answer
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class SubmissionFormat:
     frame: the format file's rows as text; columns that hold no answer are copied from it.
     id_column, answers: its id column and answer columns (one per class for `wide`, else one).
     ids: what is asked for, each id once, in the file's order. classes: in class order.
-    settings: `[submission]`. multi: an image may have any number of labels.
+    settings: `[submission]`. multi: an image may have any number of labels. header: the file's own,
+    in which a column may have no name; by default the frame's columns.
     """
 
     frame: pd.DataFrame
@@ -34,10 +37,11 @@ class SubmissionFormat:
     classes: tuple[str, ...]
     settings: Submission
     multi: bool = False
+    header: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
-        """The header, in order."""
+        """The columns, in order."""
         return list(self.frame.columns)
 
     def code(self, name: str) -> str:
@@ -59,7 +63,7 @@ class SubmissionFormat:
         """
         if self.settings.shape in PROBABLE:
             return predictions
-        probs = predictions[list(self.classes)].to_numpy(dtype=np.float64)
+        probs = predictions[columns_of(self.classes)].to_numpy(dtype=np.float64)
         return predictions_frame(predictions["id"], self.said(probs), self.classes)
 
     def said(self, probs: np.ndarray) -> np.ndarray:
@@ -90,16 +94,20 @@ class FormatFile:
     id_column: str
     answers: tuple[str, ...]
     path: Path
+    header: tuple[str, ...]
 
 
 def read_format(spec: CompetitionSpec, raw: Path) -> FormatFile:
     """The competition's format file.
 
+    A first column that has no name and counts the rows is their index: no id, and no answer.
     Raises: DataError: it is missing, damaged, or has not the columns that its shape needs.
     """
     path = raw / str(spec.files.format)
-    frame = read_table(path)
+    frame, header = read_table(path), tuple(read_header(path))
     columns = list(frame.columns)
+    if len(columns) > 1 and spec.submission.id != columns[0] and is_index(frame):
+        columns = columns[1:]
     id_column = spec.submission.id or columns[0]
     if id_column not in columns:
         raise DataError(f"{path} should have the id column {id_column!r}"
@@ -118,19 +126,19 @@ def read_format(spec: CompetitionSpec, raw: Path) -> FormatFile:
             raise DataError(f"{path} should have a column for every class of [labels] classes, it "
                             f"lacks {examples(lacking)}; correct one of the two")  # fmt: skip
         answers = [c for c in others if c in named] if named else others
-        return FormatFile(frame, id_column, tuple(answers), path)
+        return FormatFile(frame, id_column, tuple(answers), path, header)
     answer = spec.submission.column or (others[-1] if others else "")
     wanted = "an id column and one answer column"
     fits = answer in others and (len(others) == 1 or spec.submission.column is not None)
     if spec.submission.shape == "long":
         wanted = "two or three columns, the answers in the last,"
-        fits = len(others) in (1, 2) and answer == columns[-1]
+        fits = len(others) in (1, 2) and answer == columns[-1] and len(header) == len(columns)
     if not fits:
         raise DataError(
             f"{path} should have {wanted} for shape = {spec.submission.shape!r}, got "
             f"{', '.join(columns)}; name them as [submission] id and column"
         )
-    return FormatFile(frame, id_column, (answer,), path)
+    return FormatFile(frame, id_column, (answer,), path, header)
 
 
 def asked(file: FormatFile, spec: CompetitionSpec) -> pd.DataFrame:
@@ -175,10 +183,13 @@ def submission_format(
     if file is None:
         wide = settings.shape == "wide"
         answers = tuple(classes) if wide else (settings.column or "label",)
-        id_column = settings.id or "id"
+        id_column = settings.id or next((name for name in MADE if name not in answers), IDS)
         columns = [id_column, *answers]
         if settings.shape == "long":
             columns = [id_column, "class", *answers]
+        if len({*columns}) < len(columns):
+            raise SpecError(f"[submission] id and column should differ from each other and from "
+                            f"all classes, got the columns {examples(columns, 5)}")  # fmt: skip
         frame = blank_rows(ids, classes, columns, id_column, settings)
         return SubmissionFormat(frame, id_column, answers, tuple(ids), tuple(classes), settings,
                                 spec.multi)  # fmt: skip
@@ -189,7 +200,7 @@ def submission_format(
             raise DataError(f"{file.path} should have one row for each of {len(ids)} ids and "
                             f"{len(classes)} classes, it has {len(file.frame)} rows")  # fmt: skip
     return SubmissionFormat(file.frame, file.id_column, file.answers, tuple(ids), tuple(classes),
-                            settings, spec.multi)  # fmt: skip
+                            settings, spec.multi, file.header)  # fmt: skip
 
 
 def _check_classes(settings: Submission, classes: Sequence[str]) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.corrections import merged
 from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels import LabelTable, label_table
 from foldwise.data.readers import READERS
 from foldwise.data.tables import numeric, read_table, unique_ids
-from foldwise.errors import DataError, FoldError, LabelError, examples
+from foldwise.errors import DataError, FoldError, LabelError, alike, examples
 from foldwise.spec.competition import CompetitionSpec, FoldScheme, Images
 from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
 
@@ -106,7 +107,8 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
         lacking = table.frame.loc[~table.frame["id"].isin(truth.frame["id"]), "id"]
         if len(lacking):
             raise LabelError(f"{path}: {len(lacking)} of {len(ids)} test rows have no solution, "
-                             f"e.g. {examples(lacking)}")  # fmt: skip
+                             f"e.g. {examples(lacking)}"
+                             f"{alike(lacking, truth.frame['id'])}")  # fmt: skip
         write_truth(folder, truth.where(truth.frame["id"].isin(ids).to_numpy()), SEED)
         write_json(marker, definition)
 
@@ -121,7 +123,7 @@ def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(table))
         parts = np.where(order < len(table) // 2, "public", "private")
     frame = table.frame[["id"]].assign(part=parts)
-    targets = table.frame[list(table.classes) if table.multi else ["label"]]
+    targets = table.frame[columns_of(table.classes) if table.multi else ["label"]]
     with replacing(folder / "truth.csv") as temporary:
         pd.concat([frame, targets], axis=1).to_csv(temporary, index=False)
 
@@ -132,7 +134,7 @@ def read_truth(path: Path, classes: tuple[str, ...], multi: bool) -> pd.DataFram
     Raises: DataError: it is no CSV, or lacks a column.
             LabelError: an id stands twice, a label is no class, a class column's cell no 0 or 1.
     """
-    targets = [*classes] if multi else ["label"]
+    targets = columns_of(classes) if multi else ["label"]
     text = read_table(path, ["id", *targets])
     unique_ids(text, "id", path)
     if multi:

@@ -1,23 +1,24 @@
 """LabelTable: the checked rows of one part of a competition, whatever they were read from."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.corrections import corrected
 from foldwise.data.readers import READERS
 from foldwise.data.rows import Rows, Tags, image_paths
 from foldwise.data.tables import numeric, read_table, unique_ids
-from foldwise.errors import DataError, LabelError, SpecError, examples, nearest
+from foldwise.errors import DataError, LabelError, SpecError, alike, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
 
 SHARES, WEIGHT = "shares", "weight"  # columns of what training takes instead, and how much
-# columns of frames: no class's name
-RESERVED = ("id", "path", "group", "label", "part", SHARES, WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class LabelTable:
 
     frame: `id` (str, unique), `path` (str relative to raw; missing with a read_image hook),
            `group` (str or missing), and for training rows the target: `label` (Categorical in
-           class order), or with multi one uint8 column per class, 1 where the image has it.
-           Optionally what training takes in the target's place, `shares` (of each class in class
-           order, a float64 array (C,) per row), and `weight` (>= 0, of the row in the loss).
-           Folds, metrics and reports know neither.
+           class order), or with multi one uint8 column per class (see `columns_of`), 1 where the
+           image has it. Optionally what training takes in the target's place, `shares` (of each
+           class in class order, a float64 array (C,) per row), and `weight` (>= 0, of the row in
+           the loss). Folds, metrics and reports know neither.
     source: the row that each id was read from as strings, same order, for hooks and checks.
     classes: the class names in class order.
     counts: what was ignored, left out or changed in reading, by what it is.
@@ -47,7 +48,7 @@ class LabelTable:
     def targets(self) -> np.ndarray:
         """The class codes in class order, int64 (n,); with multi uint8 (n, C)."""
         if self.multi:
-            return self.frame[list(self.classes)].to_numpy(dtype=np.uint8)
+            return self.frame[columns_of(self.classes)].to_numpy(dtype=np.uint8)
         return self.frame["label"].cat.codes.to_numpy(dtype=np.int64)
 
     def hot(self) -> np.ndarray:
@@ -123,17 +124,12 @@ def unlabelled_table(rows: Rows, spec: CompetitionSpec, classes: Sequence[str]) 
 def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) -> LabelTable:
     """A reader's rows as a table with targets in class order.
 
-    Raises: LabelError: a label is empty or no class, a class has a reserved name, or weights are
-            wrong. SpecError: shares are asked for, and there are none.
+    Raises: LabelError: a label is empty or no class, or weights are wrong.
+            SpecError: shares are asked for, and there are none.
     """
     order = class_order(rows, spec, given)
     frame = _frame(rows, spec)
     _check_tags(rows.tags, order, rows)
-    reserved = RESERVED if spec.multi else RESERVED[:1]
-    for name in order:
-        if name in reserved:
-            raise LabelError(f"{rows.file}: a class cannot be called {name!r}, which foldwise uses "
-                             f"itself; rename it with [labels.merge] {name} = ...")  # fmt: skip
     _add_soft(frame, rows, spec)
     if not spec.multi:
         names = [tags[0] for tags in rows.tags]
@@ -143,7 +139,7 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
     code = {name: number for number, name in enumerate(order)}
     for row, tags in enumerate(rows.tags):
         hot[row, [code[tag] for tag in tags]] = 1
-    targets = pd.DataFrame(hot, columns=order, index=frame.index)
+    targets = pd.DataFrame(hot, columns=columns_of(order), index=frame.index)
     return LabelTable(
         pd.concat([frame, targets], axis=1), rows.source, tuple(order), True, rows.counts
     )
@@ -177,16 +173,38 @@ def _add_soft(frame: pd.DataFrame, rows: Rows, spec: CompetitionSpec) -> None:
 def class_order(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) -> list[str]:
     """The class order: the format file's, else `[labels] classes`, else the reader's, else sorted.
 
-    Sorted as numbers where all names are numbers.
+    Sorted as numbers where all names are numbers, equal ones (10, 1e1) and NaN as text: the order
+    depends on the set of names alone.
+    Raises: LabelError: two names look the same, but are written in two Unicode forms.
     """
     for known in (given, spec.labels.classes, rows.order):
         if known:
             return list(dict.fromkeys(spec.labels.merge.get(name, name) for name in known))
     present = list({tag: None for tags in rows.tags for tag in tags if tag})
+    _check_forms(present, rows)
     try:
-        return sorted(present, key=float)
+        return sorted(present, key=_as_number)
     except ValueError:
         return sorted(present)
+
+
+def _as_number(name: str) -> tuple[bool, float, str]:
+    """A sort key. Raises: ValueError: the name is no number."""
+    number = float(name)
+    unknown = math.isnan(number)
+    return unknown, 0.0 if unknown else number, name
+
+
+def _check_forms(names: Sequence[str], rows: Rows) -> None:
+    """Raises: LabelError: two classes are the same text in two Unicode forms."""
+    forms: dict[str, str] = {}
+    for name in names:
+        other = forms.setdefault(normalize("NFC", name), name)
+        if other != name:
+            raise LabelError(
+                f"{rows.file}: every class should be written in one way{alike([name], [other])}, "
+                "or merge them with [labels.merge]"
+            )
 
 
 def _check_tags(tags: Tags, order: Sequence[str], rows: Rows) -> None:

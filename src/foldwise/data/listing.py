@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
-from foldwise.errors import DataError
+from foldwise.errors import DataError, alike
 from foldwise.spec.competition import CompetitionSpec
 
 # Formats of images as Pillow names them, and the endings of their files' names. It tries them in
@@ -166,6 +167,41 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
         return entry.is_file()
     except OSError:  # a link to itself
         return False
+
+
+def as_on_disk(raw: Path, paths: Sequence[str]) -> list[str]:
+    """The paths below raw as their files are called, where these have another Unicode form.
+
+    Archives and disks change the form of a name on their own (macOS writes decomposed letters), so
+    for a file's name, and for nothing else, both forms are one. Only names with such letters are
+    looked up, and folders and files that are there as they are written stay.
+    """
+    listings: dict[Path, dict[str, str]] = {}
+
+    def found(path: str) -> str:
+        parts: list[str] = []
+        for part in path.split("/"):
+            folder = raw.joinpath(*parts)
+            if not part.isascii():
+                if folder not in listings:
+                    names = os.listdir(folder) if folder.is_dir() else []
+                    listings[folder] = {normalize("NFC", name): name for name in sorted(names)}
+                    listings[folder] |= {name: name for name in names}
+                names_there = listings[folder]
+                part = names_there.get(part) or names_there.get(normalize("NFC", part), part)
+            parts.append(part)
+        return "/".join(parts)
+
+    return [path if path.isascii() else found(path) for path in paths]
+
+
+def alike_on_disk(raw: Path, path: str) -> str:
+    """Why a path's file is not there, where one that looks the same is; see `alike`."""
+    folder, _, name = path.rpartition("/")
+    stem, ending = os.path.splitext(name)
+    there = raw / folder
+    names = os.listdir(there) if there.is_dir() else []
+    return alike([stem], [os.path.splitext(n)[0] for n in names if n.endswith(ending)])
 
 
 def files_here(spec: CompetitionSpec, raw: Path) -> bool:

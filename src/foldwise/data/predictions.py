@@ -1,4 +1,7 @@
-"""Predictions frames: `id` and one float64 probability column per class, in class order."""
+"""Predictions frames: `id` and one float64 probability column per class, in class order.
+
+The frame `id, *classes` has the columns that `columns_of` gives its classes.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
+from foldwise.data.columns import classes_of, columns_of
 from foldwise.errors import PredictionError, examples
 from foldwise.storage import replacing
 
@@ -25,7 +29,7 @@ def predictions_frame(
 
     Raises: PredictionError: see `check_predictions`.
     """
-    frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=list(classes))
+    frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=columns_of(classes))
     frame.insert(0, "id", pd.Series(list(ids), dtype=str))
     return check_predictions(frame, classes, "predictions")
 
@@ -42,7 +46,7 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) ->
     Raises: PredictionError: other columns than `id, *classes`, a repeated id, or a number that
             is not finite or outside 0 to 1.
     """
-    expected = ["id", *classes]
+    expected = ["id", *columns_of(classes)]
     if list(frame.columns) != expected:
         raise PredictionError(
             f"{what}: expected the columns {examples(expected)} in class order, "
@@ -53,7 +57,7 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) ->
         raise PredictionError(
             f"{what}: {len(repeated)} ids are predicted twice, e.g. {examples(repeated)}"
         )
-    values = frame[list(classes)].to_numpy()
+    values = frame.iloc[:, 1:].to_numpy()
     bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (values > 1).any(axis=1)
     if bad.any():
         raise PredictionError(
@@ -81,7 +85,7 @@ def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
 
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write a predictions frame as parquet, atomically; float32 above 1,000 classes."""
-    with writing(path, list(frame.columns[1:])) as add:
+    with writing(path, classes_of(frame.columns[1:])) as add:
         add(frame["id"], frame.iloc[:, 1:].to_numpy())
 
 
@@ -93,7 +97,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
     Raises: PredictionError: numbers that are no probabilities.
     """
     kind = pa.float32() if len(classes) > MANY_CLASSES else pa.float64()
-    schema = pa.schema([("id", pa.string()), *((name, kind) for name in classes)])
+    schema = pa.schema([("id", pa.string()), *((name, kind) for name in columns_of(classes))])
     held: list[pd.DataFrame] = []
 
     with replacing(path) as temporary, ParquetWriter(temporary, schema) as writer:
@@ -105,7 +109,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
                 held.clear()
 
         def add(ids: Iterable[str], probs: np.ndarray) -> None:
-            frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=list(classes))
+            frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=columns_of(classes))
             frame.insert(0, "id", pd.Series(list(ids), dtype=str))
             held.append(frame)
             if sum(map(len, held)) * len(classes) > HELD:
@@ -121,6 +125,8 @@ def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise PredictionError(f"{path} cannot be read ({error}); remove its run folder") from error
+    if list(frame.columns) == ["id", *classes]:  # files from before classes had any name
+        frame.columns = pd.Index(["id", *columns_of(classes)])
     return check_predictions(
         frame.astype({column: np.float64 for column in frame.columns[1:]}), classes, str(path)
     )

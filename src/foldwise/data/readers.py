@@ -10,9 +10,17 @@ import pandas as pd
 from foldwise.data.folders import read_filenames, read_folders
 from foldwise.data.rows import Reader, Rows, Tags, image_paths
 from foldwise.data.sqlite import read_sqlite
-from foldwise.data.tables import join_on_id, numeric, read_table, unique_ids
+from foldwise.data.tables import (
+    REPEATED,
+    join_on_id,
+    numeric,
+    one_row_each,
+    read_table,
+    unique_ids,
+)
 from foldwise.errors import DataError, LabelError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
+from foldwise.spec.templates import columns_of
 
 ROUNDED = 0.02  # how far a row's shares may be from 1: 0.33 three times
 TIES = "rows with equal shares that got the first such class as label"
@@ -20,10 +28,10 @@ TIES = "rows with equal shares that got the first such class as label"
 
 def read_class_column(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
     """One column holds the class name. Raises: DataError, LabelError: see `csv_rows`."""
-    source, file = csv_rows(spec, raw)
     column = str(spec.labels.column)
+    source, file, counts = csv_rows(spec, raw, [column])
     _need_column(source, column, file)
-    return _rows(spec, raw, source, [(name,) for name in source[column]], file)
+    return _rows(spec, raw, source, [(name,) for name in source[column]], file, counts)
 
 
 def read_class_columns(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
@@ -34,7 +42,6 @@ def read_class_columns(spec: CompetitionSpec, raw: Path, given: Sequence[str] | 
             LabelError: a cell is no 0 or 1, or a single-label row has not exactly one 1; or cells
             are no shares.
     """
-    source, file = csv_rows(spec, raw)
     order = tuple(spec.labels.classes or given or ())
     if spec.labels.soft and given:
         order = tuple(given)  # the class order, which shares stand in
@@ -43,25 +50,19 @@ def read_class_columns(spec: CompetitionSpec, raw: Path, given: Sequence[str] | 
             'format = "class_columns" needs the class columns: in the format file (shape = '
             '"wide"), or as [labels] classes'
         )
+    source, file, counts = csv_rows(spec, raw, order)
     for name in order:
         _need_column(source, name, file)
     values = numeric(source, order, spec.labels.id, file)  # (n, C)
     if spec.labels.soft:
-        return _soft_rows(spec, raw, source, values, order, file)
+        return _soft_rows(spec, values, _rows(spec, raw, source, [], file, counts, order))
     _check_hot(spec, source, values, order, file)
     names = np.asarray(order, dtype=object)
     tags = [tuple(names[row == 1]) for row in values]
-    return _rows(spec, raw, source, tags, file, tuple(given or order))
+    return _rows(spec, raw, source, tags, file, counts, tuple(given or order))
 
 
-def _soft_rows(
-    spec: CompetitionSpec,
-    raw: Path,
-    source: pd.DataFrame,
-    values: np.ndarray,
-    order: tuple[str, ...],
-    file: Path,
-) -> Rows:
+def _soft_rows(spec: CompetitionSpec, values: np.ndarray, rows: Rows) -> Rows:
     """Rows with shares: a row's label is its largest share's class, of equal ones the first.
 
     With many labels it has those whose share is at least 1/2. values: the shares, (n, C).
@@ -74,21 +75,20 @@ def _soft_rows(
         row = int(np.flatnonzero(wrong)[0])
         whole = "" if spec.multi else " and sum to 1 in each row"
         raise LabelError(
-            f"{file}: shares of classes should be 0 to 1{whole}, in {wrong.sum()} of {len(values)} "
-            f"rows they are not, e.g. id {source[spec.labels.id].iloc[row]!r} has "
+            f"{rows.file}: shares of classes should be 0 to 1{whole}, in {wrong.sum()} of "
+            f"{len(values)} rows they are not, e.g. id {rows.ids.iloc[row]!r} has "
             f"{', '.join(f'{value:g}' for value in values[row][:5])}; divide votes by their number"
         )
-    names = np.asarray(order, dtype=object)
+    names = np.asarray(rows.order, dtype=object)
     if spec.multi:
-        tags = [tuple(names[row >= 0.5]) for row in values]
-        return replace(_rows(spec, raw, source, tags, file, order), shares=values)
+        return replace(rows, tags=[tuple(names[row >= 0.5]) for row in values], shares=values)
     largest = values == values.max(axis=1, keepdims=True)
-    tags = [(names[code],) for code in largest.argmax(axis=1)]
     ties = int((largest.sum(axis=1) > 1).sum())
     return replace(
-        _rows(spec, raw, source, tags, file, order),
+        rows,
+        tags=[(names[code],) for code in largest.argmax(axis=1)],
         shares=values / values.sum(axis=1, keepdims=True),
-        counts={TIES: ties} if ties else {},
+        counts=rows.counts | ({TIES: ties} if ties else {}),
     )
 
 
@@ -97,11 +97,11 @@ def read_delimited(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None
 
     Raises: LabelError: a cell is empty, and `[labels] none` does not allow it, or it repeats a tag.
     """
-    source, file = csv_rows(spec, raw)
     column = str(spec.labels.column)
+    source, file, counts = csv_rows(spec, raw, [column])
     _need_column(source, column, file)
     tags = split_tags(spec, source[column], source[spec.labels.id], file)
-    return _rows(spec, raw, source, tags, file)
+    return _rows(spec, raw, source, tags, file, counts)
 
 
 def split_tags(spec: CompetitionSpec, cells: pd.Series, ids: pd.Series, file: Path) -> Tags:
@@ -148,22 +148,37 @@ READERS: dict[str, Reader] = {
 }
 
 
-def csv_rows(spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, Path]:
-    """The rows of `[files] train`, joined with those of `labels`, and the file with the labels.
+def csv_rows(
+    spec: CompetitionSpec, raw: Path, labels: Sequence[str]
+) -> tuple[pd.DataFrame, Path, dict[str, int]]:
+    """The rows of `[files] train`, joined with those of `labels`; the file with the labels; counts.
 
-    Raises: DataError: a file or column is missing. LabelError: ids are wrong.
+    Rows that repeat an id are one row where they agree in all that is read of them, and counted.
+    labels: the columns with the labels. Raises: DataError: a file or column is missing.
+    LabelError: ids are wrong.
     """
-    id = spec.labels.id
-    path = raw / str(spec.files.train)
-    source = _once(spec, read_table(path, [id]))
+    id, path = spec.labels.id, raw / str(spec.files.train)
+    source, again = _one_each(spec, read_table(path, [id]), labels)
     _one_image_per_id(spec, source, path, raw)
     unique_ids(source, id, path, spec.labels.column)
     if not spec.files.labels or spec.files.labels == spec.files.train:
-        return source, path
+        return source, path, {REPEATED: again} if again else {}
     labels_path = raw / spec.files.labels
-    labels = _once(spec, read_table(labels_path, [id]))
-    unique_ids(labels, id, labels_path, spec.labels.column)
-    return join_on_id(source, labels, id, f"{path.name} and {labels_path.name}"), labels_path
+    more, again_there = _one_each(spec, read_table(labels_path, [id]), labels)
+    unique_ids(more, id, labels_path, spec.labels.column)
+    joined = join_on_id(source, more, id, f"{path.name} and {labels_path.name}")
+    again += again_there
+    return joined, labels_path, {REPEATED: again} if again else {}
+
+
+def _one_each(
+    spec: CompetitionSpec, source: pd.DataFrame, labels: Sequence[str]
+) -> tuple[pd.DataFrame, int]:
+    """The rows without those that say again what an id's row says; and the number of these."""
+    read = [name for path in spec.images.path or () for name in columns_of(path)]
+    own = (spec.labels.group, spec.labels.weight)
+    named = [*labels, *read, *(name for name in own if name)]
+    return one_row_each(_once(spec, source), spec.labels.id, named)
 
 
 def _rows(
@@ -172,11 +187,12 @@ def _rows(
     source: pd.DataFrame,
     tags: Tags,
     file: Path,
+    counts: dict[str, int],
     order: tuple[str, ...] | None = None,
 ) -> Rows:
     id, template = spec.labels.id, spec.images.path
     paths = image_paths(source, template, id, file, raw) if template else None
-    return Rows(source, source[id], tags, file, order, paths)
+    return Rows(source, source[id], tags, file, order, paths, counts)
 
 
 def _once(spec: CompetitionSpec, source: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.data.listing import present
+from foldwise.data.listing import as_on_disk, present
 from foldwise.data.tables import paths_inside
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
@@ -53,7 +53,7 @@ def image_paths(
     Raises: SpecError: a column is missing. DataError: a path leaves the raw folder, or several of
             a row's files exist.
     """
-    options = [_filled(source, template, id, file) for template in templates]
+    options = [as_on_disk(raw, _filled(source, template, id, file)) for template in templates]
     if len(options) == 1:
         return options[0]
     there = np.array([present(raw, paths) for paths in options])  # (templates, n)

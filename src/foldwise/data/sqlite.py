@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.rows import Rows, image_paths
-from foldwise.data.tables import unique_ids
+from foldwise.data.tables import REPEATED, one_row_each, unique_ids
 from foldwise.errors import DataError, LabelError, examples, nearest
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.spec.labels import Limits, Rules
@@ -34,6 +34,8 @@ def read_sqlite(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -
             failed |= source[column].isin(codes).to_numpy()
         counts = {LEFT_OUT: int(failed.sum())} if failed.any() else {}
         source = source[~failed].reset_index(drop=True)
+    source, again = one_row_each(source, spec.labels.id, source.columns)
+    counts |= {REPEATED: again} if again else {}
     unique_ids(source, spec.labels.id, path, spec.labels.column)
     if rules:
         yes = decided(source, rules, spec.labels.id, path)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.competition import CompetitionData
 from foldwise.data.predictions import TINY, of_truth, read_predictions
 from foldwise.reporting.pictures import overlay, thumbnail
@@ -62,7 +63,8 @@ def add_shares(
     the folds' predictions of it.
     """
     said = np.mean(
-        [read_predictions(path, data.classes)[list(data.classes)].mean() for path in test], axis=0
+        [read_predictions(path, data.classes).iloc[:, 1:].mean() for path in test],
+        axis=0,
     )
     shares = dict(zip(data.classes, zip(data.train.hot().mean(axis=0), said, strict=True),
                       strict=True))  # fmt: skip
@@ -79,8 +81,7 @@ def confusion(data: CompetitionData, oof: pd.DataFrame) -> pd.DataFrame:
     columns = ["label", "said", "rows", "share"]
     if data.spec.multi:
         return pd.DataFrame(columns=columns)
-    names = np.array(data.classes)
-    said = names[oof[list(names)].to_numpy().argmax(axis=1)]
+    said = np.array(data.classes)[oof[columns_of(data.classes)].to_numpy().argmax(axis=1)]
     rows = oof[["id"]].assign(said=said).merge(
         data.train.frame[["id", "label"]], on="id", validate="one_to_one"
     )  # fmt: skip
@@ -98,7 +99,7 @@ def samples(data: CompetitionData, oof: pd.DataFrame, count: int, seed: int = 0)
     """
     rows = oof.merge(data.train.frame[["id", "path"]], on="id", validate="one_to_one")
     rows = rows.sample(min(count, len(rows)), random_state=seed)
-    probs = rows[list(data.classes)].to_numpy()
+    probs = rows[columns_of(data.classes)].to_numpy()
     labels = pd.Series(data.train.labels().to_numpy(), index=data.train.frame["id"])
     return pd.DataFrame({
         "id": rows["id"].to_numpy(), "path": rows["path"].to_numpy(),
@@ -141,7 +142,7 @@ def _worst(
     """
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
-    probs, hot = rows[list(data.classes)].to_numpy(), table.hot()
+    probs, hot = rows[columns_of(data.classes)].to_numpy(), table.hot()
     cells = np.where(hot == 1, probs, 1 - probs)
     right = of_truth(hot, probs, data.spec.multi)
     names, labels = np.array(data.classes), table.labels().to_numpy()
@@ -168,7 +169,7 @@ def _reliability(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, flo
         return []
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
-    probs = rows[list(data.classes)].to_numpy()
+    probs = rows[columns_of(data.classes)].to_numpy()
     return calibrate.reliability(table.hot(), probs, data.spec.multi)
 
 
@@ -177,7 +178,7 @@ def _sweep(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
     if not data.spec.multi or data.spec.metric.name in ("log_loss", "auc", "average_precision"):
         return []
     goal = goal_of(data, oof["id"])
-    table = thresholds.sweep(oof[list(data.classes)].to_numpy(), goal)
+    table = thresholds.sweep(oof[columns_of(data.classes)].to_numpy(), goal)
     return [
         {str(key): float(value) for key, value in row.items()} for row in table.to_dict("records")
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.competition import CompetitionData
 from foldwise.data.predictions import TINY, predictions_frame, read_predictions, write_predictions
 from foldwise.errors import RunError, SpecError, nearest
@@ -171,7 +172,7 @@ def _make(
         with replacing(target / "thresholds.csv") as temporary:
             sweep(fit.before(stack, fold), goal).to_csv(temporary, index=False)
     saved = read_predictions(target / "oof.parquet", data.classes)
-    own = _score(data, folds["id"], saved[list(data.classes)].to_numpy())
+    own = _score(data, folds["id"], saved[columns_of(data.classes)].to_numpy())
     right = right_share(goal.hot, oof, goal.multi)
     gain = averaging_gain(mean, logs, goal.multi, right) if goal.log_loss else 0.0
     board = expected(own, gain, data.train, data.test, goal.metric)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.predictions import align, read_predictions
 from foldwise.data.tables import read_table
 from foldwise.errors import PredictionError, SpecError, examples
@@ -43,7 +44,7 @@ def of_run(run: Run, ids: Sequence[str], test_ids: Sequence[str]) -> Member:
     def oof() -> np.ndarray:
         frame = run.oof()
         assert list(frame["id"]) == list(ids)
-        return frame[list(run.classes)].to_numpy()
+        return frame[columns_of(run.classes)].to_numpy()
 
     def test(fold: int) -> np.ndarray:
         frame = read_predictions(run.fold(fold) / "test.parquet", run.classes)
@@ -111,8 +112,8 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
     except (OSError, ValueError) as error:
         raise PredictionError(f"{path} should be parquet, but cannot be read ({error}); write it "
                               "again, or as CSV") from error  # fmt: skip
-    expected = ["id", *classes]
-    if list(frame.columns) != expected:
+    expected = ["id", *columns_of(classes)]
+    if list(frame.columns) not in (expected, ["id", *classes]):
         swapped = sorted(map(str, frame.columns)) == sorted(expected)
         raise PredictionError(
             f"{path}: expected the columns {examples(expected, 6)}, got "
@@ -125,7 +126,7 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
         raise PredictionError(f"{path}: {len(twice)} ids stand there twice, e.g. "
                               f"{examples(twice)}; leave one row of each")  # fmt: skip
     frame = align(frame, ids, str(path))
-    cells = frame[list(classes)].apply(pd.to_numeric, errors="coerce")
+    cells = frame.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
     probs = cells.to_numpy(dtype=np.float64)
     _check(path, frame, probs, classes, multi)
     return probs if multi else probs / probs.sum(axis=1, keepdims=True)

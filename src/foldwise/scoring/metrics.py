@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.labels import RESERVED
+from foldwise.data.columns import OWN, classes_of, columns_of
 from foldwise.data.predictions import align, check_predictions
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.scoring import rules
@@ -109,14 +109,14 @@ def score(
     if metric.name == "hook" and hook is None:
         raise SpecError('[metric] name = "hook" needs score(truth, predictions) in adapter.py')
     multi = "label" not in truth.columns
-    classes = [c for c in truth.columns if c not in RESERVED]
-    classes = classes if multi else list(truth["label"].cat.categories)
+    own = [c for c in truth.columns if c not in OWN]
+    classes = classes_of(own) if multi else list(truth["label"].cat.categories)
     predictions = align(check_predictions(predictions, classes, WHAT), truth["id"], WHAT)
     if metric.name == "hook" and hook is not None:
         return Score(float(hook(truth, predictions)))
-    probs = predictions[classes].to_numpy()
+    probs = predictions[columns_of(classes)].to_numpy()
     if multi:
-        hot = truth[classes].to_numpy(dtype=np.uint8)
+        hot = truth[own].to_numpy(dtype=np.uint8)
     else:
         hot = np.eye(len(classes), dtype=np.uint8)[truth["label"].cat.codes]
     _check_sums(metric, predictions["id"], probs, multi)

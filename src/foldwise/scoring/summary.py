@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import read_folds
 from foldwise.data.predictions import align, read_predictions
@@ -103,7 +104,7 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         for k, rows in table.frame.groupby(fold)
     ]
     values = [row["value"] for row in by_fold if row["value"] is not None]
-    answers = Answers(table.hot(), said[list(data.classes)].to_numpy(), table.multi)
+    answers = Answers(table.hot(), said[columns_of(data.classes)].to_numpy(), table.multi)
     groups = table.frame["group"].to_numpy() if grouped else None
     return {
         "metric": metric.title, "higher": metric.higher, "rows": len(table),

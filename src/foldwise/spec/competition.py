@@ -84,7 +84,7 @@ class Submission(Strict):
         default_factory=dict
     )  # what stands in the file for a class; by default its name
     k: Count = 5  # top: at most so many classes, the most probable first
-    separator: str = Field(default=" ", min_length=1)  # top and tags: between two classes of a cell
+    separator: str = " "  # top and tags: between two classes of a cell
     threshold: Inside = 0.5  # tags: classes at least so probable
     none: str | None = None  # tags: the cell where no class passes; else the most probable one
     row: str = "{id}_{class}"  # long with two columns: the first column's text

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from foldwise.errors import SpecError, examples, nearest
-from foldwise.spec.bounds import Amount, Count, Inside
+from foldwise.spec.bounds import Amount, AmountOrNone, Count, Inside
 from foldwise.spec.loading import Strict
 
 
@@ -25,7 +25,8 @@ class Metric(Strict):
     k: Count = 5  # map: MAP@k; top_k_error: the first k classes
     # many labels; accuracy, f1, precision, recall: a class at least so probable is named
     threshold: Inside = 0.5
-    weights: dict[str, float] = Field(default_factory=dict)  # of each class in a mean over columns
+    # of each class in a mean over columns
+    weights: dict[str, AmountOrNone] = Field(default_factory=dict)
     higher_is_better: bool = False  # hook: which way is better; the others know
 
     @model_validator(mode="after")
@@ -41,9 +42,9 @@ class Metric(Strict):
                 f"[metric] weights: {self.name}{averaged} is no mean over columns; remove them, or "
                 'choose log_loss, accuracy, auc, average_precision, or average = "macro"'
             )
-        if min(self.weights.values()) < 0 or not 0 < sum(self.weights.values()) < float("inf"):
+        if not any(self.weights.values()):
             raise ValueError(
-                "[metric] weights should be finite numbers from 0 up, one of them above 0, got "
+                "[metric] weights should be numbers from 0 up, one of them above 0, got "
                 f"{examples(self.weights.values())}"
             )
         return self

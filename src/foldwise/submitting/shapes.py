@@ -1,6 +1,6 @@
 """The shapes of a submission: one writer, one reader and its rules each, in one table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,7 @@ class Shape:
 
 def write_wide(answers: np.ndarray, shape: SubmissionFormat) -> pd.DataFrame:
     """One probability column per class."""
-    columns = {name: _text(answers[:, c]) for c, name in enumerate(shape.classes)}
-    return shape.frame.assign(**columns)
+    return _with(shape, {name: _text(answers[:, c]) for c, name in enumerate(shape.classes)})
 
 
 def read_wide(frame: pd.DataFrame, shape: SubmissionFormat, path: Path) -> np.ndarray:
@@ -52,7 +51,7 @@ def read_wide(frame: pd.DataFrame, shape: SubmissionFormat, path: Path) -> np.nd
 
 def write_positive(answers: np.ndarray, shape: SubmissionFormat) -> pd.DataFrame:
     """One column with the probability of the positive class."""
-    return shape.frame.assign(**{shape.answers[0]: _text(answers[:, _positive(shape)])})
+    return _with(shape, {shape.answers[0]: _text(answers[:, _positive(shape)])})
 
 
 def read_positive(frame: pd.DataFrame, shape: SubmissionFormat, path: Path) -> np.ndarray:
@@ -71,7 +70,7 @@ def write_cells(answers: np.ndarray, shape: SubmissionFormat) -> pd.DataFrame:
     for row, ranked in zip(answers, order, strict=True):
         names = [shape.code(shape.classes[c]) for c in ranked if row[c] > 0]
         cells.append(settings.separator.join(names) if names else settings.none or "")
-    return shape.frame.assign(**{shape.answers[0]: cells})
+    return _with(shape, {shape.answers[0]: cells})
 
 
 def read_cells(frame: pd.DataFrame, shape: SubmissionFormat, path: Path) -> np.ndarray:
@@ -97,7 +96,7 @@ def read_cells(frame: pd.DataFrame, shape: SubmissionFormat, path: Path) -> np.n
 def write_long(answers: np.ndarray, shape: SubmissionFormat) -> pd.DataFrame:
     """A row per id and class with its probability."""
     rows, columns = _cells_of(shape)
-    return shape.frame.assign(**{shape.columns[-1]: _text(answers[rows, columns])})
+    return _with(shape, {shape.columns[-1]: _text(answers[rows, columns])})
 
 
 def read_long(frame: pd.DataFrame, shape: SubmissionFormat, path: Path) -> np.ndarray:
@@ -118,6 +117,14 @@ SHAPES: dict[str, Shape] = {
     "tags": Shape(write_cells, read_cells),
     "long": Shape(write_long, read_long, lambda shape: shape.columns[:-1]),
 }
+
+
+def _with(shape: SubmissionFormat, cells: Mapping[str, list[str]]) -> pd.DataFrame:
+    """The format's rows with other cells in some columns, which may have any name."""
+    frame = shape.frame.copy()
+    for name, column in cells.items():
+        frame[name] = column
+    return frame
 
 
 def _positive(shape: SubmissionFormat) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.formats import SubmissionFormat
 from foldwise.data.predictions import align, predictions_frame
 from foldwise.data.tables import read_table
@@ -21,13 +22,13 @@ def write_submission(path: Path, predictions: pd.DataFrame, shape: SubmissionFor
     Raises: PredictionError: an id of the format is missing, or there are others.
     """
     rows = align(predictions, shape.ids, "predictions to submit")
-    probs = rows[list(shape.classes)].to_numpy(dtype=np.float64)
+    probs = rows[columns_of(shape.classes)].to_numpy(dtype=np.float64)
     if not shape.multi:
         probs = probs / probs.sum(axis=1, keepdims=True)
     decided = shape.decided(predictions_frame(rows["id"], probs, shape.classes))
-    frame = SHAPES[shape.settings.shape].write(decided[list(shape.classes)].to_numpy(), shape)
+    frame = SHAPES[shape.settings.shape].write(decided[columns_of(shape.classes)].to_numpy(), shape)
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False)
+        frame.to_csv(temporary, index=False, header=list(shape.header or shape.columns))
 
 
 def read_submission(path: Path, shape: SubmissionFormat) -> pd.DataFrame:

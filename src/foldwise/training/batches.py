@@ -24,6 +24,7 @@ from fastai.vision.core import TensorImage
 from fastcore.foundation import L
 
 from foldwise.data.cache import ImageCache
+from foldwise.data.columns import columns_of
 from foldwise.data.folds import Folds
 from foldwise.data.labels import SHARES, WEIGHT
 from foldwise.spec.recipe import Recipe
@@ -224,7 +225,8 @@ def datablock(
     the classes in class order.
     """
     classes = list(preprocessing.classes)
-    target = SHARES if SHARES in frame.columns else classes if preprocessing.multi else "label"
+    own = columns_of(classes) if preprocessing.multi else "label"
+    target = SHARES if SHARES in frame.columns else own
     if target == SHARES:
         labels = TransformBlock(type_tfms=Shares(classes))
     elif preprocessing.multi:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.competition import CompetitionData, digests
 from foldwise.data.folds import Folds
 from foldwise.data.labels import SHARES, WEIGHT, LabelTable
@@ -175,7 +176,7 @@ def with_pseudo(
     probs = align(taken, chosen.frame["id"], str(path)).iloc[:, 1:].to_numpy()
     added = chosen.frame[["id", "path", "group"]].copy()
     if train.multi:
-        added[list(train.classes)] = (probs >= 0.5).astype(np.uint8)
+        added[columns_of(train.classes)] = (probs >= 0.5).astype(np.uint8)
     else:
         names = np.asarray(train.classes, dtype=object)[probs.argmax(axis=1)]
         added["label"] = pd.Categorical(names, categories=list(train.classes))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.columns import columns_of
 from foldwise.data.formats import SubmissionFormat
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.holdout import read_truth
@@ -132,7 +133,7 @@ def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.nd
     if saved.get("ids") != sha256_json(ids):
         rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
         if shape.multi:
-            hot = rows[list(shape.classes)].to_numpy()
+            hot = rows[columns_of(shape.classes)].to_numpy()
         else:
             hot = np.eye(len(shape.classes), dtype=np.uint8)[rows["label"].cat.codes]
         n = round(1 / SHARE)
