@@ -9,7 +9,7 @@ from typing import Any
 from foldwise.data.competition import load_data
 from foldwise.data.listing import files_here, rows_here
 from foldwise.errors import PlatformError, SpecError
-from foldwise.reporting import tracking
+from foldwise.reporting import syncing
 from foldwise.reporting.standing import headline_of, stand
 from foldwise.reporting.summing import join_scores
 from foldwise.scoring.comparing import compare_runs
@@ -57,19 +57,19 @@ def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, An
 
 
 def sync(workspace: Workspace, name: str | None = None) -> tuple[int, list[Path]]:
-    """Send a competition's offline W&B runs, or those of all; see `tracking.sync`.
+    """Send a competition's offline W&B runs, or those of all; see `syncing.sync`.
 
-    Raises: SpecError: there is no key.
+    Raises: SpecError: there is no key. PlatformError: the server takes nothing now.
     """
-    if not tracking.has_key():
+    if syncing.key() is None:
         raise SpecError(
-            f"expected a key for W&B at {tracking.server()}, found none; run `wandb login`, or set "
+            f"expected a key for W&B at {syncing.server()}, found none; run `wandb login`, or set "
             "WANDB_API_KEY, and run the same command again"
         )
     sent, left = 0, list[Path]()
     for each in [name] if name else workspace.names():
         workspace.competition(each)
-        done, others = tracking.sync(workspace.runs / each)
+        done, others = syncing.sync(workspace.runs / each)
         sent, left = sent + done, left + others
     return sent, left
 

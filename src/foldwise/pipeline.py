@@ -19,8 +19,9 @@ from foldwise.data.images import Progress, missing_images
 from foldwise.errors import DataError, SpecError, nearest
 from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.reporting.summing import sum_up
-from foldwise.reporting.tracking import tracked
+from foldwise.reporting.tracking import Tracker, tracked
 from foldwise.scoring.blend import Blend, blend_runs
+from foldwise.scoring.comparing import score_of
 from foldwise.spec.budget import share_of
 from foldwise.spec.competition import load_competition
 from foldwise.spec.outputs import outputs_of
@@ -169,7 +170,7 @@ def train(
     beside *= plan.folds.n if only_folds is None else len(only_folds)
     runs: list[Run] = []
     todo: list[FoldTask] = []
-    with tracked(workspace.runs / name, plan.data.spec, observe, track) as both:
+    with tracked(workspace.runs / name, plan.data.spec, observe, track) as (both, tracker):
         for recipe, caches in plan.recipes:
             if runs and (recipe.pseudo or recipe.budget):
                 execute(run_fold, todo, both)
@@ -185,7 +186,18 @@ def train(
                 before()
             runs += opened
         execute(run_fold, todo, both)
+        if track and todo:
+            for run in runs:
+                _tell_score(tracker, run, plan.data)
     return runs
+
+
+def _tell_score(tracker: Tracker, run: Run, data: CompetitionData) -> None:
+    """Tell W&B a run's score out of fold, once all its folds are done."""
+    if not run.unfinished():
+        value = score_of(run.oof(), data, run.name)
+        if value is not None:
+            tracker.scored(run.name, {"oof_score": value, "metric": data.spec.metric.title})
 
 
 def _wanted(run: Run, only_folds: Sequence[int] | None) -> list[int]:

@@ -1,5 +1,6 @@
 """What tasks do, wherever they run: train a fold, or settle what a run leaves open."""
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -7,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pandas as pd
+
 from foldwise.data.cache import DONE, PLAN, ImageCache, lock_of, open_cache
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds, read_folds
 from foldwise.errors import StorageError
 from foldwise.executors import Execute, FoldTask, Task
+from foldwise.scoring.comparing import epoch_score
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, read_json, write_json
 from foldwise.training.events import Observer
@@ -19,6 +23,8 @@ from foldwise.training.run import Open, Run, settle
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+CELLS = 10_000_000  # rows times classes up to which each epoch is scored
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,17 @@ def fold_inputs(task: FoldTask) -> Any:
         train=data.train,
         test=data.test,
         mode=data.spec.images.mode,
+        score=_epoch_score(data, len(record["classes"])),
     )
+
+
+def _epoch_score(
+    data: CompetitionData, classes: int
+) -> Callable[[pd.DataFrame], float | None] | None:
+    """The metric of predictions; None where it takes long after an epoch, or who knows how long."""
+    if data.spec.metric.name == "hook" or len(data.train) * classes > CELLS:
+        return None
+    return functools.partial(epoch_score, data=data)
 
 
 def _caches(

@@ -13,7 +13,7 @@ from foldwise import pipeline
 from foldwise.data.competition import load_data
 from foldwise.reporting.numbers import confusion, samples
 from foldwise.reporting.summing import join_scores, sum_up
-from foldwise.reporting.tracking import offline_runs
+from foldwise.reporting.syncing import offline_runs
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from offline import read

@@ -2,18 +2,21 @@
 
 import json
 import logging
+import random
 import socket
-import subprocess
-import sys
+import threading
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from foldwise.cli import app
-from foldwise.reporting import tracking
-from foldwise.reporting.tracking import Tracker, mode, offline_runs, sync
+from foldwise.data.competition import load_data
+from foldwise.reporting import syncing, tracking
+from foldwise.reporting.syncing import offline_runs
+from foldwise.reporting.tracking import Tracker, mode
+from foldwise.scoring.summary import run_summary
 from foldwise.storage import write_json
 from foldwise.training.events import BatchDone, EpochDone, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
@@ -105,7 +108,7 @@ def test_where_tracking_goes_is_decided_first(
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     assert mode() == "offline"
     assert f"W&B at {dead} does not answer; runs are tracked offline" in caplog.text
-    monkeypatch.setattr(tracking, "_answers", lambda: True)
+    monkeypatch.setattr(tracking, "trouble", lambda: None)
     assert mode() == "online"
     assert mode(track=False) == "disabled"
     for wanted in ("disabled", "offline"):
@@ -116,56 +119,26 @@ def test_where_tracking_goes_is_decided_first(
 def test_a_key_of_wandb_login_is_found(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not tracking.has_key()
+    assert syncing.key() is None
     (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password secretsecret\n")
-    assert tracking.has_key()
+    assert syncing.key() == "secretsecret"
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert not tracking.has_key()
+    assert syncing.key() is None
 
 
 def test_a_silent_server_costs_seconds(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "ANSWER", 0.2)
+    monkeypatch.setattr(syncing, "ANSWER", 0.2)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert mode() == "offline"
 
 
-def test_only_the_marker_says_that_a_run_was_sent(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Tracker(runs, "birds", {}, "offline") as tracker:
-        for fold in range(2):
-            train(tracker, fold)
-            tracker(FoldDone(RUN, fold, 1.0))
-    first, second = offline_runs(runs)
-    real = subprocess.run
-
-    def send(command: list[str], **kwargs: Any) -> Any:  # ends well, and sends the first alone
-        if command[-1] == str(first.parent):
-            first.with_name(f"{first.name}.synced").touch()
-        return real([sys.executable, "-c", ""], **kwargs)
-
-    monkeypatch.setattr(subprocess, "run", send)
-    assert sync(runs) == (1, [second])
-    assert sync(runs) == (0, [second])
-
-
-def test_sync_says_what_it_needs_and_what_it_did(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sync_says_what_it_needs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     root = ["--root", str(workspace.root)]
     refused = CliRunner().invoke(app, ["status", "tiny", "--sync", *root])
     assert refused.exit_code == 1
     assert "expected a key for W&B at https://api.wandb.ai, found none" in refused.output
-    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    left = [Path("run-1.wandb")]
-    monkeypatch.setattr(tracking, "sync", lambda runs: (2, left))
-    told = CliRunner().invoke(app, ["status", "tiny", "--sync", *root])
-    assert told.exit_code == 0
-    assert told.stdout.startswith(
-        "2 offline runs sent to W&B\nwarning 1 not sent, e.g. run-1.wandb"
-    )
 
 
 def test_a_training_is_tracked_where_it_is_wanted(
@@ -188,6 +161,49 @@ def test_a_training_is_tracked_where_it_is_wanted(
     assert told["summary"]["fold_seconds"] == pytest.approx(
         done["seconds"], abs=0.06
     )  # which is rounded
+
+
+def test_an_epoch_tells_metric_accuracy_and_rates_and_the_group_its_oof_score(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    words = ["train", "tiny", "--root", str(workspace.root), "--set", 'tta=["none"]']
+    assert CliRunner().invoke(app, words).exit_code == 0
+    *folds, whole = sorted(map(read, offline_runs(workspace.runs / "tiny")),
+                           key=lambda told: told["job_type"])  # fmt: skip
+    (run,) = (workspace.runs / "tiny").glob("tiny-s0-*")
+    data, made = load_data(workspace, "tiny"), run_summary(workspace, "tiny", run.name)
+    assert (whole["run_id"], whole["run_group"]) == (f"{run.name}-oof", run.name)
+    assert whole["summary"]["oof_score"] == pytest.approx(made["score"])
+    assert whole["summary"]["metric"] == data.spec.metric.title
+    by_fold = {told["run_id"][-1]: told["history"][-1] for told in folds}
+    assert {*by_fold} == {"0", "1", "2"}
+    for fold in made["by_fold"]:
+        row = by_fold[str(fold["fold"])]
+        assert row["score"] == pytest.approx(fold["value"], abs=0.02)  # the last epoch's, no view
+        history = json.loads((run / f"fold{fold['fold']}" / "history.json").read_text())
+        assert row["accuracy"] == pytest.approx(history[-1]["accuracy"])
+        assert 0 < row.get("rate_lowest", row["rate"]) <= row["rate"]
+
+
+def test_tracking_draws_nothing_from_the_generators_that_training_uses(runs: Path) -> None:
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    with Tracker(runs, "birds", {}, "offline") as tracker:
+        train(tracker, 0)
+        tracker(FoldDone(RUN, 0, 1.0))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+def test_a_wandb_that_hangs_holds_no_training_up(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(tracking, "WRITE", 0.05)
+    monkeypatch.setattr(Tracker, "begin", lambda *words: ended.wait())
+    with Tracker(runs, "birds", {}, "offline") as tracker:
+        train(tracker, 0)
+    ended.set()
+    assert "W&B did not write its runs within 0.05 seconds after the training" in caplog.text
 
 
 def test_no_key_is_in_what_wandb_writes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

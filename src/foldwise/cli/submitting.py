@@ -109,7 +109,10 @@ def status(
         raise typer.BadParameter("--record needs a submission file and its numbers: foldwise "
                                  "status FILE.csv --record --public 0.48")  # fmt: skip
     if sync:
-        say(printing.sync_lines(*overview.sync(where, name)))
+        sent, left = overview.sync(where, name)
+        say(printing.sync_lines(sent, left))
+        if left:
+            raise typer.Exit(1)
         return
     if record and name:
         name = recording.record(where, name, *numbers)

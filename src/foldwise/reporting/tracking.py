@@ -1,77 +1,57 @@
-"""Weights & Biases: one run per fold, grouped under the run, and one that sums a submission up.
+"""Weights & Biases: a run per fold, grouped under the run, and one that sums a submission up.
 
 Tracking is a view of files that are on disk anyway: whatever fails in it costs one warning, and
-nothing is tracked from then on.
+nothing is tracked from then on. Every W&B run is written offline first, by a thread, so that no
+server is waited for; where there is a server, each is sent by a process beside the training.
 """
 
 import functools
 import logging
-import netrc
 import os
-import subprocess
-import sys
+import queue
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import pandas as pd
 
+from foldwise.reporting.syncing import LOCK, Sending, key, send, server, trouble
 from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import read_json
-from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted, Observer
+from foldwise.storage import locked, read_json
+from foldwise.training.events import (
+    BatchDone,
+    EpochDone,
+    Event,
+    FoldDone,
+    FoldStarted,
+    Observer,
+)
 
 log = logging.getLogger(__name__)
 
 Mode = Literal["online", "offline", "disabled"]
-ANSWER = 3.0  # seconds that a server has to answer before anything is sent
-INIT, FINISH = 10.0, 20.0  # seconds for W&B to begin and to end a run
-SYNC = 600.0  # seconds for one offline run to be sent
+WRITE, SEND = 30.0, 20.0  # seconds at the end for what is to be written, and for what is to be sent
 
 
 def mode(track: bool = True) -> Mode:
-    """Where tracking goes: `online` with a key and a server that answers, else `offline`.
+    """Where tracking goes: `online` with a key and a server that takes it, else `offline`.
 
     track: False is `disabled`, as is WANDB_MODE=disabled; WANDB_MODE=offline is asked nothing.
     """
     wanted = os.environ.get("WANDB_MODE", "")
     if not track or wanted == "disabled":
         return "disabled"
-    if wanted in ("offline", "dryrun") or not has_key():
+    if wanted in ("offline", "dryrun") or key() is None:
         return "offline"
-    if not _answers():
-        log.warning("W&B at %s does not answer; runs are tracked offline, and `foldwise status "
-                    "--sync` sends them later", server())  # fmt: skip
+    if why := trouble():
+        log.warning("W&B at %s %s; runs are tracked offline, and `foldwise status --sync` sends "
+                    "them later", server(), why)  # fmt: skip
         return "offline"
     return "online"
-
-
-def server() -> str:
-    """The address of W&B's server; WANDB_BASE_URL names another."""
-    return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
-
-
-def has_key() -> bool:
-    """Whether there is a key for the server: in WANDB_API_KEY, or in ~/.netrc (`wandb login`)."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
-    try:
-        return netrc.netrc(str(path)).authenticators(str(urlsplit(server()).hostname)) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def _answers() -> bool:
-    import requests
-
-    try:
-        requests.head(server(), timeout=ANSWER)
-    except requests.RequestException:
-        return False
-    return True
 
 
 def _never_in_the_way(method: Callable[..., None]) -> Callable[..., None]:
@@ -95,9 +75,10 @@ def _never_in_the_way(method: Callable[..., None]) -> Callable[..., None]:
 class Tracker:
     """An observer of a competition's trainings, as a context that ends what is still open.
 
+    Events are taken by a thread, in their order; a training waits for nothing of W&B.
     runs: the competition's runs folder; offline runs lie in `wandb/` below it. config: what every
     run's config has besides its recipe, the resolved spec for one. mode: None is decided when the
-    first fold begins.
+    first run begins.
     """
 
     def __init__(
@@ -105,6 +86,10 @@ class Tracker:
     ) -> None:
         self.runs, self.competition, self.config, self.mode = runs, competition, config, mode
         self.open: dict[tuple[str, int], Any] = {}
+        self.sending: list[Sending] = []
+        self.written = ExitStack()  # the locks of what is, or is still sent
+        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
 
     def __enter__(self) -> "Tracker":
         return self
@@ -115,8 +100,29 @@ class Tracker:
     ) -> None:  # fmt: skip
         self.close(1 if kind else 0)
 
-    @_never_in_the_way
     def __call__(self, event: Event) -> None:
+        """Leave an event to the thread."""
+        if not isinstance(event, BatchDone):
+            self._later(functools.partial(self._take, event))
+
+    def scored(self, run: str, numbers: Mapping[str, Any]) -> None:
+        """Tell a run's group what all its folds come to, in a W&B run of its own."""
+        self._later(functools.partial(self.scores, f"{run}-oof", numbers, run))
+
+    def _later(self, job: Callable[[], None]) -> None:
+        if self.mode == "disabled":
+            return
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._work, name="W&B", daemon=True)
+            self.thread.start()
+        self.jobs.put(job)
+
+    def _work(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            job()
+
+    @_never_in_the_way
+    def _take(self, event: Event) -> None:
         """Begin, feed or end a fold's run."""
         key = (event.run, event.fold)
         if isinstance(event, FoldStarted):
@@ -126,23 +132,70 @@ class Tracker:
             run = self.begin(name, event.run, "fold", self._config(event))
             if run is not None:
                 self.open[key] = run
+                self._send(run, live=True)
         elif key not in self.open:
             return
         elif isinstance(event, EpochDone):
-            self.open[key].log({
-                "epoch": event.epoch, "train_loss": event.train_loss,
-                "valid_loss": event.valid_loss, "seconds": event.seconds,
-                "images_per_second": event.images_per_second,
-            })  # fmt: skip
+            self.open[key].log(_numbers(event))
         elif isinstance(event, FoldDone):
             self.open[key].summary["fold_seconds"] = event.seconds
-            self.open.pop(key).finish()
+            self._finish(self.open.pop(key))
+
+    def close(self, exit_code: int) -> None:
+        """End the runs of folds that did not come to their end; wait for what is being sent."""
+        if self.thread is not None:
+            self.jobs.put(None)
+            self.thread.join(WRITE)
+            if self.thread.is_alive():
+                log.warning("W&B did not write its runs within %g seconds after the training; some "
+                            "are not complete (--no-track turns this off)", WRITE)  # fmt: skip
+                return
+        self._end(exit_code)
+        self._settle()
 
     @_never_in_the_way
-    def close(self, exit_code: int) -> None:
-        """End the runs of folds that did not come to their end."""
+    def _end(self, exit_code: int) -> None:
         while self.open:
-            self.open.popitem()[1].finish(exit_code=exit_code)
+            self._finish(self.open.popitem()[1], exit_code)
+
+    def _finish(self, run: Any, exit_code: int = 0) -> None:
+        """End a run's file, and send it unless that has begun."""
+        run.finish(exit_code=exit_code)
+        file = Path(run.settings.sync_file)
+        self._send(run)
+        for sending in self.sending:
+            if sending.file == file:
+                sending.since = time.monotonic()
+
+    def _send(self, run: Any, live: bool = False) -> None:
+        file = Path(run.settings.sync_file)
+        if self.mode == "online" and not any(sending.file == file for sending in self.sending):
+            self.sending.append(send(file, live))
+
+    def _still_online(self) -> None:
+        """Go on offline where what was to be sent before did not arrive."""
+        now = time.monotonic()
+        for sending in self.sending if self.mode == "online" else ():
+            over = sending.process.poll() is not None or now - (sending.since or now) > SEND
+            if over and not sending.arrived():
+                log.warning("W&B at %s %s; tracking goes on offline, and `foldwise status --sync` "
+                            "sends it later", server(), trouble() or "takes nothing")  # fmt: skip
+                self.mode = "offline"
+                return
+
+    def _settle(self) -> None:
+        """Wait for what is being sent, some seconds in all; the rest is said, and kept."""
+        ends = time.monotonic() + SEND
+        for sending in self.sending:
+            sending.wait(ends - time.monotonic() if sending.since else 0.0)
+        left = [sending for sending in self.sending if not sending.arrived()]
+        self.sending.clear()
+        self.written.close()
+        if left:
+            log.warning("%d W&B runs were not sent, as %s %s; they are kept in %s: `foldwise "
+                        "status %s --sync` sends them", len(left), server(),
+                        trouble() or f"did not take them within {SEND:g} seconds",
+                        self.runs / "wandb", self.competition)  # fmt: skip
 
     @_never_in_the_way
     def summary(
@@ -173,15 +226,15 @@ class Tracker:
                                   metadata=dict(numbers))  # fmt: skip
         artifact.add_file(str(file))
         run.log_artifact(artifact)
-        run.finish()
+        self._finish(run)
 
     @_never_in_the_way
-    def scores(self, name: str, numbers: Mapping[str, Any]) -> None:
-        """Scores that arrived after a run of this name was ended."""
-        run = self.begin(name, name, "summary", {})
+    def scores(self, name: str, numbers: Mapping[str, Any], group: str | None = None) -> None:
+        """Scores alone: of a group, or those that arrived after a run of this name was ended."""
+        run = self.begin(name, group or name, "summary", {})
         if run is not None:
             run.summary.update(dict(numbers))
-            run.finish()
+            self._finish(run)
 
     def begin(self, name: str, group: str, job: str, config: Mapping[str, Any]) -> Any:
         """A new W&B run, or the one of that name again: what goes on there goes on here.
@@ -191,20 +244,23 @@ class Tracker:
         self.mode = self.mode or mode()
         if self.mode == "disabled":
             return None
+        self._still_online()
+        os.environ["WANDB_ERROR_REPORTING"] = "false"  # else it looks a host up
         import wandb
 
-        if self.mode == "offline":  # else it looks a host up to report its own errors to
-            os.environ["WANDB_ERROR_REPORTING"] = "false"
         settings = wandb.Settings(
-            silent=True, console="off", init_timeout=INIT, finish_timeout=FINISH,
-            finish_timeout_raises=True, disable_git=True, disable_code=True,
+            silent=True, console="off", disable_git=True, disable_code=True,
+            x_save_requirements=False,  # 0.2 s a run; a fold's record has the versions that matter
         )  # fmt: skip
         self.runs.mkdir(parents=True, exist_ok=True)
-        return wandb.init(
+        run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or f"foldwise-{self.competition}", name=name,
-            id=name, group=group, job_type=job, config=dict(config), mode=self.mode,
+            id=name, group=group, job_type=job, config=dict(config), mode="offline",
             dir=str(self.runs), resume="allow", reinit="create_new", settings=settings,
         )  # fmt: skip
+        folder = Path(run.settings.sync_file).parent
+        self.written.enter_context(locked(folder / LOCK, f"the W&B run {name}", wait=False))
+        return run
 
     def _config(self, event: FoldStarted) -> dict[str, Any]:
         record = read_json(self.runs / event.run / "run.json")
@@ -212,11 +268,23 @@ class Tracker:
         return {**self.config, **told, "run": event.run, "fold": event.fold, "folds": event.folds}
 
 
+def _numbers(event: EpochDone) -> dict[str, float]:
+    """What an epoch is told by; a number that there is not is left out."""
+    values = {
+        "epoch": event.epoch, "train_loss": event.train_loss, "valid_loss": event.valid_loss,
+        "accuracy": event.accuracy, "score": event.score, "seconds": event.seconds,
+        "images_per_second": event.images_per_second,
+    }  # fmt: skip
+    low, high = event.rates or (None, None)
+    values |= {"rate": high, "rate_lowest": low if low != high else None}
+    return {key: value for key, value in values.items() if value is not None}
+
+
 @contextmanager
 def tracked(
     runs: Path, spec: CompetitionSpec, observe: Observer, track: bool = True
-) -> Iterator[Observer]:
-    """An observer that tells W&B too what it tells `observe`."""
+) -> Iterator[tuple[Observer, Tracker]]:
+    """An observer that tells W&B too what it tells `observe`; and the tracker that does."""
     config = {"spec": spec.model_dump(mode="json", exclude_unset=True)}
     with Tracker(runs, spec.name, config, None if track else "disabled") as tracker:
 
@@ -224,26 +292,4 @@ def tracked(
             observe(event)
             tracker(event)
 
-        yield both
-
-
-def offline_runs(runs: Path) -> list[Path]:
-    """The files of offline runs below a competition's runs folder that were not sent yet.
-
-    Only the marker that W&B writes beside a sent file counts: `wandb sync` ends well on errors too.
-    """
-    files = sorted(runs.glob("wandb/offline-run-*/run-*.wandb"))
-    return [file for file in files if not file.with_name(f"{file.name}.synced").exists()]
-
-
-def sync(runs: Path) -> tuple[int, list[Path]]:
-    """Send the offline runs; returns how many were sent, and the files that were not."""
-    waiting = offline_runs(runs)
-    for file in waiting:
-        command = [sys.executable, "-m", "wandb", "sync", "--no-include-synced", str(file.parent)]
-        try:
-            subprocess.run(command, capture_output=True, timeout=SYNC, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            log.warning("W&B: %s is not sent: %s", file.parent.name, error)
-    left = [file for file in waiting if file in offline_runs(runs)]
-    return len(waiting) - len(left), left
+        yield both, tracker

@@ -90,9 +90,9 @@ def scores_of(
         what = f"{run.name} fold {k}"
         frame = read_predictions(run / f"fold{k}" / f"{part}.parquet", data.classes)
         frames.append(align(frame, folds.loc[folds["fold"] == k, "id"], what))
-        values[k] = _value(frames[-1], data, what)
+        values[k] = score_of(frames[-1], data, what)
     whole = len(done) == count
-    pooled = _value(pd.concat(frames, ignore_index=True), data, run.name) if whole else None
+    pooled = score_of(pd.concat(frames, ignore_index=True), data, run.name) if whole else None
     return _summary(pooled, values)
 
 
@@ -107,16 +107,29 @@ def _summary(pooled: float | None, values: list[float | None]) -> dict[str, Any]
     }
 
 
-def _value(predictions: pd.DataFrame, data: CompetitionData, what: str) -> float | None:
+def score_of(predictions: pd.DataFrame, data: CompetitionData, what: str) -> float | None:
     """The metric of what a file would say of these rows; None, with a warning, if it has none."""
-    truth = data.train.frame
-    truth = truth[truth["id"].isin(predictions["id"])]
-    answers, hook = data.format.decided(predictions), data.hooks.get("score")
     try:
-        return score(data.spec.metric, truth, answers, hook, interval=False).value
+        return exact_score(predictions, data)
     except PredictionError as error:  # AUC of a fold without positive rows, say
         log.warning("%s has no score: %s", what, error)
         return None
+
+
+def epoch_score(predictions: pd.DataFrame, data: CompetitionData) -> float | None:
+    """The same after an epoch of training, where nothing is said of it if there is none."""
+    try:
+        return exact_score(predictions, data)
+    except PredictionError:
+        return None
+
+
+def exact_score(predictions: pd.DataFrame, data: CompetitionData) -> float:
+    """The same. Raises: PredictionError: it has no value."""
+    truth = data.train.frame
+    truth = truth[truth["id"].isin(predictions["id"])]
+    answers, hook = data.format.decided(predictions), data.hooks.get("score")
+    return score(data.spec.metric, truth, answers, hook, interval=False).value
 
 
 def _times(done: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -205,7 +218,7 @@ def _blend_row(
     folds = read_folds(folder.parent / best["run"] / "folds.csv")
     oof = read_predictions(folder / "oof.parquet", data.classes)
     values = [
-        _value(oof[oof["id"].isin(rows["id"])], data, f"{folder.name} fold {k}")
+        score_of(oof[oof["id"].isin(rows["id"])], data, f"{folder.name} fold {k}")
         for k, rows in folds[folds["fold"] >= 0].groupby("fold")
     ]
     board = {f"expected_{key}".removesuffix("_value"): value

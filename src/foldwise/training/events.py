@@ -37,6 +37,9 @@ class EpochDone:
     valid_loss: float
     images_per_second: float  # of the training part
     seconds: float
+    accuracy: float | None = None  # of the validation part; None with many labels per image
+    score: float | None = None  # the competition's metric there, where it can be had
+    rates: tuple[float, float] | None = None  # the least and the largest at the epoch's end
 
 
 @dataclass(frozen=True)

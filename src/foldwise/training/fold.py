@@ -1,7 +1,7 @@
 """One fold, whole: train, save the weights, predict validation and test, write the marker last."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,7 @@ class FoldInputs:
     train: LabelTable
     test: LabelTable
     mode: str
+    score: Callable[[pd.DataFrame], float | None] | None = None  # the metric, told after epochs
 
     def taught(self) -> "FoldInputs":
         """The inputs with the fold's pseudo-labels among the training rows, if the recipe wants."""
@@ -123,7 +124,7 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
         model,
         partial(inputs.block, preprocessing),
         recipe,
-        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder),
+        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder, inputs.score),
         observe,
         preprocessing.outputs,
     )

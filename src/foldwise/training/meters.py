@@ -1,7 +1,16 @@
 """fastai's running losses and accuracy, kept on the device: no batch waits for the host."""
 
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
 import torch
+from fastai.callback.core import Callback
 from fastai.learner import AvgLoss, AvgSmoothLoss, Learner, Metric, find_bs
+
+from foldwise.data.predictions import predictions_frame
+from foldwise.spec.outputs import Outputs
+from foldwise.training.activations import ACTIVATIONS
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -33,6 +42,39 @@ def on_device(learner: Learner) -> None:
     """Put these meters into a Learner's Recorder."""
     learner.recorder.smooth_loss = SmoothLoss(beta=learner.recorder.smooth_loss.beta)
     learner.recorder.loss = MeanLoss()
+
+
+class ValidationScore(Callback):
+    """The competition's metric on the validation part, from what an epoch's validation predicts.
+
+    score: of predictions `id, *classes`; None has no value. Without TTA, so it is not a fold's own.
+    """
+
+    run_train = False
+
+    def __init__(self, score: Callable[[pd.DataFrame], float | None] | None, outputs: Outputs):
+        self.score, self.activation = score, ACTIVATIONS[outputs]
+        self.parts: list[torch.Tensor] = []
+
+    def before_validate(self) -> None:
+        """Begin anew."""
+        self.parts.clear()
+
+    def after_batch(self) -> None:
+        """Keep a batch's logits on the device."""
+        if self.score is not None:
+            self.parts.append(self.learn.pred.detach().as_subclass(torch.Tensor))
+
+    def value(self) -> float | None:
+        """The metric of the last validation; None where it cannot be had."""
+        if self.score is None or not self.parts:
+            return None
+        probs = self.activation(torch.cat(self.parts).float().cpu().double()).numpy()
+        self.parts.clear()
+        if not np.isfinite(probs).all():
+            return None
+        ids = self.learn.dls.valid.dataset.items["id"]
+        return self.score(predictions_frame(ids, probs, self.learn.dls.vocab))
 
 
 class Accuracy(Metric):

@@ -1,6 +1,7 @@
 """What a training tells: events for observers, and tables of its epochs and rates."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class Report(Callback):
         self.run_name, self.fold, self.n_epochs, self.observe = run, fold, epochs, observe
         kept = np.linspace(1, batches, min(batches, RATES)).round().astype(int)
         self.kept = set(kept.tolist())  # the batches whose rates are
+        self.scored: Callable[[], float | None] = lambda: None  # the metric, after an epoch
         self.stage, self.done, self.history = 0, 0, []  # type: int, int, list[dict[str, float]]
         self.epochs: list[dict[str, float]] = []
         self.used: list[tuple[int, int, float, float]] = []  # the rows of `rates`
@@ -96,5 +98,8 @@ class Report(Callback):
                 entry["valid_loss"],
                 speed,
                 self.seconds,
+                entry.get("accuracy"),
+                self.scored(),
+                self.used[-1][2:],
             )
         )

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import fastai.callback.schedule  # noqa: F401  (adds lr_find to Learner)
+import pandas as pd
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
@@ -28,7 +29,7 @@ from foldwise.training.gradients import gradients
 from foldwise.training.groups import frozen_groups, layer_groups, rates_of
 from foldwise.training.losses import loss_of
 from foldwise.training.memory import keep_freed_memory
-from foldwise.training.meters import Accuracy, on_device
+from foldwise.training.meters import Accuracy, ValidationScore, on_device
 from foldwise.training.mixing import Mixing
 from foldwise.training.optim import optimizer_of
 from foldwise.training.precision import Autocast, Compiled, compile_errors, device
@@ -38,7 +39,13 @@ from foldwise.training.stopping import EarlyStop
 from foldwise.training.streams import EpochStreams
 
 LEAST = 1e-9  # a rate where no step is taken
-WATCHERS = (Report, Averaging, EarlyStop, Checkpoints)  # they see trainings, no finder's trials
+WATCHERS = (
+    Report,
+    ValidationScore,
+    Averaging,
+    EarlyStop,
+    Checkpoints,
+)  # they see trainings, no finder's trials
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Place:
     fold: int
     folds: int
     folder: Path | None = None  # the fold's, for checkpoints and rates found; None: none are kept
+    score: Callable[[pd.DataFrame], float | None] | None = None  # see `ValidationScore`
 
 
 def train_stages(
@@ -83,7 +91,9 @@ def train_stages(
     stopping = EarlyStop(recipe.early_stop, lengths, f"{place.run} fold {place.fold}")
     if recipe.early_stop:
         kept.append(stopping)
-    learner.add_cbs(kept)
+    score = ValidationScore(place.score, outputs)
+    report.scored = score.value
+    learner.add_cbs([*kept, score])
     saver = saver_of(place, learner, kept)
     with (
         compile_errors() if recipe.compile else nullcontext(),
