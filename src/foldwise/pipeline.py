@@ -13,10 +13,16 @@ import pandas as pd
 from foldwise import doctor
 from foldwise.data.archives import add_to_raw, still_packed
 from foldwise.data.cache import ImageCache, clear_caches
-from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
+from foldwise.data.competition import (
+    CompetitionData,
+    digests,
+    image_caches,
+    load_data,
+    same_sources,
+)
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images import Progress, missing_images
-from foldwise.errors import DataError, SpecError, nearest
+from foldwise.errors import DataError, RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.reporting.summing import sum_up
 from foldwise.reporting.tracking import Tracker, tracked
@@ -33,7 +39,7 @@ from foldwise.tasks import fold_inputs as fold_inputs
 from foldwise.tasks import knock, settling, tasks_of
 from foldwise.tasks import run_fold as run_fold
 from foldwise.training.events import Observer
-from foldwise.training.run import Run, open_runs
+from foldwise.training.run import UNDO, Run, need_same_data, need_same_versions, open_runs
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -78,8 +84,12 @@ def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:
 def recipes_of(folder: Path, names: Sequence[str], overrides: Sequence[str] = ()) -> list[Recipe]:
     """A competition's recipes; `auto` sizes and interpolation are those of their weights.
 
-    Raises: SpecError: see `load_recipe` and `as_weights`.
+    Raises: SpecError: a recipe is named twice; or see `load_recipe` and `as_weights`.
     """
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"recipes should be different ones, got {name!r} {names.count(name)} "
+                            "times; name it once (its `seeds` train it several times)")  # fmt: skip
     recipes = [load_recipe(folder, name, overrides) for name in names]
     if all(recipe.weights == "none" and recipe.image_size != "auto" for recipe in recipes):
         return recipes
@@ -181,7 +191,9 @@ def train(
             opened = open_runs(workspace.runs, plan.data, recipe, plan.folds, caches, only_folds,
                                since, settled)  # fmt: skip
             for run in opened:
-                todo += tasks_of(workspace, name, run, _wanted(run, only_folds), beside)
+                if wanted := _wanted(run, only_folds):
+                    need_same_versions(run.folder)
+                todo += tasks_of(workspace, name, run, wanted, beside)
             if todo:
                 before()
             runs += opened
@@ -285,7 +297,7 @@ def submit(
     it is sent.
     again, resend: see `send_once`. track: in W&B too. execute: see `train`.
     Raises: DataError: `check` finds errors. PlatformError: see `ask_first` and `send_entry`.
-            StorageError: another submit of this is at work.
+            RunError: the data changed meanwhile. StorageError: another submit of this is at work.
     """
     workspace.competition(name)
     with locked(workspace.runs / name / ".submit.lock", f"submitting {name}", wait=False):
@@ -300,6 +312,7 @@ def submit(
             ask()  # before images are decoded
         runs = train(workspace, name, observe=observe, progress=progress, track=track,
                      execute=execute, before=ask)  # fmt: skip
+        _need_same(workspace, name, runs)
         blended = blend_runs(workspace.runs / name, data, runs)
         entry = write_entry(workspace, data, blended)
         if dry_run:
@@ -309,3 +322,16 @@ def submit(
         if track:
             sum_up(workspace.runs / name, data, blended, entry)
         return entry
+
+
+def _need_same(workspace: Workspace, name: str, runs: Sequence[Run]) -> None:
+    """Check that labels and images still are those that runs were trained on.
+
+    Raises: RunError: they changed while folds were trained.
+    """
+    data = load_data(workspace, name)
+    for run in runs:
+        need_same_data(run.folder, data)
+    caches = {folder for run in runs for folder in run.record["caches"]}
+    if caches and not same_sources(data, sorted(caches)):
+        raise RunError(f"{name}: the images are not those that its runs were begun with; {UNDO}")

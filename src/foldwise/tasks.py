@@ -19,7 +19,7 @@ from foldwise.scoring.comparing import epoch_score
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, read_json, write_json
 from foldwise.training.events import Observer
-from foldwise.training.run import Open, Run, settle
+from foldwise.training.run import Open, Run, need_same_data, need_same_versions, settle
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -109,10 +109,15 @@ def _await(task: FoldTask) -> None:
 
 
 def fold_inputs(task: FoldTask) -> Any:
-    """What training a task's fold needs (a training.fold.FoldInputs), from disk."""
+    """What training a task's fold needs (a training.fold.FoldInputs), from disk.
+
+    Raises: RunError: data or versions are not those that the run was begun with.
+    """
     from foldwise.training.fold import FoldInputs
 
     data = load_data(Workspace(task.root, task.data, task.runs), task.competition)
+    need_same_data(task.run, data)
+    need_same_versions(task.run)
     record = read_json(task.run / "run.json")
     recipe = Recipe.model_validate(record["recipe"])
     return FoldInputs(

@@ -1,11 +1,12 @@
 """Hooks from a competition's adapter.py: what TOML cannot say, found by their names."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from foldwise.errors import SpecError, nearest
+from foldwise.spec.competition import CompetitionSpec
 
 HOOKS = ("prepare", "read_labels", "read_test", "read_image", "score")
 
@@ -46,3 +47,17 @@ def load_hooks(folder: Path) -> dict[str, Callable[..., Any]]:
                 "begin the names of your own functions with _"
             )
     return public
+
+
+def need_hooks(spec: CompetitionSpec, hooks: Mapping[str, object], folder: Path) -> None:
+    """Check that the hooks that competition.toml asks for are there, before anything is trained.
+
+    Raises: SpecError: one is not.
+    """
+    for key, value, hook in (
+        ("[labels] format", spec.labels.format, "read_labels"),
+        ("[metric] name", spec.metric.name, "score"),
+    ):
+        if value == "hook" and hook not in hooks:
+            raise SpecError(f'{folder}: {key} = "hook" needs {hook} in adapter.py; write it, or '
+                            f"choose another {key.split()[1]}")  # fmt: skip

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.adapter import load_hooks
+from foldwise.data.adapter import load_hooks, need_hooks
 from foldwise.data.archives import still_packed
 from foldwise.data.building import build_caches
-from foldwise.data.cache import ImageCache
+from foldwise.data.cache import DONE, ImageCache, sources_key
 from foldwise.data.corrections import corrected
 from foldwise.data.duplicates import pixel_digests
 from foldwise.data.formats import (
@@ -36,10 +36,10 @@ from foldwise.data.readers import split_tags
 from foldwise.data.rows import Rows, Tags
 from foldwise.data.sources import source_hashes
 from foldwise.data.tables import REPEATED, one_row_each, paths_inside, unique_ids
-from foldwise.errors import DataError, ImageError, LabelError, SpecError, alike, examples
+from foldwise.errors import DataError, ImageError, LabelError, alike, examples
 from foldwise.spec.bounds import too_long
 from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.storage import disk_errors, locked, sha256_file, write_json
+from foldwise.storage import disk_errors, locked, read_json, sha256_file, write_json
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,18 @@ def _sources(
     return rows, source_hashes(rows, data.raw, hook), hook
 
 
+def same_sources(data: CompetitionData, names: Sequence[str]) -> bool:
+    """Whether the images are those that caches of these names were made of; one that was removed
+    is left out.
+
+    Raises: ImageError: images are missing.
+    """
+    _, hashes, _ = _sources(data)
+    done = [data.raw.parent / "cache" / name / DONE for name in names]
+    made_of = [read_json(path).get("sources") for path in done if path.is_file()]
+    return all(key in (None, sources_key(hashes)) for key in made_of)
+
+
 def load_data(workspace: Workspace, name: str) -> CompetitionData:
     """A competition's tables, read and checked against each other.
 
@@ -143,6 +155,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     folder = workspace.competition(name)
     spec = load_competition(folder)
     hooks = load_hooks(folder)
+    need_hooks(spec, hooks, folder)
     raw = workspace.raw(name)
     need_files(spec, raw, spec.files.extra)
     prepare(spec, folder, raw, hooks)
@@ -182,8 +195,6 @@ def _training_rows(
     if "read_labels" in hooks:
         rows = _hook_rows(hooks["read_labels"](spec, raw), spec, folder, raw)
         return label_table(corrected(rows, spec, folder), spec, given)
-    if spec.labels.format == "hook":
-        raise SpecError(f'{folder}: [labels] format = "hook" needs read_labels in adapter.py')
     return read_train(spec, raw, folder, given)
 
 

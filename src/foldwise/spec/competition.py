@@ -142,6 +142,15 @@ class Submit(Strict):
     chain: Literal["auto", "none"] = "auto"  # calibration, thresholds: as the metric asks, or none
     member: tuple[Outside, ...] = ()
 
+    @field_validator("recipes")
+    @classmethod
+    def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"recipes should be different ones, got {name!r} "
+                                 f"{value.count(name)} times; name it once")  # fmt: skip
+        return value
+
 
 class CompetitionSpec(Strict):
     """The facts of one competition."""

@@ -36,6 +36,7 @@ from foldwise.training.precision import determinism, device
 from foldwise.training.predict import predict
 from foldwise.training.pseudo import FILE, with_pseudo
 from foldwise.training.report import Report
+from foldwise.training.run import versions
 from foldwise.training.showing import augmented
 from foldwise.training.stages import Place, train_stages
 from foldwise.training.streams import seeded
@@ -105,7 +106,7 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
         seconds = time.perf_counter() - begun
         hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
         write_json(marker, {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes,
-                            **told})  # fmt: skip
+                            "versions": versions(), **told})  # fmt: skip
         observe(FoldDone(inputs.run, inputs.fold, seconds))
 
 

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from foldwise.spec.budget import seconds_of
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import locked, read_json, sha256_json, write_json
 from foldwise.training.pseudo import PseudoLabels, pseudo_labels
+
+PACKAGES = ("torch", "timm", "fastai")  # what a run's folds are trained with
+UNDO = ("undo the change, and the same command goes on; or run it as it is: what was changed makes "
+        "another run, trained from its start")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,10 @@ def identity(
     weights and pseudo-labels are in it where there are some, or runs from before there were any
     would not be found again.
     """
-    spec: dict[str, Any] = data.spec.training_part()
-    unset = [key for key in ("soft", "weight") if not spec["labels"][key]]
-    spec["labels"] = {key: value for key, value in spec["labels"].items() if key not in unset}
     new = {"soft": data.train.soft_hash(), "pseudo": pseudo and pseudo.record}
     return sha256_json(
         {
-            "spec": spec,
+            "spec": _training_spec(data),
             "recipe": recipe.identity(),
             "seed": seed,
             "labels": labels_hash(data.train),
@@ -113,6 +115,60 @@ def identity(
             **{key: value for key, value in new.items() if value is not None},
         }
     )
+
+
+def _training_spec(data: CompetitionData) -> dict[str, Any]:
+    """What of competition.toml training depends on; what is unset and came later is left out."""
+    spec: dict[str, Any] = data.spec.training_part()
+    unset = [key for key in ("soft", "weight") if not spec["labels"][key]]
+    spec["labels"] = {key: value for key, value in spec["labels"].items() if key not in unset}
+    return spec
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that train, without what tells their builds apart."""
+    return {package: version(package).partition("+")[0] for package in PACKAGES}
+
+
+def _begun_with(data: CompetitionData) -> dict[str, Any]:
+    """What a run is begun with and its folds read again, each on its own: hashes and versions."""
+    return {
+        "labels": labels_hash(data.train),
+        "soft": data.train.soft_hash(),
+        "spec": sha256_json(_training_spec(data)),
+        "versions": versions(),
+    }
+
+
+def need_same_data(folder: Path, data: CompetitionData) -> None:
+    """Check that the data are those that a run was begun with, as far as its record tells.
+
+    Raises: RunError: labels or settings were changed since; the message has the remedy.
+    """
+    begun, now = read_json(folder / "run.json").get("begun_with"), _begun_with(data)
+    for key, what in (
+        ("labels", "the ids, labels or groups"),
+        ("soft", "the shares or weights of the labels"),
+        ("spec", "[files], [labels] or [images] of competition.toml"),
+    ):
+        if begun is not None and begun[key] != now[key]:
+            raise RunError(f"{folder.name}: {what} are not those it was begun with; {UNDO}")
+
+
+def need_same_versions(folder: Path) -> None:
+    """Check that a run's folds are trained by one version of each package.
+
+    Raises: RunError: there are others now than when it was begun.
+    """
+    begun = read_json(folder / "run.json").get("begun_with")
+    for package, now in versions().items():
+        then = begun["versions"][package] if begun is not None else now
+        if then != now:
+            raise RunError(
+                f"{folder.name} was begun with {package} {then}, and here is {now}: folds of both "
+                f"could not be made again; install {package}=={then}, and the same command goes "
+                f"on, or remove {folder}, and it is trained from its start"
+            )
 
 
 def open_run(
@@ -149,6 +205,7 @@ def open_run(
                 "folds_sha256": folds.sha256,
                 "classes": list(data.classes),
                 "caches": [cache.folder.name for cache in caches],
+                "begun_with": _begun_with(data),
                 "resolved": settled() | ({"pseudo": pseudo.record} if pseudo else {}),
             }
             write_json(path, record)
