@@ -1,5 +1,6 @@
 """What `auto` becomes on this machine: measured once for a run, before it trains."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from torch.nn import functional as F
 from foldwise.errors import RunError
 from foldwise.spec.baselines import DEFAULTS
 from foldwise.spec.recipe import Recipe
+from foldwise.training.apart import apart
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.optim import Adam
-from foldwise.training.precision import autocast, device, first_line, resolve
+from foldwise.training.precision import autocast, device, resolve
 from foldwise.training.smallconv import with_small_convs
 from foldwise.training.streams import seeded
 
@@ -23,7 +25,8 @@ log = logging.getLogger(__name__)
 SMALLEST, LARGEST = 16, 1024  # batch sizes that are tried on a GPU
 ROOM = 0.9  # share of a GPU's memory that a batch may take
 STEPS = 3  # timed after one that warms up
-QUICK = 1800.0  # seconds; a shorter run is not compiled: measuring it alone takes a minute
+MOST = {"cuda": 0.4, "cpu": 0.1}  # of a run's time that compiling may win where it wins much
+QUICK = 60.0  # seconds that compiling takes at least, with the start of a process that measures it
 FEW = 200  # steps; so few are not even timed
 
 
@@ -82,17 +85,14 @@ def _fitting(recipe: Recipe, precision: str, n_classes: int, channels: int) -> i
     total, found = torch.cuda.get_device_properties(0).total_memory, 0
     batch = SMALLEST
     while batch <= LARGEST:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
         try:
-            step = step_of(recipe, precision, n_classes, channels, batch, compiled=False)
-            step()
-            step()
+            taken = _taken(recipe, precision, n_classes, channels, batch)
         except torch.cuda.OutOfMemoryError:
             break
-        if torch.cuda.max_memory_allocated() > ROOM * total:
+        if taken > ROOM * total:
             break
         found, batch = batch, 2 * batch
+    gc.collect()
     torch.cuda.empty_cache()
     if not found:
         raise RunError(
@@ -103,6 +103,17 @@ def _fitting(recipe: Recipe, precision: str, n_classes: int, channels: int) -> i
     return found
 
 
+def _taken(recipe: Recipe, precision: str, n_classes: int, channels: int, batch: int) -> int:
+    """Bytes of the GPU's memory that training steps of so many images take; then they are free."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    step = step_of(recipe, precision, n_classes, channels, batch, compiled=False)
+    step()
+    step()
+    return torch.cuda.max_memory_allocated()
+
+
 def _pays(
     recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int
 ) -> tuple[bool, dict[str, float]]:
@@ -110,22 +121,34 @@ def _pays(
 
     Every fold compiles anew for each stage (less each time, since torch keeps what it has compiled:
     the decision errs towards not compiling). Steps of smaller stages count by their pixels.
+    Where all these times together could win no more than they take, nothing is compiled, and a
+    compiler that takes longer than its share of what can be won is ended there.
     """
     steps = _steps(recipe, rows) * folds
-    arguments = (recipe, recipe.precision, n_classes, channels, min(recipe.batch, rows))
+    batch = min(recipe.batch, rows)
     if steps < FEW:
         return False, {}
-    eager, _ = _seconds(step_of(*arguments, compiled=False))
+    eager, _ = _seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, False))
     measured = {"eager_step_seconds": round(eager, 5)}
-    if steps * eager < QUICK:
+    times = len(recipe.stage) * folds
+    most = MOST[device().type] * steps * eager / (times + 1)  # and once to measure it
+    if most < QUICK:
         return False, measured
-    log.info("measuring whether torch.compile is worth its while (about a minute, once per run)")
+    log.info("measuring whether torch.compile is worth its while: %.0f s at most, once per run",
+             most)  # fmt: skip
+    gc.collect()
+    torch.cuda.empty_cache()  # the other process needs the memory
+    settings = recipe.model_dump(mode="json")
+    arguments = (settings, n_classes, channels, batch, torch.get_num_threads())
     try:
-        compiled, first = _seconds(step_of(*arguments, compiled=True))
-    except RuntimeError as error:  # dynamo's and inductor's errors are RuntimeErrors
-        log.warning("not compiled: torch.compile fails here (%s)", first_line(error))
+        compiled, first = apart(compiled_seconds, arguments, most)
+    except TimeoutError:
+        log.info("not compiled: torch.compile takes more than the %.0f s that it could win", most)
+        return False, measured | {"compile_seconds_over": round(most, 2)}
+    except RuntimeError as error:
+        log.warning("not compiled: torch.compile fails here (%s)", error)
         return False, measured
-    saved, cost = steps * (eager - compiled), first * len(recipe.stage) * folds
+    saved, cost = steps * (eager - compiled), first * times
     measured |= {
         "compiled_step_seconds": round(compiled, 5),
         "compile_seconds": round(first, 2),
@@ -134,6 +157,19 @@ def _pays(
     log.info("torch.compile: a step takes %.0f %% less, %.0f s are saved in all and %.0f s spent",
              100 * (1 - compiled / eager), saved, cost)  # fmt: skip
     return saved > cost, measured
+
+
+def compiled_seconds(
+    settings: dict[str, Any], n_classes: int, channels: int, batch: int, threads: int
+) -> tuple[float, float]:
+    """Seconds of a compiled step, and how much longer the first one took; see `apart`.
+
+    settings: those of a recipe that is settled but for `compile`.
+    """
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    recipe = Recipe.model_validate(settings)
+    return _seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, True))
 
 
 def _steps(recipe: Recipe, rows: int) -> float:
