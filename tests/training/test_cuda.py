@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
+from torch import nn
 
 from foldwise import pipeline
 from foldwise.executors import FoldTask
 from foldwise.storage import read_json, sha256_file
+from foldwise.training import checkpoint
 from foldwise.training.events import BatchDone
+from foldwise.training.fusing import for_prediction
 from foldwise.training.run import Run
 from foldwise.workspace import Workspace
 from tiny import write_tiny
@@ -20,6 +24,10 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
+
+
+class Stop(Exception):
+    """Ends a training from its observer."""
 
 
 def train(workspace: Workspace, *overrides: str) -> Run:
@@ -54,6 +62,48 @@ def test_deterministic_runs_give_the_same_bytes(tmp_path: Path) -> None:
         shutil.rmtree(workspace.runs)
     assert hashes[0] == hashes[1]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_training_that_was_stopped_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)  # within epochs, too
+    settings = [f"precision={precision}", "stage.0.epochs=2", "batch_size=5", "drop_rate=0.3",
+                "mixup=0.4", "ema=0.9"]  # fmt: skip
+
+    def hashes(stop: int | None) -> list[str]:
+        workspace = write_tiny(tmp_path / str(stop))
+
+        def observe(event: object) -> None:
+            if isinstance(event, BatchDone) and event.done == stop:
+                raise Stop
+
+        if stop is not None:
+            with pytest.raises(Stop):
+                pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0],
+                               observe=observe)  # fmt: skip
+        run = train(workspace, *settings)
+        return [sha256_file(run.fold(0) / name) for name in
+                ("weights.safetensors", "oof.parquet", "test.parquet", "history.json")]  # fmt: skip
+
+    expected = hashes(None)
+    for stop in (1, 3, 5):  # four batches in an epoch
+        assert hashes(stop) == expected, f"stopped after batch {stop}"
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_convnext", "test_efficientnet"])
+def test_a_model_made_ready_for_prediction_says_the_same(model: str) -> None:
+    torch.manual_seed(0)
+    net = timm.create_model(model, num_classes=5).cuda().to(memory_format=torch.channels_last)
+    images = torch.randn(8, 3, 64, 64, device="cuda").to(memory_format=torch.channels_last)
+    net.train()(images)  # statistics
+    ready = for_prediction(net, images[:2], "fp32")
+    norms = [layer for layer in ready.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert not norms  # TF32 does not count as a difference
+    with torch.inference_mode():
+        expected = net.eval()(images)
+        assert (ready(images) - expected).abs().max() <= 0.01 * expected.abs().max()
 
 
 def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_every_way_of_joining_layers_keeps_the_outputs(kind: str, fused: int, no
     assert left == norms  # where something else reads the convolution before it too
 
 
+def test_folded_weights_that_are_too_large_for_fp16_are_left_apart() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, eps=0.0)).eval()
+    model[1].running_var.fill_(1e-12)  # folded, weights become a million times as large
+    images = 1e-3 * torch.randn(2, 3, 5, 5)
+    ready = for_prediction(model, images, "fp16")
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in ready.modules())
+    assert not any(isinstance(layer, nn.BatchNorm2d)
+                   for layer in for_prediction(model, images, "bf16").modules())  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [("looks at values", "without fused layers"), ("draws", "outputs moved by")],

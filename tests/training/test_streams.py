@@ -3,9 +3,10 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 
-from foldwise.training.streams import seeded, stream
+from foldwise.training.streams import restore_globals, seeded, stream
 
 
 def draw() -> tuple[float, float, float]:
@@ -27,3 +28,15 @@ def test_a_block_is_repeatable_and_leaves_the_generators_as_they_were() -> None:
     assert draw() == expected
     with seeded(1, "init"):
         assert draw() == inside
+
+
+def test_streams_of_gpus_that_are_gone_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.random.get_state(legacy=False)
+    state = {"python": random.getstate(), "numpy": words, "torch": torch.get_rng_state(),
+             "cuda": ["of the first GPU", "of the second"]}  # fmt: skip
+    restored: list[list[str]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", restored.append)
+    restore_globals(state)
+    assert restored == [["of the first GPU"]]

@@ -44,6 +44,7 @@ def determinism(wanted: bool) -> Iterator[None]:
     """Only deterministic CUDA kernels within the block, where they are wanted.
 
     A CPU needs no such mode: the same number of threads gives the same bytes.
+    Raises: RunError: the model needs a kernel that has no deterministic form.
     """
     if not wanted:
         yield
@@ -54,6 +55,14 @@ def determinism(wanted: bool) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
     try:
         yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise RunError(
+            f"deterministic = true needs operations that give the same bytes each time, and "
+            f"{str(error).split()[0]} has no such form on a GPU; train with --set "
+            "deterministic=false (which is another run), or take another model or head"
+        ) from error
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]

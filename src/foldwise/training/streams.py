@@ -81,7 +81,8 @@ def restore_globals(state: dict[str, Any]) -> None:
     np.random.set_state(words)
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        # it may have been saved where there were more GPUs; the first one trains
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
 
 
 def restore_own(learn: Learner, state: dict[str, Any]) -> None:
