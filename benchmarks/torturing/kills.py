@@ -15,9 +15,10 @@ from torturing import samples
 from torturing.watching import Command, Fault, Limits, Outcome, Strike, attempt
 
 STAMP = re.compile(r"\d{8}-\d{6}(?=-)|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?")
-# what a run's own time and memory are, and hashes of texts that hold them
+# what a run's own time and memory are, hashes of texts that hold them, and the code, which may be
+# edited meanwhile
 CHANGING = {"seconds", "images_per_second", "memory_bytes", "device_memory_bytes", "created",
-            "time", "modified_ns", "manifest_sha256", "sources"}  # fmt: skip
+            "time", "modified_ns", "manifest_sha256", "package_sha256"}  # fmt: skip
 # in no hash: for reports alone, or what training needs to go on, with the times it took so far
 ASIDE = (
     "rates.parquet",
