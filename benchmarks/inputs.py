@@ -63,14 +63,17 @@ def caches_of(
     return build_caches(spec, table, raw, hashes, list(sizes), "squash")
 
 
-def invented(folder: Path, rows: int, settings: dict[str, object]):
-    """foldwise's side over so many black images, in a sparse file that takes no disk."""
+def invented(folder: Path, rows: int, settings: dict[str, object], noise: bool = False):
+    """foldwise's side over so many black images, in a sparse file that takes no disk; or over
+    images of noise."""
     import sides
 
     recipe = Recipe.model_validate({**RECIPE, **settings})
     height, width = recipe.cache_sizes[0]
-    pixels = folder / f"black-{rows}-{height}.u8"
+    pixels = folder / f"{'noise' if noise else 'black'}-{rows}-{height}.u8"
     with pixels.open("wb") as handle:
+        if noise:
+            handle.write(np.random.default_rng(0).bytes(rows * height * width * 3))
         handle.truncate(rows * height * width * 3)
     images = np.memmap(pixels, np.uint8, "r", shape=(rows, height, width, 3))
     ids = [str(i) for i in range(rows)]

@@ -217,15 +217,30 @@ def bare_forward(own: Own, batches: int) -> Side:
 
 
 def busy(own: Own) -> tuple[float, float]:
-    """Seconds of an epoch in which the GPU computes, and all its seconds; the rest is waiting."""
+    """Seconds in which the device computes, and all seconds, from an epoch's first operation to
+    its last; the rest is waiting."""
+    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
+    on_gpu = own.on.type == "cuda"
     own.train()  # warms up
-    begun = clock()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+    clock()
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as made:
         own.train()
-        seconds = clock() - begun
-    return sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6, seconds
+        clock()
+    wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
+    spans = [(event.time_range.start, event.time_range.end) for event in made.events()
+             if event.device_type == wanted]  # fmt: skip
+    return covered(spans) / 1e6, (max(e for _, e in spans) - min(b for b, _ in spans)) / 1e6
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    """The length of all spans (begin, end) together; where some overlap it counts once."""
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        total += max(end - max(begin, reached), 0.0)
+        reached = max(reached, end)
+    return total
 
 
 def memory(own: Own) -> tuple[float, float]:

@@ -77,7 +77,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
 
         def observe(event: object) -> None:
             if isinstance(event, BatchDone) and event.done == stop:
-                raise Stop
+                raise Stop("here")
 
         if stop is not None:
             with pytest.raises(Stop):

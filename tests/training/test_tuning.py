@@ -28,7 +28,7 @@ def recipe(**changes: object) -> Recipe:
 def timed(monkeypatch: pytest.MonkeyPatch, eager: float, compiled: float, first: float) -> None:
     """Steps that take so many seconds; nothing is built."""
     monkeypatch.setattr(tuning, "step_of", lambda *a: None)
-    monkeypatch.setattr(tuning, "_seconds", lambda step: (eager, 0.0))
+    monkeypatch.setattr(tuning, "step_seconds", lambda step: (eager, 0.0))
     monkeypatch.setattr(tuning, "apart", lambda *a: (compiled, first))
     monkeypatch.setattr(tuning, "MOST", {"cuda": 0.1, "cpu": 0.1})
 

@@ -128,7 +128,7 @@ def _pays(
     batch = min(recipe.batch, rows)
     if steps < FEW:
         return False, {}
-    eager, _ = _seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, False))
+    eager, _ = step_seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, False))
     measured = {"eager_step_seconds": round(eager, 5)}
     times = len(recipe.stage) * folds
     most = MOST[device().type] * steps * eager / (times + 1)  # and once to measure it
@@ -169,7 +169,7 @@ def compiled_seconds(
     torch.set_num_threads(threads)
     keep_freed_memory()
     recipe = Recipe.model_validate(settings)
-    return _seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, True))
+    return step_seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, True))
 
 
 def _steps(recipe: Recipe, rows: int) -> float:
@@ -180,7 +180,7 @@ def _steps(recipe: Recipe, rows: int) -> float:
     return epochs * max(rows // recipe.batch, 1)
 
 
-def _seconds(step: Callable[[], None]) -> tuple[float, float]:
+def step_seconds(step: Callable[[], None]) -> tuple[float, float]:
     """Seconds of a step (the least of STEPS), and how much longer the first one took."""
     times = []
     for _ in range(1 + STEPS):
