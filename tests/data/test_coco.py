@@ -122,7 +122,9 @@ def test_another_kind_of_json_is_an_error(tmp_path: Path) -> None:
         read_coco(written(tmp_path, [1, 2]))
 
 
-@pytest.mark.parametrize("content", [b"", b"{'images': 1}", b'{"images": [', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{'images': 1}", b'{"images": [', b"\xff\xfe", b"[" * 9999]
+)
 def test_a_damaged_file_is_no_json(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "train.json"
     path.write_bytes(content)

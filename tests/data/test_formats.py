@@ -231,3 +231,29 @@ def test_a_listed_class_without_a_column_is_said(tmp_path: Path) -> None:
     message = r"sample.csv should have a column for every class of .*, it lacks 'ant'; correct"
     with pytest.raises(DataError, match=message):
         read_format(spec_of(), tmp_path)
+
+
+@pytest.mark.parametrize("settings", [{}, {"id": "Id"}])
+def test_an_index_without_a_name_is_no_class_and_is_written_back(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    lines = WIDE.splitlines()
+    sample = "\n".join([f",{lines[0]}", *(f"{n},{line}" for n, line in enumerate(lines[1:]))])
+    shape = format_of(tmp_path, sample, known=False, **settings)
+    assert (shape.id_column, shape.answers, shape.ids) == ("Id", CLASSES, ("02", "1"))
+    assert shape.header == ("", "Id", *CLASSES)
+    one = format_of(tmp_path, ",Id,y\n0,02,\n1,1,\n", shape="label", **settings)
+    assert (one.id_column, one.answers) == ("Id", ("y",))
+
+
+def test_a_first_column_without_a_name_that_holds_ids_is_the_id_column(tmp_path: Path) -> None:
+    shape = format_of(tmp_path, WIDE.replace("Id,", ",", 1), known=False)
+    assert (shape.id_column, shape.answers, shape.header[0]) == ("Unnamed: 0", CLASSES, "")
+
+
+def test_a_made_format_has_an_id_column_that_is_no_class() -> None:
+    spec = spec_of(known=False)
+    made = submission_format(None, spec, ["1"], ("id", "image_id", "x"))
+    assert made.columns == ["row_id", "id", "image_id", "x"]
+    with pytest.raises(SpecError, match=r"id and column should differ .* got the columns 'x', 'x'"):
+        submission_format(None, spec_of(known=False, id="x"), ["1"], ("x", "y"))

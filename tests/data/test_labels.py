@@ -1,6 +1,7 @@
 """CSVs of several shapes become one checked label table."""
 
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import pandas as pd
@@ -260,6 +261,9 @@ def test_classes_without_a_format_files_order_are_sorted_as_numbers() -> None:
 
     assert order("10", "9", "1") == ["1", "9", "10"]
     assert order("b", "10", "a") == ["10", "a", "b"]
+    numbers = ["nan", "2", "inf", "10", "1e1", "NaN"]  # of which some are equal, some are none
+    for names in permutations(numbers):
+        assert order(*names) == ["2", "10", "1e1", "inf", "NaN", "nan"]
 
 
 def test_an_id_in_train_and_test_must_be_the_same_image(workspace: Workspace) -> None:

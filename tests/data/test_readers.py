@@ -9,7 +9,7 @@ import pytest
 
 from catalogue.files import image
 from foldwise.data.labels import LabelTable, read_test, read_train
-from foldwise.data.tables import paths_inside
+from foldwise.data.tables import REPEATED, paths_inside
 from foldwise.errors import DataError, SpecError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.spec.loading import parse
@@ -315,3 +315,46 @@ def test_a_group_is_read_beside_the_label_and_never_empty(tmp_path: Path) -> Non
     assert "1 rows have no 'patient', e.g. id '2'; give each its own group" in found
     found = refusal(tmp_path, "id,kind,pateint\n1,a,p1\n2,b,p2\n", labels)
     assert "should have the group column 'patient'; did you mean 'pateint'?" in found
+
+
+def test_rows_that_repeat_an_id_and_its_labels_are_one_row_and_counted(tmp_path: Path) -> None:
+    table = read(tmp_path, "id,kind,who\n1,a,me\n2,b,me\n1,a,you\n2,b,you\n2,b,me\n", CLASS)
+    assert table.frame["id"].tolist() == ["1", "2"]
+    assert table.counts == {REPEATED: 3}
+    hot = read(tmp_path, "id,zebra,10,ant,x\n1,1,0,0,p\n1,1,0,0,q\n2,0,1,1,p\n", HOT)
+    assert (len(hot), hot.counts) == (2, {REPEATED: 1})
+    assert "1 stand in several, e.g. '1'" in refusal(
+        tmp_path, "id,zebra,10,ant\n1,1,0,0\n1,1,0,1\n2,0,1,1\n", HOT
+    )
+
+
+def test_ids_that_a_spreadsheet_has_rounded_are_said_to_be_so(tmp_path: Path) -> None:
+    found = refusal(tmp_path, "id,kind\n1.2E+17,a\n1.2E+17,b\n3,a\n", CLASS)
+    assert found.endswith(
+        "; '1.2E+17' is a number that a spreadsheet has rounded: get the file again, and open it "
+        "with ids as text"
+    )
+
+
+def test_one_class_in_two_unicode_forms_is_said_or_merged(tmp_path: Path) -> None:
+    lines = "id,kind\n1,café\n2,cafe\u0301\n3,tea\n"
+    assert "every class should be written in one way; 'caf\\xe9' and 'cafe\\u0301' are" in refusal(
+        tmp_path, lines, CLASS
+    )
+    merged = read(tmp_path, lines, {**CLASS, "merge": {"cafe\u0301": "café"}})
+    assert merged.classes == ("café", "tea")
+    found = refusal(tmp_path, lines, {**CLASS, "classes": ["café", "tea"]})
+    assert "e.g. 'cafe\u0301' of id '2'; 'caf\\xe9' and 'cafe\\u0301' are the same text" in found
+
+
+def test_an_images_name_is_found_in_either_unicode_form(tmp_path: Path) -> None:
+    (tmp_path / "u\u0308.jpg").touch()
+    table = read(tmp_path, "id,kind\nü,a\n2,b\n", CLASS, images={"path": "{id}.jpg"})
+    assert table.frame["id"].tolist() == ["ü", "2"]
+    assert table.frame["path"].tolist() == ["u\u0308.jpg", "2.jpg"]
+
+
+def test_a_path_longer_than_any_file_system_takes_is_said(tmp_path: Path) -> None:
+    found = refusal(tmp_path, f"id,kind\n{'x' * 300},a\n2,b\n", CLASS, images={"path": "{id}.jpg"})
+    assert "image paths must stay inside raw, 1 do not, e.g. not 'xxx" in found
+    assert len(found) < 500

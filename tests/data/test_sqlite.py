@@ -106,6 +106,8 @@ def test_a_column_of_a_query_is_the_class(tmp_path: Path) -> None:
         ({"query": "SELECT 'a\n\nb FROM pics"}, "[labels] query fails: unrecognized token: \"'a b"),
         ({"query": "SELECT path FROM pics"},
          "[labels] query should give a column 'kind'; there are: path"),
+        ({"query": "SELECT path, kind, ages AS kind FROM pics"},
+         "[labels] query should give every column a name of its own, 'kind' stands twice; rename"),
         ({"id": "pth"}, "[labels] query should give a column 'pth'; did you mean 'path'?"),
         ({"query": "-- nothing"}, "[labels] query should give a column 'path'; there are: none"),
         ({"query": "SELECT path, kind FROM pics WHERE num_people > 9"},

@@ -18,7 +18,8 @@ def load_hooks(folder: Path) -> dict[str, Callable[..., Any]]:
     read_labels(spec, raw) -> frame `id, label`, with `path` and `group` where they exist.
     read_test(spec, raw) -> frame `id`, with `path` and `group` where they exist.
     read_image(spec, row) -> uint8 array (height, width, channels) of a CSV row.
-    score(truth, predictions) -> the competition's own loss on frames aligned by id.
+    score(truth, predictions) -> the competition's own loss on frames aligned by id. A class called
+    like one of foldwise's columns (`id`, `label`, ...) has the column `class:<name>` there.
 
     Raises: SpecError: the file does not load, or defines a public function that is no hook.
     """

@@ -67,7 +67,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise DataError(f"expected the file {path}, found none")
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise LabelError(f"{path} is not readable JSON ({error}); download it again") from error
     if not isinstance(data, dict):
         raise LabelError(

@@ -229,7 +229,7 @@ def need_files(spec: CompetitionSpec, raw: Path, names: Sequence[str]) -> None:
     if missing:
         raise DataError(
             f"{spec.name}: {len(missing)} of {len(wanted)} files are missing in {raw}, "
-            f"e.g. {missing[0]!r}. {steps(spec, raw)}"
+            f"e.g. {missing[0]!r}{alike_on_disk(raw, missing[0]) or '. ' + steps(spec, raw)}"
         )
 
 

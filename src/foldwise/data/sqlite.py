@@ -69,6 +69,10 @@ def query(path: Path, sql: str, needed: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: [labels] query fails: {why}; it is {sql!r}") from error
     except sqlite3.DatabaseError as error:
         raise DataError(f"{path} is no SQLite database ({error}); download it again") from error
+    twice = [column for column in columns if columns.count(column) > 1]
+    if twice:
+        raise DataError(f"{path}: [labels] query should give every column a name of its own, "
+                        f"{twice[0]!r} stands twice; rename one with AS")  # fmt: skip
     for column in needed:
         if column not in columns:
             raise DataError(f"{path}: [labels] query should give a column {column!r}"

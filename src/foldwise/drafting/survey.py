@@ -9,7 +9,7 @@ import pandas as pd
 from foldwise.data.listing import CLUTTER, files_below, is_image, readable
 from foldwise.data.opening import opening
 from foldwise.data.sqlite import query
-from foldwise.data.tables import read_table
+from foldwise.data.tables import is_index, read_table
 from foldwise.errors import DataError
 
 OPENED = 48  # images opened, to see sizes and modes
@@ -96,7 +96,9 @@ def survey(folder: Path) -> Survey:
 def _tables(folder: Path, path: str) -> list[Table]:
     """The tables of a CSV or a database."""
     if path.lower().endswith(".csv"):
-        return [Table(path, read_table(folder / path))]
+        frame = read_table(folder / path)
+        index = is_index(frame) and len(frame.columns) > 1
+        return [Table(path, frame.drop(columns=frame.columns[0]) if index else frame)]
     names = query(folder / path, "SELECT name FROM sqlite_master WHERE type = 'table'", [])
     queries = ['SELECT * FROM "{}"'.format(n.replace('"', '""')) for n in names["name"]]
     return [Table(path, query(folder / path, sql, []), sql) for sql in queries]

@@ -31,7 +31,7 @@ def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
     frame = _packed_table(path) if is_archive(path.name) else read_table(path)
     shown = [*frame.columns]
     frame.columns = frame.columns.str.lower()
-    if not {*COLUMNS} <= {*frame.columns}:
+    if not {*COLUMNS} <= {*frame.columns} or not frame.columns.is_unique:
         raise DataError(
             f"{path} should have the columns TeamId, TeamName and Score, as Kaggle's leaderboards "
             f"have, got {', '.join(shown)}; download it again from the competition's page"
