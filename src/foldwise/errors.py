@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from re import fullmatch
 from unicodedata import normalize
 
+LONG, LISTED = 200, 100  # characters of a value, and choices, that a message shows
 SPACES = " \t\r\n\xa0\u200b\ufeff"  # also those that nobody sees
 
 
@@ -15,9 +16,11 @@ class FoldwiseError(Exception):
     """A mistake that the user can mend; the message says how.
 
     It stays as it was written: fastai puts the callback's name in front of an error's arguments.
+    It is one line, whatever the names in it hold.
     """
 
     def __init__(self, message: str) -> None:
+        message = " ".join(message.splitlines())
         super().__init__(message)
         self.message = message
 
@@ -86,9 +89,12 @@ class UnclearError(PlatformError):
 
 
 def examples(values: Iterable[object], count: int = 3) -> str:
-    """The first few values for an error message: "'a', 'b', 'c', …"."""
+    """The first few values for an error message: "'a', 'b', 'c', …", of long text the beginning."""
     listed = list(values)
-    shown = ", ".join(repr(v) if isinstance(v, str) else str(v) for v in listed[:count])
+    cut = (
+        v if not isinstance(v, str) or len(v) <= LONG else v[:LONG] + "…" for v in listed[:count]
+    )
+    shown = ", ".join(repr(v) if isinstance(v, str) else str(v) for v in cut)
     return shown + (", …" if len(listed) > count else "")
 
 
@@ -103,7 +109,8 @@ def nearest(word: str, choices: Sequence[str]) -> str:
     close = get_close_matches(word, choices, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(sorted(choices)) or 'none'}"
+    more = ", …" if len(choices) > LISTED else ""
+    return f"; there are: {', '.join(sorted(choices)[:LISTED]) or 'none'}{more}"
 
 
 def alike(words: Iterable[str], choices: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from foldwise.data.listing import as_on_disk
 from foldwise.data.tables import is_index, one_row_each, read_header, read_table
-from foldwise.errors import DataError, alike, nearest
+from foldwise.errors import DataError, alike, examples, nearest
 
 SOURCE = Path(__file__).parents[2] / "src" / "foldwise"
 
@@ -99,6 +99,14 @@ def test_what_only_looks_the_same_is_told_apart(word: str, choices: list[str], c
 def test_what_looks_different_has_no_such_cause() -> None:
     assert alike(["x", "1"], ["y", "1", "2"]) == ""
     assert nearest("ct", ["cat", "dog"]) == "; did you mean 'cat'?"
+
+
+def test_a_message_is_one_line_of_bounded_length_whatever_names_hold(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        table(tmp_path, f'"a\nb",{"x" * 9999}\n1,2\n', ("id",))
+    assert str(caught.value).count("\n") == 0
+    assert examples(["y" * 999]) == repr("y" * 200 + "…")
+    assert nearest("?", [str(number) for number in range(1000)]).endswith(", …")
 
 
 def test_files_are_found_in_either_unicode_form(tmp_path: Path) -> None:
