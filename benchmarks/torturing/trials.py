@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from torturing import mutating, packing, pictures, samples
+from torturing import forms, mutating, packing, pictures, samples
 from torturing.kills import Bases, Plan
 
 IMAGES = 6  # malformed images in one folder
@@ -83,6 +83,13 @@ def tables(bases: Bases, folder: Path, rng: random.Random) -> Input:
         shutil.rmtree(data / "submissions")
         return Input(["submit", "tiny", "--no-track"])
     return Input(rng.choice((["check", "tiny"], ["check", "tiny"], ["data", "tiny"])))
+
+
+def form(bases: Bases, folder: Path, rng: random.Random) -> Input:
+    """A malformed file of labels in another form: CSV of labels or tags, SQLite, COCO's JSON."""
+    samples.copy(bases.start("raw"), folder)
+    forms.malformed_form(folder, rng)
+    return Input(["check", "tiny"])
 
 
 def member(bases: Bases, folder: Path, rng: random.Random) -> Input:
@@ -161,6 +168,7 @@ INPUTS: Mapping[str, tuple[int, Callable[[Bases, Path, random.Random], Input]]] 
     "competition": (5, competition_toml),
     "recipe": (5, recipe_toml),
     "table": (6, tables),
+    "form": (5, form),
     "member": (1, member),
     "archive": (6, archive),
     "image": (5, images_in_raw),
