@@ -6,6 +6,7 @@ import io
 import lzma
 import random
 import tarfile
+import warnings
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -28,10 +29,11 @@ def archive(raw: Path, folder: Path, rng: random.Random) -> str:
     kind = rng.choice(KINDS)
     members = {p.relative_to(raw).as_posix(): p.read_bytes()
                for p in sorted(raw.rglob("*")) if p.is_file()}  # fmt: skip
-    if rng.random() < 0.3:
-        members = _nested(members, rng)
-    odd = rng.random() < 0.5
-    data = _packed(kind, members, rng, odd)
+    with warnings.catch_warnings(action="ignore"):  # of names that stand twice
+        if rng.random() < 0.3:
+            members = _nested(members, rng)
+        odd = rng.random() < 0.5
+        data = _packed(kind, members, rng, odd)
     if not odd or rng.random() < 0.3:
         data = mutated(data, rng)
     name = "x" + (rng.choice(KINDS) if rng.random() < 0.05 else kind)
