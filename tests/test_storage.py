@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from foldwise.data.tables import read_stored
 from foldwise.errors import StorageError
 from foldwise.storage import (
     disk_errors,
@@ -46,6 +47,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_kept(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("number", "says"),
     [
+        (errno.ENOENT, "if it was moved or removed, put it back"),
         (errno.EACCES, "give this user the rights to it .* or set FOLDWISE_DATA"),
         (errno.EPERM, "give this user the rights to it"),
         (errno.EROFS, "its disk is read-only: mount it writable"),
@@ -81,9 +83,11 @@ def test_a_quota_that_is_used_up_is_told_from_a_full_disk(tmp_path: Path) -> Non
 
 def test_a_disk_that_fills_while_a_folder_is_copied_is_one_clear_line(tmp_path: Path) -> None:
     copied = [("a", "b", "[Errno 28] No space left on device: 'b'")]
-    with pytest.raises(StorageError, match="no disk space left while writing"):
+    with pytest.raises(StorageError, match="no disk space left while writing b "):
         with disk_errors(tmp_path):
             raise shutil.Error(copied)
+    with pytest.raises(shutil.Error), disk_errors(tmp_path):
+        raise shutil.Error([("a", "b", "another reason")])
 
 
 def test_errors_that_are_not_the_disk_s_pass_through(tmp_path: Path) -> None:
@@ -106,6 +110,15 @@ def test_a_name_as_long_as_the_disk_takes_can_be_written(tmp_path: Path) -> None
     path = tmp_path / ("é" * 127)
     write_json(path, 1)
     assert read_json(path) == 1
+
+
+def test_a_stored_table_that_is_damaged_or_may_not_be_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "sources.parquet"
+    with pytest.raises(StorageError, match=r"sources.parquet cannot be read .* it is not there"):
+        read_stored(path)
+    path.write_text("half")
+    with pytest.raises(StorageError, match=r"sources.parquet should hold a table .* remove it and"):
+        read_stored(path)
 
 
 def _dead() -> int:

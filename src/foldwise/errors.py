@@ -3,9 +3,11 @@
 These end a command with exit code 1 and no traceback; anything else is a bug and keeps its own.
 """
 
+import signal
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from re import fullmatch
+from types import FrameType
 from unicodedata import normalize
 
 LONG, LISTED = 200, 100  # characters of a value, and choices, that a message shows
@@ -65,7 +67,22 @@ class RunError(FoldwiseError):
 
 
 class Interrupted(FoldwiseError):
-    """Ctrl-C stopped a training after it was saved."""
+    """A signal stopped a training after it was saved: Ctrl-C's, or a cluster's SIGTERM."""
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM stopped a command, as Ctrl-C does."""
+
+    number = signal.SIGTERM
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """A command's handler of SIGTERM."""
+    raise Terminated
 
 
 class PredictionError(FoldwiseError):

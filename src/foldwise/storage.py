@@ -33,6 +33,7 @@ WHEREVER = {
     errno.ENOLCK: f"its disk takes no locks: {OWN} on a disk that does",
 }
 NAMED = {
+    errno.ENOENT: "it is not there: if it was moved or removed, put it back",
     errno.EACCES: f"give this user the rights to it (`ls -ld` shows whose it is), or {OWN}",
     errno.EPERM: f"give this user the rights to it (`ls -ld` shows whose it is), or {OWN}",
     errno.EROFS: f"its disk is read-only: mount it writable, or {OWN}",
@@ -52,10 +53,10 @@ def disk_error(error: OSError, path: Path | None = None) -> StorageError | None:
     path: what was written, where the error does not name it.
     """
     number = error.errno
-    if isinstance(error, shutil.Error):  # of several files; it keeps their errors as text
-        known = re.search(r"\[Errno (\d+)\]", str(error))
-        number = int(known[1]) if known else None
     named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    if isinstance(error, shutil.Error):  # of several files; it keeps their errors as text
+        known = re.search(r"\[Errno (\d+)\] [^:]*: '([^']*)'", str(error))
+        number, named = (int(known[1]), known[2]) if known else (None, None)
     if number not in WHEREVER and (number not in NAMED or named is None):
         return None
     if named is not None and not str(named).endswith(TEMPORARY):
@@ -174,6 +175,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def need_readable(path: Path) -> None:
+    """Check that a file can be opened, before a library does whose errors do not name it.
+
+    Raises: StorageError: it cannot.
+    """
+    with disk_errors(path), path.open("rb"):
+        pass
 
 
 def read_json(path: Path) -> Any:

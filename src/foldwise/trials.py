@@ -1,5 +1,6 @@
 """Trials before a training: does everything run, at which rate, on what images? No run is left."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,5 +162,6 @@ def _trials(
         ]
         try:
             yield tasks
-        except (Interrupted, KeyboardInterrupt):  # what is said of these promises to go on
-            raise Interrupted("stopped; nothing of the trial was kept") from None
+        except (Interrupted, KeyboardInterrupt) as stop:  # what is said of these promises to go on
+            number = getattr(stop, "number", signal.SIGINT)
+            raise Interrupted("stopped; nothing of the trial was kept", number) from None

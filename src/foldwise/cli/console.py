@@ -1,20 +1,26 @@
 """What all verbs share: the app, its consoles, common options, errors, printing."""
 
+import codecs
 import json
 import logging
+import signal
 import sys
+import threading
+import unicodedata
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from foldwise import printing
-from foldwise.errors import FoldwiseError, Interrupted
+from foldwise.errors import FoldwiseError, Interrupted, terminate
+from foldwise.storage import disk_error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="From a competition's raw CSVs to a validated, locally scored, uploaded submission.",
 )
+PLAIN = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
 WIDE = 200  # columns where the output goes to a file or a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -62,19 +69,67 @@ def verb(function: Callable[..., Any]) -> Callable[..., Any]:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[Lines()])
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         logging.getLogger("foldwise").setLevel(logging.INFO)
-        try:
-            return function(*args, **kwargs)
-        except KeyboardInterrupt:
-            err.print("stopped; the same command goes on with the folds that are not done yet")
-            raise typer.Exit(130) from None
-        except Interrupted as stop:
-            err.print(escape(str(stop)))
-            raise typer.Exit(130) from None
-        except FoldwiseError as error:
-            err.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}")
-            raise typer.Exit(1) from None
+        with _terminable():
+            try:
+                return function(*args, **kwargs)
+            except KeyboardInterrupt as stop:
+                err.print("stopped; what was finished is kept, and the same command goes on")
+                raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
+            except Interrupted as stop:
+                err.print(escape(str(stop)))
+                raise typer.Exit(128 + stop.number) from None
+            except FoldwiseError as error:
+                _fail(error)
+            except OSError as error:
+                if (told := disk_error(error)) is None:
+                    raise
+                _fail(told)
 
     return app.command(function.__name__.rstrip("_"))(run)
+
+
+def _fail(error: FoldwiseError) -> NoReturn:
+    err.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}")
+    raise typer.Exit(1) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM stops a verb as Ctrl-C does, unless it is to be ignored."""
+    before = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def use_plain_characters() -> None:
+    """Have standard output and error take all text: what their encoding lacks is put plainly."""
+    codecs.register_error("foldwise", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="foldwise")
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding lacks, as codecs asks for it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(one) or _drawn(one) for one in lacking), error.end
+
+
+def _drawn(one: str) -> str:
+    """A line that a character draws; of others the escape."""
+    name = unicodedata.name(one, "")
+    if not name.startswith("BOX DRAWINGS"):
+        return one.encode("ascii", "backslashreplace").decode()
+    return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
 
 
 def say(lines: Sequence[Any]) -> None:
@@ -86,7 +141,12 @@ def say(lines: Sequence[Any]) -> None:
 def tell(document: Any, as_json: bool, lines: Sequence[Any]) -> None:
     """Print a document as JSON, or the lines that say it."""
     if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:  # JSON has escapes of its own
+            text = json.dumps(document, indent=2)
+        print(text, flush=True)
     else:
         say(lines)
 

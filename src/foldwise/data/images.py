@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from foldwise.data.labels import LabelTable
 from foldwise.data.listing import present
 from foldwise.data.opening import ROOM, load, opening
+from foldwise.data.tables import read_stored
 from foldwise.errors import ImageError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import (
@@ -133,7 +134,7 @@ def known_digests(raw: Path, mode: str) -> dict[str, str]:
     store = raw.parent / "cache" / f"pixels-{mode}.parquet"
     if not store.is_file():
         return {}
-    frame = pd.read_parquet(store)
+    frame = read_stored(store)
     return dict(zip(frame["source"], frame["digest"], strict=True))
 
 

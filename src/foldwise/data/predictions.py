@@ -15,7 +15,7 @@ from pyarrow.parquet import ParquetWriter
 
 from foldwise.data.columns import classes_of, columns_of
 from foldwise.errors import PredictionError, examples
-from foldwise.storage import replacing
+from foldwise.storage import need_readable, replacing
 
 MANY_CLASSES = 1000  # above this, files hold float32
 TINY = 1e-15  # the smallest probability that has a logarithm here
@@ -100,7 +100,11 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
     schema = pa.schema([("id", pa.string()), *((name, kind) for name in columns_of(classes))])
     held: list[pd.DataFrame] = []
 
-    with replacing(path) as temporary, ParquetWriter(temporary, schema) as writer:
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as handle,
+        ParquetWriter(handle, schema) as writer,
+    ):
 
         def flush() -> None:
             if held:
@@ -121,6 +125,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
 
 def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """A predictions frame from parquet, float64, checked. Raises: PredictionError."""
+    need_readable(path)
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:

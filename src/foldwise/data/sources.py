@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise.data.labels import LabelTable
+from foldwise.data.tables import read_stored
 from foldwise.storage import locked, replacing, sha256_file
 
 COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
@@ -46,7 +47,7 @@ def source_hashes(
 def _known(store: Path) -> dict[str, tuple[int, int, str]]:
     if not store.is_file():
         return {}
-    frame = pd.read_parquet(store)
+    frame = read_stored(store)
     values = zip(frame["bytes"], frame["modified_ns"], frame["sha256"], strict=True)
     return {p: (int(b), int(m), h) for p, (b, m, h) in zip(frame["path"], values, strict=True)}
 

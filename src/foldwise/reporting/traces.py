@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from foldwise.data.tables import read_stored
 from foldwise.reporting.pictures import data_url
 from foldwise.storage import read_json
 
@@ -50,7 +51,7 @@ def rates_of(folder: Path) -> dict[str, Any] | None:
     rows: `batch, stage, low, high`: the lowest and the highest rate of all layer groups.
     """
     for path in sorted(folder.glob("fold*/rates.parquet")):
-        frame = pd.read_parquet(path)
+        frame = read_stored(path)
         step = -(-len(frame) // POINTS)
         ends = frame["stage"] != frame["stage"].shift(-1)
         kept = frame[(pd.RangeIndex(len(frame)) % step == 0) | ends]
@@ -81,7 +82,7 @@ def augmented_of(folder: Path) -> list[dict[str, Any]]:
     image: a data URL.
     """
     for path in sorted(folder.glob("fold*/augmented.parquet")):
-        rows = pd.read_parquet(path).head(SAMPLES).to_dict("records")
+        rows = read_stored(path).head(SAMPLES).to_dict("records")
         return [{"id": row["id"], "label": row["label"], "image": data_url(row["image"])}
                 for row in rows]  # fmt: skip
     return []
@@ -90,7 +91,7 @@ def augmented_of(folder: Path) -> list[dict[str, Any]]:
 def maps_of(folder: Path) -> dict[str, tuple[str, bytes]]:
     """By id, the class that an activation map speaks for, and the map: a grey PNG."""
     paths = sorted(folder.glob("fold*/maps.parquet"))
-    rows = (row for path in paths for row in pd.read_parquet(path).to_dict("records"))
+    rows = (row for path in paths for row in read_stored(path).to_dict("records"))
     return {row["id"]: (row["said"], row["map"]) for row in rows}
 
 

@@ -15,7 +15,7 @@ from foldwise.data.predictions import align, read_predictions
 from foldwise.data.tables import read_table
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.scoring.methods import Stack
-from foldwise.storage import need_space, read_json, sha256_file, sha256_json
+from foldwise.storage import need_readable, need_space, read_json, sha256_file, sha256_json
 from foldwise.training.run import Run
 
 HELD = 1 << 30  # bytes of predictions in memory; more lie in a file that is mapped
@@ -107,6 +107,7 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
             or there twice, a cell that is no number of 0 to 1, a row that does not sum to 1, or
             the same row for every id.
     """
+    need_readable(path)
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else read_table(path)
     except (OSError, ValueError) as error:

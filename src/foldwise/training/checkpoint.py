@@ -1,5 +1,6 @@
 """Checkpoints: all that a fold's training needs to go on where it was, bit for bit."""
 
+import io
 import pickle
 import signal
 import threading
@@ -15,8 +16,8 @@ from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import Learner
 from fastai.torch_core import to_device
 
-from foldwise.errors import Interrupted, RunError
-from foldwise.storage import replacing
+from foldwise.errors import Interrupted, RunError, terminate
+from foldwise.storage import need_readable, replacing
 from foldwise.training.streams import captured, restore_globals, restore_own
 
 EVERY = 600.0  # seconds between checkpoints within an epoch
@@ -30,6 +31,12 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Any) -> Any:
         """Take a state back."""
+
+
+class Stop(threading.Event):
+    """Set by a signal that asks a training to save and to stop, whose number it keeps."""
+
+    number: int = signal.SIGINT
 
 
 class Resumable(Learner):
@@ -62,7 +69,7 @@ class Checkpoints(Callback):
 
     def __init__(self, path: Path, kept: Mapping[str, Stateful]) -> None:
         self.path, self.kept = path, kept
-        self.stop = threading.Event()  # set by an interruption
+        self.stop = Stop()
         self.state = read_checkpoint(path)
         if self.state is not None:
             for name, thing in kept.items():
@@ -129,7 +136,8 @@ class Checkpoints(Callback):
         if self.stop.is_set():
             raise Interrupted(
                 f"stopped after {where} of stage {self.stage + 1}; everything is saved, and the "
-                "same command goes on from there"
+                "same command goes on from there",
+                self.stop.number,
             )
 
     def _save(self, epoch: int, batch: int) -> None:
@@ -144,15 +152,23 @@ class Checkpoints(Callback):
             "streams": captured(self.learn),
             "kept": {name: thing.state_dict() for name, thing in self.kept.items()},
         }  # fmt: skip
-        with replacing(self.path) as temporary:
-            torch.save(state, temporary)
+        save_state(self.path, state)
         self.saved = time.monotonic()
+
+
+def save_state(path: Path, state: Any) -> None:
+    """Write a state, atomically; by way of memory, since torch hides what a disk refuses."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """A checkpoint's content; None where there is none. Raises: RunError: it is damaged."""
     if not path.is_file():
         return None
+    need_readable(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
@@ -162,19 +178,30 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def interruptible(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C sets the event; a second one stops at once. In the main thread only."""
+def interruptible(stop: Stop) -> Iterator[None]:
+    """Ctrl-C sets the event, as does SIGTERM where a command takes it; a second one stops at once.
+
+    In the main thread only.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT)}
+    if signal.getsignal(signal.SIGTERM) is terminate:
+        before[signal.SIGTERM] = terminate
 
     def ask(number: int, frame: FrameType | None) -> None:
+        stop.number = number
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    signal.signal(signal.SIGINT, ask)
+    def restore() -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for each in before:
+        signal.signal(each, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

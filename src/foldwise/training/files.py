@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 
 from foldwise.errors import WeightsError, examples
+from foldwise.storage import need_readable
 from foldwise.training.heads import Headed
 
 BODY, HEAD = "body.", "head."  # how the names of a model with fastai's head begin
@@ -21,7 +22,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
     Raises: WeightsError: the file is missing, damaged, or holds more than tensors.
     """
-    existing(path)
+    need_readable(existing(path))
     with _damage(path):
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -21,6 +21,7 @@ from foldwise.spec.budget import Costs, fit
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import scratch
 from foldwise.training.batches import dataloaders
+from foldwise.training.checkpoint import save_state
 from foldwise.training.fold import FoldInputs
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.models import build_model, preprocessing_of
@@ -152,7 +153,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
                         recipe.tta_shift)  # fmt: skip
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()
-        torch.save([model.state_dict(), learner.opt.state_dict()], folder / "checkpoint.pt")
+        save_state(folder / "checkpoint.pt", [model.state_dict(), learner.opt.state_dict()])
         save = clock() - begun
     images = len(dls.valid_ds) + len(inputs.test)
     return Costs(tuple(steps), tuple(starts), tuple(checks), save, predicting * images, fixed)
