@@ -1,5 +1,6 @@
 """Data, scores and the leaderboard from Kaggle, as the stand-in serves them."""
 
+import errno
 import io
 import logging
 import os
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from foldwise import overview, pipeline, printing
-from foldwise.errors import ArchiveError, DataError, PlatformError
+from foldwise.errors import ArchiveError, DataError, PlatformError, StorageError
 from foldwise.submitting import ledger
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.platforms import kaggle
+from foldwise.submitting.platforms.kaggle import Kaggle
 from foldwise.workspace import Workspace
 from standin import BEFORE, Competition, Standin, Team
-from tiny import edit
+from tiny import edit, small_disk
 
 SLUG = "tiny-slug"
 
@@ -73,6 +75,29 @@ def test_a_download_that_is_cut_off_goes_on(server: Standin, workspace: Workspac
     server.fail("download", "cut", times=2)
     assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
     assert len(server.calls("download")) == 3
+
+
+def test_a_download_that_does_not_fit_is_refused_before_it_begins(
+    server: Standin, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_disk(monkeypatch, 4000)
+    expected = r"downloading tiny-slug.zip needs 0.00 GB .* at .*download, 0.00 GB are free; make"
+    with pytest.raises(StorageError, match=expected):
+        pipeline.get_data(workspace, "tiny")
+    assert os.listdir(workspace.data / "tiny" / "download") == []
+
+
+def test_a_disk_that_fills_is_not_the_network(tmp_path: Path) -> None:
+    class Client:
+        def competition_download_files(self, *words: str, **settings: bool) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        competition_leaderboard_download = competition_download_files
+
+    remote = Kaggle(SLUG, Client())
+    for fetch in (remote.download, remote.board):
+        with pytest.raises(StorageError, match="no disk space left while writing"):
+            fetch(tmp_path)
 
 
 def test_half_an_archive_is_noticed_and_fetched_anew(server: Standin, workspace: Workspace) -> None:

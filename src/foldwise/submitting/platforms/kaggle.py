@@ -14,9 +14,11 @@ from foldwise.errors import (
     DataError,
     FoldwiseError,
     PlatformError,
+    StorageError,
     UnclearError,
     UnreachedError,
 )
+from foldwise.storage import disk_errors
 from foldwise.submitting.platforms import Listed, Parcel, Quota, Receipt, credentials
 from foldwise.submitting.platforms.kaggle_client import (
     BUSY,
@@ -143,11 +145,14 @@ class Kaggle:
         """The competition's data as one verified archive in folder; an unfinished one goes on.
 
         Raises: PlatformError: it could not be had. DataError: what came is not the archive.
+                StorageError: it does not fit on the disk.
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with quiet():
+            with quiet(), disk_errors(folder):
                 self.api.competition_download_files(self.slug, str(folder), quiet=True)
+        except StorageError:  # the network is not to blame
+            raise
         except Exception as error:  # the client raises what its libraries do
             raise self.told(error, "what was downloaded is kept, and goes on") from error
         archives = sorted(folder.glob(f"{self.slug}.*"), key=lambda path: path.stat().st_mtime)
@@ -161,8 +166,10 @@ class Kaggle:
         """The leaderboard as Kaggle sends it, a zip of one CSV, in folder."""
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with quiet():
+            with quiet(), disk_errors(folder):
                 self.api.competition_leaderboard_download(self.slug, str(folder), quiet=True)
+        except StorageError:
+            raise
         except Exception as error:  # the client raises what its libraries do
             raise self.told(error) from error
         path = folder / f"{self.slug}.zip"

@@ -10,9 +10,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from foldwise.errors import UnreachedError
+from foldwise.storage import need_space
 from foldwise.submitting.platforms import credentials
 
 PATIENCE = 30.0  # seconds before a request is repeated, at most, whatever the server asks for
@@ -137,6 +139,12 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
         def _get_retry_after_delay(self, response: Any) -> float | None:
             asked = super()._get_retry_after_delay(response)
             return None if asked is None else min(asked, PATIENCE)
+
+        def download_file(self, response: Any, outfile: str, *rest: Any, **settings: Any) -> Any:
+            target, size = Path(outfile), int(response.headers.get("Content-Length") or 0)
+            there = target.stat().st_size if target.is_file() else 0
+            need_space(target.parent, size - there, f"downloading {target.name}")
+            return super().download_file(response, outfile, *rest, **settings)
 
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
             from kaggle.models.kaggle_models_extended import ResumableUploadResult
