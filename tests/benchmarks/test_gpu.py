@@ -74,6 +74,7 @@ def test_without_a_gpu_it_is_one_line(repository: Path) -> None:
 @pytest.mark.slow
 def test_every_part_runs_with_tiny_models(repository: Path) -> None:
     done = script(repository, "--dry", "--seconds", "3600")
+    assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split(" ") for line in done.stdout.splitlines()]
     assert {line[0] for line in lines} >= NAMES
     assert ", 0 failed, 0 left out" in done.stdout, done.stdout + done.stderr
