@@ -22,6 +22,7 @@ from foldwise.data.competition import (
 )
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images import Progress, missing_images
+from foldwise.data.leftovers import leftovers
 from foldwise.errors import DataError, RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.reporting.summing import sum_up
@@ -68,9 +69,11 @@ def get_data(
         table = pd.DataFrame({"path": data.train.frame["path"], "label": data.train.labels()})
         with replacing(labels) as temporary:
             table.to_csv(temporary, index=False)
+    left = leftovers(data)
     return {"raw": str(raw), "train_rows": len(data.train), "test_rows": len(data.test),
             "images_missing": len(lacking), "missing": [path for _, path in lacking[:1]],
-            "packed": still_packed(raw, spec), "changes": data.counts}  # fmt: skip
+            "packed": still_packed(raw, spec), "changes": data.counts | left.counts(),
+            "unused": left.warnings()}  # fmt: skip
 
 
 def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:

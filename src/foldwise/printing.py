@@ -74,6 +74,7 @@ def data_lines(name: str, facts: dict[str, Any]) -> list[str]:
     rows = f"{facts['train_rows']} training rows and {facts['test_rows']} test rows"
     lines = [f"{name}: {rows} in {facts['raw']}"]
     lines += [f"{count} {what}" for what, count in facts["changes"].items()]
+    lines += facts["unused"]
     if packed := facts["packed"]:
         path = Path(facts["raw"], packed[0])
         lines.append(f"still packed: {packed[0]} ({len(packed)} in all); where something in it is "

@@ -129,7 +129,7 @@ def test_files_that_are_no_images_are_counted(workspace: Workspace) -> None:
     (folder / "deeper").mkdir()
     findings = doctor.check(workspace, "tiny")
     assert findings.facts["changes"] == {
-        "files beside images that are none: images/Thumbs.db ...": 2
+        "files ignored that are no images, e.g. 'images/read me.txt'": 2
     }
     assert findings.ok
 

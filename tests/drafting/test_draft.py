@@ -364,7 +364,7 @@ def test_a_row_per_id_and_class_is_not_understood_but_said(place: Workspace) -> 
     table(raw / "sample_submission.csv", ["id", "p"], joined)
     again = draft(place, "again", raw)
     text = "[images] test_path: no column names the test images"
-    assert unsure_of(again, "[images]") == text
+    assert unsure_of(again, "[images] test_path") == text
 
 
 def test_class_columns_that_no_label_has_are_said(place: Workspace) -> None:

@@ -12,10 +12,10 @@ import pandas as pd
 from foldwise.data.competition import CompetitionData, digests, need_images
 from foldwise.data.duplicates import copies
 from foldwise.data.images import Progress, missing_images
-from foldwise.data.listing import is_image
+from foldwise.data.leftovers import leftovers
 from foldwise.data.opening import opening
 from foldwise.doctor.findings import Findings
-from foldwise.errors import ImageError, examples
+from foldwise.errors import ImageError
 from foldwise.storage import replacing
 
 COPIES = "copies.csv"  # id, part, label of each image that stands in several rows; beside raw
@@ -31,23 +31,17 @@ class Copy:
 
 
 def check_files(data: CompetitionData, findings: Findings) -> list[str]:
-    """Look for missing images and for images that no row names; returns the paths that exist."""
+    """Look for missing images, and for what no row uses; returns the paths that exist."""
     try:
         need_images(data)
     except ImageError as error:
         findings.errors.append(str(error))
     table = data.all_rows()
-    known = set(table.frame["path"])
-    extra, others = _unnamed(data.raw, known)
-    if extra:
-        findings.warnings.append(
-            f"{len(extra)} images belong to no id, e.g. {examples(extra)}; they are not used"
-        )
-    if others and not data.spec.labels.roots:  # else the reader has counted them
-        findings.facts["changes"][f"files beside images that are none: {others[0]} ..."] = len(
-            others
-        )
-    return sorted(known - {path for _, path in missing_images(table, data.raw)})
+    left = leftovers(data)
+    findings.warnings += left.warnings()
+    findings.facts["changes"] |= left.counts()
+    lacking = {path for _, path in missing_images(table, data.raw)}
+    return sorted({*table.frame["path"]} - lacking)
 
 
 def check_headers(data: CompetitionData, present: list[str], findings: Findings) -> None:
@@ -153,18 +147,3 @@ def _image_facts(headers: list[tuple[int, int, str]], findings: Findings) -> Non
         "height": [int(sizes["height"].min()), int(sizes["height"].max())],
         "modes": dict(Counter(sizes["mode"]).most_common()),
     }
-
-
-def _unnamed(raw: Path, known: set[str]) -> tuple[list[str], list[str]]:
-    """Image files below the folders that ids use, which no id names; and files that are none."""
-    images: list[str] = []
-    others: list[str] = []
-    for folder in sorted({str(Path(path).parent) for path in known}):
-        if folder == "." or not (raw / folder).is_dir():
-            continue
-        for entry in sorted(os.scandir(raw / folder), key=lambda entry: entry.name):
-            path = f"{folder}/{entry.name}"
-            if path in known or entry.is_dir():
-                continue
-            (images if is_image(entry.name) else others).append(path)
-    return images, others

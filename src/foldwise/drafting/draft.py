@@ -11,13 +11,12 @@ import numpy as np
 from foldwise.drafting import sections
 from foldwise.drafting.labels import Labels, find_labels
 from foldwise.drafting.roles import Roles, find_roles
-from foldwise.drafting.survey import Survey, survey
+from foldwise.drafting.survey import ARCHIVES, Survey, survey
 from foldwise.errors import SpecError
 from foldwise.storage import scratch, write_text
 from foldwise.workspace import Workspace
 
 SIZES = (64, 224)  # pixels a side: below, layers leave nothing to see; what weights were trained at
-ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 RECIPE = """\
 # A first recipe, drafted: a head first, then a few epochs of everything.
 model = "resnet34.tv_in1k"

@@ -2,12 +2,16 @@
 
 import json
 import re
+from collections import Counter
+from pathlib import PurePosixPath
 from typing import Any
 
+from foldwise.data.listing import example
 from foldwise.drafting.groups import NUMBER, fold_numbers
 from foldwise.drafting.labels import TAG_SEPARATORS, Labels
+from foldwise.drafting.matching import filled
 from foldwise.drafting.roles import Part, Roles
-from foldwise.drafting.survey import Survey
+from foldwise.drafting.survey import ARCHIVES, Survey
 
 METRICS = {"label": "accuracy", "tags": "f1", "top": "map"}  # of other shapes: log loss
 HOOKS = (
@@ -125,10 +129,40 @@ def write_images(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> N
         sheet.put("images", "skip", [prefix + id for id in train.repeated], unsure=unsure)
     if folders:
         sheet.put("images", "folders", [*dict.fromkeys(folders)])
+    _write_unused(sheet, found, roles, labels)
     grey = bool(found.modes) and {*found.modes} <= {*GREY}
     clear = sum(mode in ("RGBA", "LA", "PA") for mode in found.modes)
     unsure = f'{clear} of {len(found.modes)} images are transparent: "RGBA" keeps that'
     sheet.put("images", "mode", "L" if grey else "RGB", unsure=unsure if clear else "")
+
+
+def _write_unused(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> None:
+    """What the draft leaves out: images that no row names, files that are no images or tables."""
+    if labels.keys["format"] == "hook":
+        return
+    used = {path for path in found.images if any(_inside(path, root) for root in labels.roots)}
+    parts = [part for part in (None if labels.roots else roles.train, roles.test) if part]
+    for part in parts:
+        rows = part.rows.assign(id=part.rows[part.id])
+        used = used.union(*(filled(rows, template) for template in part.image.templates))
+    unused = [path for path in found.images if path not in used]
+    if unused:
+        where = Counter(path.rpartition("/")[0] or "." for path in unused)
+        shown = ", ".join(f"{folder} ({n})" for folder, n in where.most_common(SHOWN))
+        sheet.doubt(
+            "images", f"not used: {len(unused)} images, e.g. {unused[0]}; by folder: {shown}"
+        )
+    said = (".json", *ARCHIVES)
+    others = [path for path in found.others if not path.lower().endswith(said)]
+    if others:
+        endings = Counter(PurePosixPath(path).suffix or "no ending" for path in others)
+        shown = ", ".join(f"{ending} {n}" for ending, n in endings.most_common(SHOWN))
+        sheet.understood.append(f"left out: {len(others)} files that are no images or tables, "
+                                f"e.g. {example(others)} ({shown})")  # fmt: skip
+
+
+def _inside(path: str, root: str) -> bool:
+    return root == "." or path.startswith(f"{root}/")
 
 
 def _template(sheet: Sheet, key: str, part: Part | None) -> tuple[str, ...]:

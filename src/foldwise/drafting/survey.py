@@ -15,6 +15,7 @@ from foldwise.errors import DataError
 OPENED = 48  # images opened, to see sizes and modes
 SHOWN = 8  # columns of a table named in a line
 NOT_UTF8 = "its name is no UTF-8; rename it"
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 TABLES = (".csv", ".db", ".sqlite", ".sqlite3")
 
 
