@@ -77,8 +77,7 @@ def predict(
     names, files = photos_of(sources)
     classes = tuple(read_json(own.runs[0] / "run.json")["classes"])
     with scratch(own.runs[0].parent, "predict") as folder:
-        looks = {run: look_of(recipe_of(run), read_json(run / "run.json")["caches"])
-                 for run in own.runs}  # fmt: skip
+        looks = {run: look_of(recipe_of(run), read_json(run / "run.json")) for run in own.runs}
         seen = [look for look in looks.values() if look is not None]
         pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
         log.info("photos: %d; models: %d", len(files), len(own.runs) * len(own.folds))

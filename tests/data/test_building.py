@@ -48,9 +48,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     decoded = images.decoded
 
-    def count(path: Path, mode: str, side: int | None = None) -> images.Decoded:
+    def count(
+        path: Path, mode: str, side: int | None = None, levels: object = None
+    ) -> images.Decoded:
         seen.append(path)
-        return decoded(path, mode, side)
+        return decoded(path, mode, side, levels)
 
     monkeypatch.setattr(images, "decoded", count)
     return seen

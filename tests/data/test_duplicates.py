@@ -264,10 +264,12 @@ def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     decoded = images.decoded
 
-    def note(path: Path, mode: str, side: int | None = None) -> images.Decoded:
+    def note(
+        path: Path, mode: str, side: int | None = None, levels: object = None
+    ) -> images.Decoded:
         if side is None:
             seen.append(path.stem)
-        return decoded(path, mode, side)
+        return decoded(path, mode, side, levels)
 
     monkeypatch.setattr(images, "decoded", note)
     return seen

@@ -145,7 +145,7 @@ def test_exif_turns_the_image(tmp_path: Path) -> None:
 
 def test_floating_point_images_ask_for_a_hook(tmp_path: Path) -> None:
     Image.new("F", (5, 4), 0.5).save(tmp_path / "f.tif")
-    with pytest.raises(ImageError, match="floating-point pixels; read it with a read_image hook"):
+    with pytest.raises(ImageError, match="floating-point pixels, and their scale is not known"):
         load_image(tmp_path / "f.tif", "L")
 
 

@@ -255,7 +255,7 @@ def test_strips_change_no_pixel_and_no_digest(
     path = put(tmp_path / "a.png", encoded("PNG", clear))
     once = load_image(path, "RGB")
     before = pixel_digest(once)
-    monkeypatch.setattr("foldwise.data.images.STRIP", 24 * 7)
+    monkeypatch.setattr("foldwise.data.opening.STRIP", 24 * 7)
     again = load_image(path, "RGB")
     assert again.tobytes() == once.tobytes()
     assert pixel_digest(again) == before

@@ -41,7 +41,9 @@ from foldwise.data.images import (
     resized,
 )
 from foldwise.data.labels import LabelTable
+from foldwise.data.levels import Levels
 from foldwise.data.packed import PER_CORE, QUALITY, about, packed
+from foldwise.data.scale import new_pixels
 from foldwise.errors import StorageError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import disk_errors, locked, read_json, sha256_file, write_json
@@ -65,20 +67,23 @@ def build_caches(
     read_image: Callable[..., Any] | None = None,
     progress: Progress | None = None,
     interpolation: str = BILINEAR,
+    levels: Levels | None = None,
 ) -> list[ImageCache]:
     """The caches of table's images at each size (height, width); built where they are not there.
 
     hashes: the content hash of each id's source, indexed by id: with mode, resize, interpolation,
     the size and the longest side of all sizes they name a cache, so another source makes another
     one, and another order of rows does not. All that is missing is made from one decoding per
-    image. A build that was killed goes on with the rows that are not there yet.
+    image. A build that was killed goes on with the rows that are not there yet. levels: of deep
+    images.
 
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
             StorageError: the disk is too full.
     """
     caches, mode, side = raw.parent / "cache", spec.images.mode, max(max(size) for size in sizes)
+    own = levels if new_pixels(raw, levels) else None
     bases = [
-        cache_folder(caches, mode, size, side, resize, hashes, interpolation) for size in sizes
+        cache_folder(caches, mode, size, side, resize, hashes, interpolation, own) for size in sizes
     ]
     shapes = {base: (len(table), *size, spec.images.channels)
               for base, size in zip(bases, sizes, strict=True)}  # fmt: skip
@@ -94,10 +99,22 @@ def build_caches(
         ]
         if sites:
             fitted = partial(resized, resize=resize, interpolation=interpolation)
-            _fill(sites, images_of(spec, table, raw, read_image, side), fitted, table, progress)
+            _fill(
+                sites,
+                images_of(spec, table, raw, read_image, side, levels),
+                fitted,
+                table,
+                progress,
+            )
             for site in sites:
-                site.finish({"mode": mode, "sources": sources_key(hashes)})
+                site.finish({"mode": mode, "sources": sources_key(hashes), **_told(levels, own)})
     return [open_cache(folder_of(base, kinds[base])) for base in bases]
+
+
+def _told(levels: Levels | None, named: Levels | None) -> dict[str, list[float]]:
+    """What a cache's marker says of levels: those of its pixels, those in its name."""
+    told = {"levels": levels, "named_levels": named}
+    return {key: each.pair() for key, each in told.items() if each}
 
 
 class Site:
@@ -146,7 +163,7 @@ class Site:
         self.rows[row] = (start, len(content), image.width, image.height, image.scale, 0)
         self.rows["crc"][row] = crc_of(content)
 
-    def finish(self, what: dict[str, str]) -> None:
+    def finish(self, what: dict[str, Any]) -> None:
         """Flush, name the files as finished ones, and write the marker. what: goes into it."""
         os.ftruncate(self.file, end_of(self.rows))
         os.fsync(self.file)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.images import BILINEAR
+from foldwise.data.levels import Levels
 from foldwise.data.packed import PackedPixels
 from foldwise.errors import ImageError, examples
 from foldwise.storage import locked, read_json, sha256_file, sha256_json, write_json
@@ -35,6 +36,7 @@ class ImageCache:
     folder: Path
     ids: pd.Index
     pixels: np.ndarray | PackedPixels
+    levels: Levels | None = None  # of deep images
 
     @property
     def size(self) -> tuple[int, int]:
@@ -79,7 +81,8 @@ def open_cache(folder: Path) -> ImageCache:
         if done["packed"]
         else data.reshape(shape)
     )
-    return ImageCache(folder, pd.Index(done["ids"], dtype=str), pixels)
+    levels = Levels(*done["levels"]) if done.get("levels") else None
+    return ImageCache(folder, pd.Index(done["ids"], dtype=str), pixels, levels)
 
 
 def sized(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
@@ -98,15 +101,18 @@ def read_rows(folder: Path, done: dict[str, Any]) -> np.ndarray:
     return np.fromfile(path, ROW)
 
 
-def finished_cache(caches: Path, mode: str, hashes: "pd.Series[str]") -> dict[str, Any] | None:
+def finished_cache(
+    caches: Path, mode: str, hashes: "pd.Series[str]", levels: Levels | None = None
+) -> dict[str, Any] | None:
     """What done.json says of a finished cache of exactly these sources, and its `folder`; or None.
 
-    Its size is any. hashes: the content hash of each id's source, indexed by id.
+    Its size is any. hashes: the content hash of each id's source, indexed by id. levels: those
+    that are in its name.
     """
-    wanted = (mode, sources_key(hashes))
+    wanted = (mode, sources_key(hashes), levels and levels.pair())
     for path in sorted(caches.glob(f"*/{DONE}")):
         done = read_json(path)
-        if (done.get("mode"), done.get("sources")) == wanted:
+        if (done.get("mode"), done.get("sources"), done.get("named_levels")) == wanted:
             return {**done, "folder": path.parent}
     return None
 
@@ -119,14 +125,18 @@ def cache_folder(
     resize: str,
     hashes: "pd.Series[str]",
     interpolation: str = BILINEAR,
+    levels: Levels | None = None,
 ) -> Path:
     """The folder of a cache of raw pixels; see `folder_of` for recompressed ones.
 
     side: the longest side of all sizes that were made from the same decoding: it tells the scale
     of that. Whatever the pixels hang on is in the name, and nothing else: no order of rows.
+    levels: of deep images, where they give other pixels than without levels.
     """
     content = [DECODER, mode, list(size), side, resize, sources_key(hashes)]
-    key = sha256_json(content + [interpolation] * (interpolation != BILINEAR))[:16]
+    content += [interpolation] * (interpolation != BILINEAR)
+    content += [levels.pair()] if levels else []
+    key = sha256_json(content)[:16]
     return caches / f"{size[0]}x{size[1]}-{mode}-{resize}-{key}"
 
 

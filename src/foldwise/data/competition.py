@@ -31,9 +31,11 @@ from foldwise.data.labels import (
     read_train,
     unlabelled_table,
 )
+from foldwise.data.levels import Levels
 from foldwise.data.listing import alike_on_disk, as_on_disk
 from foldwise.data.readers import split_tags
 from foldwise.data.rows import Rows, Tags
+from foldwise.data.scale import settled_levels
 from foldwise.data.sources import source_hashes
 from foldwise.data.tables import REPEATED, one_row_each, paths_inside, unique_ids
 from foldwise.errors import DataError, ImageError, LabelError, alike, examples
@@ -112,9 +114,9 @@ def image_caches(
     """
     if not sizes:  # a model that sees no images
         return []
-    rows, hashes, hook = _sources(data)
+    rows, hashes, hook, levels = _sources(data)
     return build_caches(data.spec, rows, data.raw, hashes, sizes, resize, hook, progress,
-                        interpolation)  # fmt: skip
+                        interpolation, levels)  # fmt: skip
 
 
 def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Series[str]":
@@ -122,17 +124,22 @@ def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Seri
 
     Raises: ImageError: images are missing or unreadable.
     """
-    rows, hashes, hook = _sources(data)
-    return pixel_digests(data.spec, rows, data.raw, hashes, hook, progress)
+    rows, hashes, hook, levels = _sources(data)
+    return pixel_digests(data.spec, rows, data.raw, hashes, hook, progress, levels)
 
 
 def _sources(
     data: CompetitionData,
-) -> tuple[LabelTable, "pd.Series[str]", Callable[..., Any] | None]:
-    """All rows, the content hash of each one's source, and the hook that reads it, if any."""
+) -> tuple[LabelTable, "pd.Series[str]", Callable[..., Any] | None, Levels | None]:
+    """All rows, the content hash of each one's source, the hook that reads it, deep images' levels.
+
+    Hook and levels where there are some.
+    """
     need_images(data)
     rows, hook = data.all_rows(), data.hooks.get("read_image")
-    return rows, source_hashes(rows, data.raw, hook), hook
+    hashes = source_hashes(rows, data.raw, hook)
+    levels = None if hook else settled_levels(data.spec, rows, data.raw, hashes)
+    return rows, hashes, hook, levels
 
 
 def same_sources(data: CompetitionData, names: Sequence[str]) -> bool:
@@ -141,7 +148,7 @@ def same_sources(data: CompetitionData, names: Sequence[str]) -> bool:
 
     Raises: ImageError: images are missing.
     """
-    _, hashes, _ = _sources(data)
+    _, hashes, *_ = _sources(data)
     done = [data.raw.parent / "cache" / name / DONE for name in names]
     made_of = [read_json(path).get("sources") for path in done if path.is_file()]
     return all(key in (None, sources_key(hashes)) for key in made_of)

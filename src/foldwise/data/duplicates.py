@@ -18,6 +18,8 @@ from foldwise.data.images import (
     remember_digests,
 )
 from foldwise.data.labels import LabelTable
+from foldwise.data.levels import Levels
+from foldwise.data.scale import new_pixels
 from foldwise.spec.competition import CompetitionSpec
 
 
@@ -28,30 +30,32 @@ def pixel_digests(
     hashes: "pd.Series[str]",
     read_image: Callable[..., Any] | None = None,
     progress: Progress | None = None,
+    levels: Levels | None = None,
 ) -> "pd.Series[str]":
     """The digest of each id's decoded pixels in the competition's mode, indexed by id.
 
     Missing where a finished cache of these images tells that no other one is its copy: such images
     are not decoded for it. Digests that an earlier call found are known.
-    hashes: the content hash of each id's source, indexed by id.
+    hashes: the content hash of each id's source, indexed by id. levels: of deep images.
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
     """
-    known = known_digests(raw, spec.images.mode)
+    own = levels if new_pixels(raw, levels) else None
+    known = known_digests(raw, spec.images.mode, own)
     sources = hashes.reindex(table.frame["id"]).to_list()
     wanted = [row for row, source in enumerate(sources) if source not in known]
-    cache = finished_cache(raw.parent / "cache", spec.images.mode, hashes) if wanted else None
+    cache = finished_cache(raw.parent / "cache", spec.images.mode, hashes, own) if wanted else None
     if cache is not None:
         maybe = suspects(read_rows(cache["folder"], cache))
         ids = {id for id, is_one in zip(cache["ids"], maybe, strict=True) if is_one}
         wanted = [row for row in wanted if table.frame["id"].iloc[row] in ids]
-    load = images_of(spec, table, raw, read_image)
+    load = images_of(spec, table, raw, read_image, levels=levels)
     found: dict[str, str] = {}
 
     def digest(row: int) -> None:
         found[sources[row]] = pixel_digest(load(row).image)
 
     failures = each_image(digest, wanted, table, progress)
-    remember_digests(raw, spec.images.mode, found)
+    remember_digests(raw, spec.images.mode, found, own)
     if failures:
         raise_unreadable(failures, raw.parent / "unreadable.txt", len(table))
     known |= found

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from foldwise.data.labels import LabelTable
+from foldwise.data.levels import Levels, in_8_bits, is_deep
 from foldwise.data.listing import present
-from foldwise.data.opening import ROOM, load, opening
+from foldwise.data.opening import ROOM, load, opening, strips
 from foldwise.data.tables import read_stored
 from foldwise.errors import ImageError
 from foldwise.spec.competition import CompetitionSpec
@@ -32,7 +33,6 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
          8: Image.Transpose.ROTATE_90}  # fmt: skip
 ON_ITS_SIDE = (5, 6, 7, 8)
-STRIP = 1 << 22  # pixels that are brought to a mode at once
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,16 @@ def images_of(
     raw: Path,
     read_image: Callable[..., Any] | None,
     side: int | None = None,
+    levels: Levels | None = None,
 ) -> Callable[[int], Decoded]:
     """A function from a row number of the table to its decoded image in the competition's mode.
 
-    side: see `decoded`. The function raises ImageError where the image is missing or unreadable,
-    or the hook's array is wrong.
+    side, levels: see `decoded`. The function raises ImageError where the image is missing or
+    unreadable, or the hook's array is wrong.
     """
     if read_image is None:
         paths = [raw / path for path in table.frame["path"]]
-        return lambda row: decoded(paths[row], spec.images.mode, side)
+        return lambda row: decoded(paths[row], spec.images.mode, side, levels)
 
     def from_hook(row: int) -> Decoded:
         pixels = np.asarray(read_image(spec, table.source.iloc[row]))
@@ -129,20 +130,30 @@ def pixel_digest(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def known_digests(raw: Path, mode: str) -> dict[str, str]:
-    """The pixel digests known so far, by the content hash of their source."""
-    store = raw.parent / "cache" / f"pixels-{mode}.parquet"
+def known_digests(raw: Path, mode: str, levels: Levels | None = None) -> dict[str, str]:
+    """The pixel digests known so far, by the content hash of their source.
+
+    levels: those of deep images, where digests hang on them.
+    """
+    store = _digest_store(raw, mode, levels)
     if not store.is_file():
         return {}
     frame = read_stored(store)
     return dict(zip(frame["source"], frame["digest"], strict=True))
 
 
-def remember_digests(raw: Path, mode: str, found: dict[str, str]) -> None:
-    """Add pixel digests (by the content hash of their source) to those known."""
-    store = raw.parent / "cache" / f"pixels-{mode}.parquet"
+def _digest_store(raw: Path, mode: str, levels: Levels | None) -> Path:
+    scaled = f"-{levels.low:.12g}-{levels.high:.12g}" if levels else ""
+    return raw.parent / "cache" / f"pixels-{mode}{scaled}.parquet"
+
+
+def remember_digests(
+    raw: Path, mode: str, found: dict[str, str], levels: Levels | None = None
+) -> None:
+    """Add pixel digests (by the content hash of their source) to those known. levels: of them."""
+    store = _digest_store(raw, mode, levels)
     with locked(store.with_suffix(".lock"), "hashing images"):
-        known = known_digests(raw, mode)
+        known = known_digests(raw, mode, levels)
         if found.keys() <= known.keys():
             return
         merged = known | found
@@ -154,17 +165,20 @@ def remember_digests(raw: Path, mode: str, found: dict[str, str]) -> None:
 def load_image(path: Path, mode: str) -> Image.Image:
     """The image decoded in full, turned as its EXIF says, in mode L, RGB or RGBA.
 
-    16-bit grey is scaled to 8 bits; transparency is laid over white unless mode is RGBA.
+    Of 16-bit grey the upper 8 bits are taken; transparency is laid over white unless mode is RGBA.
     Raises: ImageError: the file is missing, empty, damaged or no image.
     """
     return decoded(path, mode).image
 
 
-def decoded(path: Path, mode: str, side: int | None = None) -> Decoded:
+def decoded(
+    path: Path, mode: str, side: int | None = None, levels: Levels | None = None
+) -> Decoded:
     """The image as `load_image` has it; a JPEG at a reduced scale where that is enough for side.
 
     side: the longest side in pixels that the image is to be resized to. Both sides stay at least
     twice as long, so that resizing still averages. The scale hangs on the image's size alone.
+    levels: of images with more than 8 bits a channel; see `in_8_bits`.
     Raises: ImageError: the file is missing, empty, damaged or no image, or has more than the 179
             million pixels that Pillow allows, or takes more memory than these: see `opening`.
     """
@@ -175,7 +189,7 @@ def decoded(path: Path, mode: str, side: int | None = None) -> Decoded:
             scale = round(width / drafted[1][2]) if drafted else 1
         load(opened, path, side)
         turn = _orientation(opened)
-        image = _in_mode(opened, mode)
+        image = _in_mode(opened, mode, levels)
     if turn in TURNS:
         image = image.transpose(TURNS[turn])
     if turn in ON_ITS_SIDE:
@@ -191,11 +205,11 @@ def _orientation(image: Image.Image) -> object:
         return None
 
 
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+def _in_mode(image: Image.Image, mode: str, levels: Levels | None) -> Image.Image:
     """A copy in mode L, RGB or RGBA, made in strips: what it takes beside the image is little."""
     whole = None
     for top, strip in strips(image):
-        part = _to_mode(strip, mode)
+        part = _to_mode(strip, mode, levels)
         if part.size == image.size:
             return part
         whole = whole or Image.new(mode, image.size)
@@ -204,21 +218,9 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return whole
 
 
-def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The image in copies of some of its rows, with the number of their first row."""
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
-
-
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):
-        values = np.asarray(image, dtype=np.int64)
-        if values.max(initial=0) > 255 or image.mode != "I":
-            values = values >> 8  # 16 bits to 8
-        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        raise ImageError("holds floating-point pixels; read it with a read_image hook")
+def _to_mode(image: Image.Image, mode: str, levels: Levels | None) -> Image.Image:
+    if is_deep(image.mode):
+        image = in_8_bits(image, levels)
     if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode == "RGBA" and mode != "RGBA":

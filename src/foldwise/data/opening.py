@@ -36,6 +36,7 @@ EXTRA = {"JPEG": 0, "MPO": 0, "PNG": 0, "BMP": 0, "PPM": 0, "GIF": 1, "AVIF": 6,
 PROGRESSIVE, OTHERS = 6, 4
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # other modes: 4
 ALLOWED = 17  # bytes for each of Pillow's MAX_IMAGE_PIXELS: 1.5 GB, all threads together
+STRIP = 1 << 22  # pixels that are worked on at once, beside the image itself
 SMALL = 128e6  # bytes: images that take less are not counted
 RESIZED = 1024  # pixels: the longest side that an image is resized to, if nothing is known of it
 
@@ -171,3 +172,10 @@ class Room:
 
 
 ROOM = Room()
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in copies of some of its rows, with the number of their first row."""
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from foldwise.data.cache import PACKED
 from foldwise.data.images import Decoded, Progress, decoded, each_image, resized
 from foldwise.data.labels import LabelTable
+from foldwise.data.levels import Levels
 from foldwise.data.listing import example, images_below, is_image, readable
 from foldwise.data.packed import packed, unpacked
 from foldwise.data.tables import read_table
@@ -34,6 +35,7 @@ class Look:
     resize: str
     interpolation: str
     recompressed: bool
+    levels: Levels | None = None  # of photos with more than 8 bits a channel
 
     def at(self, photo: Decoded) -> np.ndarray:
         """The photo's pixels, uint8 (height, width, channels)."""
@@ -41,10 +43,10 @@ class Look:
         return unpacked(packed(np.ascontiguousarray(pixels))) if self.recompressed else pixels
 
 
-def look_of(recipe: Recipe, caches: Sequence[str]) -> Look | None:
+def look_of(recipe: Recipe, record: Mapping[str, Any]) -> Look | None:
     """How a recipe's last stage sees photos; None for one that sees none.
 
-    caches: the names of the run's caches, as run.json has them.
+    record: run.json, for the names of the run's caches and the levels of its images.
     """
     if not recipe.stage:
         return None
@@ -52,7 +54,8 @@ def look_of(recipe: Recipe, caches: Sequence[str]) -> Look | None:
     own = f"{size[0]}x{size[1]}-"
     return Look(
         size, max(max(each) for each in recipe.cache_sizes), recipe.resize, recipe.kernel,
-        any(name.startswith(own) and name.endswith(PACKED) for name in caches),
+        any(name.startswith(own) and name.endswith(PACKED) for name in record["caches"]),
+        Levels(*record["levels"]) if record.get("levels") else None,
     )  # fmt: skip
 
 
@@ -122,11 +125,12 @@ def decode_photos(
               for look, shape in shapes.items()}  # fmt: skip
 
     def work(row: int) -> None:
-        seen: dict[int, Decoded] = {}
+        seen: dict[tuple[int, Levels | None], Decoded] = {}
         for look, array in arrays.items():
-            if look.side not in seen:
-                seen[look.side] = decoded(files[row], mode, look.side)
-            array[row] = look.at(seen[look.side])
+            how = look.side, look.levels
+            if how not in seen:
+                seen[how] = decoded(files[row], mode, *how)
+            array[row] = look.at(seen[how])
 
     failures = each_image(work, range(len(files)), _numbered(len(files)), progress)
     for array in arrays.values():

@@ -14,6 +14,7 @@ from foldwise.data.duplicates import copies
 from foldwise.data.images import Progress, missing_images
 from foldwise.data.leftovers import leftovers
 from foldwise.data.opening import opening
+from foldwise.data.scale import described
 from foldwise.doctor.findings import Findings
 from foldwise.errors import ImageError
 from foldwise.storage import replacing
@@ -71,7 +72,11 @@ def decoded_digests(
     Decoding the whole image finds what its header hides; that is an error then.
     """
     try:
-        return digests(data, progress)
+        found = digests(data, progress)
+        told = described(data.spec, data.raw)
+        if told and "read_image" not in data.hooks:
+            findings.facts["levels"] = told
+        return found
     except ImageError as error:
         if str(error) not in findings.errors:  # missing images were said before
             findings.errors.append(str(error))

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from foldwise.data.competition import CompetitionData
 from foldwise.data.images import images_of
+from foldwise.data.scale import recorded_levels
 from foldwise.errors import ImageError
 
 THUMBNAIL = 320  # pixels, the longer side: enough to be enlarged
@@ -29,7 +30,9 @@ def thumbnail(data: CompetitionData, id: str) -> tuple[str | None, tuple[int, in
     """
     row = data.train.where((data.train.frame["id"] == id).to_numpy())
     try:
-        image = images_of(data.spec, row, data.raw, data.hooks.get("read_image"))(0).image
+        levels = recorded_levels(data.spec, data.raw)
+        hook = data.hooks.get("read_image")
+        image = images_of(data.spec, row, data.raw, hook, levels=levels)(0).image
     except (ImageError, OSError):
         return None, (1, 1)
     size, image = image.size, image.convert("RGB")

@@ -8,7 +8,8 @@ import pandas as pd
 from PIL import Image
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.images import load_image
+from foldwise.data.images import decoded
+from foldwise.data.scale import recorded_levels
 from foldwise.errors import ImageError
 from foldwise.reporting.numbers import confusion, samples
 from foldwise.reporting.tracking import Tracker
@@ -79,7 +80,8 @@ def _pictures(data: CompetitionData, rows: pd.DataFrame) -> Iterator[tuple[Image
         return
     for row in rows.itertuples(index=False):
         try:
-            image = load_image(data.raw / str(row.path), data.spec.images.mode)
+            path, levels = data.raw / str(row.path), recorded_levels(data.spec, data.raw)
+            image = decoded(path, data.spec.images.mode, levels=levels).image
         except (ImageError, OSError):  # gone by now
             continue
         image.thumbnail((THUMBNAIL, THUMBNAIL))

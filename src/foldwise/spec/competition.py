@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from foldwise.errors import SpecError, nearest
 from foldwise.spec.bounds import Count, Inside, Name, Seed, inside
@@ -49,6 +49,15 @@ class Images(Strict):
     folders: tuple[str, ...] = ()  # folders that the download holds, named in the steps to get them
     mode: Literal["L", "RGB", "RGBA"] = "RGB"  # channels that the model sees
     skip: tuple[str, ...] = ()  # ids left out on purpose, counted in every report
+    # images of more than 8 bits: the values that become black and white; by default from the data
+    range: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and value[0] >= value[1]:
+            raise ValueError(f"should be [low, high], e.g. [0, 4095], got {list(value)}")
+        return value
 
     @field_validator("path", "test_path", mode="before")
     @classmethod
@@ -222,8 +231,14 @@ class CompetitionSpec(Strict):
         return "binary" if two else "multi-class"
 
     def training_part(self) -> dict[str, object]:
-        """What training depends on; metric, platform and fold definitions are left out."""
-        return self.model_dump(mode="json", include={"files", "labels", "images"})
+        """What training depends on; metric, platform and fold definitions are left out.
+
+        So is an `[images] range` that is not set: runs from before there was one stay the same.
+        """
+        part = self.model_dump(mode="json", include={"files", "labels", "images"})
+        if self.images.range is None:
+            del part["images"]["range"]
+        return part
 
 
 def named_from(submission: Submission, metric: Metric) -> float:

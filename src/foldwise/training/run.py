@@ -208,6 +208,9 @@ def open_run(
                 "begun_with": _begun_with(data),
                 "resolved": settled() | ({"pseudo": pseudo.record} if pseudo else {}),
             }
+            levels = next((cache.levels for cache in caches if cache.levels), None)
+            if levels:  # of deep images, for photos that `predict` is given
+                record["levels"] = levels.pair()
             write_json(path, record)
     record = read_json(path)
     copied = frame_hash(read_folds(folder / "folds.csv"), folds.duplicates)

@@ -1,0 +1,94 @@
+"""Levels: which values of images with more than 8 bits a channel become black and white."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from foldwise.data.opening import load, opening, strips
+from foldwise.errors import ImageError
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The values that become 0 and 255; those beyond are clipped."""
+
+    low: float
+    high: float
+
+    def pair(self) -> list[float]:
+        """Both, as JSON files and names of caches have them: the same for 4095 and 4095.0."""
+        return [float(self.low), float(self.high)]
+
+    def applied(self, values: np.ndarray) -> np.ndarray:
+        """Values as uint8; of a whole number of bits the upper 8 are taken."""
+        bits = math.log2(self.high + 1) if self.low == 0 else 0.0
+        if values.dtype.kind in "iu" and bits.is_integer() and bits >= 8:
+            kept = values.astype(np.int64).clip(0, int(self.high))
+            return (kept >> (int(bits) - 8)).astype(np.uint8)
+        scaled = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
+        return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+
+
+FULL = Levels(0, 65535)  # 16 bits
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The least and the greatest value of an image with more than 8 bits a channel."""
+
+    low: float
+    high: float
+    mode: str  # Pillow's: I for 32 bits, I;16, F for floating point
+
+
+def is_deep(mode: str) -> bool:
+    """True for Pillow's modes with more than 8 bits a channel."""
+    return mode.startswith("I") or mode == "F"
+
+
+def in_8_bits(image: Image.Image, levels: Levels | None) -> Image.Image:
+    """A deep image in mode L. levels: by default those of 16 bits.
+
+    Raises: ImageError: it holds floating-point pixels, and there are no levels, or some are no
+            numbers.
+    """
+    values = np.asarray(image)
+    if image.mode == "F" and levels is None:
+        raise ImageError(
+            "holds floating-point pixels, and their scale is not known; write [images] range = "
+            "[low, high], or read it with a read_image hook"
+        )
+    if image.mode == "F" and not np.isfinite(values).all():
+        raise ImageError(
+            "holds pixels that are no numbers (NaN or infinite); give them a value, or read it "
+            "with a read_image hook"
+        )
+    return Image.fromarray((levels or FULL).applied(values))
+
+
+def extremes(path: Path) -> Extremes | None:
+    """The extremes of a file's values; None for 8 bits, and for what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            if _is_shallow(file.read(32)):
+                return None
+        with opening(path) as image:
+            if not is_deep(image.mode):
+                return None
+            load(image, path)
+            parts = [np.asarray(strip) for _, strip in strips(image)]
+            known = [part[np.isfinite(part)] for part in parts]
+            lows, highs = zip(*((v.min(), v.max()) for v in known if v.size), strict=True)
+            return Extremes(float(min(lows)), float(max(highs)), image.mode)
+    except (ImageError, OSError):  # said when the image itself is wanted
+        return None
+
+
+def _is_shallow(head: bytes) -> bool:
+    """Whether a file's first bytes tell that it has at most 8 bits; most need not be opened."""
+    if head.startswith((b"\xff\xd8", b"GIF8", b"BM")) or head[8:12] == b"WEBP":
+        return True
+    return head.startswith(b"\x89PNG") and head[24:25] <= b"\x08"
