@@ -43,7 +43,6 @@ from foldwise.data.images import (
 from foldwise.data.labels import LabelTable
 from foldwise.data.levels import Levels
 from foldwise.data.packed import PER_CORE, QUALITY, about, packed
-from foldwise.data.scale import new_pixels
 from foldwise.errors import StorageError
 from foldwise.spec.competition import CompetitionSpec
 from foldwise.storage import disk_errors, locked, read_json, sha256_file, write_json
@@ -81,7 +80,7 @@ def build_caches(
             StorageError: the disk is too full.
     """
     caches, mode, side = raw.parent / "cache", spec.images.mode, max(max(size) for size in sizes)
-    own = levels if new_pixels(raw, levels) else None
+    own = levels if levels and levels.named else None
     bases = [
         cache_folder(caches, mode, size, side, resize, hashes, interpolation, own) for size in sizes
     ]

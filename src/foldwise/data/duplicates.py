@@ -19,7 +19,6 @@ from foldwise.data.images import (
 )
 from foldwise.data.labels import LabelTable
 from foldwise.data.levels import Levels
-from foldwise.data.scale import new_pixels
 from foldwise.spec.competition import CompetitionSpec
 
 
@@ -39,7 +38,7 @@ def pixel_digests(
     hashes: the content hash of each id's source, indexed by id. levels: of deep images.
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
     """
-    own = levels if new_pixels(raw, levels) else None
+    own = levels if levels and levels.named else None
     known = known_digests(raw, spec.images.mode, own)
     sources = hashes.reindex(table.frame["id"]).to_list()
     wanted = [row for row, source in enumerate(sources) if source not in known]

@@ -1,7 +1,7 @@
 """Levels: which values of images with more than 8 bits a channel become black and white."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,15 @@ from foldwise.errors import ImageError
 
 @dataclass(frozen=True)
 class Levels:
-    """The values that become 0 and 255; those beyond are clipped."""
+    """The values that become 0 and 255; those beyond are clipped.
+
+    named: whether they are in names of caches and digests: where they give other pixels than
+    versions without levels gave, so that all others stay where they are.
+    """
 
     low: float
     high: float
+    named: bool = field(default=False, compare=False)
 
     def pair(self) -> list[float]:
         """Both, as JSON files and names of caches have them: the same for 4095 and 4095.0."""

@@ -14,7 +14,7 @@ from foldwise.data.levels import Extremes, Levels, extremes
 from foldwise.data.opening import ROOM
 from foldwise.errors import ImageError
 from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import read_json, write_json
+from foldwise.storage import locked, read_json, write_json
 
 STORE = "levels.json"  # in the cache folder: what the images of these sources hold
 
@@ -29,10 +29,11 @@ def settled_levels(
     Raises: ImageError: integers and floating-point pixels need a range.
     """
     store, key = raw.parent / "cache" / STORE, sources_key(hashes)
-    found = read_json(store) if store.is_file() else {}
-    if found.get("sources") != key:
-        found = {"sources": key, **_summed(_scan(raw, sorted({*table.frame["path"]})))}
-        write_json(store, found)
+    with locked(store.with_suffix(".lock"), "looking at images of more than 8 bits"):
+        found = read_json(store) if store.is_file() else {}
+        if found.get("sources") != key:
+            found = {"sources": key, **_summed(_scan(raw, sorted({*table.frame["path"]})))}
+            write_json(store, found)
     return _levels(spec, found)
 
 
@@ -42,25 +43,12 @@ def recorded_levels(spec: CompetitionSpec, raw: Path) -> Levels | None:
     return _levels(spec, read_json(store)) if store.is_file() else None
 
 
-def new_pixels(raw: Path, levels: Levels | None) -> bool:
-    """Whether levels give deep images other pixels than versions without levels gave them.
-
-    Those took the upper 8 of 16 bits, but of a 32-bit image without a value above 255 the value,
-    and read no floating-point pixels.
-    Only then levels are in names of caches and digests, so that all others stay where they are.
-    """
-    store = raw.parent / "cache" / STORE
-    if levels is None or not store.is_file():
-        return False
-    return any(levels.pair() != before for before in read_json(store)["before"])
-
-
 def described(spec: CompetitionSpec, raw: Path) -> str | None:
     """What the deep images hold and how they become 8 bits; None where there are none."""
     store = raw.parent / "cache" / STORE
     found = read_json(store) if store.is_file() else {"images": 0}
-    levels = _levels(spec, found)
-    if levels is None or not found["images"]:
+    levels = _levels(spec, found) if found["images"] else None
+    if levels is None:
         return None
     kind = "floating point" if found["floats"] else f"{found['bits']} bits"
     by = "[images] range" if spec.images.range else "from the data; [images] range sets it"
@@ -99,17 +87,24 @@ def _summed(deep: Sequence[Extremes]) -> dict[str, Any]:
 
 
 def _before(image: Extremes) -> tuple[float, ...]:
-    """The levels that an image had before there were any; floating-point pixels had none."""
+    """The levels that an image had before there were any: the upper 8 of 16 bits, or 8 bits of a
+    32-bit image without a value above 255. Floating-point pixels were not read.
+    """
     if image.mode == "F":
         return ()
     return (0.0, 255.0) if image.mode == "I" and image.high <= 255 else (0.0, 65535.0)
 
 
 def _levels(spec: CompetitionSpec, found: dict[str, Any]) -> Levels | None:
-    if spec.images.range:
-        return Levels(*spec.images.range)
-    if not found["images"]:
+    low, high = spec.images.range or _from_data(spec, found)
+    if not found["images"] and not spec.images.range:
         return None
+    named = any([low, high] != before for before in found["before"])
+    return Levels(low, high, named)
+
+
+def _from_data(spec: CompetitionSpec, found: dict[str, Any]) -> tuple[float, float]:
+    """The levels by what all deep images hold. Raises: ImageError: see `settled_levels`."""
     low, high = found["low"], found["high"]
     if 0 < found["floats"] < found["images"]:
         raise ImageError(
@@ -118,8 +113,8 @@ def _levels(spec: CompetitionSpec, found: dict[str, Any]) -> Levels | None:
             "[images] range = [low, high] for all of them"
         )
     if found["floats"] and low >= 0 and high <= 1:
-        return Levels(0, 1)
+        return 0, 1
     if found["floats"] or low < 0:
-        return Levels(low, high if high > low else low + 1)
+        return low, high if high > low else low + 1
     bits = int(high).bit_length()
-    return Levels(0, 2 ** max(8, bits + bits % 2) - 1)
+    return 0, 2 ** max(8, bits + bits % 2) - 1
