@@ -1,5 +1,7 @@
 """Images of more than 8 bits become 8 bits by one scale for all images of a competition."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,15 @@ def filled(workspace: Workspace, values: dict[int, float], kind: str = "uint16")
     for number, name in enumerate(NAMES):
         save(folder / f"{name}.png", values.get(number, 16), kind)
     return folder
+
+
+def png(width: int, height: int, colour: int, bits: int, rows: bytes) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(body)) + kind + body
+        content += struct.pack(">I", zlib.crc32(kind + body))
+    return content
 
 
 def cache_of(workspace: Workspace) -> ImageCache:
@@ -188,3 +199,43 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
     assert np.load(paths[mine])[:, 0, 0, 0].tolist() == [100, 10]
     assert not failures
     assert np.asarray(load_image(files[0], "L")).max() == 1600 >> 8  # without a run: 16 bits
+
+
+def colours(path: Path, values: np.ndarray, order: str = ">u2") -> None:
+    """A PNG of 16-bit colours, or a little-endian TIFF of three: Pillow writes neither."""
+    height, width, channels = values.shape
+    if order == ">u2":
+        rows = b"".join(b"\0" + row.astype(order).tobytes() for row in values)
+        path.write_bytes(png(width, height, {3: 2, 4: 6}[channels], 16, rows))
+        return
+    pixels = values.astype(order).tobytes()
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1),
+               (262, 3, 1, 2), (273, 4, 1, 8 + 6), (277, 3, 1, 3), (278, 3, 1, height),
+               (279, 4, 1, len(pixels))]  # fmt: skip
+    head = struct.pack("<2sHI", b"II", 42, 8 + 6 + len(pixels))
+    bits = struct.pack("<3H", 16, 16, 16)
+    table = struct.pack("<H", len(entries)) + b"".join(
+        struct.pack("<HHII", *entry) for entry in entries
+    )
+    path.write_bytes(head + bits + pixels + table + bytes(4))
+
+
+@pytest.mark.parametrize(("order", "channels"), [(">u2", 3), (">u2", 4), ("<u2", 3)])
+def test_16_bit_colours_are_scaled_too(workspace: Workspace, order: str, channels: int) -> None:
+    edit(workspace.competition("tiny") / "competition.toml", 'mode = "L"', 'mode = "RGBA"')
+    folder = workspace.raw("tiny") / "images"
+    for number, name in enumerate(NAMES):
+        values = np.full((*SIZE, channels), 80 * number, np.uint16)
+        values[..., 1], values[..., 3:] = 1000, 65535
+        colours(folder / f"{name}.png", values, order)
+    cache = cache_of(workspace)
+    assert cache.levels == Levels(0, 4095)
+    for number in (0, 7, 41):
+        row = cache.rows(pd.Series([NAMES[number]]))[0]
+        assert cache.pixels[row][0, 0].tolist() == [5 * number, 62, 5 * number, 255]
+    values[..., 0] = 50_000
+    colours(folder / f"{NAMES[41]}.png", values, order)
+    again = cache_of(workspace)
+    assert again.levels == Levels(0, 65535)
+    row = again.rows(pd.Series([NAMES[41]]))[0]
+    assert again.pixels[row][0, 0].tolist() == [50_000 >> 8, 3, 80 * 41 >> 8, 255]

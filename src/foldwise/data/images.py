@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from foldwise.data.labels import LabelTable
-from foldwise.data.levels import Levels, in_8_bits, is_deep
+from foldwise.data.levels import FULL, Levels, colours_in_8_bits, in_8_bits, is_deep, is_deep_colour
 from foldwise.data.listing import present
 from foldwise.data.opening import ROOM, load, opening, strips
 from foldwise.data.tables import read_stored
@@ -187,9 +187,11 @@ def decoded(
         if side and opened.format in ("JPEG", "MPO"):
             drafted = opened.draft(None, (2 * side, 2 * side))
             scale = round(width / drafted[1][2]) if drafted else 1
+        colour = levels not in (None, FULL) and is_deep_colour(opened)
         load(opened, path, side)
         turn = _orientation(opened)
-        image = _in_mode(opened, mode, levels)
+        shown = colours_in_8_bits(opened, path, levels) if colour and levels else opened
+        image = _in_mode(shown, mode, levels)
     if turn in TURNS:
         image = image.transpose(TURNS[turn])
     if turn in ON_ITS_SIDE:

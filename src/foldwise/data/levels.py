@@ -1,8 +1,10 @@
 """Levels: which values of images with more than 8 bits a channel become black and white."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,6 +40,9 @@ class Levels:
 
 
 FULL = Levels(0, 65535)  # 16 bits
+# Of 16-bit colours Pillow unpacks the upper bytes; the raw mode that unpacks the lower ones.
+OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGBA;16B": "RGBA;16L",
+              "RGBA;16L": "RGBA;16B"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Extremes:
 
     low: float
     high: float
-    mode: str  # Pillow's: I for 32 bits, I;16, F for floating point
+    mode: str  # Pillow's: I for 32 bits, I;16, RGB, RGBA, F for floating point
 
 
 def is_deep(mode: str) -> bool:
@@ -74,6 +79,47 @@ def in_8_bits(image: Image.Image, levels: Levels | None) -> Image.Image:
     return Image.fromarray((levels or FULL).applied(values))
 
 
+def is_deep_colour(image: Image.Image) -> bool:
+    """True for an opened image, not yet decoded, of three or four channels of 16 bits."""
+    return any(_raw_mode(args) in OTHER_BYTE for *_, args in getattr(image, "tile", []))
+
+
+def _raw_mode(args: Any) -> str:
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def colours_in_8_bits(image: Image.Image, path: Path, levels: Levels) -> Image.Image:
+    """A decoded image of 16-bit colours, its values brought to 8 bits; alpha keeps its upper byte.
+
+    path: its file, which is decoded again for the lower bytes.
+    Raises: ImageError: it takes too much memory.
+    """
+    result = Image.new(image.mode, image.size)
+    for top, values in _whole_colours(image, path):
+        scaled = levels.applied(values)
+        scaled[..., 3:] = values[..., 3:] >> 8
+        result.paste(Image.fromarray(scaled), (0, top))
+    return result
+
+
+def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """The first row of each strip of a decoded image, and its values, uint16 (rows, w, c)."""
+    with opening(path) as lower:
+        lower.tile = [  # type: ignore[attr-defined]
+            tile._replace(args=_for_lower_bytes(tile.args))
+            for tile in lower.tile  # type: ignore[attr-defined]
+        ]
+        load(lower, path, beside=8)
+        pairs = zip(strips(image), strips(lower), strict=True)
+        for (top, strip), (_, below) in pairs:
+            yield top, np.asarray(strip).astype(np.uint16) << 8 | np.asarray(below)
+
+
+def _for_lower_bytes(args: Any) -> Any:
+    other = OTHER_BYTE[_raw_mode(args)]
+    return (other, *args[1:]) if isinstance(args, tuple) else other
+
+
 def extremes(path: Path) -> Extremes | None:
     """The extremes of a file's values; None for 8 bits, and for what cannot be read."""
     try:
@@ -81,11 +127,16 @@ def extremes(path: Path) -> Extremes | None:
             if _is_shallow(file.read(32)):
                 return None
         with opening(path) as image:
-            if not is_deep(image.mode):
+            colour = is_deep_colour(image)
+            if not (colour or is_deep(image.mode)):
                 return None
             load(image, path)
-            parts = [np.asarray(strip) for _, strip in strips(image)]
-            known = [part[np.isfinite(part)] for part in parts]
+            parts = (
+                (values[..., :3] for _, values in _whole_colours(image, path))
+                if colour
+                else (np.asarray(strip) for _, strip in strips(image))
+            )
+            known = (part[np.isfinite(part)] for part in parts)
             lows, highs = zip(*((v.min(), v.max()) for v in known if v.size), strict=True)
             return Extremes(float(min(lows)), float(max(highs)), image.mode)
     except (ImageError, OSError):  # said when the image itself is wanted

@@ -105,10 +105,11 @@ def _registered(package: str) -> bool:
     return True
 
 
-def load(image: Image.Image, path: Path, side: int | None = None) -> None:
+def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 0) -> None:
     """Decode an opened image, once there is memory for it, and see that no rows are lacking.
 
-    side: the longest side in pixels that it will be resized to.
+    side: the longest side in pixels that it will be resized to. beside: bytes per pixel that other
+    copies of it take meanwhile.
     Raises: ImageError: it takes too much memory, or its data end early.
     """
     width, height = image.size
@@ -117,7 +118,7 @@ def load(image: Image.Image, path: Path, side: int | None = None) -> None:
     if image.info.get("progressive"):
         extra += PROGRESSIVE
     # a copy in the wanted mode; resizing goes over the width first
-    needed = width * height * (own + extra + 4) + 4 * (side or RESIZED) * height
+    needed = width * height * (own + extra + beside + 4) + 4 * (side or RESIZED) * height
     if needed > allowed():
         raise ImageError(
             f"has {width} x {height} pixels, and decoding and resizing them takes about "
