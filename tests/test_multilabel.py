@@ -186,21 +186,16 @@ def test_a_wrong_cell_of_tags_is_said(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("label", r"train.csv: a class cannot be called 'label', which foldwise uses itself"),
-        ("group", r"'group', .*; rename it with \[labels.merge\] group = "),
-    ],
-)
-def test_a_tag_that_is_a_column_of_ours_is_refused(
-    workspace: Workspace, name: str, message: str
-) -> None:
+@pytest.mark.parametrize("name", ["label", "group"])
+def test_a_tag_may_be_called_like_a_column_of_ours(workspace: Workspace, name: str) -> None:
     toml = workspace.competition("stripes") / "competition.toml"
-    edit(toml, 'classes = ["zebra", "10", "ant", "bee"]', "")
-    edit(workspace.raw("stripes") / "train.csv", "ant", name)
-    with pytest.raises(LabelError, match=message):
-        load_data(workspace, "stripes")
+    before = load_data(workspace, "stripes").train.hot()[:, TAGS.index("ant")]
+    edit(toml, "ant", name)
+    for file in ("train.csv", "solution.csv"):
+        edit(workspace.raw("stripes") / file, "ant", name)
+    table = load_data(workspace, "stripes").train
+    assert table.classes == ("zebra", "10", name, "bee")
+    assert (table.frame[f"class:{name}"] == before).all()
 
 
 def test_a_single_tag_is_no_competition(workspace: Workspace) -> None:
