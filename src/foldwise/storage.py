@@ -1,7 +1,6 @@
 """Files that are whole or absent: atomic writes, kernel locks and content hashes."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -9,13 +8,20 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from foldwise.errors import StorageError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +50,7 @@ NAMED = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "its links lead in a circle: remove them",
 }
+BEHIND = 1 << 30  # the byte of a lock file that is locked on Windows
 TEMPORARY = ".tmp"  # ends the names of what is written, of files and folders
 
 
@@ -223,6 +230,27 @@ def need_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
+def _take(handle: TextIO, wait: bool) -> bool:
+    """Lock an open file until it is closed; False where another process has it."""
+    if sys.platform == "win32":  # a byte behind the holder's number, which others read
+        while True:
+            handle.seek(BEHIND)
+            try:
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError:
+                if not wait:
+                    return False
+                time.sleep(0.1)
+            else:
+                return True
+    else:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+
 def _opened(path: Path) -> TextIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("a+")
@@ -237,18 +265,16 @@ def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
     `disk_errors`.
     """
     with disk_errors(path), _opened(path) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(handle, wait=False):
             handle.seek(0)
             holder = handle.read().strip() or "unknown"
             if not wait:
                 raise StorageError(
                     f"{what} is already at work in another process (process {holder}); wait for it "
                     "to end, or stop it, and run the same command again"
-                ) from None
+                )
             log.info("%s is at work in another process (process %s); waiting for it", what, holder)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _take(handle, wait=True)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()

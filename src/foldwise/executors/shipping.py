@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ def listed(folder: Path) -> list[File]:
         found.append(File(name, stat.st_size, digest))
     if noted != known:
         (folder / KNOWN).parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{KNOWN}.{os.getpid()}.tmp"
+        own = f".shipped.{platform.node()[:16]}-{os.getpid()}.tmp"  # see `storage.sweep`
+        temporary = (folder / KNOWN).with_name(own)
         temporary.write_text(json.dumps(noted))
         temporary.replace(folder / KNOWN)
     return found

@@ -10,7 +10,7 @@ from fastai.callback.schedule import minimum, steep, valley
 from fastai.learner import Learner
 
 from foldwise.errors import RunError
-from foldwise.storage import read_json, scratch, write_json
+from foldwise.storage import need_space, read_json, scratch, write_json
 
 METHODS = {
     "valley": valley,
@@ -38,6 +38,8 @@ def find_rate(
         learner.removed_cbs(list(aside)),
         learner.added_cbs(list(own)),
     ):
+        state = learner.model.state_dict()
+        need_space(folder, sum(value.nbytes for value in state.values()), "searching a rate")
         learner.path, learner.model_dir = folder, "."  # the weights are kept here meanwhile
         try:
             found = learner.lr_find(show_plot=False, suggest_funcs=tuple(METHODS.values()))
