@@ -10,7 +10,7 @@ from fastai.vision.models import resnet34
 from foldwise.spec.stage import Stage
 from foldwise.training.baselines import Linear
 from foldwise.training.groups import frozen_groups, layer_groups, rates_of
-from foldwise.training.heads import head_of, with_fastai_head
+from foldwise.training.heads import classifiers_of, with_fastai_head
 
 SIZES = {  # of fastai, stage, block groups
     "resnet34": (3, 6, 18),
@@ -49,7 +49,9 @@ def test_fastais_groups_are_those_of_its_vision_learner() -> None:
 def test_fastais_head_pools_twice_and_has_512_hidden_units() -> None:
     model = with_fastai_head(timm.create_model("test_resnet"), 5, 3, (32, 32)).eval()
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 5)
-    widths = [m.in_features for m in head_of(model).modules() if isinstance(m, torch.nn.Linear)]
+    widths = [
+        m.in_features for m in classifiers_of(model)[0].modules() if isinstance(m, torch.nn.Linear)
+    ]
     assert widths == [2 * 96, 512]
     assert model.body.training is False
 

@@ -12,7 +12,7 @@ from timm.models import adapt_input_conv
 
 from foldwise.errors import WeightsError, examples
 from foldwise.storage import need_readable
-from foldwise.training.heads import Headed
+from foldwise.training.heads import Headed, classifier_parameters
 
 BODY, HEAD = "body.", "head."  # how the names of a model with fastai's head begin
 
@@ -84,7 +84,9 @@ def load_into(model: Any, path: Path, channels: int) -> None:
         if name in state and name in own and state[name].shape != own[name].shape:
             state[name] = adapt_input_conv(channels, state[name])
     classifiers = config["classifier"]
-    heads = tuple([classifiers] if isinstance(classifiers, str) else classifiers or [])
+    heads = {*([classifiers] if isinstance(classifiers, str) else classifiers or [])}
+    params = {id(param) for param in classifier_parameters(model)}
+    heads |= {n.rsplit(".", 1)[0] for n, param in model.named_parameters() if id(param) in params}
     for name in [n for n in state if n.rsplit(".", 1)[0] in heads]:
         if name not in own or state[name].shape != own[name].shape:
             del state[name]

@@ -1,5 +1,6 @@
 """A model's head and body, and fastai's head on timm's bodies."""
 
+import logging
 from typing import Any
 
 import torch
@@ -9,17 +10,23 @@ from torch import nn
 
 from foldwise.errors import SpecError
 
+log = logging.getLogger(__name__)
+
 
 class Headed(nn.Module):
-    """A timm body without pooling and classifier, and a head of its own."""
+    """A timm body without pooling and classifier, and a head of its own.
 
-    def __init__(self, body: Any, head: nn.Module) -> None:
+    channels_last: the body gives features (n, h, w, channels), as Swin's does.
+    """
+
+    def __init__(self, body: Any, head: nn.Module, channels_last: bool = False) -> None:
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.head, self.channels_last = body, head, channels_last
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The logits (n, C) of images (n, c, h, w)."""
-        return self.head(self.body(x))
+        features = self.body(x)
+        return self.head(features.permute(0, 3, 1, 2) if self.channels_last else features)
 
 
 def with_fastai_head(
@@ -33,24 +40,40 @@ def with_fastai_head(
     hidden one; 0: fastai's 0.5.
     Raises: SpecError: the body gives no feature map, as a ViT's does not.
     """
-    body.reset_classifier(0, "")
-    training = body.training
-    with torch.inference_mode():
-        features = body.eval()(torch.zeros(1, channels, *size))
+    shape, training = None, body.training
+    try:
+        body.reset_classifier(0, "")
+        with torch.inference_mode():
+            shape = getattr(body.eval()(torch.zeros(1, channels, *size)), "shape", None)
+    except Exception as error:  # the family's own code: some have no way to leave the head out
+        log.debug("%s without its head: %s", type(body).__name__, error)
     body.train(training)
-    if features.ndim != 4 or features.shape[1] < max(features.shape[2:]):
+    last = shape is not None and len(shape) == 4 and shape[3] > max(shape[1:3])
+    if shape is None or len(shape) != 4 or not (last or shape[1] >= max(shape[2:])):
+        given = "no features" if shape is None else tuple(shape)
         raise SpecError(
             f'head = "fastai" pools a feature map (n, channels, h, w), and '
-            f'{type(body).__name__} gives {tuple(features.shape)}; use head = "linear"'
+            f'{type(body).__name__} gives {given}; use head = "linear"'
         )
-    head = create_head(features.shape[1], n_logits, ps=drop_rate or 0.5)
+    head = create_head(shape[3] if last else shape[1], n_logits, ps=drop_rate or 0.5)
     apply_init(head, nn.init.kaiming_normal_)
-    return Headed(body, head)
+    return Headed(body, head, channels_last=last)
 
 
-def head_of(model: Any) -> nn.Module:
-    """The part that turns features into logits: a Headed's head, or timm's classifier."""
-    return model.head if isinstance(model, Headed) else model.get_classifier()
+def classifiers_of(model: Any) -> list[nn.Module]:
+    """The parts that turn features into logits: a Headed's head, or timm's classifiers.
+
+    Most families have one; some a second one for distillation, or one per branch.
+    """
+    if isinstance(model, Headed):
+        return [model.head]
+    own = model.get_classifier()
+    return list(own) if isinstance(own, tuple) else [own]
+
+
+def classifier_parameters(model: Any) -> list[nn.Parameter]:
+    """The parameters of all classifiers, each once."""
+    return list(dict.fromkeys(p for part in classifiers_of(model) for p in part.parameters()))
 
 
 def body_of(model: Any) -> Any:
