@@ -248,15 +248,18 @@ def scheme_folds(
 
 
 def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) -> None:
-    """Ask for the recipes' weights files and drop path: an error now, not after much decoding."""
-    from foldwise.training.models import build_model, weights_file
+    """Ask for the recipes' weights files, and whether their models take what the recipes say of
+    sizes, drop path and the head: an error now, not after much decoding."""
+    from foldwise.training.models import build_model, weights_file, weights_size
+    from foldwise.training.sizes import check_sizes
     from foldwise.training.streams import seeded
 
     for recipe in recipes:
         if not _begun(workspace, name, recipe.name):
             weights_file(recipe)
-            if recipe.drop_path:  # only the model itself tells
-                with seeded(0, "drop path"):
+            check_sizes(recipe, weights_size(recipe))
+            if recipe.drop_path or recipe.head == "fastai":
+                with seeded(0, "drop path"):  # only the model itself tells
                     build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)
 
 

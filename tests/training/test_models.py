@@ -269,7 +269,9 @@ def test_fastais_head_needs_a_feature_map() -> None:
     [("resnet18.a1_in1k", "auto", (224, 224), "bicubic"),
      ("convnext_tiny.fb_in22k_ft_in1k_384", "auto", (384, 384), "bicubic"),
      ("resnet34.tv_in1k", "auto", (224, 224), "bilinear"),
-     ("test_resnet", "none", (224, 224), "bilinear")],
+     ("test_resnet", "none", (160, 160), "bilinear"),
+     ("vit_small_patch14_dinov2", "none", (518, 518), "bilinear"),
+     ("linear", "none", (224, 224), "bilinear")],
 )  # fmt: skip
 def test_size_and_interpolation_are_those_of_the_weights_where_the_recipe_says_auto(
     model: str, weights: str, size: tuple[int, int], interpolation: str

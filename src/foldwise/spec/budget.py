@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 MOST = 4  # times the recipe's epochs; a longer budget is not used up
 ENOUGH, LEAST = 0.5, 0.25  # shares of the recipe's epochs
 FACTORS = (1.0, 0.75, 0.5)  # of the image sizes' sides
-SIDE, GRID = 24, 8  # pixels: no smaller side, and sides are multiples
+SIDE = 24  # pixels: no smaller side,
+GRIDS = (8, 14, 16, 28, 32, 64)  # and sides are multiples of the first that the model takes
 KEPT = 0.96  # share of the time left that is planned for: no two epochs take the same
 LONGEST = 366 * 24 * 3600.0  # seconds
 
@@ -62,13 +63,13 @@ class Costs:
         return total
 
 
-def shrunk(recipe: "Recipe", factor: float) -> "Recipe":
+def shrunk(recipe: "Recipe", factor: float, grid: int = GRIDS[0]) -> "Recipe":
     """The recipe with its image sizes' sides times a factor; images are cached as before."""
     if factor == 1.0:
         return recipe
 
     def size(sides: tuple[int, int]) -> tuple[int, int]:
-        height, width = (min(side, max(SIDE, GRID * round(side * factor / GRID))) for side in sides)
+        height, width = (min(side, max(SIDE, grid * round(side * factor / grid))) for side in sides)
         return height, width
 
     stages = [
@@ -78,6 +79,20 @@ def shrunk(recipe: "Recipe", factor: float) -> "Recipe":
         for stage in recipe.stage
     ]  # fmt: skip
     return recipe.model_copy(update={"stage": tuple(stages)})
+
+
+def sizes_that_go(recipe: "Recipe", takes: Callable[["Recipe"], bool]) -> dict[float, "Recipe"]:
+    """The recipe at each of FACTORS at which its model takes all image sizes, by factor.
+
+    takes: whether it does.
+    """
+    found = {}
+    for factor in FACTORS:
+        tried = (shrunk(recipe, factor, grid) for grid in GRIDS)
+        smaller = recipe if factor == 1.0 else next(filter(takes, tried), None)
+        if smaller is not None:
+            found[factor] = smaller
+    return found
 
 
 def lengthened(recipe: "Recipe", lengths: Sequence[int]) -> "Recipe":
@@ -101,6 +116,7 @@ def fit(
     runs: int,
     costs_of: Callable[["Recipe"], Costs],
     left: Callable[[], float],
+    takes: Callable[["Recipe"], bool] = lambda recipe: True,
 ) -> dict[str, Any]:
     """The plan that keeps `runs` runs of a recipe (its seeds) to the time that is left.
 
@@ -110,17 +126,19 @@ def fit(
     all stages grow and shrink alike, to four times the recipe's at most.
 
     costs_of: measures a recipe's costs; asked once per size. left: the seconds that are left.
+    takes: whether a recipe's model takes its image sizes; those that it does not are left out.
     Returns what `Recipe.planned` takes: `stage, swa, folds`; and `seconds`, of one run.
     Raises: SpecError: one fold with a quarter of the epochs does not fit either.
     """
     measured: dict[float, Costs] = {}
-    tried = [(len(folds), factor, ENOUGH) for factor in FACTORS]
-    tried.append((len(folds), FACTORS[-1], LEAST))
-    tried += [(n, factor, ENOUGH) for n in range(len(folds) - 1, 0, -1) for factor in FACTORS]
-    tried.append((1, FACTORS[-1], LEAST))
+    sizes = sizes_that_go(recipe, takes)
+    tried = [(len(folds), factor, ENOUGH) for factor in sizes]
+    tried.append((len(folds), min(sizes), LEAST))
+    tried += [(n, factor, ENOUGH) for n in range(len(folds) - 1, 0, -1) for factor in sizes]
+    tried.append((1, min(sizes), LEAST))
     wanted = sum(stage.length for stage in recipe.stage)
     for number, factor, enough in tried:
-        smaller = shrunk(recipe, factor)
+        smaller = sizes[factor]
         if factor not in measured:
             measured[factor] = costs_of(smaller)
         costs, share = measured[factor], KEPT * left() / (runs * number)
@@ -133,9 +151,11 @@ def fit(
                 "seconds": round(number * costs.fold(found, batches), 1),
             }
     least = lengthened(smaller, [math.ceil(LEAST * stage.length) for stage in recipe.stage])
+    size = {0.5: "half", 0.75: "3/4 of", 1.0: "all of"}[min(sizes)]
+    minutes = runs * costs.fold(least, batches) / 60
     raise SpecError(
         f"the budget of {recipe.name} is too short: one fold with a quarter of its {wanted} epochs "
-        f"at half its image size takes about {runs * costs.fold(least, batches) / 60:.1f} min, and "
+        f"at {size} its image size takes about {minutes:.1f} min, and "
         f"{max(left(), 0) / 60:.1f} min are left; give it more, or take a smaller model"
     )
 

@@ -1,6 +1,7 @@
 """Averaged weights: EMA over the steps of a training, SWA over its last epochs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -46,6 +47,20 @@ class Averaging(Callback):
         floats = [name for name, tensor in self.own.items() if tensor.is_floating_point()]
         self.floats = [[held[name] for name in floats] for held in (self.average, self.own)]
         self.whole = [name for name in self.own if name not in floats]
+
+    def follow(self, model: nn.Module, change: Callable[[nn.Module], None]) -> None:
+        """Change the average as the model is about to be changed, whose parameters become others.
+
+        Averages of another shape are a checkpoint's, of a later stage.
+        """
+        self._put(averaged=False)
+        own = _tensors(model)
+        if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in self.average.items()}:
+            twin = copy.deepcopy(model)
+            for name, tensor in _tensors(twin).items():
+                tensor.data.copy_(self.average[name])
+            change(twin)
+            self.average = {name: tensor.detach() for name, tensor in _tensors(twin).items()}
 
     def after_train(self) -> None:
         """Count the epoch."""

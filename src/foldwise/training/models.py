@@ -28,6 +28,7 @@ from foldwise.training.files import (
 )
 from foldwise.training.heads import with_fastai_head
 from foldwise.training.pretrained import hub_file
+from foldwise.training.sizes import check_sizes, native_size, remade
 from foldwise.training.smallconv import with_small_convs
 
 KEY = "foldwise"  # the metadata entry of a weights file that holds its preprocessing
@@ -94,29 +95,45 @@ def preprocessing_of(
 def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
     """The recipe's model with its weights; random ones come from the global generator.
 
+    It takes images of the first stage's size; `bring_to` changes that for later ones.
     Convolutions are those of `smallconv`, which are nn.Conv2d but where that is slow.
 
-    Raises: SpecError: timm has no such model, or it has no drop path. WeightsError: the weights
-            cannot be had.
+    Raises: SpecError: timm has no such model, it has no drop path, or it takes no images of a size
+            of the recipe's. WeightsError: the weights cannot be had, or are for another size.
     """
     if recipe.model == LINEAR:
         return _linear(recipe.final_size, channels, n_logits)
-    file = weights_file(recipe)
+    file, random = weights_file(recipe), recipe.weights == "none"
+    start = weights_size(recipe)
+    check_sizes(recipe, start)
     options: dict[str, Any] = {"num_classes": n_logits, "in_chans": channels}
     if recipe.drop_rate:
         options["drop_rate"] = recipe.drop_rate
+    if recipe.drop_path:
+        options["drop_path_rate"] = recipe.drop_path
     if file is not None and recipe.weights == "auto":
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
-        model, file = filled_by_timm(file, partial(_created, recipe, **options)), None
+        known = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
+        model, file = filled_by_timm(file, partial(_created, recipe, **options, **known)), None
     else:
         model = _created(recipe, **options)
     if file is not None:
+        model = remade(model, recipe.model, start or native_size(recipe.model), options, keep=False)
         load_into(model, file, channels)
+    size = recipe.stage_size(recipe.stage[0]) if recipe.stage else recipe.final_size
+    model = remade(model, recipe.model, size, options, keep=not random)
     if recipe.head == "fastai":
-        model = with_fastai_head(model, n_logits, channels, recipe.final_size, recipe.drop_rate)
+        model = with_fastai_head(model, n_logits, channels, size, recipe.drop_rate)
         if file is not None:
             load_head(model, file)
     return with_small_convs(model)
+
+
+def weights_size(recipe: Recipe) -> tuple[int, int] | None:
+    """The image size that the recipe's weights are for, (height, width); None: random ones."""
+    if recipe.weights == "none":
+        return None
+    own = _own(recipe)
+    return native_size(recipe.model) if own is None else own.image_size
 
 
 def weights_file(recipe: Recipe) -> Path | None:
@@ -169,22 +186,31 @@ def load_trained(path: Path) -> tuple[nn.Module, Preprocessing]:
     return model, preprocessing
 
 
-def _created(recipe: Recipe, **options: Any) -> nn.Module:
-    """timm's model, with drop path where the recipe asks for it.
+def _created(recipe: Recipe, **options: Any) -> Any:
+    """timm's model, of which the recipe's options are asked.
 
-    Raises: SpecError: the model has none; some models ignore the option instead of refusing it.
+    Raises: SpecError: the model is no classifier, or has no such option; some models ignore one
+            instead of refusing it.
     """
-    if not recipe.drop_path:
-        return timm.create_model(recipe.model, **options)
     try:
-        model = timm.create_model(recipe.model, drop_path_rate=recipe.drop_path, **options)
+        model = timm.create_model(recipe.model, **options)
     except TypeError as error:
-        if "drop_path_rate" not in str(error):
-            raise
-    else:
-        if any((getattr(module, "drop_prob", None) or 0) > 0 for module in model.modules()):
-            return model
-    raise SpecError(
+        if recipe.drop_path and "drop_path_rate" in str(error):
+            raise SpecError(_no_drop_path(recipe)) from None
+        raise
+    if recipe.drop_path and not any((getattr(module, "drop_prob", None) or 0) > 0
+                                    for module in model.modules()):  # fmt: skip
+        raise SpecError(_no_drop_path(recipe))
+    if not hasattr(model, "get_classifier"):
+        raise SpecError(
+            f"{recipe.model} encodes images and has no classifier; take a model that has one, "
+            "such as resnet34 or vit_small_patch16_224"
+        )
+    return model
+
+
+def _no_drop_path(recipe: Recipe) -> str:
+    return (
         f"drop_path = {recipe.drop_path} needs a model with residual blocks that timm can skip, "
         f"such as resnet34 or convnext_tiny; {recipe.model} has none: set drop_path = 0"
     )
@@ -196,9 +222,9 @@ def _blank(about: Preprocessing) -> nn.Module:
         return Prior(torch.ones(len(about.classes), dtype=torch.float64), about.multi)
     if about.model == LINEAR:
         return _linear(about.image_size, len(about.mode), about.n_outputs)
-    model = timm.create_model(
-        about.model, pretrained=False, num_classes=about.n_outputs, in_chans=len(about.mode)
-    )
+    options = {"num_classes": about.n_outputs, "in_chans": len(about.mode)}
+    model = timm.create_model(about.model, pretrained=False, **options)
+    model = remade(model, about.model, about.image_size, options, keep=False)
     if about.head == "fastai":
         return with_fastai_head(model, about.n_outputs, len(about.mode), about.image_size)
     return model
@@ -211,19 +237,19 @@ def _linear(size: tuple[int, int], channels: int, n_logits: int) -> Linear:
 def as_weights(recipe: Recipe) -> Recipe:
     """The recipe with image_size and interpolation as its weights were trained with, where `auto`.
 
-    Random weights were trained with nothing: 224 pixels, as most are, and bilinear.
+    Random weights were trained with nothing: the size that timm makes the model for, and bilinear.
     Raises: SpecError: timm has no such model, or a size of the recipe's does not go with that one.
     """
     if "auto" not in (recipe.image_size, recipe.interpolation):
         return recipe
     size, interpolation = (224, 224), "bilinear"
-    if recipe.weights != "none" and recipe.model not in DEFAULTS:
-        own = _own(recipe)
-        if own is not None:
-            size, interpolation = own.image_size, own.interpolation
-        else:
-            config = _config(recipe)
-            size, interpolation = config.input_size[1:], config.interpolation
+    own = None if recipe.model in DEFAULTS else _own(recipe)
+    if own is not None:
+        size, interpolation = own.image_size, own.interpolation
+    elif recipe.model not in DEFAULTS:
+        config = _config(recipe)
+        size = config.input_size[1:]
+        interpolation = "bilinear" if recipe.weights == "none" else config.interpolation
     known = interpolation if interpolation in ("bilinear", "bicubic") else "bicubic"
     return recipe.as_weights(size, known)
 

@@ -26,7 +26,7 @@ from foldwise.training.checkpoint import Checkpoints, Resumable, interruptible
 from foldwise.training.events import FoldStarted, Observer
 from foldwise.training.finder import find_rate, rate_found
 from foldwise.training.gradients import gradients
-from foldwise.training.groups import frozen_groups, layer_groups, rates_of
+from foldwise.training.groups import check_groups, frozen_groups, layer_groups, rates_of
 from foldwise.training.losses import loss_of
 from foldwise.training.memory import keep_freed_memory
 from foldwise.training.meters import Accuracy, ValidationScore, on_device
@@ -35,6 +35,7 @@ from foldwise.training.optim import optimizer_of
 from foldwise.training.precision import Autocast, Compiled, compile_errors, device
 from foldwise.training.report import Report
 from foldwise.training.schedules import schedules
+from foldwise.training.sizes import bring_to, changes
 from foldwise.training.stopping import EarlyStop
 from foldwise.training.streams import EpochStreams
 
@@ -101,6 +102,7 @@ def train_stages(
     ):
         for number, dls in enumerate(loaders):
             learner.dls, report.stage = dls, number
+            resize(learner, recipe, recipe.stage[number])
             if saver is None or saver.begin(number, number == len(loaders) - 1):
                 fit_stage(learner, recipe, number, place, over=stopping.stopped is not None)
     return loaders[-1], report, stopping.stopped
@@ -138,12 +140,26 @@ def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoint
     return saver
 
 
+def resize(learner: Resumable, recipe: Recipe, stage: Stage) -> None:
+    """Bring the learner's model, and averages of its weights, to a stage's image size."""
+    size = recipe.stage_size(stage)
+    if changes(learner.model, recipe.model, size):
+        bring = partial(bring_to, name=recipe.model, size=size)
+        for callback in learner.cbs:
+            if isinstance(callback, Averaging):
+                callback.follow(learner.model, bring)
+        bring(learner.model)
+
+
 def prepare_stage(learner: Resumable, recipe: Recipe, stage: Stage) -> int:
     """The number of a stage's layer groups; the learner gets an optimizer of its own over them.
 
     That is how fastai's freeze and unfreeze begin one.
+    Raises: RunError: see `check_groups`.
     """
+    resize(learner, recipe, stage)
     groups = layer_groups(learner.model, stage.groups)
+    check_groups(learner.model, groups)
     learner.splitter = lambda model: groups
     learner.train_bn = stage.norm == "train"
     learner.wd = recipe.stage_decay(stage)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -24,9 +25,10 @@ from foldwise.training.batches import dataloaders
 from foldwise.training.checkpoint import save_state
 from foldwise.training.fold import FoldInputs
 from foldwise.training.memory import keep_freed_memory
-from foldwise.training.models import build_model, preprocessing_of
+from foldwise.training.models import build_model, preprocessing_of, weights_size
 from foldwise.training.precision import autocast, determinism, device
 from foldwise.training.predict import predict
+from foldwise.training.sizes import takes
 from foldwise.training.stages import learner_of, own_callbacks, prepare_stage
 from foldwise.training.streams import EpochStreams, seeded
 
@@ -101,7 +103,8 @@ def plan_of(
 
     # a short last batch is left out
     batches = [max(rows // recipe.stage_batch(stage), 1) for stage in recipe.stage]
-    made = fit(recipe, batches, wanted, len(recipe.seeds), costs_of, left)
+    go = partial(takes, start=weights_size(recipe))
+    made = fit(recipe, batches, wanted, len(recipe.seeds), costs_of, left, go)
     fitted = recipe.planned(made)
     log.info(
         "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",

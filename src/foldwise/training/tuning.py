@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import timm
 import torch
 from torch.nn import functional as F
 
@@ -15,9 +14,10 @@ from foldwise.spec.baselines import DEFAULTS
 from foldwise.spec.recipe import Recipe
 from foldwise.training.apart import apart
 from foldwise.training.memory import keep_freed_memory
+from foldwise.training.models import build_model
 from foldwise.training.optim import Adam
 from foldwise.training.precision import autocast, device, resolve
-from foldwise.training.smallconv import with_small_convs
+from foldwise.training.sizes import bring_to
 from foldwise.training.streams import seeded
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,13 @@ def step_of(
 ) -> Callable[[], None]:
     """A function that takes one training step on a random batch at the largest image size.
 
-    The weights are random: their values cost no time.
+    The model is the one that trains, with random weights: their values cost no time.
     """
     on = device()
     height, width = max((recipe.stage_size(s) for s in recipe.stage), key=lambda s: s[0] * s[1])
-    model = timm.create_model(recipe.model, num_classes=n_classes, in_chans=channels)
-    model = with_small_convs(model).to(on).to(memory_format=torch.channels_last).train()
+    model = build_model(recipe.model_copy(update={"weights": "none"}), n_classes, channels)
+    bring_to(model, recipe.model, (height, width))
+    model = model.to(on).to(memory_format=torch.channels_last).train()
     run = torch.compile(model, dynamic=False) if compiled else model
     optimizer = Adam(list(model.parameters()), lr=1e-6)
     images = torch.rand(batch, channels, height, width, device=on)
