@@ -6,13 +6,15 @@ RECIPE ?=
 IMAGES ?=
 SUB ?=
 ARGS ?=
+SECONDS ?=
+SEED ?=
 
 FOLDWISE := .venv/bin/foldwise
 PYTEST := .venv/bin/python -m pytest
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend bench-cluster leak clean
+.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend bench-cluster leak backbones gpu torture clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
@@ -69,6 +71,15 @@ bench-cluster: setup ## two one-thread workers of a Ray cluster against one ## m
 
 leak: setup ## local score against test score, by site and at random, on generated photos ## make leak ARGS="--rows 1000 --test-rows 500"
 	@.venv/bin/python benchmarks/site_leak.py $(ARGS)
+
+backbones: setup ## every timm model under 30 M parameters: built, a step of head and of all, saved, loaded; hours ## make backbones ARGS="vit_tiny_patch16_224 levit_128s"
+	@.venv/bin/python benchmarks/backbones.py $(ARGS)
+
+gpu: setup ## what only a CUDA device can show: tests, precisions, speed, memory; about six minutes ## make gpu SECONDS=360
+	@.venv/bin/python benchmarks/gpu.py $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+torture: setup ## kills and malformed inputs; its last line counts what must not be ## make torture SECONDS=600 SEED=0
+	@.venv/bin/python benchmarks/torture.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove caches and build files; never data/, runs/, submissions/ or .venv
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
