@@ -148,6 +148,7 @@ class Lane:
         code = 1
         try:
             os.setpgid(0, 0)  # Ctrl-C is the driver's
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(reads)
             for number in numbers:
                 self.trial(number)
