@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from foldwise import overview, pipeline, predicting
+from foldwise import cli, overview, pipeline, predicting
 from foldwise.cli import app
 from foldwise.cli.console import use_plain_characters
 from foldwise.errors import Interrupted, terminate
@@ -140,3 +140,16 @@ def test_what_a_disk_refuses_anywhere_is_one_line_and_exit_code_1(
     assert done.exit_code == 1
     assert done.stderr.startswith("error x/y.toml cannot be read or written (Permission denied);")
     assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_before_the_verb_begins_is_a_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"

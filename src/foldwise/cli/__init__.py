@@ -1,8 +1,11 @@
 """The `foldwise` command: parse, call one function, print."""
 
+import signal
+import sys
+
 # their order is that of --help
-from foldwise.cli import preparing, training, submitting, predicting, reporting  # noqa: F401, I001
-from foldwise.cli.console import app, use_plain_characters
+from foldwise.cli import predicting, preparing, reporting, submitting, training  # noqa: F401
+from foldwise.cli.console import app, err, use_plain_characters
 
 __all__ = ["app", "main"]
 
@@ -10,4 +13,8 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Run the command line."""
     use_plain_characters()
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before the verb began, which says more
+        err.print("stopped")
+        sys.exit(128 + signal.SIGINT)
