@@ -241,6 +241,16 @@ def test_weights_from_before_outputs_had_kinds_are_read(
     assert load_trained(tmp_path / "w.safetensors")[1] == about
 
 
+def test_what_layers_share_is_saved_for_each_of_them(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    about = preprocessing_of(recipe(), ("z", "a", "10"), "L")
+    save_weights(tmp_path / "w.safetensors", model, about)
+    state = load_state(tmp_path / "w.safetensors")
+    assert sorted(state) == sorted(model.state_dict())
+    assert torch.equal(state["1.weight"], model[0].weight)
+
+
 def test_fastais_head_is_saved_loaded_and_carried_on(tmp_path: Path) -> None:
     settings = ["head=fastai", "image_size=32"]
     first = build_model(recipe(*settings), 3, 3).eval()

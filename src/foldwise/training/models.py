@@ -150,8 +150,15 @@ def weights_file(recipe: Recipe) -> Path | None:
 
 
 def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> None:
-    """Write the model's state as safetensors with its preprocessing as JSON, atomically."""
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    """Write the model's state as safetensors with its preprocessing as JSON, atomically.
+
+    What layers share, as CoaT's do, is written for each of them: safetensors has no references.
+    """
+    state, seen = {}, set()
+    for name, tensor in model.state_dict().items():
+        own = tensor.detach().cpu().contiguous()
+        state[name] = own.clone() if own.data_ptr() in seen else own
+        seen.add(own.data_ptr())
     content = save(state, metadata={KEY: json.dumps(asdict(preprocessing))})
     with replacing(path) as temporary:  # save_file would hide a full disk in an error of its own
         temporary.write_bytes(content)
