@@ -152,12 +152,17 @@ def fit(
             }
     least = lengthened(smaller, [math.ceil(LEAST * stage.length) for stage in recipe.stage])
     size = {0.5: "half", 0.75: "3/4 of", 1.0: "all of"}[min(sizes)]
-    minutes = runs * costs.fold(least, batches) / 60
+    needed = runs * costs.fold(least, batches)
     raise SpecError(
         f"the budget of {recipe.name} is too short: one fold with a quarter of its {wanted} epochs "
-        f"at {size} its image size takes about {minutes:.1f} min, and "
-        f"{max(left(), 0) / 60:.1f} min are left; give it more, or take a smaller model"
+        f"at {size} its image size takes about {_time(needed)}, and "
+        f"{_time(max(left(), 0))} are left; give it more, or take a smaller model"
     )
+
+
+def _time(seconds: float) -> str:
+    """A time for people, in seconds or minutes."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def _options(stage: "Stage") -> list[int]:
