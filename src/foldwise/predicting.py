@@ -130,7 +130,8 @@ def trained(workspace: Workspace, name: str) -> Trained:
             raise RunError(f"{folder.name}: {run} is another run than the one that was blended; "
                            f"run `foldwise blend {competition}` and use that one")  # fmt: skip
         runs.append(run)
-    return Trained(competition, tuple(runs), tuple(range(len(record["by_fold"]))), record["chain"])
+    count = record.get("folds") or len(record["by_fold"])
+    return Trained(competition, tuple(runs), tuple(range(count)), record["chain"])
 
 
 def answered(

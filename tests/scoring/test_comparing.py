@@ -16,7 +16,7 @@ from foldwise import overview
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import frame_hash, write_folds
 from foldwise.data.predictions import predictions_frame, write_predictions
-from foldwise.scoring.comparing import compare_runs
+from foldwise.scoring.comparing import against, compare_runs
 from foldwise.scoring.intervals import paired_interval
 from foldwise.scoring.rules import log_losses
 from foldwise.spec.competition import Submission
@@ -126,6 +126,15 @@ def test_the_paired_interval_is_that_of_the_t_test() -> None:
     assert mean == pytest.approx((one - two).mean())
     assert error == pytest.approx((one - two).std(ddof=1) / 7**0.5)
     assert paired_interval(np.zeros(3)) == (0, 0, 0, 0)
+
+
+def test_a_difference_that_shows_as_nothing_is_none() -> None:
+    own, other = ({"run": n, "folds_sha256": "f", "higher": False} for n in "ab")
+    scores = [0.3, 0.5, 0.4]
+    tiny = {**own, "fold_scores": [s - 1e-6 for s in scores]}, {**other, "fold_scores": scores}
+    assert against(*tiny)["verdict"] == "same within noise"
+    more = {**own, "fold_scores": [s - 1e-5 for s in scores]}, {**other, "fold_scores": scores}
+    assert against(*more)["verdict"] == "better"
 
 
 def test_higher_is_better_where_the_metric_says_so(data: CompetitionData, tmp_path: Path) -> None:

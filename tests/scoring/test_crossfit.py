@@ -1,12 +1,23 @@
 """The chain never sees the fold that it is applied to, and a flattering fit is told apart."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from foldwise.scoring.crossfit import OWN, Chain, apply_chain, crossfit, simplest, slots_of
+from foldwise.scoring import calibrate
+from foldwise.scoring.crossfit import (
+    OWN,
+    Chain,
+    apply_chain,
+    crossfit,
+    parts_of,
+    simplest,
+    slots_of,
+)
 from foldwise.scoring.goal import Goal, fold_costs, within_noise
 from foldwise.scoring.methods import METHODS, Stack
 from planted import dealt, drawn, flipped, goal, softmax
@@ -43,6 +54,11 @@ def without(target: Goal, folds: np.ndarray, fold: int) -> Goal:
     return goal(hot, **settings, **shape)
 
 
+def form(chain: Chain) -> tuple[bool, list[str]]:
+    """Whether the members have temperatures, and the names of the steps."""
+    return chain["temperatures"] is not None, [step["step"] for step in chain["steps"]]
+
+
 def text(chain: Chain) -> str:
     return json.dumps(chain, sort_keys=True)
 
@@ -54,8 +70,12 @@ def test_the_truth_of_a_fold_changes_nothing_of_its_own_predictions(kind: str, m
     fit = crossfit(stack, target, folds, method, slots_of(target))
     other = crossfit(stack, without(target, folds, 2), folds, method, slots_of(target))
     rows = folds == 2
-    assert text(other.by_fold[2]) == text(fit.by_fold[2])
-    assert (other.oof(stack, folds)[rows] == fit.oof(stack, folds)[rows]).all()
+    assert text(other.nested[2]) == text(fit.nested[2])
+    if form(other.chain) == form(fit.chain):
+        assert text(other.by_fold[2]) == text(fit.by_fold[2])
+        assert (other.oof(stack, folds)[rows] == fit.oof(stack, folds)[rows]).all()
+    alone = other.decided_apart(stack, folds)[rows]
+    assert (alone == fit.decided_apart(stack, folds)[rows]).all()
     assert (other.before(stack, folds)[rows] == fit.before(stack, folds)[rows]).all()
     if slots_of(target) and kind == "log loss":
         assert text(other.by_fold[1]) != text(fit.by_fold[1])
@@ -72,7 +92,7 @@ def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kin
     part = goal(target.hot[kept], target.metric.model_dump(), target.multi,
                 **target.format.settings.model_dump())  # fmt: skip
     alone = crossfit(fewer, part, folds[kept], "weights", slots_of(target))
-    assert text(alone.chain) == text(fit.by_fold[3])
+    assert text(alone.chain) == text(fit.nested[3])
 
 
 @pytest.mark.parametrize(("kind", "method"), CASES)
@@ -156,11 +176,52 @@ def test_a_flattering_blend_of_noise_is_told_apart_by_its_cross_fitted_score() -
     assert simplest(costs, by_fold) == "single"
 
 
-def test_two_folds_are_too_few_for_steps() -> None:
+@pytest.mark.parametrize(("kind", "method"), CASES)
+def test_what_is_scored_has_the_form_of_what_is_submitted(kind: str, method: str) -> None:
+    stack, target = problem(kind, 120)
+    fit = crossfit(stack, target, dealt(120, 4), method, slots_of(target))
+    assert [form(chain) for chain in fit.by_fold] == [form(fit.chain)] * 4
+
+
+def test_deciding_apart_may_keep_other_steps_in_a_fold() -> None:
+    forms = set()
+    for seed in range(8):  # so little is to be gained that the folds do not agree
+        rng = np.random.default_rng(seed)
+        probs = rng.dirichlet(np.ones(3), size=(1, 150))
+        target = goal(drawn(calibrate.tempered(probs[0], 0.9, False), rng))
+        folds, stack = dealt(150, 5), Stack(probs, False)
+        fit = crossfit(stack, target, folds, "mean", slots_of(target))
+        differ = {str(form(chain)) for chain in fit.nested} != {str(form(fit.chain))}
+        same = (fit.decided_apart(stack, folds) == fit.oof(stack, folds)).all()
+        assert differ != same
+        forms.add(differ)
+    assert forms == {True, False}
+
+
+def test_two_folds_are_too_few_for_steps_and_are_split_in_halves() -> None:
     stack, target = problem("log loss")
-    fit = crossfit(stack, target, dealt(240, 2), "weights", slots_of(target))
+    folds = dealt(240, 2)
+    fit = crossfit(stack, target, folds, "weights", slots_of(target))
     assert (fit.chain["steps"], fit.trials) == ([], ())
     assert len(fit.by_fold) == 2
+    parts = parts_of(target, folds)
+    assert (parts // 2 == folds).all()
+    halves = target.hot[folds == 1], target.hot[parts == 3]
+    assert halves[1].sum(axis=0) == pytest.approx(halves[0].sum(axis=0) / 2, abs=1)
+    fit = crossfit(stack, target, parts, "weights", slots_of(target))
+    assert [trial["step"] for trial in fit.trials] == [OWN, "temperature", "clip"]
+
+
+def test_halves_of_a_fold_keep_groups_whole_and_three_folds_stay_as_they_are() -> None:
+    _, target = problem("log loss")
+    groups = np.repeat([f"site {n}" for n in range(24)], 10)
+    whole = replace(target, truth=target.truth.assign(group=groups))
+    folds = np.repeat(np.arange(24) % 2, 10)
+    parts = parts_of(whole, folds)
+    assert len(np.unique(parts)) == 4
+    assert (pd.Series(parts).groupby(groups).nunique() == 1).all()
+    three = dealt(240, 3)
+    assert parts_of(target, three) is three
 
 
 def test_the_simplest_within_noise_of_the_best_is_taken() -> None:

@@ -72,3 +72,21 @@ def test_a_first_run_has_nothing_beside_it() -> None:
     assert [each["what"] for each in headline_rows(told)] == ["local", "best", "rank"]
     assert headline_rows(told)[1]["value"] == "-"
     assert "interval" not in headline_rows(told)[0]["meaning"]
+
+
+def test_a_blend_of_one_run_is_not_set_against_that_run() -> None:
+    blend = {**row("blend", 0.39), "members": ["own"], "decided_apart": 0.4012}
+    rows = [row("own", 0.4), row("other", 0.5), blend]
+    told = headline(summary("blend", 0.39), rows)
+    assert (told["rank"], told["of"], told["best"]["run"]) == (1, 2, "other")
+    assert (told := headline(summary("own", 0.4), rows))["of"] == 2
+    assert told["best"]["run"] == "other"
+
+
+def test_what_deciding_on_the_steps_costs_is_a_line_of_its_own() -> None:
+    blend = {**row("blend", 0.39), "members": ["a", "b"], "decided_apart": 0.4012}
+    lines = headline_rows(headline(summary("blend", 0.39), [blend]))
+    assert [line["what"] for line in lines] == ["local", "deciding", "best", "rank"]
+    assert lines[1]["value"] == "+0.01120"
+    lines = headline_rows(headline(summary("blend", 0.39), [blend | {"decided_apart": 0.39}]))
+    assert [line["what"] for line in lines] == ["local", "best", "rank"]

@@ -14,7 +14,15 @@ from foldwise.data.competition import CompetitionData
 from foldwise.data.predictions import TINY, predictions_frame, read_predictions, write_predictions
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.scoring.calibrate import calibration_error, reliability
-from foldwise.scoring.crossfit import Chain, CrossFit, apply_chain, crossfit, simplest, slots_of
+from foldwise.scoring.crossfit import (
+    Chain,
+    CrossFit,
+    apply_chain,
+    crossfit,
+    parts_of,
+    simplest,
+    slots_of,
+)
 from foldwise.scoring.forecast import averaging_gain, expected, right_share
 from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
 from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
@@ -27,7 +35,7 @@ from foldwise.training.run import Run
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-FORMAT = 3  # of blend.json: others are made anew
+FORMAT = 4  # of blend.json: others are made anew
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,7 @@ def _make(
 ) -> None:
     """Fit the blend, or all that `auto` tries, and write the directory's files, the record last."""
     goal, fold = goal_of(data, folds["id"]), folds["fold"].to_numpy()
+    parts, count = parts_of(goal, fold), int(fold.max()) + 1
     stack = oof_stack(members, len(folds), len(data.classes), data.spec.multi, target)
     scores = [_score(data, folds["id"], stack.of(m, slice(None))) for m in range(len(members))]
     slots = slots_of(goal) if data.spec.submit.chain == "auto" else ()
@@ -159,18 +168,18 @@ def _make(
     fits = {}
     for name in names:
         log.info("%s: fitting %s", target.name, name)
-        fits[name] = crossfit(stack, goal, fold, name, slots)
-    chosen, tried = _compared(fits, stack, goal, fold)
+        fits[name] = crossfit(stack, goal, parts, name, slots)
+    chosen, tried = _compared(fits, stack, goal, parts)
     fit = fits[chosen]
-    oof = fit.oof(stack, fold)
+    oof = fit.oof(stack, parts)
     write_predictions(target / "oof.parquet", predictions_frame(folds["id"], oof, data.classes))
-    mean, logs = averaged(fit.chain, len(fit.by_fold), members, data.spec.multi)
+    mean, logs = averaged(fit.chain, count, members, data.spec.multi)
     write_predictions(
         target / "test.parquet", predictions_frame(data.test.frame["id"], mean, data.classes)
     )
     if any("threshold" in slot for slot in slots):
         with replacing(target / "thresholds.csv") as temporary:
-            sweep(fit.before(stack, fold), goal).to_csv(temporary, index=False)
+            sweep(fit.before(stack, parts), goal).to_csv(temporary, index=False)
     saved = read_predictions(target / "oof.parquet", data.classes)
     own = _score(data, folds["id"], saved[columns_of(data.classes)].to_numpy())
     right = right_share(goal.hot, oof, goal.multi)
@@ -179,7 +188,8 @@ def _make(
     write_json(target / "blend.json", {
         "asked": method, "method": chosen, "metric": goal.metric.title,
         "score": asdict(own), "expected": asdict(board), "averaging_gain": gain,
-        **_values(fit, stack, goal, fold),
+        "folds": count,
+        **_values(fit, stack, goal, parts),
         "members": [
             {"name": member.name, "identity": member.identity, "score": asdict(each),
              **member.facts}
@@ -191,11 +201,16 @@ def _make(
 
 
 def _values(fit: CrossFit, stack: Stack, goal: Goal, folds: np.ndarray) -> dict[str, Any]:
-    """`in_sample`, `blend_alone` (cross-fitted, without steps), and for log loss `reliability`."""
+    """`in_sample`, `blend_alone` (cross-fitted, without steps), and for log loss `reliability`.
+
+    `decided_apart`: what the score would be if each fold's own labels had no part in deciding which
+    steps are kept, None where there are none to decide on.
+    """
     rows, before, after = np.arange(len(folds)), fit.before(stack, folds), fit.oof(stack, folds)
     found: dict[str, Any] = {
         "in_sample": goal.value(fit.in_sample(stack, folds), rows),
         "blend_alone": goal.value(before, rows),
+        "decided_apart": goal.value(fit.decided_apart(stack, folds), rows) if fit.trials else None,
     }
     if goal.log_loss:
         found["reliability"] = {}

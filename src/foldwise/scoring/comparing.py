@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FEWEST = 3  # folds that two runs share; below that nothing is said of noise
 OTHER_ROWS = "other rows"
+SHOWN = 5e-6  # a difference below this is shown as 0.00000, and is none
 
 
 def compare_runs(folder: Path, data: CompetitionData) -> list[dict[str, Any]]:
@@ -181,7 +182,7 @@ def against(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         return {**compared, "verdict": "too few folds"}
     mean, error, low, high = paired_interval(np.array(differences))
     verdict = "same within noise"
-    if low > 0 or high < 0:
+    if (low > 0 or high < 0) and abs(mean) >= SHOWN:
         verdict = "better" if (low > 0) == row["higher"] else "worse"
     return {**compared, "difference": mean, "error": error, "verdict": verdict}
 
@@ -193,8 +194,9 @@ def compare_blends(
 
     Keys: `run` (its directory), `method`, `members` (names), `metric, higher, scheme,
     folds_sha256, folds, done`; `score, low, high`, of OOF, cross-fitted, `in_sample`, and
-    `blend_alone` (without calibration or thresholds); `expected, expected_low, expected_high`, on a
-    board; `fold_scores, mean, deviation`; `best_member` and its `member_score`, and as in
+    `blend_alone` (without calibration or thresholds); `decided_apart`, the score with the steps
+    decided without each fold too; `expected, expected_low, expected_high`, on a board;
+    `fold_scores, mean, deviation`; `best_member` and its `member_score`, and as in
     `compare_runs` `difference, error, shared, verdict` to that one. Blends are left out that an
     earlier version made, and those whose runs have gone or are of other rows or classes.
     """
@@ -204,7 +206,7 @@ def compare_blends(
         record = read_json(path)
         members = [known[m["name"]] for m in record.get("members", ()) if m["name"] in known]
         members = [row for row in members if row["score"] is not None]
-        if members and "expected" in record:
+        if members and "decided_apart" in record:
             rows.append(_blend_row(path.parent, record, members, data))
     sign = -1 if data.spec.metric.higher else 1
     return sorted(rows, key=lambda row: sign * row["score"])
@@ -230,7 +232,8 @@ def _blend_row(
         "folds": len(values), "done": len(values),
         **_summary(record["score"]["value"], values),
         "low": record["score"]["low"], "high": record["score"]["high"],
-        "in_sample": record["in_sample"], "blend_alone": record["blend_alone"], **board,
+        "in_sample": record["in_sample"], "blend_alone": record["blend_alone"],
+        "decided_apart": record["decided_apart"], **board,
         "best_member": best["run"], "member_score": best["score"],
     }  # fmt: skip
     return {**row, **against(row, best)}

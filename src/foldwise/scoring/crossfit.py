@@ -6,11 +6,12 @@ A chain is plain data: `method` and what it `fitted`, the members' own `temperat
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
+from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.scoring import calibrate, thresholds
 from foldwise.scoring.goal import FEWEST, Goal, fold_costs, within_noise
 from foldwise.scoring.methods import METHODS, Rows, Stack, blended
@@ -19,6 +20,7 @@ Chain = dict[str, Any]
 Trials = tuple[dict[str, Any], ...]
 OWN = "temperature of each member"
 LEAST = 1e-6  # a smaller gain is none: boards show five or six digits
+SEED = 0  # of the halves that `parts_of` makes
 
 
 @dataclass(frozen=True)
@@ -57,25 +59,43 @@ def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
 
 
 @dataclass(frozen=True)
-class CrossFit:
-    """A chain fitted on all folds, and one per fold fitted on the others.
+class Form:
+    """What a chain is made of, before any value is fitted; and how that was decided.
 
-    blends: the chains per fold without any calibration or step. trials: of the chain for all
-    folds, each step that was tried: `step, kept, gain` (of the metric, better is above 0).
+    own: whether each member has its own temperature. steps: the names of those kept, in order.
+    trials: each step that was tried: `step, kept, gain` (of the metric, better is above 0).
+    """
+
+    own: bool = False
+    steps: tuple[str, ...] = ()
+    trials: Trials = ()
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """A chain fitted on all folds, and one of the same form per fold, fitted on the others.
+
+    blends: the chains per fold without any calibration or step. nested: the chains per fold, each
+    of the form that the others decide. trials: of the form; see `Form`.
     """
 
     chain: Chain
     by_fold: tuple[Chain, ...]
     blends: tuple[Chain, ...]
+    nested: tuple[Chain, ...]
     trials: Trials
 
     def oof(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
-        """The cross-fitted predictions (n, C): each row by the chain that never saw its fold."""
+        """The cross-fitted predictions (n, C): each row by values that never saw its fold."""
         return _fold_by_fold(self.by_fold, stack, folds)
 
     def before(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
         """The same of the blend alone."""
         return _fold_by_fold(self.blends, stack, folds)
+
+    def decided_apart(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """The same of chains whose form did not see the fold either."""
+        return _fold_by_fold(self.nested, stack, folds)
 
     def in_sample(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
         """Predictions (n, C) by the chain that was fitted on all of these rows: too good."""
@@ -99,21 +119,48 @@ def crossfit(
 ) -> CrossFit:
     """A method's chain, fitted on all folds and on all but each.
 
-    Whether a step is kept, and which one of its slot, is part of the fit, and is decided by the
-    training folds alone: within them the blend is fitted on all but one and applied to that one, so
-    are the steps to what it gives, and a step is kept where their cross-fitted cost is lower with
-    it than without, beyond noise (of two steps the simpler one, likewise). What is
-    kept is then fitted on all training folds. The fold that a chain is applied to has no part in
-    any of it. With two folds there are no steps: one training fold cannot be cross-fitted.
+    Which steps are kept is decided once, by all folds, so that what is scored has the form of what
+    is submitted: the blend is fitted on all folds but one and applied to that one, so are the steps
+    to what it gives, and a step is kept where their cross-fitted cost is lower with it than
+    without, beyond noise (of two steps the simpler one, likewise). The values of a chain that is
+    applied to a fold are fitted on the others alone; `nested` tells what it costs to decide the
+    form without that fold too. With two folds there are no steps: one training fold cannot be
+    cross-fitted (see `parts_of`).
 
     folds: the fold of each row, (n,), 0 to K - 1. slots: as `slots_of` gives them.
     """
     count = int(folds.max()) + 1
     fitter = _Fitter(stack, goal, folds, method, slots if count >= FEWEST else ())
-    chain, trials = fitter.chain(frozenset())
+    whole: frozenset[int] = frozenset()
     others = [frozenset([fold]) for fold in range(count)]
-    by_fold = tuple(fitter.chain(left)[0] for left in others)
-    return CrossFit(chain, by_fold, tuple(fitter.blend(left, False) for left in others), trials)
+    form = fitter.form(whole)
+    chain = fitter.chain(whole, form)
+    by_fold, nested = [], []
+    for left in others:
+        by_fold.append(fitter.chain(left, form))
+        nested.append(fitter.chain(left, fitter.form(left)))
+    blends = tuple(fitter.blend(left, False) for left in others)
+    return CrossFit(chain, tuple(by_fold), blends, tuple(nested), form.trials)
+
+
+def parts_of(goal: Goal, folds: np.ndarray) -> np.ndarray:
+    """The parts that a chain is cross-fitted over, (n,), 0 to K - 1: the folds themselves.
+
+    Where there are fewer than three, each is split in two, stratified, groups whole: a chain's few
+    values can be fitted on half of a fold's rows, where its model could not.
+    """
+    if folds.max() + 1 >= FEWEST:
+        return folds
+    parts = np.empty_like(folds)
+    for fold in np.unique(folds):
+        rows = np.flatnonzero(folds == fold)
+        groups = goal.truth["group"].iloc[rows] if "group" in goal.truth else None
+        if groups is None or groups.isna().any() or groups.nunique() < 2:
+            half = dealt(goal.hot[rows], np.arange(len(rows)), 2, SEED)
+        else:
+            half = balanced_groups(goal.hot[rows], groups.to_numpy(dtype=str), 2, SEED)
+        parts[rows] = 2 * fold + half
+    return parts
 
 
 class _Fitter:
@@ -129,25 +176,38 @@ class _Fitter:
     ) -> None:
         self.stack, self.goal, self.folds = stack, goal, folds
         self.method, self.slots = method, slots
-        self.own = METHODS[method].tempers and goal.log_loss and len(stack) > 1
+        self.may_own = METHODS[method].tempers and goal.log_loss and len(stack) > 1
         self.blend = cache(self._blend)
         self.temperatures = cache(self._temperatures)
+        self.inner = lru_cache(2)(self._inner)  # with and without own temperatures: they are large
 
-    def chain(self, left: frozenset[int]) -> tuple[Chain, Trials]:
-        """The chain fitted without some folds, and the steps that were tried for it."""
+    def form(self, left: frozenset[int]) -> Form:
+        """The form that all folds but some decide on."""
         if not self.slots:
-            return self.blend(left, False), ()
+            return Form()
         rows = self._rows(left)
-        folds, tempers = self.folds[rows], False
-        steps, trials, probs = _steps(self._inner(left, False), rows, folds, self.goal, self.slots)
-        if self.own:
-            others = _steps(self._inner(left, True), rows, folds, self.goal, self.slots)
-            tempers = _better(others[2], probs, rows, folds, self.goal)
-            gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
-            if tempers:
-                steps, trials, _ = others
-            trials = [{"step": OWN, "kept": tempers, "gain": gain}, *trials]
-        return {**self.blend(left, tempers), "steps": steps}, tuple(trials)
+        folds, plain = self.folds[rows], self.inner(left, False)
+        steps, trials, probs = _kept(plain, rows, folds, self.goal, self.slots)
+        if not self.may_own:
+            return Form(False, tuple(steps), tuple(trials))
+        others = _kept(self.inner(left, True), rows, folds, self.goal, self.slots)
+        own = _better(others[2], probs, rows, folds, self.goal)
+        gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
+        if own:
+            steps, trials, _ = others
+        return Form(own, tuple(steps), ({"step": OWN, "kept": own, "gain": gain}, *trials))
+
+    def chain(self, left: frozenset[int], form: Form) -> Chain:
+        """The chain of a form, its values fitted without some folds."""
+        blend = self.blend(left, form.own)
+        if not form.steps:
+            return blend
+        rows, probs, steps = self._rows(left), self.inner(left, form.own), []
+        for name in form.steps:
+            steps.append({"step": name, **STEPS[name].fit(probs, rows, self.goal)})
+            if name != form.steps[-1]:
+                probs = _tried(STEPS[name], probs, rows, self.folds[rows], self.goal)
+        return {**blend, "steps": steps}
 
     def _rows(self, left: frozenset[int]) -> np.ndarray:
         return np.flatnonzero(~np.isin(self.folds, [*left]))
@@ -159,30 +219,30 @@ class _Fitter:
                 for m in range(len(self.stack)))  # fmt: skip
         return [fitted["temperature"] for fitted in fits]
 
-    def _blend(self, left: frozenset[int], tempers: bool) -> Chain:
+    def _blend(self, left: frozenset[int], own: bool) -> Chain:
         """The blend as a chain without steps."""
-        found = self.temperatures(left) if tempers else None
+        found = self.temperatures(left) if own else None
         stack = replace(self.stack, temperatures=found)
         fitted = METHODS[self.method].fit(stack, self._rows(left), self.goal)
         return {"method": self.method, "fitted": fitted, "temperatures": found, "steps": []}
 
-    def _inner(self, left: frozenset[int], tempers: bool) -> np.ndarray:
+    def _inner(self, left: frozenset[int], own: bool) -> np.ndarray:
         """The blend of the rows, (rows, C), each fold's fitted without that one too."""
         rows = self._rows(left)
         probs = np.empty((len(rows), len(self.goal.format.classes)))
         for fold in np.unique(self.folds[rows]).tolist():
             held = self.folds[rows] == fold
-            probs[held] = apply_chain(self.blend(left | {fold}, tempers), self.stack, rows[held])
+            probs[held] = apply_chain(self.blend(left | {fold}, own), self.stack, rows[held])
         return probs
 
 
-def _steps(
+def _kept(
     probs: np.ndarray,
     rows: np.ndarray,
     folds: np.ndarray,
     goal: Goal,
     slots: Sequence[Sequence[str]],
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], np.ndarray]:
+) -> tuple[list[str], list[dict[str, Any]], np.ndarray]:
     """The steps to keep, what was tried, and the cross-fitted probabilities with those kept.
 
     probs: the cross-fitted blend (rows, C). folds: the fold of each of these rows.
@@ -199,7 +259,7 @@ def _steps(
             for each in slot
         ]
         if kept:
-            steps.append({"step": name, **STEPS[name].fit(probs, rows, goal)})
+            steps.append(name)
             probs, before = tried[name], costs[name]
     return steps, trials, probs
 

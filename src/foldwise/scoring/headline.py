@@ -19,22 +19,31 @@ def headline(
     `compare_blends` where blends count too; its own is among them. board: see `board_of`.
 
     Keys: `run, metric, higher, score, low, high, resampled, done, folds` as in the summary;
-    `rank, of`: its place among the finished ones with the same folds, None until it is finished;
+    `rank, of`: its place among the finished ones with the same folds, None until it is finished
+    (a blend of one run and that run are not set against each other); `decided_apart`: see
+    `compare_blends`, None for a run;
     `best`: the best other one of these: `run, score`, and of the difference to it `difference,
     error, shared, verdict` (see `compare_runs`), None without any; `board`.
     """
     (own,) = (row for row in rows if row["run"] == summary["run"])
     alike = [row for row in rows if row["folds_sha256"] == own["folds_sha256"]]
-    others = [row for row in alike if row is not own and row["score"] is not None]
+    others = [row for row in alike if row is not own and row["score"] is not None
+              and not _blend_of_it_alone(row, own)]  # fmt: skip
     sign = -1 if own["higher"] else 1
     told = {key: summary.get(key) for key in OWN}
     told |= {"rank": None, "of": len(others) + 1, "best": None, "board": board}
+    told["decided_apart"] = own.get("decided_apart")
     if own["score"] is not None:
         told["rank"] = 1 + sum(sign * row["score"] < sign * own["score"] for row in others)
     if others:
         best = min(others, key=lambda row: sign * row["score"])
         told["best"] = {"run": best["run"], "score": best["score"], **against(own, best)}
     return told
+
+
+def _blend_of_it_alone(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether one of two rows is a run, and the other one a blend of nothing else."""
+    return row.get("members") == [other["run"]] or other.get("members") == [row["run"]]
 
 
 def headline_rows(told: dict[str, Any]) -> list[dict[str, str]]:
@@ -47,6 +56,12 @@ def headline_rows(told: dict[str, Any]) -> list[dict[str, str]]:
     if told["done"] < told["folds"]:
         meaning += f"; {told['done']} of {told['folds']} folds are done"
     rows = [{"what": "local", "value": f"{told['score']:.5f}", "meaning": meaning}]
+    if told["decided_apart"] is not None and abs(cost := told["decided_apart"] - told["score"]) > 0:
+        rows.append({
+            "what": "deciding", "value": f"{cost:+.5f}",
+            "meaning": "on top of it, were each fold's labels also kept out of deciding which "
+            "calibration or thresholds to use",
+        })  # fmt: skip
     best = told["best"]
     if best is None:
         rows.append({"what": "best", "value": "-", "meaning": "no other one with these folds"})
