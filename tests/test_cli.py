@@ -220,7 +220,10 @@ def test_train_takes_a_fold_and_overrides(workspace: Workspace) -> None:
         (["train", "tiny", "--set", "modle=x"], "unknown key 'modle'; did you mean 'model'?"),
         (["data", "tiny", "--from", "none.zip"], "expected an archive or a folder at none.zip"),
         (["status", "tinny"], "did you mean 'tiny'?"),
-        (["status", "tiny", "--run", "x"], "no run of tiny is called 'x'; there are: none"),
+        (
+            ["status", "tiny", "--run", "x"],
+            "no run or blend of tiny is called 'x'; there are: none",
+        ),
         pytest.param(
             ["blend", "tiny"], "folds 0, 1, 2 of 3 are not trained yet", marks=pytest.mark.slow
         ),

@@ -111,7 +111,7 @@ def test_what_has_no_images_or_no_folds_is_said(competition: Competition) -> Non
     (folder / "prior.toml").write_text('model = "prior"\nimage_size = 32\n')
     with pytest.raises(SpecError, match='model = "prior" sees no images'):
         competition.learner("prior")
-    with pytest.raises(RunError, match="no run of tiny is called 'tiny-s1'"):
+    with pytest.raises(RunError, match="no run or blend of tiny is called 'tiny-s1'"):
         competition.interpret("tiny-s1")
     (folder / "prior.toml").unlink()
 

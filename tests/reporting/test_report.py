@@ -256,7 +256,7 @@ def test_the_verb_writes_the_file_and_says_where(submitted: tuple[Workspace, Ent
     for words, message in (
         (
             ["tiny", "--run", "tiny-s0-00000000"],
-            "no run of tiny is called 'tiny-s0-00000000'; did you mean",
+            "no run or blend of tiny is called 'tiny-s0-00000000'; did you mean",
         ),
         (["tiny-s0-00000000"], "no competition or run is called 'tiny-s0-00000000'; did you mean"),
         (["tinny", "--run", run], "no competition is called 'tinny'; did you mean 'tiny'?"),

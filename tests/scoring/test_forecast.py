@@ -74,6 +74,11 @@ def test_the_interval_has_room_for_a_test_set_of_that_size(workspace: Workspace)
     told = expected(own, 0.05, train, test, Metric())
     assert told.high == pytest.approx(0.45 + 0.1 * (1 + 30 / 12) ** 0.5)
     assert expected(Score(0.02, 0.0, 0.04), 0.01, train, test, Metric()).low == 0
+    every = expected(Score(0.1, -0.2, 0.4), 0.0, train, test, Metric(name="accuracy"))
+    assert (every.low, every.high) == (0.0, pytest.approx(0.1 + 0.3 * (1 + 30 / 12) ** 0.5))
+    assert expected(Score(0.95, 0.8, 1.0), 0.0, train, test, Metric(name="f1")).high == 1
+    assert expected(Score(-0.9, -1, -0.5), 0.0, train, test, Metric(name="kappa")).low == -1
+    assert expected(Score(0.02, 0.0, 0.04), 0.03, train, test, Metric()).value == 0
     nothing = test.where(np.zeros(len(test), bool))
     assert expected(own, 0.05, train, nothing, Metric()) == Score(0.5)
     assert expected(Score(0.7), 0.0, train, test, Metric(name="hook")) == Score(0.7)

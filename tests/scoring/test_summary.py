@@ -280,6 +280,26 @@ def test_a_runs_summary_is_that_of_its_folds(place: Workspace, data: Competition
     assert not any("unfinished" in str(line) for line in lines)
 
 
+def test_a_blends_summary_is_that_of_its_cross_fitted_predictions(
+    place: Workspace, data: CompetitionData
+) -> None:
+    write_run(place, data, "tiny-s7-whole", range(N))
+    blend = place.runs / "tiny" / "blend-mean-1"
+    write_predictions(blend / "oof.parquet", oof_of(data))
+    record = {"method": "mean", "members": [{"name": "theirs"}, {"name": "tiny-s7-whole"}]}
+    write_json(blend / "blend.json", record)
+    told = run_summary(place, "tiny", "blend-mean-1")
+    made = {"run": "blend-mean-1", "recipe": "mean", "seed": None, "scheme": "sites"}
+    assert told == {**made, **summarise(data, oof_of(data), folds_of(data))}
+    write_json(blend / "blend.json", {**record, "members": [{"name": "theirs"}]})
+    with pytest.raises(RunError, match="blend-mean-1: its runs have gone, or have other classes"):
+        run_summary(place, "tiny", "blend-mean-1")
+    write_json(blend / "blend.json", record)
+    write_predictions(blend / "oof.parquet", oof_of(data).assign(id=lambda f: "x" + f["id"]))
+    with pytest.raises(RunError, match="blend-mean-1 was made of other rows than tiny has now"):
+        run_summary(place, "tiny", "blend-mean-1")
+
+
 def test_an_unfinished_run_is_summarised_by_its_done_folds_and_it_says_so(
     place: Workspace, data: CompetitionData
 ) -> None:
@@ -304,7 +324,10 @@ def test_a_run_that_cannot_be_summarised_says_why(place: Workspace, data: Compet
     write_run(place, data, "tiny-s7-none", [])
     write_run(place, data, "tiny-s7-other", [0], classes=["ant", "zebra", "10"])
     for name, message in (
-        ("tiny-s7-nine", "no run of tiny is called 'tiny-s7-nine'; did you mean 'tiny-s7-none'?"),
+        (
+            "tiny-s7-nine",
+            "no run or blend of tiny is called 'tiny-s7-nine'; did you mean 'tiny-s7-none'?",
+        ),
         ("tiny-s7-none", "tiny-s7-none: none of its folds is done yet; run `foldwise train` again"),
         ("tiny-s7-other", "tiny-s7-other was trained on other rows or classes than tiny has now"),
     ):

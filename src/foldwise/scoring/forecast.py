@@ -73,8 +73,9 @@ def expected(own: Score, gain: float, train: LabelTable, test: LabelTable, metri
         (own.high - own.low) / (2 * NORMAL) * (1 + _size(train, test) / _size(test, train)) ** 0.5
     )
     value = own.value - gain
-    low, high = value - NORMAL * error, value + NORMAL * error
-    return Score(value, max(low, 0.0) if metric.name == "log_loss" else low, high)
+    least, most = metric.range
+    low, high = max(value - NORMAL * error, least), min(value + NORMAL * error, most)
+    return Score(min(max(value, least), most), low, high)
 
 
 def _size(table: LabelTable, other: LabelTable) -> int:

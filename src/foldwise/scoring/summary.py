@@ -24,10 +24,16 @@ def run_summary(
 ) -> dict[str, Any]:
     """What `summarise` tells of a run's folds that are done, and `run, recipe, seed, scheme`.
 
-    data: the competition's, where it was read already. Raises: RunError: see `read_run`.
+    Of a blend too, cross-fitted: its recipe is the method, and it has no seed.
+    data: the competition's, where it was read already.
+    Raises: RunError: see `read_run` and `read_blend`.
     """
-    data = data or load_data(workspace, name)
-    record, folds, oof = read_run(workspace.runs / name / run, data)
+    data, folder = data or load_data(workspace, name), workspace.runs / name / run
+    if (folder / "blend.json").is_file():
+        record, folds, oof = read_blend(folder, data)
+        made = {"run": run, "recipe": record["method"], "seed": None, "scheme": record["scheme"]}
+        return {**made, **summarise(data, oof, folds)}
+    record, folds, oof = read_run(folder, data)
     return {**made_by(run, record), **summarise(data, oof, folds)}
 
 
@@ -43,10 +49,12 @@ def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataF
     Raises: RunError: no run of the competition is called so, it was trained on other rows or
             classes, or none of its folds is done.
     """
-    known = [path.parent.name for path in run.parent.glob("*/run.json")]
-    if run.name not in known:
+    runs, blends = ([path.parent.name for path in run.parent.glob(f"*/{kind}.json")]
+                    for kind in ("run", "blend"))  # fmt: skip
+    if run.name not in runs:
         raise RunError(
-            f"no run of {data.spec.name} is called {run.name!r}{nearest(run.name, known)}"
+            f"no run or blend of {data.spec.name} is called {run.name!r}"
+            f"{nearest(run.name, runs + blends)}"
         )
     record, folds = read_json(run / "run.json"), read_folds(run / "folds.csv")
     part = folds[folds["fold"] >= 0]
@@ -68,6 +76,30 @@ def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataF
         raise RunError(f"{run.name}: none of its folds is done yet; run `foldwise train` again, it "
                        "goes on with them")  # fmt: skip
     return record, folds, pd.concat(frames, ignore_index=True)
+
+
+def read_blend(
+    blend: Path, data: CompetitionData
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """A blend's record with its `scheme`, its folds `id, fold`, and its cross-fitted predictions.
+
+    Raises: RunError: it is of other rows or classes, or its runs have gone.
+    """
+    record = read_json(blend / "blend.json")
+    runs = [blend.parent / member["name"] for member in record["members"]]
+    run = next((each for each in runs if (each / "run.json").is_file()), None)
+    made = read_json(run / "run.json") if run else {}
+    if run is None or tuple(made["classes"]) != data.classes:
+        raise RunError(f"{blend.name}: its runs have gone, or have other classes than "
+                       f"{data.spec.name} now; `foldwise blend` makes it anew")  # fmt: skip
+    folds, oof = (
+        read_folds(run / "folds.csv"),
+        read_predictions(blend / "oof.parquet", data.classes),
+    )
+    if not oof["id"].isin(data.train.frame["id"]).all():
+        raise RunError(f"{blend.name} was made of other rows than {data.spec.name} has now; "
+                       "`foldwise blend` makes it anew")  # fmt: skip
+    return {**record, "scheme": made["scheme"]}, folds, oof
 
 
 def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> dict[str, Any]:

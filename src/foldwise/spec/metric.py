@@ -1,6 +1,7 @@
 """Metric: a competition's metric with its constants, from `[metric]`."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -80,6 +81,15 @@ class Metric(Strict):
         if self.name == "hook":
             return self.higher_is_better
         return self.name not in ("log_loss", "top_k_error")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value that it can have."""
+        if self.name == "hook":
+            return -inf, inf
+        if self.name == "log_loss":
+            return 0.0, inf
+        return (-1.0 if self.name == "kappa" else 0.0), 1.0
 
     @property
     def title(self) -> str:
