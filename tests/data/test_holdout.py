@@ -238,25 +238,42 @@ def spec_edit(old: str, new: str) -> Callable[[Workspace], None]:
         spec_edit('mode = "L"', 'mode = "L"\nskip = ["p3"]'),
     ],
 )
-def test_a_split_with_other_settings_or_labels_is_refused(
-    tmp_path: Path, change: Callable[[Workspace], None]
+def test_a_split_with_other_settings_or_labels_is_made_anew_until_something_is_entered(
+    tmp_path: Path, change: Callable[[Workspace], None], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     workspace = with_holdout(tmp_path)
     load(workspace)
-    truth = truth_of(workspace)
+    truth, folder = truth_of(workspace), workspace.data / "own" / "platform"
+    (folder / "board.json").write_text('{"of": "x", "entries": [{"team": "you", "file": "a.csv"}]}')
     change(workspace)
     with pytest.raises(DataError) as caught:
         load(workspace)
-    folder = workspace.data / "own" / "platform"
     assert str(caught.value) == (
-        f"{folder} holds a test set that was split off with other settings, labels or groups; "
-        f"give [holdout] and [labels] their old values, or remove {folder} to split anew "
-        "(scores on its board cannot be compared with later ones)"
+        f"{folder} holds a test set that was split off with other settings, labels or groups, and "
+        "its board has entries; give [holdout] and [labels] their old values, or remove "
+        f"{folder} to split anew (scores on its board cannot be compared with later ones)"
     )
     pd.testing.assert_frame_equal(truth_of(workspace), truth)
-    for path in folder.iterdir():
-        path.unlink()
-    assert len(load(workspace).test) >= 10
+    (folder / "board.json").write_text('{"of": "x", "entries": [{"team": "class prior"}]}')
+    caplog.clear()
+    ids = sorted(load(workspace).test.frame["id"])
+    assert "the test set is split off anew, with the settings, labels and groups" in caplog.text
+    assert sorted(truth_of(workspace).index) == ids
+    assert sorted(load(workspace).test.frame["id"]) == ids
+
+
+def test_the_test_set_is_the_part_nearest_to_the_fraction(tmp_path: Path) -> None:
+    sites = ["big"] * 36 + [f"s{number // 4}" for number in range(64)]
+    rows = table([*"ab"] * 50, sites)
+    for seed in range(6):
+        _, test = split(
+            spec_of(group=True, holdout={"fraction": 0.2, "seed": seed}),
+            rows,
+            tmp_path / str(seed),
+            alone(rows),
+        )
+        assert 12 <= len(test) <= 28  # never the big one
 
 
 def test_no_class_is_left_without_a_training_row(tmp_path: Path) -> None:

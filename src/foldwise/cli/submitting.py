@@ -79,7 +79,8 @@ def status(
         bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")
     ] = False,
     run: Annotated[
-        str | None, typer.Option(help="One run or blend of NAME by folds, classes, groups, worst first.")
+        str | None,
+        typer.Option(help="One run or blend of NAME by folds, classes, groups, worst first."),
     ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Enter what the platform's page says of a file.")

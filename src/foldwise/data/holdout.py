@@ -1,5 +1,6 @@
 """Test sets of practice boards: the truth file that the local platform alone reads."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from foldwise.errors import DataError, FoldError, LabelError, alike, examples
 from foldwise.spec.competition import CompetitionSpec, FoldScheme, Images
 from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
 
+log = logging.getLogger(__name__)
+
 SEED = 42  # of the split of a solution into a public and a private half
 
 
@@ -29,10 +32,11 @@ def split(
     """The rows to train on and those of the test set of `[holdout]`, split once and kept.
 
     The split is stratified and, where there are groups, by group; copies of an image stay on one
-    side. folder: the platform's; the test rows' labels go into its truth.csv.
-    digests: gives the pixels' digest of each id; called for a new split only.
+    side. Other settings, labels or groups than it was made with make another one, as long as
+    nothing was entered on the board. folder: the platform's; the test rows' labels go into its
+    truth.csv. digests: gives the pixels' digest of each id; called for a new split only.
 
-    Raises: DataError: the split was made with other settings or labels.
+    Raises: DataError: the split was made with other settings or labels, and the board has entries.
             FoldError: some class would have no training row.
     """
     assert spec.holdout is not None
@@ -40,18 +44,23 @@ def split(
     settings = spec.holdout.model_dump(mode="json")
     definition = {"holdout": settings, "labels": labels_hash(table)}
     with locked(folder / ".holdout.lock", f"splitting off the test set of {spec.name}"):
-        if not marker.is_file():
+        saved = read_json(marker) if marker.is_file() else {}
+        if any(saved.get(key) != value for key, value in definition.items()):
+            if saved and _has_entries(folder):
+                raise DataError(
+                    f"{folder} holds a test set that was split off with other settings, labels or "
+                    "groups, and its board has entries; give [holdout] and [labels] their old "
+                    f"values, or remove {folder} to split anew (scores on its board cannot be "
+                    "compared with later ones)"
+                )
             in_test = _chosen(spec, table, digests())
+            if saved:
+                log.info("%s: the test set is split off anew, with the settings, labels and groups "
+                         "of now; nothing was entered on its board yet", spec.name)  # fmt: skip
+            marker.unlink(missing_ok=True)  # it stands for a truth that is whole
             write_truth(folder, table.where(in_test), spec.holdout.seed)
             ids = sorted(table.frame.loc[in_test, "id"])
-            write_json(marker, {**definition, "ids": ids})
-        saved = read_json(marker)
-    if {key: saved[key] for key in definition} != definition:
-        raise DataError(
-            f"{folder} holds a test set that was split off with other settings, labels or groups; "
-            f"give [holdout] and [labels] their old values, or remove {folder} to split anew "
-            "(scores on its board cannot be compared with later ones)"
-        )
+            write_json(marker, saved := {**definition, "ids": ids})
     in_test = table.frame["id"].isin(saved["ids"]).to_numpy()
     test = table.where(in_test)
     if not (folder / "truth.csv").is_file():
@@ -60,8 +69,17 @@ def split(
     return table.where(~in_test), unlabelled
 
 
+def _has_entries(folder: Path) -> bool:
+    """Whether a file of the team's own was entered on a board."""
+    path = folder / "board.json"
+    board = read_json(path) if path.is_file() else []
+    entries = board if isinstance(board, list) else board["entries"]  # a list in older ones
+    return any("file" in entry for entry in entries)
+
+
 def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]") -> np.ndarray:
-    """Which rows become the test set, bool (n,)."""
+    """Which rows become the test set, bool (n,): of the parts that leave each class a row to train
+    on, the one whose size is nearest to the fraction; groups are of any size."""
     assert spec.holdout is not None
     scheme = FoldScheme(
         kind="stratified_group" if spec.labels.group_column else "stratified",
@@ -72,7 +90,8 @@ def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]")
     of = make_folds(table, scheme, digests).set_index("id")["fold"]
     folds = of.reindex(table.frame["id"]).to_numpy()
     hot = table.hot().astype(bool)
-    for fold in range(scheme.n):
+    wanted = spec.holdout.fraction * len(table)
+    for fold in sorted(range(scheme.n), key=lambda part: abs((folds == part).sum() - wanted)):
         if hot[folds != fold].any(axis=0).sum() == hot.any(axis=0).sum():
             return folds == fold
     raise FoldError(
