@@ -36,7 +36,7 @@ from torch import nn
 
 from foldwise.data.cache import ImageCache
 from foldwise.data.folds import Folds
-from foldwise.errors import FoldwiseError
+from foldwise.errors import FoldwiseError, SpecError
 from foldwise.spec.recipe import Recipe
 from foldwise.spec.stage import Stage
 from foldwise.storage import replacing
@@ -147,10 +147,10 @@ def tried(name: str) -> dict[str, Any]:
             fastai = with_head(name, "fastai")
             row["fastai_head"] = "ran"
             row["no_gradient"] = " ".join(filter(None, {row["no_gradient"], fastai["no_gradient"]}))
-        except FoldwiseError as error:
+        except SpecError as error:  # of another kind it would be a failure: the model was built
             row["fastai_head"] = one_line(error)
         row["verdict"] = "ran"
-    except FoldwiseError as error:
+    except SpecError as error:
         row |= {"verdict": "refused", "said": one_line(error)}
     except Exception as error:  # whatever it is, it is what is looked for
         traceback.print_tb(error.__traceback__)

@@ -103,6 +103,21 @@ def test_fastais_head_pools_features_whose_channels_come_last() -> None:
     check_groups(model, layer_groups(model, "stage"))
 
 
+def test_a_norm_that_goes_with_the_classifier_is_not_missed_under_fastais_head(
+    tmp_path: Path,
+) -> None:
+    own = recipe("efficientvit_m0", head="fastai")
+    first = build_model(own, 3, 3)
+    assert isinstance(first, Headed)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, first, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+    for head in ("fastai", "linear"):
+        more = build_model(recipe("efficientvit_m0", head=head, weights=str(path)), 5, 3)
+        state = more.body.state_dict() if isinstance(more, Headed) else more.state_dict()
+        name = "stages.0.blocks.0.dw0.m.conv.weight"
+        assert torch.equal(state[name], first.body.state_dict()[name])
+
+
 def test_a_body_that_cannot_leave_out_its_classifiers_takes_no_fastai_head() -> None:
     with pytest.raises(SpecError, match=r'CrossVit gives no features; use head = "linear"'):
         build_model(recipe("crossvit_tiny_240", 64, head="fastai"), 3, 3)

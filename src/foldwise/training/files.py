@@ -1,5 +1,6 @@
 """Weights files: read without running code, and brought into a model they may not quite fit."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,9 +76,12 @@ def _looks(path: Path) -> str:
 def load_into(model: Any, path: Path, channels: int) -> None:
     """Load a file into a model whose classifier and first convolution may differ from it."""
     state = {name: tensor.float() for name, tensor in load_state(path).items()}
+    own, dropped = model.state_dict(), set()
     if any(name.startswith(BODY) for name in state):  # with fastai's head, see `load_head`
         state = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
-    own = model.state_dict()
+        bare = copy.deepcopy(model)
+        bare.reset_classifier(0, "")  # as the file's body was: of some families a norm goes too
+        dropped = own.keys() - bare.state_dict().keys()
     config = model.pretrained_cfg
     firsts = config["first_conv"]
     for name in (f"{n}.weight" for n in ([firsts] if isinstance(firsts, str) else firsts or [])):
@@ -92,7 +96,7 @@ def load_into(model: Any, path: Path, channels: int) -> None:
             del state[name]
     wrong = [n for n, t in state.items() if n not in own or t.shape != own[n].shape]
     lacking = [n for n in own if n not in state and n.rsplit(".", 1)[0] not in heads]
-    lacking = [n for n in lacking if not n.endswith("num_batches_tracked")]
+    lacking = [n for n in lacking if n not in dropped and not n.endswith("num_batches_tracked")]
     if wrong or lacking:
         raise WeightsError(
             f"{path} should hold the weights of {config['architecture']}: {len(lacking)} tensors "
