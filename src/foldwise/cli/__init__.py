@@ -4,7 +4,10 @@ import signal
 import sys
 
 # their order is that of --help
-from foldwise.cli import predicting, preparing, reporting, submitting, training  # noqa: F401
+# isort: off
+from foldwise.cli import preparing, training, submitting, predicting, reporting  # noqa: F401
+
+# isort: on
 from foldwise.cli.console import app, err, use_plain_characters
 
 __all__ = ["app", "main"]
