@@ -118,6 +118,19 @@ def test_a_norm_that_goes_with_the_classifier_is_not_missed_under_fastais_head(
         assert torch.equal(state[name], first.body.state_dict()[name])
 
 
+def test_a_family_whose_own_names_begin_as_those_of_fastais_head_do_is_loaded(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "w.safetensors"
+    for head, name in (("linear", "body.conv1.conv.weight"), ("fastai", "conv1.conv.weight")):
+        own = recipe("tresnet_m", head=head)
+        first = build_model(own, 3, 3)
+        save_weights(path, first, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+        more = build_model(recipe("tresnet_m", weights=str(path)), 5, 3)
+        saved = [t for n, t in first.state_dict().items() if n.endswith(name)]
+        assert torch.equal(more.state_dict()["body.conv1.conv.weight"], saved[0])
+
+
 def test_a_body_that_cannot_leave_out_its_classifiers_takes_no_fastai_head() -> None:
     with pytest.raises(SpecError, match=r'CrossVit gives no features; use head = "linear"'):
         build_model(recipe("crossvit_tiny_240", 64, head="fastai"), 3, 3)

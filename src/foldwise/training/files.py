@@ -77,7 +77,8 @@ def load_into(model: Any, path: Path, channels: int) -> None:
     """Load a file into a model whose classifier and first convolution may differ from it."""
     state = {name: tensor.float() for name, tensor in load_state(path).items()}
     own, dropped = model.state_dict(), set()
-    if any(name.startswith(BODY) for name in state):  # with fastai's head, see `load_head`
+    headed = any(name.startswith(BODY) for name in state) and not state.keys() <= own.keys()
+    if headed:  # with fastai's head, see `load_head`; TResNet's own names begin so too
         state = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
         bare = copy.deepcopy(model)
         bare.reset_classifier(0, "")  # as the file's body was: of some families a norm goes too
