@@ -21,16 +21,18 @@ from foldwise.training.events import EpochDone, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
 from wandb_server import KEY, STREAM, VIEWER, WandbServer
 
-RUN = "tiny-s0-0123abcd"
+RUN = "tiny-s0-5a5a5a5a"  # W&B's service in this process knows the names of other tests' runs
 RECORD = {"recipe": {}, "resolved": {}, "seed": 0, "scheme": "default", "identity": "0123abcd"}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WandbServer]:
     """W&B's server, and a user who has a key for it."""
     with WandbServer() as running:
         monkeypatch.delenv("WANDB_MODE", raising=False)
-        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         monkeypatch.setenv("WANDB_BASE_URL", running.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setattr(tracking, "SEND", 6.0)

@@ -21,13 +21,26 @@ log = logging.getLogger(__name__)
 
 ANSWER = 3.0  # seconds that a server has to answer a question
 SYNC = 600.0  # seconds for one run to be sent later
+END = 5.0  # seconds for W&B's command to end once it is asked to
 LOCK = ".writing.lock"  # in a run's folder, held while it is written
+SERVICE = "WANDB_SERVICE"  # where W&B finds the service of the process that started it
 NICE = 10  # a training comes first
 SENDER = """
-import os, sys, threading
+import os, subprocess, threading
+
+started = []
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        started.append(self)
+
+subprocess.Popen = Popen
 
 def end_with_whoever_started_this():
     os.read(0, 1)
+    for process in started:  # W&B's service, which would go on trying
+        process.kill()
     os._exit(1)
 
 threading.Thread(target=end_with_whoever_started_this, daemon=True).start()
@@ -89,8 +102,12 @@ class Sending:
         try:
             self.process.wait(max(seconds, 0.0))
         except subprocess.TimeoutExpired:
-            self.process.kill()  # W&B's service ends with it
-            self.process.wait()
+            self.process.stdin.close()  # see SENDER
+            try:
+                self.process.wait(END)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
         self.process.stdin.close()
 
     def arrived(self) -> bool:
@@ -113,10 +130,12 @@ def send(file: Path, live: bool = False) -> Sending:
         "WANDB_MODE": "online",
         "WANDB_DIR": str(file.parents[2]),
     }  # of its own logs; else the current folder
+    # with this process's service it would go on sending there once it is ended itself
+    inherited = {name: value for name, value in os.environ.items() if name != SERVICE}
     with path.open("wb") as said:
         process = subprocess.Popen([sys.executable, "-c", SENDER, *words, str(file)],
                                    stdin=subprocess.PIPE, stdout=said, stderr=said,
-                                   env={**os.environ, **changed})  # fmt: skip
+                                   env={**inherited, **changed})  # fmt: skip
     with contextlib.suppress(AttributeError, OSError):  # Windows; or it is over already
         os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
     return Sending(file, process, path)
