@@ -239,7 +239,8 @@ def _stop(waiting: dict[Any, int]) -> None:
 
 
 def _raise(failed: dict[int, Exception], tasks: Sequence[Task]) -> None:
-    """Raise what failed, if anything did; what is no user's mistake with its traceback."""
+    """Raise what failed, if anything did, in the order of the tasks; a bug with its traceback."""
+    failed = dict(sorted(failed.items()))  # not in the order in which they ended
     bug = next((error for error in failed.values() if not isinstance(error, FoldwiseError)), None)
     if bug is not None:
         raise bug
