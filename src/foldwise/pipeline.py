@@ -36,6 +36,7 @@ from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.storage import locked, replacing
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import ask_first, can_ask, fetch
+from foldwise.submitting.parts import board_parts
 from foldwise.tasks import fold_inputs as fold_inputs
 from foldwise.tasks import knock, settling, tasks_of
 from foldwise.tasks import run_fold as run_fold
@@ -282,7 +283,8 @@ def blend(
     folds = scheme_folds(workspace, data)  # after the caches, as in `train`
     runs = [run for recipe, its_own in zip(chosen, caches, strict=True)
             for run in open_runs(workspace.runs, data, recipe, folds, its_own)]  # fmt: skip
-    return blend_runs(workspace.runs / name, data, runs, method, members)
+    parts = board_parts(workspace, data)
+    return blend_runs(workspace.runs / name, data, runs, method, members, parts)
 
 
 def submit(
@@ -319,7 +321,8 @@ def submit(
         runs = train(workspace, name, observe=observe, progress=progress, track=track,
                      execute=execute, before=ask)  # fmt: skip
         _need_same(workspace, name, runs)
-        blended = blend_runs(workspace.runs / name, data, runs)
+        parts = board_parts(workspace, data)
+        blended = blend_runs(workspace.runs / name, data, runs, parts=parts)
         entry = write_entry(workspace, data, blended)
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)

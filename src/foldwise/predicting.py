@@ -15,8 +15,8 @@ from foldwise.data.photos import Look, decode_photos, look_of, photos_of
 from foldwise.data.predictions import read_predictions
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldTask, run_here
-from foldwise.scoring.blend import averaged
 from foldwise.scoring.members import Member
+from foldwise.scoring.pooling import averaged
 from foldwise.spec.competition import CompetitionSpec, load_competition, named_from
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import read_json, scratch
@@ -84,7 +84,7 @@ def predict(
         tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, tasks.values(), lambda event: None)
         members = [_member(run, own.folds, tasks, classes) for run in own.runs]
-        probs, _ = averaged(own.chain, len(own.folds), members, spec.multi)
+        probs = averaged(own.chain, len(own.folds), members, spec.multi)
     probs[list(failures)] = np.nan
     answers, confidence = answered(probs, classes, spec, threshold)
     said = pd.DataFrame({"image": names, "answer": answers, "confidence": confidence,

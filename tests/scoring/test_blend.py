@@ -15,7 +15,7 @@ from foldwise.data.predictions import predictions_frame, write_predictions
 from foldwise.errors import PredictionError, RunError, SpecError
 from foldwise.scoring import blend as blending
 from foldwise.scoring.blend import Blend, blend_runs
-from foldwise.scoring.crossfit import apply_chain
+from foldwise.scoring.crossfit import apply_chain, stepped
 from foldwise.scoring.members import of_run
 from foldwise.scoring.methods import METHODS, Stack
 from foldwise.scoring.metrics import score
@@ -105,21 +105,26 @@ def test_a_mean_without_a_chain_is_the_mean_bit_by_bit(
     assert made.record["steps"] == []
 
 
-def test_the_chain_is_applied_to_each_folds_test_predictions_then_averaged(
+def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
     made = blend_runs(tmp_path, data, runs, "weights")
     chain = written(made)["chain"]
-    assert "temperature" in [step["step"] for step in chain["steps"]]
+    (step,) = (step for step in chain["steps"] if step["step"] == "temperature")
+    assert step["of_each"] == 1  # the blend is too timid: only its mean is sharpened
+    assert step["of_mean"] < step["temperature"] < 1
     ids = list(data.test.frame["id"])
     tests = [[probs(frame) for frame in run.test(ids)] for run in runs]
+    first = {**chain, "steps": [{"step": "temperature", "temperature": step["of_each"]}]}
     folds = [
-        apply_chain(chain, Stack([member[k] for member in tests], False), slice(None))
+        apply_chain(first, Stack([member[k] for member in tests], False), slice(None))
         for k in range(N)
     ]
-    assert probs(made.test()) == pytest.approx(np.mean(folds, axis=0), abs=1e-12)
-    of_means = Stack([np.mean(member, axis=0) for member in tests], False)
-    assert np.abs(probs(made.test()) - apply_chain(chain, of_means, slice(None))).max() > 0.01
+    after = [{**each, "temperature": step["of_mean"]} if each is step else each
+             for each in chain["steps"]]  # fmt: skip
+    wanted = stepped(after, np.mean(folds, axis=0), False)
+    assert probs(made.test()) == pytest.approx(wanted, abs=1e-12)
+    assert made.record["averaging_gain"] > 0
 
 
 def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(

@@ -27,6 +27,12 @@ def test_a_blends_row_is_that_of_its_record_and_its_out_of_fold_rows(
     assert (row["expected"], row["expected_high"]) == (
         record["expected"]["value"], record["expected"]["high"],
     )  # fmt: skip
+    (public, private) = (row["parts"][part] for part in ("public", "private"))
+    assert public["units"] + private["units"] == data.test.frame["group"].nunique()
+    assert public["of"] == "groups"
+    for part in (public, private):  # fewer rows than the whole board's
+        assert part["value"] == row["expected"]
+        assert part["low"] <= row["expected_low"] < row["expected_high"] < part["high"]
     assert row["best_member"] == only_run(workspace).name
     assert (row["member_score"], row["folds_sha256"]) == (
         runs[0]["score"], runs[0]["folds_sha256"],

@@ -1,13 +1,19 @@
 """What a board should say: the gain of averaging folds, and an interval for another sample."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from foldwise.data.competition import load_data
-from foldwise.scoring.forecast import averaging_gain, expected, right_share
+from foldwise.data.formats import SubmissionFormat, submission_format
+from foldwise.scoring.forecast import averaging_gain, drawn_gain, expected, units_of
 from foldwise.scoring.metrics import Score
+from foldwise.spec.competition import Submission
 from foldwise.spec.metric import Metric
 from foldwise.workspace import Workspace
+
+CLASSES = ("a", "b", "c")
 
 
 def draws(seed: int, rows: int, columns: int, folds: int) -> np.ndarray:
@@ -16,69 +22,101 @@ def draws(seed: int, rows: int, columns: int, folds: int) -> np.ndarray:
     return raw / raw.sum(axis=2, keepdims=True)
 
 
-def test_the_gain_is_what_averaging_gains_where_labels_come_from_the_mean() -> None:
+def form(shape: str, multi: bool = False) -> SubmissionFormat:
+    """A made format of three classes."""
+    spec = SimpleNamespace(submission=Submission.model_validate({"shape": shape}), multi=multi)
+    return submission_format(None, spec, ["1"], CLASSES)  # type: ignore[arg-type]
+
+
+def test_the_gain_is_what_averaging_gains_where_labels_are_those_that_are_likely() -> None:
     parts = draws(1, 200_000, 3, 4)
     mean = parts.mean(axis=0)
-    sums = mean.cumsum(axis=1)
-    labels = (np.random.default_rng(2).random((len(mean), 1)) > sums).sum(axis=1).clip(max=2)
+    likely = mean**1.5 / (mean**1.5).sum(axis=1, keepdims=True)
+    ends = likely.cumsum(axis=1)
+    labels = (np.random.default_rng(2).random((len(mean), 1)) > ends).sum(axis=1).clip(max=2)
     rows = np.arange(len(mean))
-    gained = -np.log(parts[:, rows, labels]).mean() + np.log(mean[rows, labels]).mean()
-    gain = averaging_gain(mean, np.log(parts).mean(axis=0), multi=False)
+    gained = -np.log(parts[:, rows, labels]).mean() + np.log(likely[rows, labels]).mean()
+    gain = averaging_gain(likely, np.log(parts).mean(axis=0), likely, multi=False)
     assert gained > 0.1
     assert gain == pytest.approx(gained, rel=0.03)
 
 
-def test_a_mean_that_is_less_sure_than_right_gains_less() -> None:
-    rng = np.random.default_rng(4)
-    truth = rng.integers(0, 3, 40_000)
-    rows = np.arange(len(truth))
-    evidence = rng.normal(0, 1.5, (5, len(truth), 3))  # each model has noise of its own
-    evidence[:, rows, truth] += 2.25  # by which its softmax is calibrated
-    parts = np.exp(evidence) / np.exp(evidence).sum(axis=2, keepdims=True)
-    mean, logs = parts.mean(axis=0), np.log(parts).mean(axis=0)
-    hot = np.eye(3)[truth]
-    right = np.mean([right_share(hot, part, False) for part in parts])
-    assert right == pytest.approx(parts.max(axis=2).mean(), abs=0.01)
-    gained = -logs[rows, truth].mean() + np.log(mean[rows, truth]).mean()
-    plain = averaging_gain(mean, logs, multi=False)
-    told = averaging_gain(mean, logs, False, float(right))
-    assert plain > 1.3 * gained
-    assert gained < told < 0.85 * plain
-
-
-def test_a_share_is_right_by_row_or_by_cell() -> None:
-    hot = np.array([[1, 0], [0, 1]])
-    assert right_share(hot, np.array([[0.6, 0.4], [0.7, 0.3]]), multi=False) == 0.5
-    assert right_share(hot, np.array([[0.6, 0.4], [0.7, 0.6]]), multi=True) == 0.75
-    nothing = np.empty((0, 2))
-    assert averaging_gain(nothing, nothing, False, 0.5) == 0
-
-
 def test_with_many_labels_the_gain_is_a_mean_over_cells() -> None:
     parts = draws(3, 50, 2, 3)
-    one = averaging_gain(parts.mean(axis=0), np.log(parts).mean(axis=0), multi=False)
-    logs = np.stack([np.log(parts).mean(axis=0), np.log(1 - parts).mean(axis=0)])
-    assert averaging_gain(parts.mean(axis=0), logs, multi=True) == pytest.approx(one)
-    assert averaging_gain(parts[0], np.log(parts[0]), multi=False) == pytest.approx(0)
+    mean, logs = parts.mean(axis=0), np.log(parts).mean(axis=0)
+    one = averaging_gain(mean, logs, mean, multi=False)
+    sides = np.stack([logs, np.log(1 - parts).mean(axis=0)])
+    assert averaging_gain(mean, sides, mean, multi=True) == pytest.approx(one)
+    assert averaging_gain(parts[0], np.log(parts[0]), parts[0], multi=False) == pytest.approx(0)
+    first = averaging_gain(mean[:, :1], sides[:, :, :1], mean[:, :1], multi=True)
+    assert averaging_gain(mean, sides, mean, True, (1, 0)) == pytest.approx(first)
+    nothing = np.empty((0, 2))
+    assert averaging_gain(nothing, nothing, nothing, False) == 0
 
 
-def test_the_interval_has_room_for_a_test_set_of_that_size(workspace: Workspace) -> None:
+def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
+    parts = draws(5, 20_000, 3, 4)
+    mean = parts.mean(axis=0)
+    rows = np.arange(len(mean))
+    single = np.mean([mean[rows, part.argmax(axis=1)].mean() for part in parts])
+    right = mean.max(axis=1).mean() - single
+    metric, shape = Metric(name="accuracy"), form("label")
+    assert right > 0.05
+    gain = drawn_gain(metric, shape, mean, iter(parts), len(parts), mean)
+    assert gain == pytest.approx(right, abs=0.004)
+    error = Metric(name="top_k_error", k=1)  # lower is better: a gain is above 0 all the same
+    gain = drawn_gain(error, form("top"), mean, iter(parts), len(parts), mean)
+    assert gain == pytest.approx(right, abs=0.004)
+    assert drawn_gain(Metric(name="hook"), shape, mean, iter(parts), len(parts), mean) == 0
+
+
+def test_draws_without_a_value_are_left_out() -> None:
+    parts = draws(6, 40, 3, 2)
+    rare = np.full((40, 3), 0.02)  # some draws have no positive row at all, which AUC needs
+    mean, metric = parts.mean(axis=0), Metric(name="auc")
+    gain = drawn_gain(metric, form("wide", True), mean, iter(parts), 2, rare)
+    assert np.isfinite(gain)
+    never = drawn_gain(metric, form("wide", True), mean, iter(parts), 2, np.zeros((40, 3)))
+    assert never == 0
+
+
+def test_the_interval_has_room_for_a_board_of_that_size() -> None:
+    own, metric = Score(0.5, 0.4, 0.6), Metric()
+    told = expected(own, 0.05, metric, 30, 12)
+    reach = 0.1 * (1 + 30 / 12) ** 0.5
+    assert (told.value, told.low, told.high) == pytest.approx((0.45, 0.45 - reach, 0.45 + reach))
+    half = expected(own, 0.05, metric, 30, 6)
+    assert half.high is not None
+    assert half.high == pytest.approx(0.45 + 0.1 * (1 + 30 / 6) ** 0.5)
+    assert expected(own, 0.05, metric, 30, 0) == Score(0.45)
+    assert expected(Score(0.7), 0.0, Metric(name="hook"), 30, 12) == Score(0.7)
+
+
+def test_a_board_may_have_a_level_and_an_error_of_its_own() -> None:
+    own, metric = Score(0.5, 0.5 - 0.04 * 1.959964, 0.5 + 0.04 * 1.959964), Metric(name="f1")
+    told = expected(own, 0.05, metric, 30, 12, (-0.02, 0.03))
+    assert told.value == pytest.approx(0.53)  # a higher score is better
+    assert told.high == pytest.approx(0.53 + 0.05 * 1.959964)
+
+
+def test_nothing_leaves_the_range_of_the_metric() -> None:
+    def told(name: str, own: Score, gain: float = 0.0) -> Score:
+        return expected(own, gain, Metric.model_validate({"name": name}), 30, 12)
+
+    assert told("log_loss", Score(0.02, 0.0, 0.04), 0.01).low == 0
+    assert told("log_loss", Score(0.02, 0.0, 0.04), 0.03).value == 0
+    assert told("accuracy", Score(0.1, -0.2, 0.4)).low == 0
+    assert told("f1", Score(0.95, 0.8, 1.0)).high == 1
+    assert told("f1", Score(0.98, 0.9, 1.0), 0.1).value == 1
+    assert told("kappa", Score(-0.9, -1, -0.5)).low == -1
+
+
+def test_groups_count_where_the_training_rows_have_them(workspace: Workspace) -> None:
     data = load_data(workspace, "tiny")
     train, test = data.train, data.test  # 30 rows and 12, both of 6 sites
-    own = Score(0.5, 0.4, 0.6)
-    told = expected(own, 0.05, train, test, Metric())
-    assert told.value == pytest.approx(0.45)
-    assert (told.low, told.high) == pytest.approx((0.45 - 0.1 * 2**0.5, 0.45 + 0.1 * 2**0.5))
-    for table in (train, test):
-        table.frame["group"] = None
-    told = expected(own, 0.05, train, test, Metric())
-    assert told.high == pytest.approx(0.45 + 0.1 * (1 + 30 / 12) ** 0.5)
-    assert expected(Score(0.02, 0.0, 0.04), 0.01, train, test, Metric()).low == 0
-    every = expected(Score(0.1, -0.2, 0.4), 0.0, train, test, Metric(name="accuracy"))
-    assert (every.low, every.high) == (0.0, pytest.approx(0.1 + 0.3 * (1 + 30 / 12) ** 0.5))
-    assert expected(Score(0.95, 0.8, 1.0), 0.0, train, test, Metric(name="f1")).high == 1
-    assert expected(Score(-0.9, -1, -0.5), 0.0, train, test, Metric(name="kappa")).low == -1
-    assert expected(Score(0.02, 0.0, 0.04), 0.03, train, test, Metric()).value == 0
-    nothing = test.where(np.zeros(len(test), bool))
-    assert expected(own, 0.05, train, nothing, Metric()) == Score(0.5)
-    assert expected(Score(0.7), 0.0, train, test, Metric(name="hook")) == Score(0.7)
+    assert (units_of(train, train), units_of(test, train)) == (6, 6)
+    test.frame["group"] = None
+    assert units_of(test, train) == 2  # as many as 12 rows are of 30 of 6 groups
+    assert units_of(test.where(np.zeros(len(test), bool)), train) == 0
+    train.frame["group"] = None
+    assert (units_of(train, train), units_of(test, train)) == (30, 12)

@@ -48,7 +48,10 @@ def test_an_unfinished_run_has_no_rank_and_says_so() -> None:
 def test_the_words_hold_all_its_numbers() -> None:
     board = {"expected": 0.33, "expected_low": 0.2, "expected_high": 0.4, "file": "x.csv",
              "public": 0.31, "private": None, "rank": 7, "teams": 100, "percentile": 7.0,
-             "medal": "gold"}  # fmt: skip
+             "medal": "gold", "parts": {
+                 "public": {"units": 30, "of": "rows", "value": 0.32, "low": 0.1, "high": 0.5},
+                 "private": {"units": 70, "of": "rows", "value": 0.33, "low": 0.2, "high": 0.45},
+             }}  # fmt: skip
     told = headline(summary("own", 0.4), [row("own", 0.4), row("a", 0.45)], board)
     assert headline_rows(told) == [
         {"what": "local", "value": "0.40000",
@@ -59,8 +62,12 @@ def test_the_words_hold_all_its_numbers() -> None:
          "better"},
         {"what": "rank", "value": "1 of 2", "meaning": "among the finished ones with these folds"},
         {"what": "expected", "value": "0.33000",
-         "meaning": "on a board: folds averaged, other rows; 95 % interval 0.20000 to 0.40000"},
-        {"what": "public", "value": "0.31000", "meaning": "x.csv"},
+         "meaning": "on a board of all test rows: folds averaged, other rows; 95 % interval "
+         "0.20000 to 0.40000"},
+        {"what": "public", "value": "0.31000",
+         "meaning": "x.csv; expected 0.32000 on 30 rows; 95 % interval 0.10000 to 0.50000"},
+        {"what": "private", "value": "-",
+         "meaning": "expected 0.33000 on 70 rows; 95 % interval 0.20000 to 0.45000"},
         {"what": "place", "value": "7 of 100",
          "meaning": "on the board, among the best 7 %, worth gold where there are medals"},
     ]  # fmt: skip

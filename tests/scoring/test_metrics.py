@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PredictionError, SpecError
 from foldwise.scoring.intervals import bootstrap_interval
-from foldwise.scoring.metrics import Score, score
+from foldwise.scoring.metrics import Score, of_smaller, score
 from foldwise.scoring.rules import log_losses
 from foldwise.spec.metric import Metric
 
@@ -105,3 +105,36 @@ def test_the_score_uses_groups_where_there_are_any() -> None:
     assert (plain.low, plain.high) != (grouped.low, grouped.high)
     assert "95 % interval" in str(plain)
     assert str(Score(1.0)) == "1.00000"
+
+
+def test_a_mean_over_rows_has_the_same_level_at_every_size() -> None:
+    labels = truth(["z", "a", "10"] * 20)
+    said = predictions_frame(labels["id"], np.full((60, 3), 1 / 3), CLASSES)
+    assert of_smaller(Metric(), labels, said, [10]) is None
+    assert of_smaller(Metric(name="hook"), labels, said, [10]) is None
+
+
+def test_what_a_smaller_table_would_score_is_that_of_random_parts_of_a_larger_one() -> None:
+    rng = np.random.default_rng(0)
+    many = 20_000
+    codes = rng.choice(3, many, p=[0.85, 0.12, 0.03])  # of 40 rows the last class is often in none
+    answer = np.where(rng.random(many) < 0.7, codes, rng.integers(0, 3, many))
+    labels = truth([CLASSES[code] for code in codes])
+    metric, said = Metric(name="f1", average="macro"), np.eye(3)[answer]
+
+    def scored(rows: np.ndarray) -> float:
+        part = labels.iloc[rows].reset_index(drop=True)
+        frame = predictions_frame(part["id"], said[rows], CLASSES)
+        return score(metric, part, frame, interval=False).value
+
+    known = np.arange(1000)
+    part, frame = labels.iloc[known], predictions_frame(labels["id"][known], said[known], CLASSES)
+    found = of_smaller(metric, part, frame, [1000, 40])
+    assert found is not None
+    (same, error), (lower, larger) = found
+    smaller = [scored(rng.choice(many, 40, replace=False)) for _ in range(300)]
+    assert same == pytest.approx(0, abs=0.002)
+    assert lower < -0.02
+    assert lower == pytest.approx(np.mean(smaller) - scored(np.arange(many)), abs=0.02)
+    assert larger == pytest.approx(np.std(smaller), rel=0.2)
+    assert error < larger / 3

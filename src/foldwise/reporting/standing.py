@@ -17,7 +17,7 @@ from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
 from foldwise.submitting.ledger import submissions
 from foldwise.workspace import Workspace
 
-EXPECTED = ("expected", "expected_low", "expected_high")
+EXPECTED = ("expected", "expected_low", "expected_high", "parts")
 ON_BOARD = ("file", "public", "private", "rank", "teams", "percentile", "medal")
 
 
@@ -38,8 +38,8 @@ def with_manifests(
 ) -> list[dict[str, Any]]:
     """The rows of `stand` with what their manifests tell, None where there is none (any more).
 
-    Keys: `local_low, local_high`; `expected, expected_low, expected_high`, of a board; `blend`, its
-    directory; `runs`, names.
+    Keys: `local_low, local_high`; `expected, expected_low, expected_high`, of a board, and `parts`
+    of it (see `compare_blends`); `blend`, its directory; `runs`, names.
     """
     home, found = workspace.submissions(spec.name, spec.practice), []
     for row in rows:
@@ -50,7 +50,8 @@ def with_manifests(
         found.append({
             **row, "local_low": own.get("low"), "local_high": own.get("high"),
             "expected": board.get("value"), "expected_low": board.get("low"),
-            "expected_high": board.get("high"), "blend": blend.get("directory"),
+            "expected_high": board.get("high"), "parts": blend.get("parts") or {},
+            "blend": blend.get("directory"),
             "runs": [run["run"] for run in told.get("runs", ())] or None,
         })  # fmt: skip
     return found
@@ -59,7 +60,7 @@ def with_manifests(
 def board_of(workspace: Workspace, spec: CompetitionSpec, blend: dict[str, Any]) -> dict[str, Any]:
     """What a board is expected to say of a blend, and has said of the latest submission of it.
 
-    Keys: `expected, expected_low, expected_high`, and `file, public, private, rank, teams,
+    Keys: `expected, expected_low, expected_high, parts`, and `file, public, private, rank, teams,
     percentile, medal`, None where it was not submitted. blend: a row of `compare_blends`.
     """
     rows = with_manifests(workspace, spec, stand(workspace, spec)["submissions"])

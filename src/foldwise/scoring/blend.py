@@ -1,7 +1,7 @@
 """Blends: the predictions of several members become one, written into a directory of its own."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,23 @@ import pandas as pd
 
 from foldwise.data.columns import columns_of
 from foldwise.data.competition import CompetitionData
-from foldwise.data.predictions import TINY, predictions_frame, read_predictions, write_predictions
+from foldwise.data.predictions import predictions_frame, read_predictions, write_predictions
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.scoring.calibrate import calibration_error, reliability
+from foldwise.scoring.calibrate import best_temperature, calibration_error, reliability
 from foldwise.scoring.crossfit import (
     Chain,
     CrossFit,
-    apply_chain,
     crossfit,
     parts_of,
     simplest,
     slots_of,
 )
-from foldwise.scoring.forecast import averaging_gain, expected, right_share
+from foldwise.scoring.forecast import averaging_gain, drawn_gain, expected, units_of
 from foldwise.scoring.goal import Goal, fold_costs, goal_of, within_noise
-from foldwise.scoring.members import Member, OneFold, of_files, of_run, oof_stack, split_member
+from foldwise.scoring.members import Member, of_files, of_run, oof_stack, split_member
 from foldwise.scoring.methods import METHODS, Stack
-from foldwise.scoring.metrics import Score, score
+from foldwise.scoring.metrics import Score, of_smaller, score
+from foldwise.scoring.pooling import each_fold, final, for_the_mean, pool_of
 from foldwise.scoring.thresholds import sweep
 from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
 from foldwise.training.run import Run
@@ -35,7 +35,8 @@ from foldwise.training.run import Run
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-FORMAT = 4  # of blend.json: others are made anew
+ALL = "all"  # the board of all test rows
+FORMAT = 5  # of blend.json: others are made anew
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,13 @@ def blend_runs(
     runs: Sequence[Run],
     method: str | None = None,
     members: Sequence[str] = (),
+    parts: Mapping[str, int] | None = None,
 ) -> Blend:
     """Blend finished runs, into a directory of their own below folder, written once.
 
     method: one of METHODS or `auto`, by default that of `[submit]`.
     members: others, each as NAME=OOF,TEST, besides those of `[[submit.member]]`.
+    parts: the parts of the board whose sizes are known, by name; see `board_parts`.
 
     Raises: RunError: runs of different folds, or an unfinished one. SpecError: no such method, or
             two members of one name. PredictionError: a member's file is not what it should be.
@@ -124,14 +127,15 @@ def blend_runs(
     spec = data.spec
     part = spec.model_dump(mode="json", include={"metric", "submission"})
     key = sha256_json(
-        [FORMAT, method, spec.submit.chain, part, *(member.identity for member in joined)]
-    )
+        [FORMAT, method, spec.submit.chain, part, parts or {},
+         *(member.identity for member in joined)]
+    )  # fmt: skip
     target = folder / f"blend-{method}-{key[:8]}"
     with locked(target / ".lock", f"the blend {target.name}"):
         if (target / "blend.json").is_file():
             log.info("%s: blended already; skipped", target.name)
         else:
-            _make(target, data, joined, frame, method)
+            _make(target, data, joined, frame, method, parts or {})
     record = read_json(target / "blend.json")
     scores = {member["name"]: Score(**member["score"]) for member in record["members"]}
     return Blend(target, tuple(runs), scores, Score(**record["score"]), data.classes, record)
@@ -153,51 +157,122 @@ def _members(
     return joined
 
 
-def _make(
-    target: Path, data: CompetitionData, members: list[Member], folds: pd.DataFrame, method: str
-) -> None:
-    """Fit the blend, or all that `auto` tries, and write the directory's files, the record last."""
-    goal, fold = goal_of(data, folds["id"]), folds["fold"].to_numpy()
-    parts, count = parts_of(goal, fold), int(fold.max()) + 1
-    stack = oof_stack(members, len(folds), len(data.classes), data.spec.multi, target)
-    scores = [_score(data, folds["id"], stack.of(m, slice(None))) for m in range(len(members))]
+@dataclass(frozen=True)
+class Fitted:
+    """A blend before it is written.
+
+    chain: for test rows, see `for_the_mean`. oof: cross-fitted predictions (n, C). test: those that
+    are submitted, (n_test, C). gain: of averaging the folds, in the metric, better is above 0.
+    tried: see `Blend.table`.
+    """
+
+    method: str
+    fit: CrossFit
+    chain: Chain
+    stack: Stack
+    oof: np.ndarray
+    test: np.ndarray
+    gain: float
+    tried: list[dict[str, Any]]
+
+
+def fit_blend(
+    data: CompetitionData,
+    members: Sequence[Member],
+    ids: "pd.Series[str]",
+    folds: np.ndarray,
+    method: str,
+    folder: Path,
+) -> Fitted:
+    """Fit a method, or all that `auto` tries, and average the folds' test predictions.
+
+    ids, folds: of the out-of-fold rows, (n,). folder: for predictions that do not fit into memory.
+    """
+    goal, count, multi = goal_of(data, ids), int(folds.max()) + 1, data.spec.multi
+    parts = parts_of(goal, folds)
+    stack = oof_stack(members, len(folds), len(data.classes), multi, folder)
     slots = slots_of(goal) if data.spec.submit.chain == "auto" else ()
     names = [method]
     if method == AUTO:
         names = [*METHODS] if len(members) > 1 else ["single"]
     fits = {}
     for name in names:
-        log.info("%s: fitting %s", target.name, name)
+        log.info("%s: fitting %s", folder.name, name)
         fits[name] = crossfit(stack, goal, parts, name, slots)
     chosen, tried = _compared(fits, stack, goal, parts)
     fit = fits[chosen]
-    oof = fit.oof(stack, parts)
-    write_predictions(target / "oof.parquet", predictions_frame(folds["id"], oof, data.classes))
-    mean, logs = averaged(fit.chain, count, members, data.spec.multi)
-    write_predictions(
-        target / "test.parquet", predictions_frame(data.test.frame["id"], mean, data.classes)
-    )
-    if any("threshold" in slot for slot in slots):
+    weights = goal.metric.column_weights(data.classes, multi) if multi and goal.log_loss else None
+    single = best_temperature(goal.hot, fit.unstepped(stack, parts), multi, weights)
+    pool = pool_of(fit.chain, count, members, multi, single, weights)
+    chain = for_the_mean(fit.chain, pool)
+    test, likely = final(chain, pool, multi), pool.likely(multi)
+    if goal.log_loss:
+        gain = averaging_gain(test, pool.logs, likely, multi, weights)
+    else:
+        each = each_fold(fit.chain, count, members, multi)
+        gain = drawn_gain(goal.metric, data.format, test, each, count, likely)
+    return Fitted(chosen, fit, chain, stack, fit.oof(stack, parts), test, gain,
+                  tried if method == AUTO else [])  # fmt: skip
+
+
+def _make(
+    target: Path, data: CompetitionData, members: list[Member], folds: pd.DataFrame, method: str,
+    parts_of_board: Mapping[str, int],
+) -> None:  # fmt: skip
+    """Fit the blend and write the directory's files, the record last."""
+    goal, fold = goal_of(data, folds["id"]), folds["fold"].to_numpy()
+    made = fit_blend(data, members, folds["id"], fold, method, target)
+    fit, stack, parts = made.fit, made.stack, parts_of(goal, fold)
+    scores = [_score(data, folds["id"], stack.of(m, slice(None))) for m in range(len(members))]
+    for name, table, probs in (("oof", folds, made.oof), ("test", data.test.frame, made.test)):
+        frame = predictions_frame(table["id"], probs, data.classes)
+        write_predictions(target / f"{name}.parquet", frame)
+    if any(step["step"].startswith("threshold") for step in fit.trials):
         with replacing(target / "thresholds.csv") as temporary:
             sweep(fit.before(stack, parts), goal).to_csv(temporary, index=False)
     saved = read_predictions(target / "oof.parquet", data.classes)
-    own = _score(data, folds["id"], saved[columns_of(data.classes)].to_numpy())
-    right = right_share(goal.hot, oof, goal.multi)
-    gain = averaging_gain(mean, logs, goal.multi, right) if goal.log_loss else 0.0
-    board = expected(own, gain, data.train, data.test, goal.metric)
+    probs = saved[columns_of(data.classes)].to_numpy()
+    own = _score(data, folds["id"], probs)
+    sizes = {ALL: units_of(data.test, data.train), **parts_of_board}
+    boards = forecasts(data, folds["id"], probs, own, made.gain, sizes)
+    kind = "groups" if data.train.frame["group"].notna().all() else "rows"
     write_json(target / "blend.json", {
-        "asked": method, "method": chosen, "metric": goal.metric.title,
-        "score": asdict(own), "expected": asdict(board), "averaging_gain": gain,
-        "folds": count,
+        "asked": method, "method": made.method, "metric": goal.metric.title,
+        "score": asdict(own), "averaging_gain": made.gain,
+        "expected": asdict(boards.pop(ALL)),
+        "parts": {part: {"units": sizes[part], "of": kind, **asdict(each)}
+                  for part, each in boards.items()},
+        "folds": int(fold.max()) + 1,
         **_values(fit, stack, goal, parts),
         "members": [
             {"name": member.name, "identity": member.identity, "score": asdict(each),
              **member.facts}
             for member, each in zip(members, scores, strict=True)
         ],
-        "chain": fit.chain, "steps": list(fit.trials), "by_fold": list(fit.by_fold),
-        "tried": tried if method == AUTO else [],
+        "chain": made.chain, "steps": list(fit.trials), "by_fold": list(fit.by_fold),
+        "tried": made.tried,
     })  # fmt: skip
+
+
+def forecasts(
+    data: CompetitionData,
+    ids: "pd.Series[str]",
+    probs: np.ndarray,
+    own: Score,
+    gain: float,
+    sizes: Mapping[str, int],
+) -> dict[str, Score]:
+    """What boards of some sizes should show, by their names.
+
+    ids, probs, own: the out-of-fold rows, their predictions (n, C) and score. gain: of averaging.
+    """
+    frame = data.format.decided(predictions_frame(ids, probs, data.classes))
+    metric, units = data.spec.metric, units_of(data.train, data.train)
+    smaller = of_smaller(metric, data.train.frame, frame, [*sizes.values()])
+    return {
+        name: expected(own, gain, metric, units, size, smaller[k] if smaller else None)
+        for k, (name, size) in enumerate(sizes.items())
+    }
 
 
 def _values(fit: CrossFit, stack: Stack, goal: Goal, folds: np.ndarray) -> dict[str, Any]:
@@ -244,29 +319,6 @@ def _compared(
          "chosen": name == chosen}
         for name in fits
     ]  # fmt: skip
-
-
-def averaged(
-    chain: Chain, count: int, members: Sequence[Member], multi: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Test predictions (n, C): a chain on each of count folds', then their mean; and the mean of
-    their logarithms, see `averaging_gain`.
-
-    What is fitted on OOF, where one model per member predicts a row, is thus applied to single
-    models too: a temperature that is right for these is wrong for their mean.
-    """
-    total, logs = None, None
-    for fold in range(count):
-        probs = apply_chain(chain, Stack(OneFold(members, fold), multi), slice(None))
-        sides = np.stack([probs, 1 - probs]) if multi else probs
-        log_probs = np.log(np.clip(sides, TINY, 1)) / count
-        total = probs if total is None else total + probs
-        logs = log_probs if logs is None else logs + log_probs
-    assert total is not None
-    assert logs is not None
-    mean = total / count
-    mean = mean if multi else mean / mean.sum(axis=1, keepdims=True)
-    return mean, logs
 
 
 def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:

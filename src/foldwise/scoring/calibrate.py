@@ -1,6 +1,6 @@
 """Calibration: temperature and clipping bounds for log loss, and how far off confidences are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,15 +48,35 @@ def fit_temperature(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
 
     probs: (rows, C). Of very many rows some are drawn: it is one number.
     """
+    drawn = some(rows, probs.shape[1], MOST)
+    rows = rows[drawn]
+    return {"temperature": _lowest(lambda at: goal.cost(at, rows), probs[drawn], goal.multi)}
+
+
+def best_temperature(
+    hot: np.ndarray, probs: np.ndarray, multi: bool, weights: Sequence[float] | None = None
+) -> float:
+    """The same of probabilities (n, C), whatever the metric is. hot: 0 or 1, (n, C)."""
+    rows = some(np.arange(len(hot)), probs.shape[1], MOST)
+    hot = hot[rows]
+
+    def loss(at: np.ndarray) -> float:
+        given = np.log(np.clip(np.where(hot == 1, at, 1 - at) if multi else at[hot == 1], TINY, 1))
+        return -float(np.average(given.mean(axis=0), weights=weights)) if multi else -given.mean()
+
+    return _lowest(loss, probs[rows], multi)
+
+
+def _lowest(cost: Callable[[np.ndarray], float], probs: np.ndarray, multi: bool) -> float:
+    """The temperature at which probabilities (n, C) cost least."""
     from scipy.optimize import minimize_scalar
 
-    drawn = some(rows, probs.shape[1], MOST)
-    found, rows = scores(probs[drawn], goal.multi), rows[drawn]
+    found = scores(probs, multi)
     best = minimize_scalar(
-        lambda log: goal.cost(linked(found / np.exp(log), goal.multi), rows),
+        lambda log: cost(linked(found / np.exp(log), multi)),
         bounds=(np.log(SHARPEST), np.log(FLATTEST)), method="bounded", options={"xatol": 5e-3},
     )  # fmt: skip
-    return {"temperature": float(np.exp(best.x))}
+    return float(np.exp(best.x))
 
 
 def at_temperature(fitted: Fitted, probs: np.ndarray, multi: bool) -> np.ndarray:

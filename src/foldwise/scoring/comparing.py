@@ -195,8 +195,9 @@ def compare_blends(
     Keys: `run` (its directory), `method`, `members` (names), `metric, higher, scheme,
     folds_sha256, folds, done`; `score, low, high`, of OOF, cross-fitted, `in_sample`, and
     `blend_alone` (without calibration or thresholds); `decided_apart`, the score with the steps
-    decided without each fold too; `expected, expected_low, expected_high`, on a board;
-    `fold_scores, mean, deviation`; `best_member` and its `member_score`, and as in
+    decided without each fold too; `expected, expected_low, expected_high`, on a board, and
+    `parts`, the same of its parts by name: `units, of` (how many groups or rows), `value, low,
+    high`; `fold_scores, mean, deviation`; `best_member` and its `member_score`, and as in
     `compare_runs` `difference, error, shared, verdict` to that one. Blends are left out that an
     earlier version made, and those whose runs have gone or are of other rows or classes.
     """
@@ -206,7 +207,7 @@ def compare_blends(
         record = read_json(path)
         members = [known[m["name"]] for m in record.get("members", ()) if m["name"] in known]
         members = [row for row in members if row["score"] is not None]
-        if members and "decided_apart" in record:
+        if members and "parts" in record:
             rows.append(_blend_row(path.parent, record, members, data))
     sign = -1 if data.spec.metric.higher else 1
     return sorted(rows, key=lambda row: sign * row["score"])
@@ -233,7 +234,7 @@ def _blend_row(
         **_summary(record["score"]["value"], values),
         "low": record["score"]["low"], "high": record["score"]["high"],
         "in_sample": record["in_sample"], "blend_alone": record["blend_alone"],
-        "decided_apart": record["decided_apart"], **board,
+        "decided_apart": record["decided_apart"], **board, "parts": record["parts"],
         "best_member": best["run"], "member_score": best["score"],
     }  # fmt: skip
     return {**row, **against(row, best)}

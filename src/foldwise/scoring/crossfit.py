@@ -93,6 +93,10 @@ class CrossFit:
         """The same of the blend alone."""
         return _fold_by_fold(self.blends, stack, folds)
 
+    def unstepped(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """The same of the chains without their steps, members' own temperatures included."""
+        return _fold_by_fold([{**chain, "steps": []} for chain in self.by_fold], stack, folds)
+
     def decided_apart(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
         """The same of chains whose form did not see the fold either."""
         return _fold_by_fold(self.nested, stack, folds)
@@ -108,9 +112,14 @@ def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> np.ndarray:
     The rows should be predicted by one model per member, as those of a fold are.
     """
     stack = replace(stack, temperatures=chain["temperatures"])
-    probs = blended(chain["method"], chain["fitted"], stack, rows)
-    for step in chain["steps"]:
-        probs = STEPS[step["step"]].apply(step, probs, stack.multi)
+    return stepped(chain["steps"], blended(chain["method"], chain["fitted"], stack, rows),
+                   stack.multi)  # fmt: skip
+
+
+def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, multi: bool) -> np.ndarray:
+    """What a chain's steps make of its blend (rows, C)."""
+    for step in steps:
+        probs = STEPS[step["step"]].apply(step, probs, multi)
     return probs
 
 

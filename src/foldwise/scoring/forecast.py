@@ -4,82 +4,126 @@ An OOF row is predicted by the models of one fold, a test row by those of all fo
 a board has a sample of its own.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from foldwise.data.formats import SubmissionFormat
 from foldwise.data.labels import LabelTable
 from foldwise.data.predictions import TINY
-from foldwise.scoring.calibrate import FLATTEST, SHARPEST, tempered
-from foldwise.scoring.metrics import Score
+from foldwise.errors import PredictionError
+from foldwise.scoring.metrics import Score, metric_value
 from foldwise.spec.metric import Metric
 
 NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
+DRAWS, WORK = 20, 100_000_000  # of labels: at most; cells of the table times folds times draws
 
 
 def averaging_gain(
-    mean: np.ndarray, mean_log: np.ndarray, multi: bool, right: float | None = None
+    final: np.ndarray,
+    mean_log: np.ndarray,
+    likely: np.ndarray,
+    multi: bool,
+    weights: Iterable[float] | None = None,
 ) -> float:
-    """By how much, in nats, averaging the folds' predictions should lower the log loss.
+    """By how much, in nats, the log loss of the folds' mean should be below that of one fold.
 
     The expectation of one fold's loss less the mean's, a mean over rows, with many labels over
-    cells; no label of these rows is needed. Were labels drawn from the mean, it would be the
-    generalised Jensen-Shannon divergence of the folds' predictions (Lin, Divergence measures based
-    on the Shannon entropy, 1991). But a mean of models that disagree is less sure than it is right;
-    so labels are drawn from the mean at the temperature where its confidence is `right`.
+    cells; no label of these rows is needed. Were the labels drawn from the mean as it is, it would
+    be the generalised Jensen-Shannon divergence of the folds' predictions (Lin, Divergence measures
+    based on the Shannon entropy, 1991).
 
-    mean: the folds' mean (n, C). mean_log: of their logarithms, (n, C); with many labels
-    (2, n, C), of p and of 1 - p. right: the share of OOF rows (cells) whose most probable class
-    (side) is the label; None: the mean as it is.
+    final: the predictions that are submitted (n, C). mean_log, likely: see `Pool`.
+    weights: of the columns, with many labels.
     """
-    if not len(mean):
+    if not len(final):
         return 0.0
-    drawn = mean if right is None else tempered(mean, _temperature(mean, right, multi), multi)
-    sides, logs = (mean, mean_log)
+    drawn = likely
     if multi:
-        sides, drawn = (np.stack([each, 1 - each]) for each in (mean, drawn))
-    lost = (drawn * (np.log(np.clip(sides, TINY, 1)) - logs)).sum(axis=0 if multi else 1)
-    return float(lost.mean())
+        final, drawn = (np.stack([each, 1 - each]) for each in (final, likely))
+    gained = drawn * (np.log(np.clip(final, TINY, 1)) - mean_log)
+    if not multi:
+        return float(gained.sum(axis=1).mean())
+    columns = None if weights is None else np.array([*weights])
+    return float(np.average(gained.sum(axis=0).mean(axis=0), weights=columns))
 
 
-def right_share(hot: np.ndarray, probs: np.ndarray, multi: bool) -> float:
-    """The share of rows (n, C) whose most probable class is theirs; with many labels of cells."""
-    if multi:
-        return float(((probs >= 0.5) == (hot == 1)).mean())
-    return float(hot[np.arange(len(hot)), probs.argmax(axis=1)].mean())
+def drawn_gain(
+    metric: Metric,
+    given: SubmissionFormat,
+    final: np.ndarray,
+    folds: Iterable[np.ndarray],
+    count: int,
+    likely: np.ndarray,
+) -> float:
+    """By how much any other metric should be better for the folds' mean than for one fold.
 
-
-def _temperature(probs: np.ndarray, right: float, multi: bool) -> float:
-    """The temperature at which the mean confidence of probabilities (n, C) is `right`."""
-    from scipy.optimize import brentq
-
-    def excess(log_temperature: float) -> float:
-        at = tempered(probs, float(np.exp(log_temperature)), multi)
-        return float((np.maximum(at, 1 - at) if multi else at.max(axis=1)).mean()) - right
-
-    low, high = np.log(SHARPEST), np.log(FLATTEST)
-    if excess(low) <= 0:
-        return SHARPEST
-    return FLATTEST if excess(high) >= 0 else float(np.exp(brentq(excess, low, high, xtol=1e-3)))
-
-
-def expected(own: Score, gain: float, train: LabelTable, test: LabelTable, metric: Metric) -> Score:
-    """The score that a board of all test rows should show, and where it lies in 95 of 100 cases.
-
-    The OOF score less the gain of averaging; its standard error and that of a test set of this
-    size add up as variances do. Rows are counted, or groups where both tables have them.
+    The mean over drawn labels of what `final` scores better than `folds`, predictions (n, C) of
+    each of count folds. Draws for which the metric has no value are left out.
     """
-    if own.low is None or own.high is None or not len(test):
-        return Score(own.value)
-    error = (
-        (own.high - own.low) / (2 * NORMAL) * (1 + _size(train, test) / _size(test, train)) ** 0.5
-    )
-    value = own.value - gain
-    least, most = metric.range
-    low, high = max(value - NORMAL * error, least), min(value + NORMAL * error, most)
-    return Score(min(max(value, least), most), low, high)
+    if not len(final) or metric.name == "hook":
+        return 0.0
+    classes, multi, rng = given.classes, given.multi, np.random.default_rng(0)
+    draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
+    truths = [_drawn(likely, multi, rng) for _ in range(draws)]
+
+    def values(probs: np.ndarray) -> np.ndarray:
+        answers, found = given.said(probs), []
+        for hot in truths:
+            try:
+                found.append(metric_value(metric, hot, answers, multi, classes))
+            except PredictionError:
+                found.append(np.nan)
+        return np.array(found)
+
+    gained = values(final) - np.mean([values(probs) for probs in folds], axis=0)
+    gained = gained[np.isfinite(gained)] * (1 if metric.higher else -1)
+    return float(gained.mean()) if len(gained) else 0.0
 
 
-def _size(table: LabelTable, other: LabelTable) -> int:
-    """The number of groups of a table, of rows where one of the two has no groups."""
-    if table.frame["group"].notna().all() and other.frame["group"].notna().all():
+def _drawn(likely: np.ndarray, multi: bool, rng: np.random.Generator) -> np.ndarray:
+    """Labels of these probabilities, 0 or 1, (n, C)."""
+    if multi:
+        return (rng.random(likely.shape) < likely).astype(np.uint8)
+    ends = likely.cumsum(axis=1)
+    codes = (rng.random((len(likely), 1)) * ends[:, -1:] > ends).sum(axis=1)
+    return np.eye(likely.shape[1], dtype=np.uint8)[codes]
+
+
+def units_of(table: LabelTable, train: LabelTable) -> int:
+    """How much independent evidence a table is: its rows, or, where the training rows have groups,
+    groups. Where the table has none, they are taken to be as large as those of train."""
+    if train.frame["group"].isna().any():
+        return len(table)
+    if table.frame["group"].notna().all():
         return int(table.frame["group"].nunique())
-    return len(table)
+    share = len(table) / len(train)
+    return max(int(share > 0), round(share * train.frame["group"].nunique()))
+
+
+def expected(
+    own: Score,
+    gain: float,
+    metric: Metric,
+    units: int,
+    size: int,
+    smaller: tuple[float, float] | None = None,
+) -> Score:
+    """The score that a board, or a part of it, should show, and where it lies in 95 of 100 cases.
+
+    The OOF score with the gain of averaging; its standard error and that of a sample of the board's
+    size add up as variances do. Both stay within the metric's range.
+
+    own: the OOF score. units: how many rows, or groups, it comes from; size: those of the board.
+    smaller: see `of_smaller`; None: the metric is a mean over rows.
+    """
+    shift, error = smaller or (0.0, None)
+    value = own.value + (gain if metric.higher else -gain) + shift
+    least, most = metric.range
+    middle = min(max(value, least), most)
+    if own.low is None or own.high is None or not size:
+        return Score(middle)
+    its = (own.high - own.low) / (2 * NORMAL)
+    error = its * (units / size) ** 0.5 if error is None else error
+    reach = NORMAL * (its**2 + error**2) ** 0.5
+    return Score(middle, max(value - reach, least), min(value + reach, most))

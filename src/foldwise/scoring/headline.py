@@ -83,19 +83,28 @@ def _difference(best: dict[str, Any]) -> str:
     return f"difference {best['difference']:+.5f}{error} ({shared}): {best['verdict']}"
 
 
+def _interval(low: float, high: float) -> str:
+    return f"95 % interval {low:.5f} to {high:.5f}"
+
+
 def _board_rows(board: dict[str, Any]) -> list[dict[str, str]]:
     """What a board is expected to say, and what it has said."""
     rows = []
     if board.get("expected") is not None:
-        meaning = "on a board: folds averaged, other rows"
+        meaning = "on a board of all test rows: folds averaged, other rows"
         if board["expected_low"] is not None:
-            low, high = board["expected_low"], board["expected_high"]
-            meaning += f"; 95 % interval {low:.5f} to {high:.5f}"
+            meaning += f"; {_interval(board['expected_low'], board['expected_high'])}"
         value = f"{board['expected']:.5f}"
         rows.append({"what": "expected", "value": value, "meaning": meaning})
     for part in ("public", "private"):
-        if board.get(part) is not None:
-            rows.append({"what": part, "value": f"{board[part]:.5f}", "meaning": board["file"]})
+        told, saw = (board.get("parts") or {}).get(part), board.get(part)
+        words = [] if saw is None else [board["file"]]
+        if told is not None:
+            words += [f"expected {told['value']:.5f} on {told['units']} {told['of']}"]
+            words += [_interval(told["low"], told["high"])] if told["low"] is not None else []
+        if words:
+            value = "-" if saw is None else f"{saw:.5f}"
+            rows.append({"what": part, "value": value, "meaning": "; ".join(words)})
     if board.get("rank") is not None and board.get("teams") is not None:
         meaning = f"on the board, among the best {board['percentile']:g} %"
         meaning += f", worth {board['medal']} where there are medals" if board["medal"] else ""

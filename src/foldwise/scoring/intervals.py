@@ -41,8 +41,25 @@ def resampled_interval(
 ) -> tuple[float, float]:
     """The same interval of a value that is no mean over rows: it is computed anew for each sample.
 
-    value: of how often each row counts, (b, rows) -> (b,); samples without a value, NaN, are left
-    out. groups: (rows,) or None.
+    See `resampled`.
+    """
+    values = resampled(value, rows, groups, samples, seed)
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def resampled(
+    value: Callable[[np.ndarray], np.ndarray],
+    rows: int,
+    groups: np.ndarray | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    size: int | None = None,
+) -> np.ndarray:
+    """A value of each of so many samples, (samples,); NaN where a sample has none.
+
+    value: of how often each row counts, (b, rows) -> (b,). groups: (rows,) or None. size: how many
+    rows, or groups, a sample has; by default as many as there are.
     """
     rng = np.random.default_rng(seed)
     member = _members(rows, groups)
@@ -52,10 +69,9 @@ def resampled_interval(
     for start in range(0, samples, held):
         times = np.empty((min(held, samples - start), count))
         for row in times:
-            row[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+            row[:] = np.bincount(rng.integers(0, count, size or count), minlength=count)
         values.append(value(times if groups is None else np.take(times, member, axis=1)))
-    low, high = np.nanquantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return np.concatenate(values)
 
 
 def _members(rows: int, groups: np.ndarray | None) -> np.ndarray:

@@ -167,6 +167,8 @@ class CompetitionSpec(Strict):
     name: Name
     title: str
     platform: Literal["local", "kaggle", "drivendata"]
+    # of the test rows: so many count for the public leaderboard, where its page says so
+    public_share: Inside | None = None
     slug: str | None = None  # the platform's own name for the competition
     page: str | None = None  # where a person reads about it and downloads the data
     files: Files = Files()
@@ -177,6 +179,24 @@ class CompetitionSpec(Strict):
     holdout: Holdout | None = None
     folds: dict[str, FoldScheme]
     submit: Submit
+
+    @model_validator(mode="before")
+    @classmethod
+    def _platform_as_table(cls, values: object) -> object:
+        """`[platform] name, public_share, slug, page` says the same as these keys by themselves."""
+        if not isinstance(values, dict) or not isinstance(values.get("platform"), dict):
+            return values
+        table, rest = values["platform"], {k: v for k, v in values.items() if k != "platform"}
+        known = ("name", "public_share", "slug", "page")
+        for key in table:
+            if key not in known:
+                raise ValueError(f"[platform] has no key {key!r}{nearest(key, list(known))}")
+            if key != "name" and key in rest:
+                raise ValueError(f"{key!r} stands both in [platform] and before it: keep one")
+        if "name" not in table:
+            raise ValueError('[platform] needs name = "local", "kaggle" or "drivendata"')
+        return {**rest, "platform": table["name"],
+                **{key: table[key] for key in known[1:] if key in table}}  # fmt: skip
 
     @model_validator(mode="after")
     def _consistent(self) -> "CompetitionSpec":
@@ -201,6 +221,10 @@ class CompetitionSpec(Strict):
             raise ValueError(
                 "a competition has either a format file ([files] format) or a [holdout] that "
                 "makes a test set of some training rows"
+            )
+        if self.practice and self.public_share is not None:
+            raise ValueError(
+                'public_share belongs to other platforms: platform = "local" knows its own parts'
             )
         if not self.practice and (self.holdout or self.files.solution):
             raise ValueError('[holdout] and [files] solution belong to platform = "local"')

@@ -60,6 +60,19 @@ def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
     return board + mine
 
 
+def part_ids(data: Path, shape: SubmissionFormat) -> dict[str, list[str]]:
+    """The ids of the public and of the private part; nothing where there is no truth yet.
+
+    data: the competition's data folder. Raises: PlatformError: the truth does not fit.
+    """
+    folder = data / "platform"
+    if not (folder / "truth.csv").is_file():
+        return {}
+    with locked(folder / ".lock", "the local leaderboard"):
+        truth = _truth(folder, shape)
+    return {part: [*truth.loc[truth["part"] == part, "id"]] for part in PARTS}
+
+
 def standing(board: list[dict[str, Any]], higher: bool = False) -> tuple[int, int]:
     """The place of the team's best entry by private score, and the number of teams.
 

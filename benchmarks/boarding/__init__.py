@@ -1,0 +1,1 @@
+"""What `boards.py` needs: sets of images, cheap models on them, and figures over many boards."""
