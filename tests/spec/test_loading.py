@@ -108,6 +108,51 @@ def test_a_mistake_in_a_recipe_is_said(
         load_recipe(folder, "tiny")
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stage.0.lr=1e30", "stage.0.lr: input should be less than or equal to 1000000, got 1e+30"),
+        ("stage.0.lr=[1e-3, 0]", "stage.0.lr.1: input should be greater than 0, got 0"),
+        ("stage.0.lr=[1e-3]", "the key 'stage.0.lr.1' is missing"),
+        (
+            "stage.0.lr=fnd",
+            "stage.0.lr: input should be a valid number or a valid tuple or 'find', got 'fnd'",
+        ),
+        ("stage.0.train=0", "stage.0.train: input should be greater than or equal to 1, got 0"),
+        (
+            "stage.0.train=body",
+            "stage.0.train: input should be 'all' or 'head' or a valid integer, got 'body'",
+        ),
+        (
+            "image_size=[32, 1.5]",
+            "image_size.1: input should be a valid integer, got a number with a fractional part, "
+            "got 1.5",
+        ),
+        ("batch_size=1.5", "batch_size: input should be a valid integer or 'auto', got 1.5"),
+        (
+            "class_weights={a=0, b='x'}",
+            "class_weights.a: input should be greater than 0, got 0; class_weights.b: input should "
+            "be a valid number, unable to parse string as a number, got 'x'",
+        ),
+    ],
+)
+def test_a_value_of_several_possible_types_is_told_once(
+    workspace: Workspace, override: str, message: str
+) -> None:
+    folder = workspace.competition("tiny")
+    with pytest.raises(SpecError) as caught:
+        load_recipe(folder, "tiny", [override])
+    assert str(caught.value) == f"{folder / 'recipes' / 'tiny.toml'}: {message}"
+
+
+def test_values_of_several_possible_types_count_once_each(workspace: Workspace) -> None:
+    wrong = ["stage.0.lr=1e30", "stage.0.train=0", "stage.0.image_size=x", "batch_size=1"]
+    with pytest.raises(
+        SpecError, match=r"batch_size: .* stage.0.lr: .* stage.0.train: .*; and 1 more$"
+    ):
+        load_recipe(workspace.competition("tiny"), "tiny", wrong)
+
+
 def test_an_unknown_recipe_gets_the_nearest_name(workspace: Workspace) -> None:
     with pytest.raises(SpecError, match=r"has no recipe 'tine' .*; did you mean 'tiny'"):
         load_recipe(workspace.competition("tiny"), "tine")

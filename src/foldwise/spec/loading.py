@@ -1,7 +1,8 @@
 """TOML files read into frozen pydantic models, with one clear line for what is wrong."""
 
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -103,10 +104,61 @@ def parse(model: type[Model], table: Mapping[str, Any], source: str) -> Model:
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        details = error.errors()
+        details = list(_merged(error.errors(), table))
         lines = [cut(_describe(model, item), 1000) for item in details[:3]]
         more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
         raise SpecError(f"{source}: {'; '.join(lines)}{more}") from None
+
+
+def _merged(details: Sequence[Any], table: Mapping[str, Any]) -> Iterator[Any]:
+    """The errors, with each wrong value told once, though pydantic tells it for each of its types.
+
+    Of a value that may have several types, the errors of the type that it has are kept; where it
+    has none of them, one error names them all.
+    """
+    places: dict[tuple[Any, ...], dict[str, list[Any]]] = {}
+    for item in details:
+        place, kind, inner = _split(item, table)
+        item = {**item, "loc": (*place, *inner)}
+        places.setdefault(place, {}).setdefault(kind, []).append(item)
+    for place, kinds in places.items():
+        fitting = [items for items in kinds.values() if _has_type(place, items)]
+        if fitting or len(kinds) == 1:
+            yield from (fitting or [*kinds.values()])[0]
+            continue
+        firsts = [items[0] for items in kinds.values()]
+        wanted = (re.sub(", (unable|got) .*", "", item["msg"]) for item in firsts)
+        names = [text.removeprefix("Input should be ") for text in wanted]
+        yield {**firsts[0], "msg": f"Input should be {' or '.join(names)}"}
+
+
+def _split(item: Any, table: Mapping[str, Any]) -> tuple[tuple[Any, ...], str, tuple[Any, ...]]:
+    """The keys to a wrong value, the type that it was read as, and the keys to what is inside it.
+
+    pydantic puts types among the keys where there are several; the table does not have them. The
+    type is empty where there is one alone.
+    """
+    keys: list[Any] = []
+    kinds: list[tuple[int, str]] = []
+    value: Any = table
+    for number, part in enumerate(item["loc"], start=1):
+        missing = item["type"] == "missing" and number == len(item["loc"])
+        if isinstance(part, int):
+            keys.append(part)
+            value = value[part] if isinstance(value, list | tuple) and part < len(value) else None
+        elif isinstance(value, Mapping) and (part in value or missing):
+            keys.append(part)
+            value = value.get(part)
+        else:
+            kinds.append((len(keys), part))
+    start, kind = kinds[0] if kinds else (len(keys), "")
+    return tuple(keys[:start]), kind, tuple(keys[start:])
+
+
+def _has_type(place: tuple[Any, ...], items: Sequence[Any]) -> bool:
+    """Whether the value at a place has the type of these errors; what is inside it may have not."""
+    others = ("_type", "_parsing", "literal_error", "int_from_float")
+    return not any(item["loc"] == place and item["type"].endswith(others) for item in items)
 
 
 def _describe(model: type[BaseModel], item: Any) -> str:
