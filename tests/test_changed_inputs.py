@@ -1,5 +1,6 @@
 """What changes under a run stops it: labels, settings, images, versions of what trains it."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -129,12 +130,16 @@ def test_a_run_from_before_its_beginning_was_recorded_goes_on(
 
 
 def test_a_recipe_that_is_named_twice_is_refused(workspace: Workspace) -> None:
-    with pytest.raises(SpecError, match="recipes should be different ones, got 'tiny' 2 times"):
+    message = (
+        "recipes should be different ones, got 'tiny' 2 times; name it once "
+        "(its `seeds` train it several times)"
+    )
+    with pytest.raises(SpecError, match=re.escape(message)):
         pipeline.train(workspace, "tiny", ["tiny", "tiny"])
     spec = workspace.competition("tiny") / "competition.toml"
     edit(spec, 'recipes = ["tiny"]', 'recipes = ["tiny", "tiny"]')
     (error,) = doctor.check(workspace, "tiny").errors
-    assert "recipes should be different ones, got 'tiny' 2 times; name it once" in error
+    assert message in error
 
 
 def test_check_says_that_the_metric_s_hook_is_missing(workspace: Workspace) -> None:

@@ -30,7 +30,7 @@ from foldwise.reporting.tracking import Tracker, tracked
 from foldwise.scoring.blend import Blend, blend_runs
 from foldwise.scoring.comparing import score_of
 from foldwise.spec.budget import share_of
-from foldwise.spec.competition import load_competition
+from foldwise.spec.competition import load_competition, repeated
 from foldwise.spec.outputs import outputs_of
 from foldwise.spec.recipe import Recipe, load_recipe
 from foldwise.storage import locked, replacing
@@ -90,10 +90,8 @@ def recipes_of(folder: Path, names: Sequence[str], overrides: Sequence[str] = ()
 
     Raises: SpecError: a recipe is named twice; or see `load_recipe` and `as_weights`.
     """
-    for name in names:
-        if names.count(name) > 1:
-            raise SpecError(f"recipes should be different ones, got {name!r} {names.count(name)} "
-                            "times; name it once (its `seeds` train it several times)")  # fmt: skip
+    if wrong := repeated(names):
+        raise SpecError(wrong)
     recipes = [load_recipe(folder, name, overrides) for name in names]
     if all(recipe.weights == "none" and recipe.image_size != "auto" for recipe in recipes):
         return recipes

@@ -1,6 +1,7 @@
 """CompetitionSpec: the facts of a competition, from its competition.toml."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -154,10 +155,8 @@ class Submit(Strict):
     @field_validator("recipes")
     @classmethod
     def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if value.count(name) > 1:
-                raise ValueError(f"recipes should be different ones, got {name!r} "
-                                 f"{value.count(name)} times; name it once")  # fmt: skip
+        if wrong := repeated(value):
+            raise ValueError(wrong)
         return value
 
 
@@ -288,3 +287,15 @@ def load_competition(folder: Path) -> CompetitionSpec:
 def recipe_names(folder: Path) -> list[str]:
     """The names of a competition's recipes, sorted."""
     return sorted(p.stem for p in (folder / "recipes").glob("*.toml"))
+
+
+def repeated(recipes: Sequence[str]) -> str | None:
+    """What is wrong with a list of recipes' names that has one of them twice; None where none is.
+
+    Two of them would be one run, and count twice in the blend.
+    """
+    for name in recipes:
+        if recipes.count(name) > 1:
+            return (f"recipes should be different ones, got {name!r} {recipes.count(name)} times; "
+                    "name it once (its `seeds` train it several times)")  # fmt: skip
+    return None
