@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from foldwise.data import archives, unpacking
 from foldwise.data.archives import add_to_raw
 from foldwise.errors import ArchiveError, DataError, StorageError
 from foldwise.spec.competition import load_competition
+from foldwise.storage import locked
 from packing import MAKERS, contents, make_tar, make_zip, packed
 from tiny import edit, write_tiny
 
@@ -298,11 +301,26 @@ def test_an_archive_that_the_spec_names_stays_as_it_is(tmp_path: Path) -> None:
     assert archives.still_packed(raw, spec) == ["b.zip.001", "c.z01", "d.part1.rar"]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / "c" / f"{archives.STAGING}abc" / "all" / "images"
-    left.mkdir(parents=True)
-    add_to_raw(make_zip(tmp_path / "a.zip", FILES), tmp_path / "c" / "raw")
-    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [".raw.lock", "raw"]
+KILLED = """
+import os, sys
+from pathlib import Path
+from foldwise.data import archives
+archives._move_into = lambda source, target: os._exit(9)
+archives.add_to_raw(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_whoever_takes_the_lock(tmp_path: Path) -> None:
+    source, home = make_zip(tmp_path / "a.zip", FILES), tmp_path / "c"
+    command = [sys.executable, "-c", KILLED, str(source), str(home / "raw")]
+    assert subprocess.run(command).returncode == 9
+    (left,) = home.glob(".unpack-*")
+    assert contents(left)
+    with locked(home / ".raw.lock", "unpacking"):
+        assert [path.name for path in home.iterdir()] == [".raw.lock"]
+    assert subprocess.run(command).returncode == 9
+    add_to_raw(source, home / "raw")
+    assert sorted(path.name for path in home.iterdir()) == [".raw.lock", "raw"]
 
 
 def test_a_source_without_files_or_with_the_raw_folder_in_it_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from foldwise.data.unpacking import (
 )
 from foldwise.errors import ArchiveError, DataError, examples
 from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import disk_errors, locked, need_space, sha256_file
+from foldwise.storage import locked, need_space, scratch, sha256_file
 
 log = logging.getLogger(__name__)
 
-STAGING = ".unpack-"  # beside raw; what a killed process left is removed by the next one
 NESTED = 6  # archives in archives, at most
 
 
@@ -42,15 +40,11 @@ def add_to_raw(source: Path, raw: Path, spec: CompetitionSpec | None = None) -> 
     if not source.exists():
         raise DataError(f"expected an archive or a folder at {source}, found none")
     raw.parent.mkdir(parents=True, exist_ok=True)
-    with locked(raw.parent / ".raw.lock", f"unpacking into {raw}", wait=False):
-        for left in raw.parent.glob(f"{STAGING}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=raw.parent))
-        try:
-            with disk_errors(staging):
-                return _settle(source, staging, raw, spec)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with (
+        locked(raw.parent / ".raw.lock", f"unpacking into {raw}", wait=False),
+        scratch(raw.parent, "unpack") as staging,
+    ):
+        return _settle(source, staging, raw, spec)
 
 
 def _settle(source: Path, staging: Path, raw: Path, spec: CompetitionSpec | None) -> int:
