@@ -1,6 +1,7 @@
 """Executors without a cluster: what tasks ask for, how a node gets its files, its complaints."""
 
 import io
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,19 @@ def test_the_list_has_raw_files_and_what_reading_them_needs_but_no_truth(raw: Pa
     assert names == sorted(names)
     assert {"raw/train_labels.csv", "raw/000.bin", "platform/holdout.json"} <= {*names}
     assert not [name for name in names if name.startswith("cache/") or "truth" in name]
+
+
+def test_the_list_has_each_way_to_a_file_but_no_circle_pipe_or_dead_link(raw: Path) -> None:
+    before = {file.name for file in listed(raw)}
+    (raw / "raw" / "photos").mkdir()
+    (raw / "raw" / "photos" / "1.jpg").write_bytes(b"x")
+    links = {"train": "photos", "test": "photos", "photos/round": ".", "photos/up": "../..",
+             "lost.jpg": "nowhere"}  # fmt: skip
+    for name, target in links.items():
+        os.symlink(target, raw / "raw" / name)
+    os.mkfifo(raw / "raw" / "pipe.jpg")
+    added = {file.name for file in listed(raw)} - before
+    assert added == {"raw/photos/1.jpg", "raw/train/1.jpg", "raw/test/1.jpg"}
 
 
 def test_unchanged_files_are_not_read_for_the_list_again(

@@ -48,12 +48,25 @@ def listed(folder: Path) -> list[File]:
 
 
 def _names(folder: Path) -> Iterator[str]:
+    """The files of the ENTRIES, by every way that leads to one: a spec may name any of them."""
     for entry in ENTRIES:
         if (folder / entry).is_file():
             yield entry
-        for inner, _, files in os.walk(folder / entry, followlinks=True):
+        for inner, inside, files in os.walk(folder / entry, followlinks=True):
+            here = Path(inner)
+            inside[:] = [name for name in inside if not _leads_back(here / name, folder / entry)]
             for file in files:
-                yield (Path(inner) / file).relative_to(folder).as_posix()
+                if (here / file).is_file():  # no pipe, and no link that leads nowhere
+                    yield (here / file).relative_to(folder).as_posix()
+
+
+def _leads_back(path: Path, top: Path) -> bool:
+    """Whether a path below top is a link to a folder around itself, where a walk would not end."""
+    if not path.is_symlink():
+        return False
+    target = os.path.realpath(path)
+    around = (above for above in path.parents if above.is_relative_to(top))
+    return any(Path(os.path.realpath(above)).is_relative_to(target) for above in around)
 
 
 def sha256_of(path: Path) -> str:
