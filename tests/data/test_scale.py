@@ -202,11 +202,11 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
 
 
 def colours(path: Path, values: np.ndarray, order: str = ">u2") -> None:
-    """A PNG of 16-bit colours, or a little-endian TIFF of three: Pillow writes neither."""
+    """A PNG of 16-bit colours or grey with alpha, or a little-endian TIFF: Pillow writes none."""
     height, width, channels = values.shape
     if order == ">u2":
         rows = b"".join(b"\0" + row.astype(order).tobytes() for row in values)
-        path.write_bytes(png(width, height, {3: 2, 4: 6}[channels], 16, rows))
+        path.write_bytes(png(width, height, {2: 4, 3: 2, 4: 6}[channels], 16, rows))
         return
     pixels = values.astype(order).tobytes()
     entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1),
@@ -239,3 +239,27 @@ def test_16_bit_colours_are_scaled_too(workspace: Workspace, order: str, channel
     assert again.levels == Levels(0, 65535)
     row = again.rows(pd.Series([NAMES[41]]))[0]
     assert again.pixels[row][0, 0].tolist() == [50_000 >> 8, 3, 80 * 41 >> 8, 255]
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("L", [255]), ("RGB", [255] * 3), ("RGBA", [62] * 3)])
+def test_16_bit_grey_with_alpha_is_scaled_as_grey_is(
+    workspace: Workspace, mode: str, clear: list[int]
+) -> None:
+    edit(workspace.competition("tiny") / "competition.toml", 'mode = "L"', f'mode = "{mode}"')
+    folder = workspace.raw("tiny") / "images"
+    for number, name in enumerate(NAMES):
+        values = np.full((*SIZE, 2), 65535, np.uint16)
+        values[..., 0] = 80 * number
+        values[2:, 2:] = 1000, 0
+        colours(folder / f"{name}.png", values)
+    cache = cache_of(workspace)
+    assert cache.levels == Levels(0, 4095)
+    for number in (0, 7, 41):
+        pixels = cache.pixels[cache.rows(pd.Series([NAMES[number]]))[0]]
+        alpha = [255] if mode == "RGBA" else []
+        assert pixels[0, 0].tolist() == [5 * number] * len(clear) + alpha
+        assert pixels[3, 3].tolist() == clear + [0] * len(alpha)
+    eight = Image.fromarray((values >> 4).clip(0, 255).astype(np.uint8))  # the same in 8 bits
+    eight.save(folder / "eight.png")
+    shown = load_image(folder / "eight.png", mode)
+    assert np.array_equal(np.asarray(shown).reshape(pixels.shape), pixels)

@@ -40,9 +40,11 @@ class Levels:
 
 
 FULL = Levels(0, 65535)  # 16 bits
-# Of 16-bit colours Pillow unpacks the upper bytes; the raw mode that unpacks the lower ones.
+GREY_ALPHA = "LA;16B"  # a PNG's, which Pillow reads as RGBA
+# Of 16-bit colours Pillow unpacks the upper bytes; the raw mode that unpacks the lower ones. Grey
+# with alpha has none: of it read as RGBA, G and A are the lower bytes.
 OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGBA;16B": "RGBA;16L",
-              "RGBA;16L": "RGBA;16B"}  # fmt: skip
+              "RGBA;16L": "RGBA;16B", GREY_ALPHA: "RGBA"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def in_8_bits(image: Image.Image, levels: Levels | None) -> Image.Image:
 
 
 def is_deep_colour(image: Image.Image) -> bool:
-    """True for an opened image, not yet decoded, of three or four channels of 16 bits."""
+    """True for an opened image, not yet decoded, of colours or grey with alpha in 16 bits each."""
     return any(_raw_mode(args) in OTHER_BYTE for *_, args in getattr(image, "tile", []))
 
 
@@ -105,6 +107,7 @@ def colours_in_8_bits(image: Image.Image, path: Path, levels: Levels) -> Image.I
 def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """The first row of each strip of a decoded image, and its values, uint16 (rows, w, c)."""
     with opening(path) as lower:
+        grey = any(_raw_mode(tile.args) == GREY_ALPHA for tile in lower.tile)  # type: ignore[attr-defined]
         lower.tile = [  # type: ignore[attr-defined]
             tile._replace(args=_for_lower_bytes(tile.args))
             for tile in lower.tile  # type: ignore[attr-defined]
@@ -112,7 +115,8 @@ def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, np.nda
         load(lower, path, beside=8)
         pairs = zip(strips(image), strips(lower), strict=True)
         for (top, strip), (_, below) in pairs:
-            yield top, np.asarray(strip).astype(np.uint16) << 8 | np.asarray(below)
+            low = np.asarray(below)[..., [1, 1, 1, 3]] if grey else np.asarray(below)
+            yield top, np.asarray(strip).astype(np.uint16) << 8 | low
 
 
 def _for_lower_bytes(args: Any) -> Any:
