@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 import struct
 import sys
@@ -233,6 +234,45 @@ def test_a_jpeg_with_its_end_marker_too_soon_is_damaged_and_a_grey_one_is_not(
                 decoded(path, "RGB", side)
         grey = Image.new(mode, (70, 50), (128,) * len(mode) if mode == "RGB" else 128)
         assert load_image(put(path, encoded("JPEG", grey, **options)), "RGB").size == (70, 50)
+
+
+def progressive(path: Path, image: Image.Image, **options: object) -> bytes:
+    image.save(path, "JPEG", progressive=True, **options)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("side", [None, 20])
+def test_a_progressive_jpeg_that_lacks_scans_is_damaged(
+    tmp_path: Path, mode: str, side: int | None
+) -> None:
+    path = tmp_path / "a.jpg"
+    content = progressive(path, NOISY.convert(mode).resize((200, 120)))
+    scans = [found.start() for found in re.finditer(b"\xff\xda", content)]
+    for scan in scans[:-1]:
+        put(path, content[: scan + 40] + b"\xff\xd9")
+        with pytest.raises(ImageError, match="is damaged: its data end before its last row"):
+            decoded(path, "RGB", side)
+
+
+def test_a_progressive_jpeg_of_fewer_scans_that_are_whole_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    content = progressive(path, NOISY.resize((200, 120)))
+    tables = content.rfind(b"\xff\xc4", 0, content.rfind(b"\xff\xda"))  # of the last scan
+    assert load_image(put(path, content[:tables] + b"\xff\xd9"), "RGB").size == (200, 120)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (64, 48), (333, 217)])
+@pytest.mark.parametrize("quality", [5, 50, 75, 95, 100])
+def test_no_whole_progressive_jpeg_seems_to_lack_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], quality: int
+) -> None:
+    monkeypatch.setattr("foldwise.data.damage._progressive_takes_more", lambda path: True)
+    smooth = NOISY.resize(size, Image.Resampling.BICUBIC)
+    for image in (smooth, smooth.convert("L"), Image.new("RGB", size, (128, 128, 128))):
+        for options in ({"subsampling": 0}, {"subsampling": 2}, {"restart_marker_blocks": 3}):
+            progressive(tmp_path / "a.jpg", image, quality=quality, **options)
+            assert load_image(tmp_path / "a.jpg", "RGB").size == size
 
 
 def test_a_tiff_that_lacks_strips_is_damaged(tmp_path: Path) -> None:

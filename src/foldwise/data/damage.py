@@ -4,6 +4,7 @@ Such rows are looked for first, so that undamaged images cost next to nothing.
 """
 
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,21 +19,24 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
          (0, 1, 1, 2))  # fmt: skip  # x, y of the first pixel of each pass, and its steps
 PLANAR = 284  # TIFF's tag: 2 where each channel has strips of its own
 GREY = 128  # what libjpeg writes where it has no data
+MARKER, END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]"), b"\xff\xd9"  # of JPEGs, but for restarts
 NOISE = b"\x5a\x27" * 64  # data for a JPEG that lacks some
 
 
 def ends_early(image: Image.Image, path: Path) -> bool:
     """Whether the data of a decoded image ended before its last row, without the decoder's error.
 
-    PNGs whose compressed stream ends too soon, and JPEGs with an end marker too soon (but for
-    progressive ones, which are only less sharp). Other decoders say so themselves, but for TIFFs:
-    see `lacks_strips`.
+    PNGs whose compressed stream ends too soon, and JPEGs with an end marker too soon; of
+    progressive ones those that lack scans, for one that ends in its last scan leaves no trace.
+    Other decoders say so themselves, but for TIFFs: see `lacks_strips`.
     """
     if image.format == "PNG":
         interlaced = bool(image.info.get("interlace"))
         last = image.crop((0, image.height - 1, *image.size))
         return (interlaced or not np.asarray(last).any()) and _png_lacks_rows(path)
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+        if image.info.get("progressive"):
+            return _lacks_scans(path.read_bytes()) and _progressive_takes_more(path)
         return _last_pixels_grey(image) and _jpeg_takes_more(image, path)
     return False
 
@@ -87,6 +91,35 @@ def _last_pixels_grey(image: Image.Image) -> bool:
     return image.crop(box).getextrema() in ((GREY, GREY), ((GREY, GREY),) * 3)
 
 
+def _lacks_scans(content: bytes) -> bool:
+    """Whether the headers of a progressive JPEG's scans leave out bits of some coefficients.
+
+    The standard allows that, so such a file may be whole.
+    """
+    components: set[int] = set()
+    whole: set[tuple[int, int]] = set()  # component, number of a coefficient
+    place = 2
+    while (found := MARKER.search(content, place)) and found[0] != END:
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+        body = content[found.end() + 2 : place]
+        if found[0] == b"\xff\xc2":
+            components = {*body[6::3]}
+        if found[0] == b"\xff\xda":
+            first, last, bits = body[-3:].rjust(3, b"\xff")
+            if bits % 16 == 0:  # down to the lowest
+                whole |= {(id, k) for id in body[1:-3:2] for k in range(first, last + 1)}
+            if len(whole) == 64 * len(components):
+                return False
+    return True
+
+
+def _progressive_takes_more(path: Path) -> bool:
+    """`_jpeg_takes_more` of an image at full scale: only there every coefficient is seen."""
+    with Image.open(path, formats=["JPEG"]) as whole:
+        whole.load()
+        return _jpeg_takes_more(whole, path)
+
+
 def _jpeg_takes_more(image: Image.Image, path: Path) -> bool:
     """Whether more data before the end marker of a JPEG change its pixels: then it lacked them."""
     content = path.read_bytes()
@@ -94,7 +127,7 @@ def _jpeg_takes_more(image: Image.Image, path: Path) -> bool:
     while start + 4 < len(content) and content[start + 1] != 0xDA:  # segments, up to the scan
         fill = content[start + 1] == 0xFF
         start += 1 if fill else 2 + int.from_bytes(content[start + 2 : start + 4], "big")
-    end = content.find(b"\xff\xd9", start)
+    end = content.find(END, start)
     with Image.open(io.BytesIO(content[:end] + NOISE + content[end:]), formats=["JPEG"]) as more:
         more.draft(None, image.size)
         more.load()
