@@ -48,6 +48,28 @@ def test_the_best_of_a_teams_rows_counts_on_an_older_board(tmp_path: Path) -> No
     assert read_leaderboard(small, True)["team"].tolist() == ["x"]
 
 
+@pytest.mark.parametrize("odd", ["best", "inf", "-Infinity", "1e999", "nan", "0,5", "true"])
+def test_a_row_with_an_odd_score_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, odd: str
+) -> None:
+    text = f'TeamId,TeamName,Score\n1,a,0.9\n2,b,"{odd}"\n3,c, 0.5 \n4,d,{" "}\n5,e,"{odd}"\n'
+    path = write(tmp_path / "b.csv", text)
+    assert read_leaderboard(path, False).to_numpy().tolist() == [["c", 0.5], ["a", 0.9]]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{path}: scores should be finite numbers, 2 of 5 are not, e.g. team 'b' has '{odd}'; "
+        "places are counted without these rows"
+    )
+
+
+def test_rows_without_a_score_are_left_out_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "b.csv", "TeamId,TeamName,Score\n1,a,\n2,b,\n")
+    assert len(read_leaderboard(path, False)) == 0
+    assert not caplog.records
+
+
 def test_a_zip_of_a_board_is_read_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "leaf.zip"
     with zipfile.ZipFile(path, "w") as handle:
@@ -66,7 +88,10 @@ def test_a_zip_of_a_board_is_read_as_it_is(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("Rank,Team,Score\n1,a,0.5\n", "columns TeamId, TeamName and Score, .* got Rank, Team, Sc"),
-        ("TeamId,TeamName,Score\n1,a,best\n", "finite numbers, e.g. teamid '1' has 'best' in 'sc"),
+        (
+            "TeamId,TeamName,Score\n1,a,best\n2,b,\n",
+            r"scores should be finite numbers, none of 2 is, e.g. team 'a' has 'best'; download",
+        ),
         ("", "is empty"),
     ],
 )
@@ -190,6 +215,9 @@ def test_the_standing_of_a_competition_uses_a_board_beside_its_data(workspace: W
     assert told["submissions"][0]["percentile"] == 66.67
     write(folder / "leaderboard.csv", TODAY.replace("0.25", "0.35"))
     assert [row["rank"] for row in overview.standing(workspace, "tiny")["submissions"]] == [2, 1, 1]
+    write(folder / "leaderboard.csv", TODAY.replace("0.25", "n/a"))  # one row stops nothing
+    odd = overview.standing(workspace, "tiny")["submissions"]
+    assert [(row["rank"], row["teams"]) for row in odd] == [(1, 2)] * 3
     lines = printing.standing_lines(told)
     assert lines[1:] == [
         "local and public: rank correlation 1, mean difference +0.05000 (3 submissions)",

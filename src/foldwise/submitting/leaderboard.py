@@ -1,5 +1,6 @@
 """The leaderboard: a score's place on a downloaded one, medals, and what local scores foretell."""
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.tables import numeric, read_table
+from foldwise.data.tables import read_table
 from foldwise.data.unpacking import is_archive, unpack
 from foldwise.errors import DataError
+from foldwise.spec.bounds import short
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("teamid", "teamname", "score")  # needed of a board, in any case
 PAIRS = (("local", "public"), ("local", "private"), ("public", "private"))
@@ -23,10 +27,11 @@ def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
 
     path: the CSV that Kaggle sends, or its zip. Today's has a row per team (Rank, TeamId, TeamName,
     LastSubmissionDate, Score, ...), older ones (TeamId, TeamName, SubmissionDate, Score) a row per
-    improvement, of which a team's best counts. Teams without a score are left out.
+    improvement, of which a team's best counts. Rows without a score are left out, and with a
+    warning those whose score is no finite number.
     higher: a higher score is better.
 
-    Raises: DataError: the file is no board, or a score is no number.
+    Raises: DataError: the file is no board, or none of its scores is a number.
     """
     frame = _packed_table(path) if is_archive(path.name) else read_table(path)
     shown = [*frame.columns]
@@ -36,11 +41,32 @@ def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
             f"{path} should have the columns TeamId, TeamName and Score, as Kaggle's leaderboards "
             f"have, got {', '.join(shown)}; download it again from the competition's page"
         )
-    frame = frame[frame["score"] != ""].reset_index(drop=True)
     board = pd.DataFrame({"team": frame["teamname"], "id": frame["teamid"]})
-    board["score"] = numeric(frame, ["score"], "teamid", path)[:, 0]
+    board["score"] = _scores(frame, path)
+    board = board.dropna(subset="score")
     board = board.sort_values("score", ascending=not higher, kind="stable").drop_duplicates("id")
     return board[["team", "score"]].reset_index(drop=True)
+
+
+def _scores(frame: pd.DataFrame, path: Path) -> "pd.Series[float]":
+    """The scores of a board's rows as float64, NaN where there is none; see `read_leaderboard`."""
+    text = frame["score"].str.strip()
+    scores = pd.to_numeric(text, errors="coerce").astype(np.float64)
+    scores = scores.where(np.isfinite(scores))
+    odd = frame[scores.isna() & (text != "")]
+    if not len(odd):
+        return scores
+    example = f"team {short(odd['teamname'].iloc[0])} has {short(odd['score'].iloc[0])}"
+    if scores.isna().all():
+        raise DataError(
+            f"{path}: scores should be finite numbers, none of {len(frame)} is, e.g. {example}; "
+            "download it again from the competition's page"
+        )
+    log.warning(
+        "%s: scores should be finite numbers, %d of %d are not, e.g. %s; places are counted "
+        "without these rows", path, len(odd), len(frame), example,
+    )  # fmt: skip
+    return scores
 
 
 def _packed_table(path: Path) -> pd.DataFrame:
