@@ -96,6 +96,27 @@ def test_ema_is_the_recursion_by_hand_over_all_fits() -> None:
     assert made["1.num_batches_tracked"] == 12
 
 
+class Bounded(nn.Module):
+    """Clamps to bounds that weights may bring, and that are infinite without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bounds", torch.tensor([-torch.inf, torch.inf]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(*self.bounds)
+
+
+@pytest.mark.parametrize("make", [lambda: Ema(0.9, 2), lambda: Swa(2, 2)])
+def test_infinite_bounds_stay_as_they_are_in_averaged_weights(make: Any) -> None:
+    learner = learner_of(make())
+    learner.model.append(Bounded())
+    fit(learner, 1)
+    fit(learner, 1)
+    assert learner.model[-1].bounds.tolist() == [-torch.inf, torch.inf]
+    assert all(tensor.isfinite().all() for tensor in learner.model[:-1].state_dict().values())
+
+
 def test_a_high_decay_does_not_hold_a_short_training_at_its_start() -> None:
     watch, ema = Watch(), Ema(0.9999, 2)
     learner = learner_of(watch, ema)

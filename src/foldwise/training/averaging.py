@@ -24,8 +24,9 @@ class Averaging(Callback):
 
     The two change places, by pointer: the averaged weights are in the model while it validates and
     when training is over, its own while it trains and between stages. Parameters and float buffers
-    are averaged, whole numbers copied. (torch's AveragedModel keeps a second model, rounds averages
-    of whole numbers, and waits for the GPU at each update.)
+    are averaged. Whole numbers are copied, and infinite ones, such as bounds that nothing reaches:
+    an average that adds a share of the difference makes NaN of them. (torch's AveragedModel keeps a
+    second model, rounds averages of whole numbers, and waits for the GPU at each update.)
 
     epochs: of all stages together.
     """
@@ -44,9 +45,10 @@ class Averaging(Callback):
         with torch.no_grad():  # in the layout of the model's own, wherever the average comes from
             self.average = {name: torch.empty_like(tensor).copy_(self.average.get(name, tensor))
                             for name, tensor in self.own.items()}  # fmt: skip
-        floats = [name for name, tensor in self.own.items() if tensor.is_floating_point()]
+        floats = [name for name, tensor in self.own.items()
+                  if tensor.is_floating_point() and not tensor.isinf().any()]  # fmt: skip
         self.floats = [[held[name] for name in floats] for held in (self.average, self.own)]
-        self.whole = [name for name in self.own if name not in floats]
+        self.copied = [name for name in self.own if name not in floats]
 
     def follow(self, model: nn.Module, change: Callable[[nn.Module], None]) -> None:
         """Change the average as the model is about to be changed, whose parameters become others.
@@ -100,7 +102,7 @@ class Averaging(Callback):
         if averaged == self.swapped:
             return
         if averaged:
-            for name in self.whole:
+            for name in self.copied:
                 self.average[name].copy_(self.own[name])
         for name, own in self.own.items():
             average = self.average[name]
