@@ -6,6 +6,7 @@ RECIPE ?=
 IMAGES ?=
 SUB ?=
 ARGS ?=
+DATA ?=
 SECONDS ?=
 SEED ?=
 
@@ -14,7 +15,7 @@ PYTEST := .venv/bin/python -m pytest
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend bench-cluster leak backbones gpu torture clean
+.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend bench-cluster bench-boards leak backbones gpu torture clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
@@ -68,6 +69,9 @@ bench-blend: setup ## time and memory of blends of 20 runs, 100,000 rows, 120 cl
 
 bench-cluster: setup ## two one-thread workers of a Ray cluster against one ## make bench-cluster ARGS="--rounds 5"
 	@.venv/bin/python benchmarks/cluster.py $(ARGS)
+
+bench-boards: setup ## the local score against hundreds of boards split off real sets ## make bench-boards DATA=../data ARGS="--boards 20"
+	@.venv/bin/python benchmarks/boards.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 leak: setup ## local score against test score, by site and at random, on generated photos ## make leak ARGS="--rows 1000 --test-rows 500"
 	@.venv/bin/python benchmarks/site_leak.py $(ARGS)

@@ -137,7 +137,9 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     return {
         "set": split.set, "kind": kind, "number": split.number, "rows": len(data.train),
         "board_rows": len(test), "private_rows": len(rows), "units": size["private"],
-        "folds": count, "members": len(members), "elsewhere": ELSEWHERE in split.oof, "steps": " ".join(steps), "local": own.value,
+        "oof_units": units_of(data.train, data.train),
+        "folds": count, "members": len(members), "elsewhere": ELSEWHERE in split.oof,
+        "steps": " ".join(steps), "local": own.value,
         "expected": said.value, "low": said.low, "high": said.high, "private": saw.value,
         "inside": said.low <= saw.value <= said.high, "z": (saw.value - said.value) / stated,
         "oof_error": _error(own), "private_error": _error(saw), "told_gain": made.gain,

@@ -14,6 +14,7 @@ from foldwise.data.grouped import balanced_groups, dealt
 FOLDS = (2, 3, 3, 3, 4, 5, 5, 5, 7, 10)
 BOARD = (200, 5000)  # rows, fewest and most
 TRAINED = 2500  # rows at most
+GROUPS = 24  # of a board, at least: of fewer, nobody knows an interval
 GOOD, OTHERS = ("linear", "net-s0", "net-s1", "net-s2", "bagged"), ("long", "bayes", "near", "few")
 ELSEWHERE = "elsewhere"  # of thumbnails; one test file for all folds
 VERSION = 2  # raise it when models or splits change
@@ -50,7 +51,8 @@ def draw(images: ImageSet, number: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     order = rng.permutation(len(names))
     if images.groups is None and not images.multi:
         order = _spread(images.hot.argmax(axis=1), rng)
-    taken = order[: 1 + np.searchsorted(np.cumsum(np.bincount(unit_of)[order]), size)]
+    reached = 1 + int(np.searchsorted(np.cumsum(np.bincount(unit_of)[order]), size))
+    taken = order[: max(reached, GROUPS)]
     test = np.flatnonzero(np.isin(unit_of, taken))
     public = np.isin(unit_of[test], rng.permutation(taken)[: max(1, round(share * len(taken)))])
     others = order[len(taken) :]

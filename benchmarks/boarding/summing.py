@@ -18,7 +18,7 @@ SAMPLES = 2000
 def figures(rows: pd.DataFrame) -> dict[str, float]:
     """What some boards give. rows: of `boards.csv`."""
     z, error = rows["z"].to_numpy(), (rows["private"] - rows["expected"]).to_numpy()
-    perfect = np.sqrt(rows["oof_error"] ** 2 + rows["private_error"] ** 2).to_numpy()
+    perfect = perfect_errors(rows)
     worse = rows["worse"].to_numpy()  # than the plain mean, as a share; below 0 is better
     bad = worse > WORSE
     relative = np.abs(error) / rows["private"].to_numpy()
@@ -37,6 +37,17 @@ def figures(rows: pd.DataFrame) -> dict[str, float]:
         "over_single": float(rows["than_single"].mean()),
         "over_best": float(rows["than_best"].mean()),
     }
+
+
+def perfect_errors(rows: pd.DataFrame) -> np.ndarray:
+    """The standard error of a forecaster who knows all but the draw of rows, (boards,).
+
+    The variance per row, or group, is that of OOF and of the private part together: where losses
+    have a long tail, a part that was lucky underrates it.
+    """
+    own, board = rows["oof_units"], rows["units"]
+    each = own**2 * rows["oof_error"] ** 2 + board**2 * rows["private_error"] ** 2
+    return np.sqrt(each / (own + board) * (1 / own + 1 / board)).to_numpy()
 
 
 def intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:

@@ -55,11 +55,13 @@ def resampled(
     samples: int = 1000,
     seed: int = 0,
     size: int | None = None,
+    replace: bool = True,
 ) -> np.ndarray:
     """A value of each of so many samples, (samples,); NaN where a sample has none.
 
     value: of how often each row counts, (b, rows) -> (b,). groups: (rows,) or None. size: how many
-    rows, or groups, a sample has; by default as many as there are.
+    rows, or groups, a sample has; by default as many as there are. replace: one may be in it more
+    than once.
     """
     rng = np.random.default_rng(seed)
     member = _members(rows, groups)
@@ -69,7 +71,9 @@ def resampled(
     for start in range(0, samples, held):
         times = np.empty((min(held, samples - start), count))
         for row in times:
-            row[:] = np.bincount(rng.integers(0, count, size or count), minlength=count)
+            drawn = size or count
+            chosen = rng.integers(0, count, drawn) if replace else rng.permutation(count)[:drawn]
+            row[:] = np.bincount(chosen, minlength=count)
         values.append(value(times if groups is None else np.take(times, member, axis=1)))
     return np.concatenate(values)
 

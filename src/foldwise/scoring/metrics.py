@@ -129,18 +129,28 @@ def of_smaller(
     in the mean, and the standard error. None where both follow from this one's interval.
 
     A macro F1 of a hundred classes is lower on a hundred rows than on a thousand of their kind. The
-    differences are those of bootstrap samples of that many rows or groups (m out of n; Bickel,
-    Götze and van Zwet 1997, Statistica Sinica 7(1); read 2026-11-30). Arguments: see `score`.
+    errors are those of bootstrap samples of that many rows or groups (m out of n; Bickel, Götze
+    and van Zwet 1997, Statistica Sinica 7(1); read 2026-11-30), the differences those of samples
+    without replacement, as a board is one; of larger tables bootstrap samples have to do.
+    Arguments: see `score`.
     """
     if metric.name == "hook":
         return None
     result, hot, groups = _measured(metric, truth, predictions, warn=False)
     if isinstance(result, np.ndarray):
         return None
-    samples = int(np.clip(WORK // hot.size, *SAMPLES)) // 2
-    middle = float(np.nanmean(resampled(result, len(hot), groups, samples)))
-    found = [resampled(result, len(hot), groups, samples, size=size) for size in sizes]
-    return [(float(np.nanmean(each)) - middle, float(np.nanstd(each, ddof=1))) for each in found]
+    rows, samples = len(hot), int(np.clip(WORK // hot.size, *SAMPLES)) // 2
+    units = rows if groups is None else len(np.unique(groups))
+    whole, found = _value(metric, result, rows), []
+    for size in sizes:
+        same = resampled(result, rows, groups, samples, size=size)
+        if size < units:
+            parts = resampled(result, rows, groups, samples, size=size, replace=False)
+            shift = np.nanmean(parts) - whole
+        else:
+            shift = np.nanmean(same) - np.nanmean(resampled(result, rows, groups, samples))
+        found.append((float(shift), float(np.nanstd(same, ddof=1))))
+    return found
 
 
 def _classes_of(truth: pd.DataFrame) -> list[str]:
