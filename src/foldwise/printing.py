@@ -242,6 +242,9 @@ def run_summarised(told: dict[str, Any]) -> list[str | Table]:
         if rows:
             cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
             meaning = "; share: of the total loss" if key == "group" else ""
+            if key == "class" and told["named_from"] is not None:
+                meaning = (f"; a label counts from a probability of {told['named_from']:g} on, to "
+                           "which a blend moves the thresholds that it fits")  # fmt: skip
             lines += [f"by {key}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
     return lines
 

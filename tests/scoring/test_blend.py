@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from finished import N, settings, write_run
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.folds import Folds, frame_hash, write_folds
 from foldwise.data.predictions import predictions_frame, write_predictions
 from foldwise.errors import PredictionError, RunError, SpecError
 from foldwise.scoring import blend as blending
@@ -19,64 +19,10 @@ from foldwise.scoring.crossfit import apply_chain, stepped
 from foldwise.scoring.members import of_run
 from foldwise.scoring.methods import METHODS, Stack
 from foldwise.scoring.metrics import score
-from foldwise.spec.competition import CompetitionSpec, Metric, Submit
+from foldwise.spec.competition import CompetitionSpec, Metric
 from foldwise.spec.loading import parse
-from foldwise.spec.recipe import Recipe
-from foldwise.storage import write_json
 from foldwise.training.run import Run
-from planted import softmax
 from tiny import CLASSES, write_tiny
-
-N = 4  # folds
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> CompetitionData:
-    """The tiny competition with 120 rows, three classes of forty."""
-    return load_data(write_tiny(tmp_path_factory.mktemp("blend"), n_train=120), "tiny")
-
-
-@pytest.fixture
-def runs(data: CompetitionData, tmp_path: Path) -> list[Run]:
-    """Three finished runs that err in different rows, the last one often."""
-    return [
-        write_run(tmp_path, data, f"run{m}", m, noise) for m, noise in ((0, 1.5), (1, 1.6), (2, 6))
-    ]
-
-
-def write_run(
-    folder: Path, data: CompetitionData, name: str, seed: int, noise: float, **recipe: Any
-) -> Run:
-    """A run's files as training leaves them, with made-up predictions that are too sharp."""
-    codes = pd.Series(data.train.targets())
-    frame = pd.DataFrame(
-        {"id": data.train.frame["id"], "fold": codes.groupby(codes).cumcount() % N}
-    )
-    frame = frame.sort_values("id", ignore_index=True)
-    folds = Folds("default", frame, frame_hash(frame, ""))
-    rng = np.random.default_rng(seed)
-    truth = data.train.frame.set_index("id")["label"].cat.codes
-    run = folder / f"{name}-s0"
-    for k in range(N):
-        ids = frame.loc[frame["fold"] == k, "id"]
-        scores = 3 * np.eye(3)[truth.loc[ids]] + noise * rng.normal(size=(len(ids), 3))
-        write_predictions(run / f"fold{k}" / "oof.parquet",
-                          predictions_frame(ids, softmax(2 * scores), CLASSES))  # fmt: skip
-        test = predictions_frame(data.test.frame["id"], rng.dirichlet(np.ones(3), 12), CLASSES)
-        write_predictions(run / f"fold{k}" / "test.parquet", test.sample(frac=1, random_state=k))
-        stopped = {"stopped_early_after_epoch": 3} if recipe.get("early_stop") and k == 1 else {}
-        write_json(run / f"fold{k}" / "done.json", {"fold": k, **stopped})
-    write_folds(run / "folds.csv", frame)
-    made = Recipe.model_validate({"name": name, "model": "x", "image_size": 32, **recipe,
-                                  "stage": [{"epochs": 5, "lr": 1e-3}]})  # fmt: skip
-    record = {"identity": f"{name} {seed} {noise} {recipe}", "resolved": {}}
-    return Run(run, made, 0, folds, data.classes, record)
-
-
-def settings(data: CompetitionData, **submit: Any) -> CompetitionData:
-    """The competition with other `[submit]` settings."""
-    chosen = Submit.model_validate({**data.spec.submit.model_dump(), **submit})
-    return replace(data, spec=data.spec.model_copy(update={"submit": chosen}))
 
 
 def written(blend: Blend) -> dict[str, Any]:

@@ -278,6 +278,12 @@ def test_a_runs_summary_is_that_of_its_folds(place: Workspace, data: Competition
     assert told == {**made, **direct}
     lines = run_summarised(told)
     assert not any("unfinished" in str(line) for line in lines)
+    assert told["named_from"] is None
+    tags = [str(line) for line in run_summarised({**told, "named_from": 0.4})]
+    (said,) = set(tags) - {str(line) for line in lines if isinstance(line, str)} - {
+        line for line in tags if not line.startswith("by class")
+    }  # fmt: skip
+    assert "a label counts from a probability of 0.4 on, to which a blend moves" in said
 
 
 def test_a_blends_summary_is_that_of_its_cross_fitted_predictions(

@@ -91,6 +91,7 @@ class _Sums:
         self.of: dict[str, np.ndarray] = {}
 
     def add(self, **more: np.ndarray) -> None:
+        """Add an array (n, C) to each name's sum."""
         for name, array in more.items():
             self.of[name] = self.of[name] + array if name in self.of else array
 

@@ -14,6 +14,7 @@ from foldwise.data.predictions import align, read_predictions
 from foldwise.errors import PredictionError, RunError, nearest
 from foldwise.scoring.metrics import COUNTED, RANKED, metric_value, row_values, score
 from foldwise.scoring.rules import Answers
+from foldwise.spec.competition import named_from
 from foldwise.spec.metric import Metric
 from foldwise.storage import read_json
 from foldwise.workspace import Workspace
@@ -109,7 +110,8 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
     file would say of the predictions.
 
     Keys: `metric, higher, rows`; `score, low, high`: pooled, with the 95 % bootstrap interval, and
-    `resampled`: `groups` where no group is in two folds, else `rows`; `folds, done`: how many
+    `resampled`: `groups` where no group is in two folds, else `rows`; `named_from`: from which
+    probability on a label counts, None where an image has one label; `folds, done`: how many
     there are and how many are in oof; `mean, deviation`: of the folds' scores; and lists of dicts:
     `by_fold`: `fold, rows, value`; `by_class`, the worst first: `class, rows, value, precision,
     recall`; `by_group`, the worst first: `group, rows, value, share`, the share of the total loss
@@ -142,6 +144,7 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         "metric": metric.title, "higher": metric.higher, "rows": len(table),
         "score": pooled.value, "low": pooled.low, "high": pooled.high,
         "resampled": "groups" if apart else "rows",
+        "named_from": named_from(data.spec.submission, metric) if data.spec.multi else None,
         "folds": int(folds["fold"].max()) + 1, "done": len(by_fold),
         "mean": float(np.mean(values)) if values else None,
         "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
