@@ -7,11 +7,13 @@ IMAGES ?=
 SUB ?=
 ARGS ?=
 DATA ?=
+JOBS ?= 2
 SECONDS ?=
 SEED ?=
 
 FOLDWISE := .venv/bin/foldwise
-PYTEST := .venv/bin/python -m pytest
+# two workers with a thread each; JOBS=0: one process with all cores
+PYTEST := .venv/bin/python -m pytest -n $(JOBS) --dist worksteal
 CODE := $(wildcard src tests benchmarks competitions)
 
 .DEFAULT_GOAL := help

@@ -13,6 +13,8 @@ from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import write_tiny
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: each has a core of its own
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test reaches a hub
 for _name in [_name for _name in os.environ if _name.startswith(("KAGGLE_", "WANDB_"))]:
     del os.environ[_name]  # nor a platform, with the user's own key

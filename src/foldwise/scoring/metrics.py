@@ -129,8 +129,8 @@ def of_smaller(
     in the mean, and the standard error. None where both follow from this one's interval.
 
     A macro F1 of a hundred classes is lower on a hundred rows than on a thousand of their kind. The
-    errors are those of bootstrap samples of that many rows or groups (m out of n; Bickel, Götze
-    and van Zwet 1997, Statistica Sinica 7(1); read 2026-11-30), the differences those of samples
+    errors are those of bootstrap samples of that many rows or groups (m out of n: Bickel, Götze
+    and van Zwet 1997, Statistica Sinica 7(1)), the differences those of samples
     without replacement, as a board is one; of larger tables bootstrap samples have to do.
     Arguments: see `score`.
     """

@@ -68,7 +68,7 @@ def pool_of(
 
     That a mean needs another temperature than its members: Rahaman and Thiery 2021, "Uncertainty
     Quantification and Deep Ensembles"; Wu and Gales 2021, "Should Ensemble Members Be Calibrated?"
-    (both read 2026-11-30).
+    (abstracts read 2026-11-30).
     """
     columns = np.ones(1) if weights is None else np.array(weights)
     flat, sums, pull = max(single, 1.0), _Sums(), 0.0
