@@ -4,7 +4,8 @@ Each set is split again and again, by rows or by whole groups, into what a compe
 board with a public and a private part; cheap models are trained on folds of the first, and
 foldwise's own blend says what the private part should show. Then it is looked at.
 
-    python benchmarks/boards.py --data FOLDER [--sets NAME ...] [--boards 45] [--only-score]
+    python benchmarks/boards.py --data FOLDER [--sets NAME ...] [--boards 45]
+                                [--only-score | --only-tell]
 
 FOLDER holds cifar10-small.zip, leaf-classification.zip, chest-xray.zip,
 plant-pathology-2021-small.zip and the weights tf_efficientnet_lite0.fp16.safetensors; digits come
@@ -56,7 +57,11 @@ def main() -> None:
     words.add_argument("--boards", type=int, default=45, help="splits of each set")
     words.add_argument("--jobs", type=int, default=os.cpu_count())
     words.add_argument("--only-score", action="store_true", help="only splits that are kept")
+    words.add_argument("--only-tell", action="store_true", help="the figures of boards.csv again")
     options = words.parse_args()
+    if options.only_tell:
+        tell(pd.read_csv(RESULTS))
+        return
     begun, jobs = time.perf_counter(), []
     for name in options.sets:
         images = read_set(name, options.data, KEPT)

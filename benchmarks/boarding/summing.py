@@ -51,14 +51,25 @@ def perfect_errors(rows: pd.DataFrame) -> np.ndarray:
 
 
 def intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """The 95 % bootstrap interval over boards of each of the figures."""
+    """The 95 % interval over boards of each of the figures, by bootstrap; of shares exactly."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(SAMPLES // 4):
         found.append(figures(rows.iloc[rng.integers(0, len(rows), len(rows))]))
     table = pd.DataFrame(found)
     low, high = table.quantile(0.025), table.quantile(0.975)
-    return {name: (float(low[name]), float(high[name])) for name in table}
+    shares = {"inside": rows["inside"], "often": rows["worse"] > WORSE}
+    return {name: (float(low[name]), float(high[name])) for name in table} | {
+        name: _share(int(own.sum()), len(own)) for name, own in shares.items()
+    }
+
+
+def _share(count: int, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Clopper and Pearson 1934): a bootstrap of 45 of 45 has none."""
+    from scipy.stats import binomtest
+
+    found = binomtest(count, of).proportion_ci()
+    return float(found.low), float(found.high)
 
 
 def verdicts(rows: pd.DataFrame) -> dict[str, str]:
