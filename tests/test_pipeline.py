@@ -14,7 +14,6 @@ from foldwise.data.competition import load_data
 from foldwise.errors import (
     DataError,
 )
-from foldwise.scoring.blend import blend_runs
 from foldwise.scoring.metrics import score
 from foldwise.spec.recipe import Recipe
 from foldwise.storage import sha256_file
@@ -63,9 +62,7 @@ def test_the_local_score_is_that_of_the_written_oof(
     submitted: tuple[Workspace, pipeline.Entry],
 ) -> None:
     workspace, entry = submitted
-    data = load_data(workspace, "tiny")
-    runs = pipeline.train(workspace, "tiny")
-    blend = blend_runs(workspace.runs / "tiny", data, runs, "mean")
+    data, blend = load_data(workspace, "tiny"), pipeline.blend(workspace, "tiny")
     direct = score(data.spec.metric, data.train.frame, blend.oof())
     assert entry.score.value == pytest.approx(direct.value, abs=1e-9)
 

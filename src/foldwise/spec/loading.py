@@ -146,8 +146,8 @@ def _split(item: Any, table: Mapping[str, Any]) -> tuple[tuple[Any, ...], str, t
         if isinstance(part, int):
             keys.append(part)
             value = value[part] if isinstance(value, list | tuple) and part < len(value) else None
-        elif isinstance(value, Mapping) and (part in value or missing):
-            keys.append(part)
+        elif isinstance(value, Mapping) and (part in value or missing or number == 1):
+            keys.append(part)  # the first is never a type: such a key stood elsewhere in the table
             value = value.get(part)
         else:
             kinds.append((len(keys), part))
