@@ -109,6 +109,12 @@ def test_a_strike_comes_before_the_change_that_is_meant(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
 
 
+def test_a_child_that_is_struck_at_once_has_said_nothing(folder: Path) -> None:
+    strike = Strike(signal.SIGKILL, seconds=0.0)
+    outcome = attempt(lambda arguments: time.sleep(5), ["verb"], folder, Limits(20), strike)
+    assert (outcome.code, outcome.output, outcome.fault) == (-signal.SIGKILL, "", None)
+
+
 @pytest.mark.parametrize("name", [".unpack-x1", ".predict-x1", ".new-x1", ".a.csv.host-12.tmp"])
 def test_what_an_ended_command_leaves_is_a_leftover(folder: Path, name: str) -> None:
     assert [*leftovers(["verb"], folder)] == []
