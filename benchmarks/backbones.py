@@ -131,9 +131,19 @@ def results(names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def blank(name: str) -> dict[str, Any]:
     """A row of which nothing is known yet."""
-    return {"model": name, "module": module_of(name), "verdict": "", "parameters": "", "size": "",
-            "own_size": "", "groups": "", "fastai_head": "", "no_gradient": "", "said": "",
-            "seconds": ""}  # fmt: skip
+    return {
+        "model": name,
+        "module": module_of(name),
+        "verdict": "",
+        "parameters": "",
+        "size": "",
+        "own_size": "",
+        "groups": "",
+        "fastai_head": "",
+        "no_gradient": "",
+        "said": "",
+        "seconds": "",
+    }
 
 
 def tried(name: str) -> dict[str, Any]:
@@ -176,8 +186,9 @@ def with_head(name: str, head: str) -> dict[str, Any]:
     On few pixels some layers see one place alone, and have nothing to tell apart: what had no
     gradient is tried again at the model's own size.
     """
-    sizes = dict.fromkeys(size for size in (*((s, s) for s in SIZES), native_size(name))
-                          if made_for(name, size))  # fmt: skip
+    sizes = dict.fromkeys(
+        size for size in (*((s, s) for s in SIZES), native_size(name)) if made_for(name, size)
+    )
     own = native_size(name)
     size = next(iter(sizes), own)
     row = trained(name, head, size)
@@ -194,8 +205,12 @@ def with_head(name: str, head: str) -> dict[str, Any]:
 
 def excepted(name: str, lacking: Sequence[str]) -> dict[str, str]:
     """Of parameters without a gradient those that may be, with the reason."""
-    return {param: why for param in lacking for model, pattern, why in EXCEPTIONS
-            if re.match(model, name) and re.search(pattern, param)}  # fmt: skip
+    return {
+        param: why
+        for param in lacking
+        for model, pattern, why in EXCEPTIONS
+        if re.match(model, name) and re.search(pattern, param)
+    }
 
 
 def trained(name: str, head: str, size: tuple[int, int]) -> dict[str, Any]:
@@ -226,10 +241,19 @@ def recipe_of(name: str, head: str, size: tuple[int, int], train: str) -> Recipe
     """A recipe of one epoch."""
     groups = "block" if head == "fastai" else "stage" if train == "all" else "fastai"
     stage = Stage.model_validate({"epochs": 1, "lr": 1e-4, "train": train, "groups": groups})
-    recipe = Recipe.model_validate({
-        "name": "backbones", "model": name, "weights": "none", "head": head, "image_size": size,
-        "batch_size": BATCH, "ema": 0.9, "tta": ["none", "hflip"], "stage": [stage.model_dump()],
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "backbones",
+            "model": name,
+            "weights": "none",
+            "head": head,
+            "image_size": size,
+            "batch_size": BATCH,
+            "ema": 0.9,
+            "tta": ["none", "hflip"],
+            "stage": [stage.model_dump()],
+        }
+    )
     return recipe.settled({"precision": "fp32", "batch_size": BATCH, "compile": False})
 
 
@@ -247,8 +271,13 @@ def step(model: nn.Module, recipe: Recipe, about: Preprocessing) -> set[str]:
     seen: set[str] = set()
     with watched(model, seen), seeded(0, "step"):
         model.to(device())
-        train_stages(model, lambda number: block(recipe, about), recipe,
-                     Place("backbones", 0, 0, 2), lambda event: None)  # fmt: skip
+        train_stages(
+            model,
+            lambda number: block(recipe, about),
+            recipe,
+            Place("backbones", 0, 0, 2),
+            lambda event: None,
+        )
     return seen
 
 

@@ -51,11 +51,21 @@ def main() -> None:
                 f"{method:10} {seconds:7.1f} s  peak {peak:5.2f} GB  log loss {value:.4f}",
                 flush=True,
             )
-            append(RESULTS, {
-                "time": now(), "method": method, "rows": options.rows, "classes": options.classes,
-                "runs": options.runs, "folds": options.folds, "seconds": round(seconds, 1),
-                "peak_gb": round(peak, 2), "log_loss": round(value, 5), **provenance(),
-            })  # fmt: skip
+            append(
+                RESULTS,
+                {
+                    "time": now(),
+                    "method": method,
+                    "rows": options.rows,
+                    "classes": options.classes,
+                    "runs": options.runs,
+                    "folds": options.folds,
+                    "seconds": round(seconds, 1),
+                    "peak_gb": round(peak, 2),
+                    "log_loss": round(value, 5),
+                    **provenance(),
+                },
+            )
 
 
 def made(folder: Path, rows: int, classes: int, runs: int) -> tuple[Goal, list[Member]]:

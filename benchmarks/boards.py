@@ -127,8 +127,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     gains = []
     for block in np.array_split(np.random.default_rng(0).permutation(len(test)), BLOCKS):
         try:
-            gains.append(np.mean([value(probs, block) for probs in each])
-                         - value(made.test, block))  # fmt: skip
+            gains.append(np.mean([value(probs, block) for probs in each]) - value(made.test, block))
         except PredictionError:  # AUC without a positive row
             continue
     sign = -1 if metric.higher else 1
@@ -140,19 +139,42 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     cheapest = min(sign * each for each in (file, plain, *others)) * sign
     steps = [step["step"] for step in made.chain["steps"]]
     return {
-        "set": split.set, "kind": kind, "number": split.number, "rows": len(data.train),
-        "board_rows": len(test), "private_rows": len(rows), "units": size["private"],
+        "set": split.set,
+        "kind": kind,
+        "number": split.number,
+        "rows": len(data.train),
+        "board_rows": len(test),
+        "private_rows": len(rows),
+        "units": size["private"],
         "oof_units": units_of(data.train, data.train),
-        "folds": count, "members": len(members), "elsewhere": ELSEWHERE in split.oof,
-        "steps": " ".join(steps), "local": own.value,
-        "expected": said.value, "low": said.low, "high": said.high, "private": saw.value,
-        "inside": said.low <= saw.value <= said.high, "z": (saw.value - said.value) / stated,
-        "oof_error": _error(own), "private_error": _error(saw), "told_gain": made.gain,
-        "real_gain": real, "gain_error": np.std(gains, ddof=1) / len(gains) ** 0.5,
-        "file": file, "plain_mean": plain, "best_single": others[best],
-        **{name: sign * (file - other) / max(abs(other), 1e-9) for name, other in
-           (("worse", plain), ("than_single", others[best]), ("than_best", cheapest))},
-    }  # fmt: skip
+        "folds": count,
+        "members": len(members),
+        "elsewhere": ELSEWHERE in split.oof,
+        "steps": " ".join(steps),
+        "local": own.value,
+        "expected": said.value,
+        "low": said.low,
+        "high": said.high,
+        "private": saw.value,
+        "inside": said.low <= saw.value <= said.high,
+        "z": (saw.value - said.value) / stated,
+        "oof_error": _error(own),
+        "private_error": _error(saw),
+        "told_gain": made.gain,
+        "real_gain": real,
+        "gain_error": np.std(gains, ddof=1) / len(gains) ** 0.5,
+        "file": file,
+        "plain_mean": plain,
+        "best_single": others[best],
+        **{
+            name: sign * (file - other) / max(abs(other), 1e-9)
+            for name, other in (
+                ("worse", plain),
+                ("than_single", others[best]),
+                ("than_best", cheapest),
+            )
+        },
+    }
 
 
 def value_of(data: Any, probs: np.ndarray) -> float:
@@ -173,9 +195,23 @@ def _error(own: Score) -> float:
 
 
 HEAD = (
-    "kind", "set", "boards", "inside", "z mean", "z spread", "distance", "off", "off 90 %",
-    "told/real", "worse", "by", "to mean", "to single", "to best", "missed",
-)  # fmt: skip
+    "kind",
+    "set",
+    "boards",
+    "inside",
+    "z mean",
+    "z spread",
+    "distance",
+    "off",
+    "off 90 %",
+    "told/real",
+    "worse",
+    "by",
+    "to mean",
+    "to single",
+    "to best",
+    "missed",
+)
 
 
 def tell(rows: pd.DataFrame) -> None:
@@ -186,13 +222,26 @@ def tell(rows: pd.DataFrame) -> None:
         for name, some in [*parts, *several.groupby("set", sort=False)]:
             own = summing.figures(some)
             missed = [bar for bar, verdict in summing.verdicts(some).items() if verdict != "ok"]
-            lines.append((
-                kind, name, f"{own['boards']}", f"{own['inside']:.1%}", f"{own['mean']:+.2f}",
-                f"{own['spread']:.2f}", f"{own['distance']:.2f}", f"{own['off']:.1%}",
-                f"{own['off_90']:.1%}", f"{own['told']:.2f}", f"{own['often']:.0%}",
-                f"{own['loss']:.2%}", f"{own['over_mean']:+.2%}", f"{own['over_single']:+.2%}",
-                f"{own['over_best']:+.2%}", ", ".join(missed) or "-",
-            ))  # fmt: skip
+            lines.append(
+                (
+                    kind,
+                    name,
+                    f"{own['boards']}",
+                    f"{own['inside']:.1%}",
+                    f"{own['mean']:+.2f}",
+                    f"{own['spread']:.2f}",
+                    f"{own['distance']:.2f}",
+                    f"{own['off']:.1%}",
+                    f"{own['off_90']:.1%}",
+                    f"{own['told']:.2f}",
+                    f"{own['often']:.0%}",
+                    f"{own['loss']:.2%}",
+                    f"{own['over_mean']:+.2%}",
+                    f"{own['over_single']:+.2%}",
+                    f"{own['over_best']:+.2%}",
+                    ", ".join(missed) or "-",
+                )
+            )
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))

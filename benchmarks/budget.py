@@ -50,16 +50,32 @@ from speed import record
 NAME = "log_loss_equal_time_vs_fastai"
 RATES = (3e-4, 1e-3, 3e-3)  # fastai's default is 1e-3
 RECIPE = {
-    "name": "budget", "model": "resnet18", "weights": "none", "image_size": 64,
-    "batch_size": 256, "optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "ema": 0.97,
-    "label_smoothing": 0.02, "tta": ["none", "hflip"], "tta_shift": 0.05,
-    "augment": {"hflip": True, "rotate": 10, "zoom": [0.9, 1.15], "shift": 0.08,
-                "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
+    "name": "budget",
+    "model": "resnet18",
+    "weights": "none",
+    "image_size": 64,
+    "batch_size": 256,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 0.01,
+    "ema": 0.97,
+    "label_smoothing": 0.02,
+    "tta": ["none", "hflip"],
+    "tta_shift": 0.05,
+    "augment": {
+        "hflip": True,
+        "rotate": 10,
+        "zoom": [0.9, 1.15],
+        "shift": 0.08,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "saturation": 0.2,
+    },
     "stage": [
         {"epochs": 14, "image_size": 32, "lr": 0.3, "schedule": "constant", "warmup": 1},
         {"epochs": 11, "lr": 0.3, "schedule": "one_cycle", "pct_start": 0.1, "div": 4},
     ],
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -78,8 +94,9 @@ def main() -> None:
             if options.ours_only:
                 continue
             if rate is None:
-                tried = {r: run(f"fastai at {r:g}", theirs, images, seconds, seed, r)
-                         for r in RATES}  # fmt: skip
+                tried = {
+                    r: run(f"fastai at {r:g}", theirs, images, seconds, seed, r) for r in RATES
+                }
                 rate = min(tried, key=lambda r: tried[r])
                 pairs.append((own, tried[rate]))
             else:
@@ -88,8 +105,10 @@ def main() -> None:
         return
     own, other = (statistics.mean(side) for side in zip(*pairs, strict=True))
     row = record(NAME, [(other, own)])
-    print(f"log loss {own:.4f} against {other:.4f} in {options.minutes:g} minutes each: the ratio "
-          f"is {own / other:.3f}")  # fmt: skip
+    print(
+        f"log loss {own:.4f} against {other:.4f} in {options.minutes:g} minutes each: the ratio "
+        f"is {own / other:.3f}"
+    )
     if row["verdict"] == "short":
         sys.exit(1)
 
@@ -126,8 +145,18 @@ def ours(images: Path, seconds: float, seed: int) -> tuple[float, float, int]:
         first = table.where(np.arange(len(table)) == 0)  # nothing else is predicted
 
         def inputs() -> FoldInputs:
-            return FoldInputs("budget", folder / "fold0", recipe.settled(values), seed, 0, folds,
-                              tuple(caches), table, first, "RGB")  # fmt: skip
+            return FoldInputs(
+                "budget",
+                folder / "fold0",
+                recipe.settled(values),
+                seed,
+                0,
+                folds,
+                tuple(caches),
+                table,
+                first,
+                "RGB",
+            )
 
         ends = begun + seconds_of(str(recipe.budget))
         values["plan"] = plan_of(inputs(), rows, [0], lambda: ends - time.monotonic())
@@ -145,9 +174,13 @@ def theirs(images: Path, seconds: float, seed: int, rate: float) -> tuple[float,
 
     def learner():
         dls = ImageDataLoaders.from_folder(
-            images, train="train", valid="test", item_tfms=Resize(64),
-            batch_tfms=aug_transforms(), num_workers=2,
-        )  # fmt: skip
+            images,
+            train="train",
+            valid="test",
+            item_tfms=Resize(64),
+            batch_tfms=aug_transforms(),
+            num_workers=2,
+        )
         learn = vision_learner(dls, resnet18, pretrained=False)
         learn.unfreeze()
         return learn

@@ -49,19 +49,35 @@ def main() -> None:
             one, alone = measured(workspace, 1, f"{number}-one", options.epochs)
             two, beside = measured(workspace, 2, f"{number}-two", options.epochs)
             rounds.append((one / (2 * two), alone / beside, one, two))
-            print(f"round {number}: one worker {one:.1f} s, two {two:.1f} s; a fold's own seconds "
-                  f"{alone:.1f} and {beside:.1f}", flush=True)  # fmt: skip
+            print(
+                f"round {number}: one worker {one:.1f} s, two {two:.1f} s; a fold's own seconds "
+                f"{alone:.1f} and {beside:.1f}",
+                flush=True,
+            )
     efficiency, training, one, two = (statistics.median(part) for part in zip(*rounds, strict=True))
     verdict = "ok" if efficiency >= BAR else "short"
-    print(f"{NAME} {efficiency:.3f} {BAR:g} {verdict}  (training {training:.3f}, around "
-          f"{efficiency / training:.3f})")  # fmt: skip
-    append(RESULTS, {
-        "time": now(), "name": NAME, "efficiency": round(efficiency, 4),
-        "training": round(training, 4), "around": round(efficiency / training, 4), "bar": BAR,
-        "verdict": verdict, "rounds": len(rounds), "one_seconds": round(one, 1),
-        "two_seconds": round(two, 1), "epochs": options.epochs, "rows": options.rows,
-        **provenance(),
-    })  # fmt: skip
+    print(
+        f"{NAME} {efficiency:.3f} {BAR:g} {verdict}  (training {training:.3f}, around "
+        f"{efficiency / training:.3f})"
+    )
+    append(
+        RESULTS,
+        {
+            "time": now(),
+            "name": NAME,
+            "efficiency": round(efficiency, 4),
+            "training": round(training, 4),
+            "around": round(efficiency / training, 4),
+            "bar": BAR,
+            "verdict": verdict,
+            "rounds": len(rounds),
+            "one_seconds": round(one, 1),
+            "two_seconds": round(two, 1),
+            "epochs": options.epochs,
+            "rows": options.rows,
+            **provenance(),
+        },
+    )
     if verdict == "short":
         sys.exit(1)
 

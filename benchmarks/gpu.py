@@ -79,14 +79,26 @@ class Scale:
 
     def own(self, folder: Path, model: str, batches: int, **settings: object) -> sides.Own:
         """foldwise's side of a model over so many batches of noise."""
-        recipe = {"model": model, "image_size": self.size, "presize": self.presize,
-                  "batch_size": self.batch, **settings}  # fmt: skip
+        recipe = {
+            "model": model,
+            "image_size": self.size,
+            "presize": self.presize,
+            "batch_size": self.batch,
+            **settings,
+        }
         return invented(folder, 64 + batches * self.batch, recipe, noise=True)
 
 
 FULL = Scale("tests", "resnet18", ("resnet50", "convnext_tiny"), 224, 256, 128, 40)
-DRY = Scale("tests/training/test_precision.py", "test_resnet", ("test_resnet", "test_convnext"),
-            32, 40, 8, 4)  # fmt: skip
+DRY = Scale(
+    "tests/training/test_precision.py",
+    "test_resnet",
+    ("test_resnet", "test_convnext"),
+    32,
+    40,
+    8,
+    4,
+)
 ROOMY = 24e9  # bytes of a GPU's memory, from which on the full batches fit
 Part = Callable[[], Iterator[Figure]]
 
@@ -106,20 +118,26 @@ def main() -> None:
     words.add_argument("--dry", action="store_true", help="tiny models, any device, no results")
     options = words.parse_args()
     if not options.dry and not torch.cuda.is_available():
-        sys.exit("gpu: expected a CUDA device, torch finds none; run it on a machine that has one, "
-                 "or with --dry, which only walks through it")  # fmt: skip
+        sys.exit(
+            "gpu: expected a CUDA device, torch finds none; run it on a machine that has one, "
+            "or with --dry, which only walks through it"
+        )
     ends, verdicts = time.monotonic() + options.seconds, []
     with tempfile.TemporaryDirectory(prefix="foldwise-gpu-") as folder:
         for name, part in parts(DRY if options.dry else full(), Path(folder), ends):
             for row in measured(name, part, ends):
-                print(f"{row['name']} {row['value']} {row['unit']} {row['verdict']}  "
-                      f"{row['detail']}", flush=True)  # fmt: skip
+                print(
+                    f"{row['name']} {row['value']} {row['unit']} {row['verdict']}  {row['detail']}",
+                    flush=True,
+                )
                 verdicts.append(row["verdict"])
                 if not options.dry:
                     append(RESULTS, row)
     counts = {kind: verdicts.count(kind) for kind in ("ok", "short", "failed", "left out")}
-    print(f"gpu: {len(verdicts)} figures on {machine.gpu() or 'a CPU'}: "
-          + ", ".join(f"{count} {kind}" for kind, count in counts.items()))  # fmt: skip
+    print(
+        f"gpu: {len(verdicts)} figures on {machine.gpu() or 'a CPU'}: "
+        + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    )
     if counts["failed"] or (counts["short"] and not options.dry):  # tiny models fall short
         sys.exit(1)
 
@@ -151,10 +169,18 @@ def measured(name: str, part: Part, ends: float) -> Iterator[dict[str, object]]:
 def row_of(figure: Figure, verdict: str, seconds: float) -> dict[str, object]:
     """A figure as a row of results."""
     return {
-        "time": now(), "name": figure.name, "value": round(figure.value, 4), "unit": figure.unit,
-        "bar": figure.bar, "verdict": verdict, "seconds": round(seconds, 1),
-        "detail": figure.detail, "gpu": machine.gpu(), "cuda": torch.version.cuda, **made_with(),
-    }  # fmt: skip
+        "time": now(),
+        "name": figure.name,
+        "value": round(figure.value, 4),
+        "unit": figure.unit,
+        "bar": figure.bar,
+        "verdict": verdict,
+        "seconds": round(seconds, 1),
+        "detail": figure.detail,
+        "gpu": machine.gpu(),
+        "cuda": torch.version.cuda,
+        **made_with(),
+    }
 
 
 made_with = cache(provenance)  # it asks git, for every row the same
@@ -200,9 +226,14 @@ def tests(scale: Scale, ends: float) -> Iterator[Figure]:
     """The tests marked `gpu`, in a process of their own."""
     command = [sys.executable, "-m", "pytest", scale.tests, "-m", "gpu", "-q", "-rfE", "--tb=short"]
     try:
-        done = subprocess.run([*command, "-p", "no:cacheprovider"], cwd=ROOT, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=min(TESTS, ends - time.monotonic()))  # fmt: skip
+        done = subprocess.run(
+            [*command, "-p", "no:cacheprovider"],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=min(TESTS, ends - time.monotonic()),
+        )
     except subprocess.TimeoutExpired as error:
         raise OutOfTimeError("the tests take too long") from error
     last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
@@ -225,14 +256,24 @@ def precisions(scale: Scale, folder: Path) -> Iterator[Figure]:
         finite = all(bool(p.isfinite().all()) for p in own.model.parameters())
         sound = finite and math.isfinite(loss) and bool(kept) is (precision == "fp16")
         yield Figure(f"{scale.small}_{precision}", speed, "images/s")
-        yield Figure(f"{scale.small}_{precision}_is_finite", float(sound), "", 1.0,
-                     f"loss {loss:.3f}, scale {kept.get('scale', 1):g}")  # fmt: skip
+        yield Figure(
+            f"{scale.small}_{precision}_is_finite",
+            float(sound),
+            "",
+            1.0,
+            f"loss {loss:.3f}, scale {kept.get('scale', 1):g}",
+        )
 
 
 def resume(scale: Scale, folder: Path) -> Iterator[Figure]:
     """Whether a deterministic training that is stopped ends in the same bytes."""
-    settings = {"mixup": 0.4, "drop_rate": 0.3, "ema": 0.9, "deterministic": True,
-                "stage": [{"epochs": 2, "lr": 1e-3}]}  # fmt: skip
+    settings = {
+        "mixup": 0.4,
+        "drop_rate": 0.3,
+        "ema": 0.9,
+        "deterministic": True,
+        "stage": [{"epochs": 2, "lr": 1e-3}],
+    }
     every, checkpoint.EVERY = checkpoint.EVERY, 0.0  # after each batch
     try:
         for precision in ("bf16", "fp16"):
@@ -272,15 +313,25 @@ def beside_bare(scale: Scale, folder: Path, model: str) -> Iterator[Figure]:
     own = scale.own(folder, model, scale.batches)
     pairs = alternate(own.train, sides.bare_train(own, scale.batches - 1), ROUNDS)
     ours, theirs = max(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
-    yield Figure(f"{model}_vs_bare_step", ours / theirs, "", 0.92,
-                 f"{own.recipe.precision}, {ours:.0f} and {theirs:.0f} images/s")  # fmt: skip
+    yield Figure(
+        f"{model}_vs_bare_step",
+        ours / theirs,
+        "",
+        0.92,
+        f"{own.recipe.precision}, {ours:.0f} and {theirs:.0f} images/s",
+    )
 
 
 def waiting(scale: Scale, folder: Path, model: str) -> Iterator[Figure]:
     """The share of an epoch in which the device computes; the rest it waits for data."""
     computes, seconds = sides.busy(scale.own(folder, model, scale.batches))
-    yield Figure(f"{model}_busy", computes / seconds, "", 0.9,
-                 f"waits {seconds - computes:.2f} of {seconds:.2f} s")  # fmt: skip
+    yield Figure(
+        f"{model}_busy",
+        computes / seconds,
+        "",
+        0.9,
+        f"waits {seconds - computes:.2f} of {seconds:.2f} s",
+    )
 
 
 def memory(scale: Scale, folder: Path, model: str) -> Iterator[Figure]:
@@ -298,11 +349,15 @@ def views(scale: Scale, folder: Path) -> Iterator[Figure]:
     plain = partial(own.predicted, ("none",))
     pairs = alternate(plain, sides.bare_forward(own, scale.batches), ROUNDS)
     ours, theirs = max(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
-    yield Figure(f"{scale.models[0]}_prediction_vs_bare_forward", ours / theirs, "", 0.9,
-                 f"{ours:.0f} and {theirs:.0f} images/s")  # fmt: skip
+    yield Figure(
+        f"{scale.models[0]}_prediction_vs_bare_forward",
+        ours / theirs,
+        "",
+        0.9,
+        f"{ours:.0f} and {theirs:.0f} images/s",
+    )
     seen = len(sides.VIEWS) * max(own.predicted(sides.VIEWS) for _ in range(ROUNDS))
-    yield Figure(f"{scale.models[0]}_views_vs_plain", seen / ours, "", 0.9,
-                 f"{seen:.0f} views/s")  # fmt: skip
+    yield Figure(f"{scale.models[0]}_views_vs_plain", seen / ours, "", 0.9, f"{seen:.0f} views/s")
 
 
 def batch(scale: Scale) -> Iterator[Figure]:
@@ -323,13 +378,19 @@ def compiling(scale: Scale, ends: float) -> Iterator[Figure]:
     settings = recipe.model_dump(mode="json")
     arguments = (settings, 8, 3, scale.batch, machine.threads())
     try:
-        compiled, first = apart(tuning.compiled_seconds, arguments,
-                                min(COMPILER, ends - time.monotonic()))  # fmt: skip
+        compiled, first = apart(
+            tuning.compiled_seconds, arguments, min(COMPILER, ends - time.monotonic())
+        )
     except TimeoutError as error:
         raise OutOfTimeError(str(error)) from error
     yield Figure(f"{recipe.model}_compile", first, "s")
-    yield Figure(f"{recipe.model}_compiled_step", eager / compiled, "", None,
-                 f"{1e3 * eager:.1f} and {1e3 * compiled:.1f} ms on {device().type}")  # fmt: skip
+    yield Figure(
+        f"{recipe.model}_compiled_step",
+        eager / compiled,
+        "",
+        None,
+        f"{1e3 * eager:.1f} and {1e3 * compiled:.1f} ms on {device().type}",
+    )
 
 
 def recipe_of(scale: Scale, **settings: object):
@@ -337,8 +398,14 @@ def recipe_of(scale: Scale, **settings: object):
     from foldwise.spec.recipe import Recipe
     from inputs import RECIPE
 
-    changes = {"model": scale.models[0], "image_size": scale.size, "presize": scale.presize,
-               "batch_size": scale.batch, "compile": False, **settings}  # fmt: skip
+    changes = {
+        "model": scale.models[0],
+        "image_size": scale.size,
+        "presize": scale.presize,
+        "batch_size": scale.batch,
+        "compile": False,
+        **settings,
+    }
     return Recipe.model_validate({**RECIPE, **changes})
 
 

@@ -15,12 +15,27 @@ from foldwise.spec.recipe import Recipe
 
 PHOTOS, SIZE, BATCH = 600, (350, 300), 32
 RECIPE = {
-    "name": "bench", "model": "resnet34", "weights": "none", "image_size": 224, "presize": 256,
-    "batch_size": BATCH, "compile": False, "stage": [{"epochs": 1, "lr": 1e-3}],
+    "name": "bench",
+    "model": "resnet34",
+    "weights": "none",
+    "image_size": 224,
+    "presize": 256,
+    "batch_size": BATCH,
+    "compile": False,
+    "stage": [{"epochs": 1, "lr": 1e-3}],
     # fastai's aug_transforms(224, min_scale=0.75)
-    "augment": {"hflip": True, "rotate": 10, "zoom": [1.0, 1.1], "warp": 0.2, "crop": [0.75, 1.0],
-                "brightness": 0.2, "contrast": 0.2, "p_affine": 0.75, "p_lighting": 0.75},
-}  # fmt: skip
+    "augment": {
+        "hflip": True,
+        "rotate": 10,
+        "zoom": [1.0, 1.1],
+        "warp": 0.2,
+        "crop": [0.75, 1.0],
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "p_affine": 0.75,
+        "p_lighting": 0.75,
+    },
+}
 
 
 def generated(folder: Path) -> Path:
@@ -32,8 +47,13 @@ def generated(folder: Path) -> Path:
 
 def table_of(files: list[Path], labels: list[str]) -> LabelTable:
     """The files as a label table whose paths are their names."""
-    frame = pd.DataFrame({"id": [f"{i}" for i in range(len(files))],
-                          "path": [file.name for file in files], "group": None})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "id": [f"{i}" for i in range(len(files))],
+            "path": [file.name for file in files],
+            "group": None,
+        }
+    )
     classes = sorted(set(labels))
     frame["label"] = pd.Categorical(labels, categories=classes)
     return LabelTable(frame, frame.astype(str), tuple(classes))
@@ -54,11 +74,17 @@ def caches_of(
     raw = folder / "own" / photos.name
     if not raw.exists():
         raw.symlink_to(photos)
-    spec = CompetitionSpec.model_validate({
-        "name": "bench", "title": "bench", "platform": "local", "holdout": {},
-        "labels": {"format": "folder", "roots": ["."]}, "submit": {"recipes": ["bench"]},
-        "folds": {"default": {"kind": "stratified"}},
-    })  # fmt: skip
+    spec = CompetitionSpec.model_validate(
+        {
+            "name": "bench",
+            "title": "bench",
+            "platform": "local",
+            "holdout": {},
+            "labels": {"format": "folder", "roots": ["."]},
+            "submit": {"recipes": ["bench"]},
+            "folds": {"default": {"kind": "stratified"}},
+        }
+    )
     hashes = pd.Series(table.frame["path"].to_numpy(), index=table.frame["id"])
     return build_caches(spec, table, raw, hashes, list(sizes), "squash")
 

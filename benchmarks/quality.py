@@ -38,8 +38,16 @@ from speed import record
 IMAGES = Path(os.environ.get("FOLDWISE_REALDATA", "../shared/data")) / "cifar10-small.zip"
 SIZE, BATCH, LR = 64, 64, 1e-3  # the rate is fastai's default
 NAME = "log_loss_equal_epochs_vs_fastai"
-AUGMENT = {"hflip": True, "rotate": 10, "zoom": [1.0, 1.1], "warp": 0.2, "brightness": 0.2,
-           "contrast": 0.2, "p_affine": 0.75, "p_lighting": 0.75}  # fmt: skip
+AUGMENT = {
+    "hflip": True,
+    "rotate": 10,
+    "zoom": [1.0, 1.1],
+    "warp": 0.2,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "p_affine": 0.75,
+    "p_lighting": 0.75,
+}
 
 
 def main() -> None:
@@ -53,8 +61,12 @@ def main() -> None:
         images = unpacked(options.images.resolve(), Path(folder))
         pairs = []
         for seed in options.seeds:
-            pairs.append((ours(images, Path(folder), options.epochs, seed),
-                          theirs(images, options.epochs, seed)))  # fmt: skip
+            pairs.append(
+                (
+                    ours(images, Path(folder), options.epochs, seed),
+                    theirs(images, options.epochs, seed),
+                )
+            )
             print(
                 f"seed {seed}: foldwise {pairs[-1][0]:.4f}, fastai {pairs[-1][1]:.4f}", flush=True
             )
@@ -86,10 +98,18 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     names = [file.relative_to(images).as_posix() for file in files]
     table = table_of(files, [file.parent.name for file in files])
     table.frame["path"] = names
-    recipe = Recipe.model_validate({
-        "name": "bench", "model": "resnet18", "weights": "none", "image_size": SIZE, "presize": 72,
-        "batch_size": BATCH, "stage": [{"epochs": epochs, "lr": LR}], "augment": AUGMENT,
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "bench",
+            "model": "resnet18",
+            "weights": "none",
+            "image_size": SIZE,
+            "presize": 72,
+            "batch_size": BATCH,
+            "stage": [{"epochs": epochs, "lr": LR}],
+            "augment": AUGMENT,
+        }
+    )
     test = np.array([name.startswith("test/") for name in names])
     folds = Folds("bench", table.frame[["id"]].assign(fold=np.where(test, 0, 1)), "bench")
     recipe = recipe.settled(settle(recipe, int((~test).sum()), len(table.classes), 3, 1))
@@ -115,9 +135,13 @@ def theirs(images: Path, epochs: int, seed: int) -> float:
     """fastai's log loss on the test images: from_folder, aug_transforms, vision_learner."""
     set_seed(seed)
     dls = ImageDataLoaders.from_folder(
-        images, train="train", valid="test", bs=BATCH, num_workers=2,
+        images,
+        train="train",
+        valid="test",
+        bs=BATCH,
+        num_workers=2,
         batch_tfms=aug_transforms(size=SIZE),
-    )  # fmt: skip
+    )
     learn = vision_learner(dls, resnet18, pretrained=False)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs, LR)

@@ -118,10 +118,17 @@ def fastai_side(kind: str, files: list[Path], batch_size: int, batches: int) -> 
     frame["label"] = [str(number % 8) for number in range(len(files))]
     frame["valid"] = np.arange(len(frame)) < 64
     dls = ImageDataLoaders.from_df(
-        frame, path="/", fn_col="name", label_col="label", valid_col="valid", bs=batch_size,
-        val_bs=batch_size, item_tfms=Resize(460),
-        batch_tfms=aug_transforms(size=224, min_scale=0.75), num_workers=2,
-    )  # fmt: skip
+        frame,
+        path="/",
+        fn_col="name",
+        label_col="label",
+        valid_col="valid",
+        bs=batch_size,
+        val_bs=batch_size,
+        item_tfms=Resize(460),
+        batch_tfms=aug_transforms(size=224, min_scale=0.75),
+        num_workers=2,
+    )
     learn: Learner = vision_learner(dls, resnet34, pretrained=False)
 
     def train() -> float:
@@ -150,9 +157,17 @@ def timm_train(folder: Path, batch_size: int) -> Side:
     torch.manual_seed(0)
     dataset = create_dataset("", root=str(folder), split="train", is_training=True)
     loader = create_loader(
-        dataset, (3, 224, 224), batch_size, is_training=True, use_prefetcher=False, num_workers=2,
-        hflip=0.5, color_jitter=0.4, interpolation="random", persistent_workers=True,
-    )  # fmt: skip
+        dataset,
+        (3, 224, 224),
+        batch_size,
+        is_training=True,
+        use_prefetcher=False,
+        num_workers=2,
+        hflip=0.5,
+        color_jitter=0.4,
+        interpolation="random",
+        persistent_workers=True,
+    )
     on = device()
     model = create_model("resnet34", num_classes=8).to(on).to(memory_format=torch.channels_last)
     optimizer = create_optimizer_v2(model, "sgd", lr=0.05, weight_decay=2e-5, momentum=0.9)
@@ -229,8 +244,11 @@ def busy(own: Own) -> tuple[float, float]:
         own.train()
         clock()
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
-    spans = [(event.time_range.start, event.time_range.end) for event in made.events()
-             if event.device_type == wanted]  # fmt: skip
+    spans = [
+        (event.time_range.start, event.time_range.end)
+        for event in made.events()
+        if event.device_type == wanted
+    ]
     return covered(spans) / 1e6, (max(e for _, e in spans) - min(b for b, _ in spans)) / 1e6
 
 

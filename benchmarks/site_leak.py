@@ -90,8 +90,10 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
     groups = data.test.frame[["id", "group"]]
     truth = truth[["id", "label"]].merge(groups, on="id", validate="one_to_one")
     test = score(data.spec.metric, truth, blend.test())
-    single = [score(data.spec.metric, truth, frame, interval=False).value
-              for frame in runs[0].test(truth["id"])]  # fmt: skip
+    single = [
+        score(data.spec.metric, truth, frame, interval=False).value
+        for frame in runs[0].test(truth["id"])
+    ]
     oof = blend.score
     assert oof.low is not None
     assert oof.high is not None
@@ -105,14 +107,21 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
     )
     made_with = provenance()
     return {
-        "time": now(), "scheme": kind, "rows": len(data.train), "test_rows": len(data.test),
-        "oof": round(oof.value, 5), "low": round(oof.low, 5), "high": round(oof.high, 5),
-        "test": round(test.value, 5), "inside": holds,
-        "single_models": round(sum(single) / len(single), 5), "seconds": round(seconds),
+        "time": now(),
+        "scheme": kind,
+        "rows": len(data.train),
+        "test_rows": len(data.test),
+        "oof": round(oof.value, 5),
+        "low": round(oof.low, 5),
+        "high": round(oof.high, 5),
+        "test": round(test.value, 5),
+        "inside": holds,
+        "single_models": round(sum(single) / len(single), 5),
+        "seconds": round(seconds),
         **{key: made_with[key] for key in ("commit", "diff_sha256", "torch", "cpus")},
         "precision": runs[0].record["resolved"]["precision"],
         "device": runs[0].record["resolved"]["device"],
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -42,10 +42,12 @@ BARS = {
     "memory_255000_rows_within_300_mb": 1.0,
     "log_loss_equal_epochs_vs_fastai": 1.0,  # quality.py
     "log_loss_equal_time_vs_fastai": 1 / 0.55,  # budget.py
-    **{f"gpu_{model}_{what}": bar
-       for model in ("resnet50", "resnext50_32x4d")
-       for what, bar in (("vs_bare_step", 0.92), ("busy", 0.9), ("memory", 1.0))},
-}  # fmt: skip
+    **{
+        f"gpu_{model}_{what}": bar
+        for model in ("resnet50", "resnext50_32x4d")
+        for what, bar in (("vs_bare_step", 0.92), ("busy", 0.9), ("memory", 1.0))
+    },
+}
 
 
 def main() -> None:
@@ -61,8 +63,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="foldwise-bench-") as folder:
         photos = options.images.resolve() if options.images else generated(Path(folder))
-        rows = [row for name, pairs in figures(Path(folder), photos, options.rounds)
-                if name in options.only and (row := record(name, pairs()))]  # fmt: skip
+        rows = [
+            row
+            for name, pairs in figures(Path(folder), photos, options.rounds)
+            if name in options.only and (row := record(name, pairs()))
+        ]
     if any(row["verdict"] == "short" for row in rows):
         sys.exit(1)
 
@@ -72,16 +77,25 @@ def record(name: str, pairs: Pairs) -> dict[str, object]:
     ratios = [ours / theirs for ours, theirs in pairs]
     verdict = "short" if max(ratios) < BARS[name] else "ok"
     median = statistics.median(ratios)
-    print(f"{name} {median:.3g} {BARS[name]:g} {verdict}  ({min(ratios):.3g} to {max(ratios):.3g}; "
-          f"ours {statistics.median(p[0] for p in pairs):.4g}, theirs "
-          f"{statistics.median(p[1] for p in pairs):.4g})", flush=True)  # fmt: skip
+    print(
+        f"{name} {median:.3g} {BARS[name]:g} {verdict}  ({min(ratios):.3g} to {max(ratios):.3g}; "
+        f"ours {statistics.median(p[0] for p in pairs):.4g}, theirs "
+        f"{statistics.median(p[1] for p in pairs):.4g})",
+        flush=True,
+    )
     row = {
-        "time": now(), "name": name, "ratio": round(median, 4), "low": round(min(ratios), 4),
-        "high": round(max(ratios), 4), "bar": BARS[name], "verdict": verdict, "pairs": len(pairs),
+        "time": now(),
+        "name": name,
+        "ratio": round(median, 4),
+        "low": round(min(ratios), 4),
+        "high": round(max(ratios), 4),
+        "bar": BARS[name],
+        "verdict": verdict,
+        "pairs": len(pairs),
         "ours": round(statistics.median(p[0] for p in pairs), 3),
         "theirs": round(statistics.median(p[1] for p in pairs), 3),
         **provenance(),
-    }  # fmt: skip
+    }
     append(RESULTS, row)
     return row
 
@@ -119,20 +133,28 @@ def figures(folder: Path, photos: Path, rounds: int) -> list[tuple[str, Callable
     fastai = partial(sides.fastai_side, files=files, batch_size=BATCH)
     return [
         ("train_vs_fastai", lambda: peer(own().train, partial(fastai, "train", batches=3))),
-        ("train_vs_timm", lambda: peer(
-            own(len(files) // BATCH).train, sides.timm_train, photos, BATCH)),
+        (
+            "train_vs_timm",
+            lambda: peer(own(len(files) // BATCH).train, sides.timm_train, photos, BATCH),
+        ),
         ("train_vs_bare_step", lambda: bare(sides.bare_train)),
         ("data_vs_fastai", lambda: peer(own().data, partial(fastai, "data", batches=4))),
-        ("tta5_vs_fastai_tta", lambda: peer(
-            partial(own().predicted, sides.VIEWS), partial(fastai, "tta", batches=0))),
+        (
+            "tta5_vs_fastai_tta",
+            lambda: peer(partial(own().predicted, sides.VIEWS), partial(fastai, "tta", batches=0)),
+        ),
         ("validation_vs_bare_forward", lambda: bare(sides.bare_forward)),
         ("cache_12mp_vs_pil", lambda: large_photos(folder, rounds)),
-        ("fold_2000_vs_16000_rows", lambda: alternate(
-            small(folder, 16000).train, small(folder, 2000).train, 1)),
-        ("memory_255000_rows_within_300_mb", lambda: [
-            (300.0, max(peak(255000) - peak(16488), 1.0))]),
+        (
+            "fold_2000_vs_16000_rows",
+            lambda: alternate(small(folder, 16000).train, small(folder, 2000).train, 1),
+        ),
+        (
+            "memory_255000_rows_within_300_mb",
+            lambda: [(300.0, max(peak(255000) - peak(16488), 1.0))],
+        ),
         *gpu_figures(folder, rounds),
-    ]  # fmt: skip
+    ]
 
 
 def gpu_figures(folder: Path, rounds: int) -> list[tuple[str, Callable[[], Pairs]]]:
@@ -170,8 +192,9 @@ def large_photos(folder: Path, rounds: int) -> Pairs:
         rng = np.random.default_rng(number)
         coarse = Image.fromarray(rng.integers(0, 255, (94, 125, 3), np.uint8)).resize((4000, 3000))
         noisy = np.asarray(coarse) + rng.integers(-12, 12, (3000, 4000, 1))
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(photos / f"{number}.jpg",
-                                                                  quality=90)  # fmt: skip
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(
+            photos / f"{number}.jpg", quality=90
+        )
     files = sorted(photos.glob("*.jpg"))
     table = table_of(files, ["a", "b"] * 6)
     sizes = iter(range(256, 256 + 2 * rounds + 4))  # another size each time: nothing is there yet
@@ -193,14 +216,16 @@ def large_photos(folder: Path, rounds: int) -> Pairs:
 
 def small(folder: Path, rows: int):
     """ResNet-18 at 64 px over an invented cache of so many rows."""
-    return invented(folder, rows, {"model": "resnet18", "image_size": 64, "presize": 72,
-                                   "batch_size": 64})  # fmt: skip
+    return invented(
+        folder, rows, {"model": "resnet18", "image_size": 64, "presize": 72, "batch_size": 64}
+    )
 
 
 def peak(rows: int) -> float:
     """The peak memory in MB of another process that trains on 50 batches of so many rows."""
-    done = subprocess.run([sys.executable, __file__, "--peak", str(rows)], capture_output=True,
-                          text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, __file__, "--peak", str(rows)], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1])
 
 

@@ -29,8 +29,14 @@ from torturing.watching import LIMITS, Command, Fault, Limits, Outcome, attempt
 
 ALONE = ("executors.cluster", "executors.node", "executors.worker", "__main__")  # not imported here
 STRUCK = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143)  # exit codes
-QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-         "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "TERM": "dumb"}  # fmt: skip
+QUIET = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "WANDB_MODE": "disabled",
+    "TERM": "dumb",
+}
 
 
 def command_line(arguments: list[str]) -> None:

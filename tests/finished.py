@@ -36,15 +36,23 @@ def write_run(
     for k in range(N):
         ids = frame.loc[frame["fold"] == k, "id"]
         scores = 3 * np.eye(3)[truth.loc[ids]] + noise * rng.normal(size=(len(ids), 3))
-        write_predictions(run / f"fold{k}" / "oof.parquet",
-                          predictions_frame(ids, softmax(2 * scores), CLASSES))  # fmt: skip
+        write_predictions(
+            run / f"fold{k}" / "oof.parquet", predictions_frame(ids, softmax(2 * scores), CLASSES)
+        )
         test = predictions_frame(data.test.frame["id"], rng.dirichlet(np.ones(3), 12), CLASSES)
         write_predictions(run / f"fold{k}" / "test.parquet", test.sample(frac=1, random_state=k))
         stopped = {"stopped_early_after_epoch": 3} if recipe.get("early_stop") and k == 1 else {}
         write_json(run / f"fold{k}" / "done.json", {"fold": k, **stopped})
     write_folds(run / "folds.csv", frame)
-    made = Recipe.model_validate({"name": name, "model": "x", "image_size": 32, **recipe,
-                                  "stage": [{"epochs": 5, "lr": 1e-3}]})  # fmt: skip
+    made = Recipe.model_validate(
+        {
+            "name": name,
+            "model": "x",
+            "image_size": 32,
+            **recipe,
+            "stage": [{"epochs": 5, "lr": 1e-3}],
+        }
+    )
     record = {"identity": f"{name} {seed} {noise} {recipe}", "resolved": {}}
     return Run(run, made, 0, folds, data.classes, record)
 

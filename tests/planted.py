@@ -20,8 +20,9 @@ def goal(
     ids = [f"{row:05d}" for row in range(len(hot))]
     columns = ["id", *names] if settings.shape == "wide" else ["id", "answer"]
     frame = blank_rows(ids, names, columns, "id", settings)
-    form = SubmissionFormat(frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings,
-                            multi)  # fmt: skip
+    form = SubmissionFormat(
+        frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings, multi
+    )
     truth = pd.DataFrame({"id": ids})
     if multi:
         truth = pd.concat([truth, pd.DataFrame(hot, columns=names)], axis=1)

@@ -114,9 +114,14 @@ class Listed:
 
 
 FASTAI = {  # aug_transforms() but for its flip; max_lighting = 0.2 is 0.1 on values at mid-grey
-    "rotate": 10, "zoom": (1.0, 1.1), "warp": 0.2, "p_affine": 0.75,
-    "brightness": 0.1, "contrast": 0.2, "p_lighting": 0.75,
-}  # fmt: skip
+    "rotate": 10,
+    "zoom": (1.0, 1.1),
+    "warp": 0.2,
+    "p_affine": 0.75,
+    "brightness": 0.1,
+    "contrast": 0.2,
+    "p_lighting": 0.75,
+}
 PRESIZED = {**FASTAI, "hflip": True, "crop": (0.75, 1.0), "crop_ratio": (1.0, 1.0)}
 SIDE_ON = {"hflip": True, "zoom": (1.0, 1.1)}
 
@@ -157,7 +162,9 @@ RUNS = {
         R50,
         (*fine_tune(128, 64, 4, 3, 3e-3), Step(128, 64, 3, "all", FOUND)),
         {"crop": (0.35, 1.0), "crop_ratio": (0.75, 1.3333)},
-        presize=224, resize="squash", outputs=6,
+        presize=224,
+        resize="squash",
+        outputs=6,
     ),
     ("masks", "writeup-2-resnet50-460"): Listed(
         R50, fine_tune(460, 32, 4, 3, 3e-3), PRESIZED, presize=720, outputs=6
@@ -174,12 +181,24 @@ RUNS = {
     ("logos", "writeup-2-linear-learner"): Listed(
         "linear", (Step(140, 200, 20, "all", (0.1,), constant),), **LOGOS
     ),
-}  # fmt: skip
+}
 NAMES = sorted({name for name, _ in RUNS})
 NAMED = {
-    "name", "model", "weights", "head", "image_size", "presize", "resize", "batch_size",
-    "precision", "augment", "loss", "optimizer", "weight_decay", "stage",
-}  # fmt: skip
+    "name",
+    "model",
+    "weights",
+    "head",
+    "image_size",
+    "presize",
+    "resize",
+    "batch_size",
+    "precision",
+    "augment",
+    "loss",
+    "optimizer",
+    "weight_decay",
+    "stage",
+}
 
 
 @dataclass
@@ -214,13 +233,20 @@ class Watch(Callback):
             return
         self.before = [[p.detach().clone() for p in group] for group in self.opt.param_lists]
         transforms = self.dls.train.after_batch.fs
-        self.fits.append(Fit(
-            batches=len(self.dls.train), rows=len(self.dls.train_ds), epochs=self.n_epoch,
-            optimizer=type(self.opt).__name__, precision=self.learn.autocast.precision,
-            augment=next(f.augment for f in transforms if isinstance(f, Augmentation)),
-            free=[all(p.requires_grad for p in group if p.ndim > 1)
-                  for group in self.opt.param_lists],
-        ))  # fmt: skip
+        self.fits.append(
+            Fit(
+                batches=len(self.dls.train),
+                rows=len(self.dls.train_ds),
+                epochs=self.n_epoch,
+                optimizer=type(self.opt).__name__,
+                precision=self.learn.autocast.precision,
+                augment=next(f.augment for f in transforms if isinstance(f, Augmentation)),
+                free=[
+                    all(p.requires_grad for p in group if p.ndim > 1)
+                    for group in self.opt.param_lists
+                ],
+            )
+        )
 
     def before_batch(self) -> None:
         if not self.trial:
@@ -239,10 +265,12 @@ class Watch(Callback):
             return
         for group, start in zip(self.opt.param_lists, self.before, strict=True):
             pairs = list(zip(group, start, strict=True))
-            self.fits[-1].moved.append((
-                any(not torch.equal(p, old) for p, old in pairs if p.ndim > 1),
-                any(not torch.equal(p, old) for p, old in pairs if p.ndim == 1),
-            ))  # fmt: skip
+            self.fits[-1].moved.append(
+                (
+                    any(not torch.equal(p, old) for p, old in pairs if p.ndim > 1),
+                    any(not torch.equal(p, old) for p, old in pairs if p.ndim == 1),
+                )
+            )
 
 
 def at_toy_scale(recipe: Recipe) -> list[str]:
@@ -300,8 +328,12 @@ def test_wildlife_has_the_write_ups_leaking_split_beside_the_honest_one() -> Non
 def test_a_recipe_names_the_model_and_images_of_its_write_up(name: str, recipe: str) -> None:
     listed, found = RUNS[name, recipe], load_recipe(ROOT / "competitions" / name, recipe)
     assert (found.model, found.head, found.presize, found.resize, found.precision) == (
-        listed.model, listed.head, listed.presize, listed.resize, listed.precision
-    )  # fmt: skip
+        listed.model,
+        listed.head,
+        listed.presize,
+        listed.resize,
+        listed.precision,
+    )
     assert found.weights == ("none" if listed.model == "linear" else "auto")
     assert found.augment == Augment(**listed.augment)
     assert found.tta == ("none",)

@@ -51,8 +51,15 @@ def test_auto_prints_a_row_per_method_and_submit_takes_the_same_blend(
 ) -> None:
     workspace = copy(trained, tmp_path)
     header, *lines = blend(workspace, "--auto").splitlines()
-    assert header.split() == ["method", "metric", "cross_fitted", "in_sample", "difference",
-                              "within_noise", "chosen"]  # fmt: skip
+    assert header.split() == [
+        "method",
+        "metric",
+        "cross_fitted",
+        "in_sample",
+        "difference",
+        "within_noise",
+        "chosen",
+    ]
     assert [line.split()[0] for line in lines] == list(METHODS)
     rows = json.loads(blend(workspace, "--auto", "--json"))
     (chosen,) = (row for row in rows if row["chosen"])
@@ -64,8 +71,10 @@ def test_auto_prints_a_row_per_method_and_submit_takes_the_same_blend(
     assert made["in_sample"] == chosen["in_sample"]
     assert made["score"]["value"] == pytest.approx(chosen["cross_fitted"])
     assert [member["name"].rsplit("-", 1)[0] for member in made["members"]] == [
-        "linear-s0", "linear-s1", "prior-s0",
-    ]  # fmt: skip
+        "linear-s0",
+        "linear-s1",
+        "prior-s0",
+    ]
     assert made["chain"]["method"] == chosen["method"]
     assert {step["step"] for step in made["steps"]} >= {"temperature", "clip"}
     data = load_data(workspace, "tiny")

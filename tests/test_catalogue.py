@@ -19,8 +19,16 @@ from packing import contents, make_tar, make_zip, packed
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = Workspace(ROOT, ROOT, ROOT).names()
-ONE_STEP = ("model=test_resnet", "weights=none", "image_size=32", "presize=40", "batch_size=512",
-            'tta=["none"]', "stage=[{epochs=1, lr=1e-3}]", "seeds=[0]")  # fmt: skip
+ONE_STEP = (
+    "model=test_resnet",
+    "weights=none",
+    "image_size=32",
+    "presize=40",
+    "batch_size=512",
+    'tta=["none"]',
+    "stage=[{epochs=1, lr=1e-3}]",
+    "seeds=[0]",
+)
 
 
 def unpacked(name: str, target: Path) -> Workspace:
@@ -50,9 +58,11 @@ def test_every_competition_goes_from_check_to_a_validated_file(name: str, tmp_pa
         write_submission(path, predictions, shape)
         back = read_submission(path, shape)
         pd.testing.assert_frame_equal(
-            back, shape.decided(predictions).set_index("id").loc[list(shape.ids)].reset_index(),
-            atol=1e-6, check_dtype=False,
-        )  # fmt: skip
+            back,
+            shape.decided(predictions).set_index("id").loc[list(shape.ids)].reset_index(),
+            atol=1e-6,
+            check_dtype=False,
+        )
         if part == "oof":
             score_is_a_number(data, back)
         else:
@@ -104,11 +114,16 @@ def test_every_download_ends_where_it_belongs_however_it_is_packed(
     [
         ("cifar-10", {"train.7z": "train/", "test.7z": "test/"}),
         ("invasive-species", {"train.7z": "train/", "test.7z": "test/"}),
-        ("planet", {f"{part}.tar.7z": f"{part}/" for part in
-                    ("train-jpg", "test-jpg", "test-jpg-additional")}),
+        (
+            "planet",
+            {
+                f"{part}.tar.7z": f"{part}/"
+                for part in ("train-jpg", "test-jpg", "test-jpg-additional")
+            },
+        ),
         ("statoil", {"train.json.7z": "train.json", "test.json.7z": "test.json"}),
     ],
-)  # fmt: skip
+)
 def test_downloads_of_7z_archives_are_unpacked(
     name: str, parts: dict[str, str], tmp_path: Path
 ) -> None:

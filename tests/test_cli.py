@@ -22,16 +22,30 @@ from foldwise.workspace import Workspace
 from packing import make_zip
 from tiny import write_tiny
 
-VERBS = ("list", "new", "data", "check", "train", "blend", "submit", "reproduce", "status",
-         "predict", "report")  # fmt: skip
+VERBS = (
+    "list",
+    "new",
+    "data",
+    "check",
+    "train",
+    "blend",
+    "submit",
+    "reproduce",
+    "status",
+    "predict",
+    "report",
+)
 
 
 def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, without a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "foldwise", *words],
-        cwd=cwd, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +78,17 @@ def test_the_help_lists_these_verbs_and_no_others() -> None:
 
 def test_status_and_list_print_one_json_document(done: Workspace) -> None:
     (row,) = json.loads(foldwise("status", "--json", cwd=done.root).stdout)
-    assert {"competition", "file", "sha256", "created", "local", "public", "private", "rank",
-            "state"} <= set(row)  # fmt: skip
+    assert {
+        "competition",
+        "file",
+        "sha256",
+        "created",
+        "local",
+        "public",
+        "private",
+        "rank",
+        "state",
+    } <= set(row)
     told = json.loads(foldwise("status", "tiny", "--json", cwd=done.root).stdout)
     assert [row] == [{key: shown[key] for key in row} for shown in told["submissions"]]
     assert {"percentile", "medal"} <= set(told["submissions"][0])
@@ -91,8 +114,18 @@ def test_status_compares_runs(done: Workspace) -> None:
     assert len(row["fold_scores"]) == 3
     table = foldwise("status", "tiny", "--runs", cwd=done.root).stdout
     header, line, meaning = table.splitlines()
-    for word in ("recipe", "seed", "scheme", "folds", "score", "mean ± spread", "seconds",
-                 "images/s", "to best ± error", "verdict"):  # fmt: skip
+    for word in (
+        "recipe",
+        "seed",
+        "scheme",
+        "folds",
+        "score",
+        "mean ± spread",
+        "seconds",
+        "images/s",
+        "to best ± error",
+        "verdict",
+    ):
         assert word in header
     assert row["run"] in line
     assert f"3/3    {row['score']:.5f}  {row['mean']:.5f} ± {row['deviation']:.5f}" in line
@@ -108,8 +141,10 @@ def test_status_looks_into_a_run(done: Workspace) -> None:
     assert [fold["value"] for fold in told["by_fold"]] == row["fold_scores"]
     lines = foldwise("status", "tiny", "--run", run, cwd=done.root).stdout.splitlines()
     assert lines[0] == f"{run}: log loss of 30 rows"
-    words = (f"local  {told['score']:.5f}  log loss of {run}, of OOF, lower is better; 95 % "
-             f"interval {told['low']:.5f}")  # fmt: skip
+    words = (
+        f"local  {told['score']:.5f}  log loss of {run}, of OOF, lower is better; 95 % "
+        f"interval {told['low']:.5f}"
+    )
     assert lines[1].startswith(words)
     assert [line.split()[0] for line in lines[2:4]] == ["best", "rank"]
     lines = lines[3:]
@@ -127,8 +162,17 @@ def test_status_looks_into_a_run(done: Workspace) -> None:
 
 def test_the_table_of_runs_shows_what_is_not_known_as_a_dash() -> None:
     row: dict[str, Any] = dict.fromkeys(("score", "mean", "deviation", "seconds", "verdict"))
-    row |= {"run": "r", "recipe": "r", "seed": 0, "scheme": "s", "folds": 5, "done": 0,
-            "metric": "accuracy", "higher": True, "images_per_second": None}  # fmt: skip
+    row |= {
+        "run": "r",
+        "recipe": "r",
+        "seed": 0,
+        "scheme": "s",
+        "folds": 5,
+        "done": 0,
+        "metric": "accuracy",
+        "higher": True,
+        "images_per_second": None,
+    }
     worse = {**row, "mean": 0.5, "difference": -0.25, "error": 0.125, "images_per_second": 99.6}
     table, meaning = printing.runs_compared([{**row, "difference": None, "error": None}, worse])
     cells = [list(column.cells) for column in table.columns]  # type: ignore[union-attr]
@@ -283,8 +327,11 @@ def test_no_workspace_and_bad_usage(tmp_path: Path) -> None:
 def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -> None:
     first = subprocess.Popen(
         [sys.executable, "-m", "foldwise", "submit", "tiny"],
-        cwd=workspace.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=workspace.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert first.stderr is not None
     for line in first.stderr:
         if "images" in line:
@@ -336,8 +383,11 @@ def test_values_are_shown_in_one_line() -> None:
 def test_an_entry_says_its_file_and_what_became_of_it() -> None:
     receipt = Receipt("scored", "as number 7", public=0.25)
     entry = Entry(Path("x.csv"), "s", Score(0.5), {"a": Score(0.25)}, Score(0.5), receipt)
-    assert printing.entry_lines(entry) == ["run     a: 0.25000", "file    x.csv",
-                                           "scored  as number 7"]  # fmt: skip
+    assert printing.entry_lines(entry) == [
+        "run     a: 0.25000",
+        "file    x.csv",
+        "scored  as number 7",
+    ]
     assert printing.entry_lines(replace(entry, receipt=None))[-1] == "sent    no: dry run"
 
 

@@ -77,8 +77,10 @@ def test_the_truth_of_digits_is_outside_raw_and_covers_the_test_set(digits: Work
     from sklearn.datasets import load_digits
 
     images = load_digits()
-    known = {(im * 255 / 16).round().astype(np.uint8).tobytes(): t
-             for im, t in zip(images.images, images.target, strict=True)}  # fmt: skip
+    known = {
+        (im * 255 / 16).round().astype(np.uint8).tobytes(): t
+        for im, t in zip(images.images, images.target, strict=True)
+    }
     paths = test.set_index("id")["filepath"]
     for id, label in zip(truth["id"], truth["label"], strict=True):
         pixels = np.asarray(Image.open(digits.raw("digits") / paths[id]))
@@ -90,8 +92,10 @@ def test_digits_passes_its_check_and_its_board_has_measured_baselines(digits: Wo
     assert (findings.errors, findings.warnings) == ([], [])
     entries = digits.data / "digits" / "platform" / "entries"
     assert {path.stem for path in entries.glob("*.csv")} == {
-        "class prior", "logistic regression", "support vector machine",
-    }  # fmt: skip
+        "class prior",
+        "logistic regression",
+        "support vector machine",
+    }
     data = load_data(digits, "digits")
     for path in entries.glob("*.csv"):
         read_submission(path, data.format)

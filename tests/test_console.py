@@ -28,9 +28,11 @@ tell({"class": "café"}, True, [])
 def printed(encoding: str) -> str:
     """What SAYS prints where standard output has an encoding."""
     done = subprocess.run(
-        [sys.executable, "-c", SAYS], capture_output=True, check=True,
+        [sys.executable, "-c", SAYS],
+        capture_output=True,
+        check=True,
         env={**os.environ, "PYTHONIOENCODING": encoding},
-    )  # fmt: skip
+    )
     return done.stdout.decode(encoding)
 
 
@@ -44,9 +46,11 @@ def test_an_output_that_lacks_characters_gets_plain_ones() -> None:
 
 def test_help_can_be_printed_in_ascii() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "foldwise", "--help"], capture_output=True, check=False,
+        [sys.executable, "-m", "foldwise", "--help"],
+        capture_output=True,
+        check=False,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"submit" in done.stdout
 
@@ -60,9 +64,12 @@ def test_a_closed_pipe_ends_a_verb_quietly(workspace: Workspace) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "foldwise", "list", "--json"], cwd=workspace.root,
-        stdout=writing, stderr=subprocess.PIPE, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "foldwise", "list", "--json"],
+        cwd=workspace.root,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
     os.close(writing)
     assert done.stderr == b""
 

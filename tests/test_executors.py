@@ -35,8 +35,10 @@ def some_task(**asks: Any) -> Task:
 
 def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
     """Nodes as Ray lists them, called node0, node1 and so on."""
-    return [{"NodeID": str(i), "Alive": True, "NodeManagerHostname": f"node{i}", "Resources": has}
-            for i, has in enumerate(resources)]  # fmt: skip
+    return [
+        {"NodeID": str(i), "Alive": True, "NodeManagerHostname": f"node{i}", "Resources": has}
+        for i, has in enumerate(resources)
+    ]
 
 
 SMALL, LARGE = {"CPU": 2.0, "memory": 4e9}, {"CPU": 16.0, "memory": 64e9}
@@ -45,8 +47,11 @@ TWO_GPUS = {"CPU": 16.0, "GPU": 2.0, "memory": 64e9}
 
 def test_tasks_here_run_in_their_order_and_give_what_the_function_gave() -> None:
     seen: list[str] = []
-    given = run_here(lambda t, observe: observe(t.what) or t.cpus,
-                     [some_task(cpus=3), some_task(cpus=1)], seen.append)  # fmt: skip
+    given = run_here(
+        lambda t, observe: observe(t.what) or t.cpus,
+        [some_task(cpus=3), some_task(cpus=1)],
+        seen.append,
+    )
     assert (given, seen) == ([3, 1], ["tiny", "tiny"])
 
 
@@ -74,13 +79,17 @@ def test_a_task_asks_for_a_gpu_where_there_are_some_and_for_its_share_of_the_cpu
 @pytest.mark.parametrize(
     ("asks", "there", "said"),
     [
-        ({"cpus": 64}, [SMALL, LARGE], "tiny asks for 64 CPUs, and the largest node, node1, offers "
-         "16 CPUs, 0 GPUs, 64.0 GB of memory; lower cpus, gpus or memory in the recipe"),
+        (
+            {"cpus": 64},
+            [SMALL, LARGE],
+            "tiny asks for 64 CPUs, and the largest node, node1, offers "
+            "16 CPUs, 0 GPUs, 64.0 GB of memory; lower cpus, gpus or memory in the recipe",
+        ),
         ({"gpus": 1.0}, [SMALL], "asks for 1 CPUs, 1 GPUs, .* node0, offers 2 CPUs, 0 GPUs, 4.0"),
         ({"memory": 99.0}, [TWO_GPUS, LARGE], "8 CPUs, 1 GPUs, 99 GB of memory, and .* node0, off"),
         ({"cpus": 16, "memory": 1.0}, [], "no node of the cluster has a CPU to run it on"),
     ],
-)  # fmt: skip
+)
 def test_more_than_any_node_has_is_refused_with_what_the_largest_one_offers(
     asks: dict[str, Any], there: list[dict[str, float]], said: str
 ) -> None:
@@ -95,8 +104,9 @@ def test_dead_nodes_and_heads_without_cpus_offer_nothing() -> None:
 
 def test_what_a_fold_asks_for_does_not_make_another_run(workspace: Workspace) -> None:
     folder = workspace.competition("tiny")
-    plain, asking = (load_recipe(folder, "tiny", asks)
-                     for asks in ([], ["cpus=2", "gpus=0.5", "memory=3"]))  # fmt: skip
+    plain, asking = (
+        load_recipe(folder, "tiny", asks) for asks in ([], ["cpus=2", "gpus=0.5", "memory=3"])
+    )
     assert (asking.cpus, asking.gpus, asking.memory) == (2, 0.5, 3.0)
     assert plain.identity() == asking.identity()
     assert not {"cpus", "gpus", "memory"} & {*plain.identity()}
@@ -142,8 +152,13 @@ def test_the_list_has_each_way_to_a_file_but_no_circle_pipe_or_dead_link(raw: Pa
     before = {file.name for file in listed(raw)}
     (raw / "raw" / "photos").mkdir()
     (raw / "raw" / "photos" / "1.jpg").write_bytes(b"x")
-    links = {"train": "photos", "test": "photos", "photos/round": ".", "photos/up": "../..",
-             "lost.jpg": "nowhere"}  # fmt: skip
+    links = {
+        "train": "photos",
+        "test": "photos",
+        "photos/round": ".",
+        "photos/up": "../..",
+        "lost.jpg": "nowhere",
+    }
     for name, target in links.items():
         os.symlink(target, raw / "raw" / name)
     os.mkfifo(raw / "raw" / "pipe.jpg")
@@ -172,8 +187,12 @@ def test_files_arrive_in_parts_as_they_were(
     monkeypatch.setattr(shipping, "PART", part)
     files = listed(raw)
     target, asked = tmp_path / "node", []
-    receive(target, files, lambda place: asked.append(place) or place,
-            lambda place: part_of(raw, files, place))  # fmt: skip
+    receive(
+        target,
+        files,
+        lambda place: asked.append(place) or place,
+        lambda place: part_of(raw, files, place),
+    )
     assert tree(target) == {file.name: file.sha256 for file in files}
     assert len(asked) == -(-sum(file.size for file in files) // part)
     assert equal(target, files)
@@ -232,8 +251,9 @@ def ordered(workspace: Workspace, machine: tuple[str, int, int] | None = None) -
     """An order of a driver on this machine, or on another one."""
     data = workspace.data / "tiny"
     (workspace.runs / "tiny").mkdir(parents=True, exist_ok=True)
-    return Order(".cluster-1", workspace.runs / "tiny", data, machine or machine_of(data),
-                 node.versions())  # fmt: skip
+    return Order(
+        ".cluster-1", workspace.runs / "tiny", data, machine or machine_of(data), node.versions()
+    )
 
 
 @pytest.fixture

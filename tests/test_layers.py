@@ -9,15 +9,42 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "foldwise"
 MODULES = sorted(SOURCE.rglob("*.py"))
-LINE = ("errors", "workspace", "storage", "spec", "data", "training", "scoring", "submitting",
-        "reporting", "executors", "tasks", "doctor", "drafting", "overview", "pipeline", "trials",
-        "reproducing", "predicting", "api", "progress", "printing", "cli")  # fmt: skip
+LINE = (
+    "errors",
+    "workspace",
+    "storage",
+    "spec",
+    "data",
+    "training",
+    "scoring",
+    "submitting",
+    "reporting",
+    "executors",
+    "tasks",
+    "doctor",
+    "drafting",
+    "overview",
+    "pipeline",
+    "trials",
+    "reproducing",
+    "predicting",
+    "api",
+    "progress",
+    "printing",
+    "cli",
+)
 HOMES = {  # package -> where alone it may be imported
-    "torch": "training", "fastai": "training", "timm": "training", "safetensors": "training",
-    "huggingface_hub": "training", "kagglesdk": "submitting/platforms/kaggle_client.py",
+    "torch": "training",
+    "fastai": "training",
+    "timm": "training",
+    "safetensors": "training",
+    "huggingface_hub": "training",
+    "kagglesdk": "submitting/platforms/kaggle_client.py",
     "kaggle": "submitting/platforms/kaggle_client.py",
-    "wandb": "reporting/tracking.py", "ray": "executors", "typer": "cli",
-}  # fmt: skip
+    "wandb": "reporting/tracking.py",
+    "ray": "executors",
+    "typer": "cli",
+}
 
 
 def imports(path: Path) -> list[str]:

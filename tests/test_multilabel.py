@@ -339,9 +339,15 @@ def test_more_is_better_on_the_board_and_the_best_entry_counts(workspace: Worksp
     hot = labels(N_TEST, N_TEST)
     half = hot.copy()
     half[: N_TEST // 2] = 0
-    outcomes = [local.send(entry_of(workspace, rows, name)) for rows, name in (
-        (1 - hot, "worst.csv"), (half, "half.csv"), (hot, "best.csv"), (half, "again.csv"),
-    )]  # fmt: skip
+    outcomes = [
+        local.send(entry_of(workspace, rows, name))
+        for rows, name in (
+            (1 - hot, "worst.csv"),
+            (half, "half.csv"),
+            (hot, "best.csv"),
+            (half, "again.csv"),
+        )
+    ]
     # ties share a place: 1 beside the perfect entry
     assert [(o.rank, o.teams) for o in outcomes] == [(2, 3), (2, 3), (1, 3), (1, 3)]
     assert outcomes[2].private == outcomes[2].public == 1.0

@@ -75,21 +75,27 @@ def test_interpretation_is_of_out_of_fold_predictions(competition: Competition) 
     interpretation.plot_top_losses(4)
     titles = [axes.get_title() for axes in mpl.pyplot.gcf().axes[:1]]
     worst = own.argmax()
-    assert titles == [f"{CLASSES[said[worst]]}/{CLASSES[true[worst]]} / {own[worst]:.2f} / "
-                      f"{probs[worst].max():.2f}"]  # fmt: skip
+    assert titles == [
+        f"{CLASSES[said[worst]]}/{CLASSES[true[worst]]} / {own[worst]:.2f} / "
+        f"{probs[worst].max():.2f}"
+    ]
     mpl.pyplot.close("all")
 
 
 def test_many_labels_have_fastais_plain_interpretation(workspace: Workspace) -> None:
-    edit(workspace.root / "competitions" / "tiny" / "competition.toml",
-         'format = "class_columns"\n', 'format = "class_columns"\nmulti = true\n')  # fmt: skip
+    edit(
+        workspace.root / "competitions" / "tiny" / "competition.toml",
+        'format = "class_columns"\n',
+        'format = "class_columns"\nmulti = true\n',
+    )
     competition = Competition.load("tiny", workspace.root)
     runs = competition.fit("tiny", folds=[0])
     assert list(runs["done"]) == [1]
     interpretation = competition.interpret(runs["run"][0])
     assert type(interpretation) is Interpretation
-    oof = read_predictions(workspace.runs / "tiny" / runs["run"][0] / "fold0" / "oof.parquet",
-                           CLASSES)  # fmt: skip
+    oof = read_predictions(
+        workspace.runs / "tiny" / runs["run"][0] / "fold0" / "oof.parquet", CLASSES
+    )
     rows = oof.merge(competition.train, on="id", suffixes=("_said", ""), validate="one_to_one")
     said = rows[[f"{name}_said" for name in CLASSES]].to_numpy()
     right = np.where(rows[list(CLASSES)].to_numpy() == 1, said, 1 - said).min(axis=1)
@@ -128,8 +134,14 @@ def test_the_documented_notebook_runs(repository: Path, tmp_path: Path) -> None:
     assert str(repository) not in json.dumps(notebook)
     program = "\n".join(shown("".join(cell["source"])) for cell in cells)
     environment = {**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "1438 training rows" in done.stdout
 

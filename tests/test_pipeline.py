@@ -189,8 +189,9 @@ def test_a_lost_file_is_written_again_under_its_name(
 
 def test_events_tell_the_progress_of_a_fold(workspace: Workspace) -> None:
     events: list[Event] = []
-    pipeline.train(workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[1],
-                   observe=events.append)  # fmt: skip
+    pipeline.train(
+        workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[1], observe=events.append
+    )
     assert isinstance(events[0], FoldStarted)
     assert (events[0].fold, events[0].folds, events[0].epochs) == (1, 3, 2)
     epochs = [event for event in events if isinstance(event, EpochDone)]
@@ -235,8 +236,11 @@ def test_another_recipe_seed_or_label_is_another_run_and_the_metric_is_not(
     assert name("batch_size=4") != first
     seeded = pipeline.train(other, "tiny", overrides=["seeds=[3, 4]"], only_folds=[])
     assert [run.seed for run in seeded] == [3, 4]
-    edit(other.competition("tiny") / "competition.toml", "[folds.default]",
-         "[metric]\nclip = 1e-7\n\n[folds.default]")  # fmt: skip
+    edit(
+        other.competition("tiny") / "competition.toml",
+        "[folds.default]",
+        "[metric]\nclip = 1e-7\n\n[folds.default]",
+    )
     assert name() == first
     (other.data / "tiny" / "folds" / "default.json").unlink()
     edit(other.raw("tiny") / "train_features.csv", "train 0", "train 9")
@@ -258,11 +262,20 @@ def test_recipes_and_seeds_of_one_command_share_cache_and_folds(
         return settle(recipe, *arguments)
 
     monkeypatch.setattr(tuning, "settle", watched)
-    runs = pipeline.train(workspace, "tiny", ["tiny", "other"], ["seeds=[1, 2]"], only_folds=[],
-                          progress=lambda done, total: decoded.append(done))  # fmt: skip
+    runs = pipeline.train(
+        workspace,
+        "tiny",
+        ["tiny", "other"],
+        ["seeds=[1, 2]"],
+        only_folds=[],
+        progress=lambda done, total: decoded.append(done),
+    )
     assert [(run.recipe.name, run.seed) for run in runs] == [
-        ("tiny", 1), ("tiny", 2), ("other", 1), ("other", 2),
-    ]  # fmt: skip
+        ("tiny", 1),
+        ("tiny", 2),
+        ("other", 1),
+        ("other", 2),
+    ]
     assert decoded.count(42) == 1  # all images, once
     assert len(list((workspace.data / "tiny" / "cache").glob("*/done.json"))) == 1
     for key in ("caches", "scheme", "folds_sha256"):
@@ -272,8 +285,9 @@ def test_recipes_and_seeds_of_one_command_share_cache_and_folds(
 
 def test_a_fold_says_how_many_images_a_second_it_trained(workspace: Workspace) -> None:
     events: list[Event] = []
-    (run,) = pipeline.train(workspace, "tiny", overrides=["stage.0.epochs=3"], only_folds=[0],
-                            observe=events.append)  # fmt: skip
+    (run,) = pipeline.train(
+        workspace, "tiny", overrides=["stage.0.epochs=3"], only_folds=[0], observe=events.append
+    )
     epochs = [event for event in events if isinstance(event, EpochDone)]
     images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
     assert images == pytest.approx(3 * 16)  # two batches of eight an epoch

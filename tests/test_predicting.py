@@ -60,8 +60,9 @@ def test_a_run_alone_is_the_mean_of_its_folds_that_are_done(
     run, data = only_run(workspace), load_data(workspace, "tiny")
     (run / "fold1" / "done.json").unlink()
     said = predict(workspace, str(run), [data.raw / path for path in data.test.frame["path"]])
-    folds = [read_predictions(run / f"fold{k}" / "test.parquet", CLASSES)[list(CLASSES)]
-             for k in (0, 2)]  # fmt: skip
+    folds = [
+        read_predictions(run / f"fold{k}" / "test.parquet", CLASSES)[list(CLASSES)] for k in (0, 2)
+    ]
     np.testing.assert_allclose(said[list(CLASSES)], (folds[0] + folds[1]) / 2, atol=1e-12)
 
 
@@ -81,8 +82,12 @@ def test_an_unreadable_photo_is_a_row_and_no_stop(submitted: Submitted, tmp_path
     table = tmp_path / "list.csv"
     table.write_text("number,path\n1,photos/gone.jpg\n2,photos/deep/good.JPG\n")
     said = predict(workspace, blend_of(workspace).name, [tmp_path / "photos", table])
-    names = [str(tmp_path / "photos" / "bad.png"), str(good), "photos/gone.jpg",
-             "photos/deep/good.JPG"]  # fmt: skip
+    names = [
+        str(tmp_path / "photos" / "bad.png"),
+        str(good),
+        "photos/gone.jpg",
+        "photos/deep/good.JPG",
+    ]
     assert list(said["image"]) == names
     assert list(said.columns) == [*SAYS, *CLASSES]
     assert said["error"].str.contains("decoded").tolist()[0]
@@ -103,8 +108,11 @@ def test_none_of_these_is_an_answer_where_thresholds_say_so(workspace: Workspace
     answers, confidence = answered(probs, CLASSES, one, 0.5)
     assert answers == ["zebra", NONE, None]
     assert confidence[1] == pytest.approx(0.55)
-    edit(folder / "competition.toml", 'format = "class_columns"\n',
-         'format = "class_columns"\nmulti = true\n')  # fmt: skip
+    edit(
+        folder / "competition.toml",
+        'format = "class_columns"\n',
+        'format = "class_columns"\nmulti = true\n',
+    )
     many = load_competition(folder)
     answers, confidence = answered(probs, CLASSES, many, None)
     assert answers == ["zebra 10", NONE, None]
@@ -134,8 +142,13 @@ def test_the_command_prints_a_table_and_writes_every_probability(
     photo(tmp_path / "photos" / "a.png")
     (tmp_path / "photos" / "b.png").write_bytes(b"")
     out = tmp_path / "said.csv"
-    words = ["predict", blend_of(workspace).name, str(tmp_path / "photos"), "--root",
-             str(workspace.root)]  # fmt: skip
+    words = [
+        "predict",
+        blend_of(workspace).name,
+        str(tmp_path / "photos"),
+        "--root",
+        str(workspace.root),
+    ]
     done = CliRunner().invoke(app, [*words, "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "1 of 2 photos could not be read" in done.output

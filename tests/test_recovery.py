@@ -91,9 +91,12 @@ def test_an_unknown_competition_is_refused_by_every_verb(workspace: Workspace, v
     from foldwise import doctor
 
     functions = {
-        "train": pipeline.train, "submit": pipeline.submit, "blend": pipeline.blend,
-        "check": doctor.check, "data": pipeline.get_data,
-    }  # fmt: skip
+        "train": pipeline.train,
+        "submit": pipeline.submit,
+        "blend": pipeline.blend,
+        "check": doctor.check,
+        "data": pipeline.get_data,
+    }
     with pytest.raises(SpecError, match="did you mean 'tiny'"):
         functions[verb](workspace, "tinny")  # type: ignore[operator]
     assert not workspace.runs.exists()

@@ -98,8 +98,12 @@ def test_a_planted_key_is_in_nothing_that_a_failing_submit_writes_or_says(
     assert "***" in result.stderr
     assert list((on_kaggle.root / "submissions" / "tiny").glob("*.csv"))  # it is kept
     captured = capfd.readouterr()
-    texts = {"output": result.output, "stdout": captured.out, "stderr": captured.err,
-             "log": caplog.text}  # fmt: skip
+    texts = {
+        "output": result.output,
+        "stdout": captured.out,
+        "stderr": captured.err,
+        "log": caplog.text,
+    }
     for path in on_kaggle.root.rglob("*"):
         if path.is_file():
             texts[str(path)] = path.read_bytes().decode("latin-1")

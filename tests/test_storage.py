@@ -131,8 +131,12 @@ def _left_behind(folder: Path) -> tuple[set[str], set[str]]:
     """What nobody works at any more, and what has to stay."""
     host = platform.node()[:16]
     dead = {f".run.json.{host}-{_dead()}.tmp", f".predict-x7_a.{host}-{_dead()}.tmp"}
-    kept = {f".a.json.{host}-{os.getppid()}.tmp", f".a.json.other-node-{_dead()}.tmp",
-            f"a.{host}-{_dead()}.tmp", ".lock"}  # fmt: skip
+    kept = {
+        f".a.json.{host}-{os.getppid()}.tmp",
+        f".a.json.other-node-{_dead()}.tmp",
+        f"a.{host}-{_dead()}.tmp",
+        ".lock",
+    }
     for name in dead | kept:
         if "predict" in name:
             (folder / name).mkdir()

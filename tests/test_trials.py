@@ -59,9 +59,14 @@ def test_a_fast_trial_trains_and_predicts_and_leaves_no_run(
     (epoch,) = [event for event in events if isinstance(event, EpochDone)]
     assert row["images_per_second"] == pytest.approx(epoch.images_per_second, abs=0.1)
     expected = {
-        "recipe": "tiny", "fold": 0, "stages": 1, "batches": 2, "validation_rows": 10,
-        "test_rows": 12, "precision": "fp32",
-    }  # fmt: skip
+        "recipe": "tiny",
+        "fold": 0,
+        "stages": 1,
+        "batches": 2,
+        "validation_rows": 10,
+        "test_rows": 12,
+        "precision": "fp32",
+    }
     assert {key: row[key] for key in expected} == expected
     assert row["seconds"] > 0
     assert tree(workspace.runs) == {}
@@ -78,8 +83,9 @@ def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> N
     events: list[Event] = []
     rows = trials.fast(workspace, "tiny", ["tiny", "prior"], fold=2, observe=events.append)
     assert [(row["recipe"], row["stages"], row["batches"]) for row in rows] == [
-        ("tiny", 2, 7), ("prior", 0, 0),
-    ]  # fmt: skip
+        ("tiny", 2, 7),
+        ("prior", 0, 0),
+    ]
     assert rows[1]["images_per_second"] is None
     assert {event.fold for event in events} == {2}
     assert sum(isinstance(event, FoldDone) for event in events) == 2  # one seed of each recipe
@@ -88,13 +94,19 @@ def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> N
 
 
 def test_a_short_recipe_is_a_valid_one() -> None:
-    recipe = Recipe.model_validate({
-        "name": "r", "model": "test_resnet", "image_size": 32, "swa": 5, "seeds": [7, 8],
-        "stage": [
-            {"schedule": "sgdr", "cycles": 3, "cycle_length": 2, "epochs": 6, "lr": 1e-3},
-            {"schedule": "flat_cos", "epochs": 4, "warmup": 3, "lr": 1e-3},
-        ],
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "r",
+            "model": "test_resnet",
+            "image_size": 32,
+            "swa": 5,
+            "seeds": [7, 8],
+            "stage": [
+                {"schedule": "sgdr", "cycles": 3, "cycle_length": 2, "epochs": 6, "lr": 1e-3},
+                {"schedule": "flat_cos", "epochs": 4, "warmup": 3, "lr": 1e-3},
+            ],
+        }
+    )
     short = recipe.short()
     assert Recipe.model_validate(short.model_dump(mode="json")) == short
     assert [stage.length for stage in short.stage] == [1, 1]
@@ -143,8 +155,9 @@ def test_the_rate_found_is_the_one_that_training_finds(
     assert tree(workspace.runs).keys() == {"tiny/lr-tiny.csv"}
     assert list(trial_folder.glob("foldwise-*")) == []
     assert (row["recipe"], row["fold"], row["precision"]) == ("tiny", 1, "fp32")
-    (run,) = pipeline.train(workspace, "tiny", overrides=[*settings, "stage.0.lr=find"],
-                            only_folds=[1])  # fmt: skip
+    (run,) = pipeline.train(
+        workspace, "tiny", overrides=[*settings, "stage.0.lr=find"], only_folds=[1]
+    )
     found: dict[str, Any] = json.loads((run.fold(1) / "lr-0.json").read_text())
     assert {name: row[name] for name in ("valley", "steep", "minimum/10")} == found["suggestions"]
     curve = pd.read_csv(row["curve"])

@@ -171,8 +171,9 @@ def only_run(workspace: Workspace) -> Path:
 
 def task(workspace: Workspace, fold: int) -> FoldTask:
     """The task of a fold of that run."""
-    return FoldTask(workspace.root, workspace.data, workspace.runs, "tiny",
-                    only_run(workspace), fold)  # fmt: skip
+    return FoldTask(
+        workspace.root, workspace.data, workspace.runs, "tiny", only_run(workspace), fold
+    )
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -55,8 +55,13 @@ class WandbServer:
                 "name": given["project"],
                 "entity": {"id": "ZQ==", "name": "me"},
             }
-            bucket = {"id": "aWQ=", "name": name, "displayName": name, "project": project,
-                      "historyLineCount": len(self.history[name])}  # fmt: skip
+            bucket = {
+                "id": "aWQ=",
+                "name": name,
+                "displayName": name,
+                "project": project,
+                "historyLineCount": len(self.history[name]),
+            }
             return {"upsertBucket": {"bucket": bucket, "inserted": True}}
         if "createRunFiles" in text:
             files = [{"name": f, "uploadUrl": f"{self.url}/put/{f}"} for f in given["files"]]

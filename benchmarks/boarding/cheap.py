@@ -63,9 +63,12 @@ def net(
     x, y = torch.from_numpy(inputs), torch.from_numpy(hot)
     torch.manual_seed(1000 * own + seed)
     model = nn.Sequential(
-        nn.Dropout(drop / 2), nn.Linear(x.shape[1], 192), nn.ReLU(), nn.Dropout(drop),
+        nn.Dropout(drop / 2),
+        nn.Linear(x.shape[1], 192),
+        nn.ReLU(),
+        nn.Dropout(drop),
         nn.Linear(192, y.shape[1]),
-    )  # fmt: skip
+    )
     batch = max(32, min(128, len(x) // 20))
     steps = epochs * -(-len(x) // batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=decay, fused=True)

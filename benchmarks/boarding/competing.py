@@ -36,12 +36,19 @@ def kinds_of(images: ImageSet) -> Sequence[str]:
 def competition(images: ImageSet, split: Split, kind: str) -> tuple[CompetitionData, LabelTable]:
     """The competition of a split, and its test rows with their labels."""
     metric, shape = (SINGLE | MULTI)[kind]
-    spec = CompetitionSpec.model_validate({
-        "name": "board", "title": kind, "platform": "local", "holdout": {},
-        "labels": {"format": "hook", "multi": images.multi},
-        "metric": metric, "submission": {"shape": shape}, "submit": {"recipes": ["cheap"]},
-        "folds": {"default": {"kind": "stratified", "n": int(split.folds.max()) + 1}},
-    })  # fmt: skip
+    spec = CompetitionSpec.model_validate(
+        {
+            "name": "board",
+            "title": kind,
+            "platform": "local",
+            "holdout": {},
+            "labels": {"format": "hook", "multi": images.multi},
+            "metric": metric,
+            "submission": {"shape": shape},
+            "submit": {"recipes": ["cheap"]},
+            "folds": {"default": {"kind": "stratified", "n": int(split.folds.max()) + 1}},
+        }
+    )
     train, test = (_table(images, rows) for rows in (split.train, split.test))
     given = submission_format(None, spec, list(test.frame["id"]), train.classes)
     return CompetitionData(spec, Path(), train, test, given, {}), test

@@ -105,8 +105,9 @@ def _wildlife(folder: Path) -> Found:
     tables = wildlife_photos.make_tables(0, train_rows=PHOTOS, test_rows=8)
     wildlife_photos.write_photos(tables, folder / "photos", 0, size=(160, 90))
     rows = tables.train
-    images = (Image.open(folder / "photos" / "raw" / path).convert("RGB")
-              for path in rows["filepath"])  # fmt: skip
+    images = (
+        Image.open(folder / "photos" / "raw" / path).convert("RGB") for path in rows["filepath"]
+    )
     return images, _hot(rows["label"]), rows["site"].to_numpy(dtype=str)
 
 
@@ -183,9 +184,11 @@ def _features(name: str, data: Path | None, kept: Path) -> dict[str, np.ndarray]
     if batch:
         flush()
     return {
-        "features": _components(np.concatenate(found)), "thumbnails": np.stack(thumbnails),
-        "hot": hot, "groups": np.array([], dtype=str) if groups is None else groups,
-    }  # fmt: skip
+        "features": _components(np.concatenate(found)),
+        "thumbnails": np.stack(thumbnails),
+        "hot": hot,
+        "groups": np.array([], dtype=str) if groups is None else groups,
+    }
 
 
 def _components(features: np.ndarray) -> np.ndarray:

@@ -11,8 +11,13 @@ from torturing.kills import Bases, Plan, begin, without_chance
 from torturing.trials import draw, plan, prepare
 from torturing.watching import Fault, Outcome
 
-KINDS = {"traceback": "tracebacks", "hang": "hangs", "memory": "over 2 GB",
-         "differs": "bytes that differ", "leftover": "leftovers"}  # fmt: skip
+KINDS = {
+    "traceback": "tracebacks",
+    "hang": "hangs",
+    "memory": "over 2 GB",
+    "differs": "bytes that differ",
+    "leftover": "leftovers",
+}
 TEMPORARY = re.compile(r"\.(unpack|predict|new|inner|reproduce)-.*|.*\.tmp")
 
 

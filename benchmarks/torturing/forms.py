@@ -79,8 +79,10 @@ def _long(raw: Path, train: Train, test: list[str]) -> list[str]:
 
 
 def _tags(raw: Path, train: Train, test: list[str]) -> list[str]:
-    tagged = [[id, f"{label} zebra" if n % 2 and label != "zebra" else label]
-              for n, (id, label) in enumerate(train)]  # fmt: skip
+    tagged = [
+        [id, f"{label} zebra" if n % 2 and label != "zebra" else label]
+        for n, (id, label) in enumerate(train)
+    ]
     samples.write_csv(raw / "train.csv", [["id", "tags"], *tagged])
     samples.write_csv(raw / "sample.csv", [["id", "tags"], *([id, "ant"] for id in test)])
     return ["train.csv", "sample.csv"]
@@ -103,8 +105,9 @@ def _coco(raw: Path, train: Train, test: list[str]) -> list[str]:
             "images": [{"id": id, "file_name": f"{id}.png", "location": 3} for id in ids]
         }
         if part == "train":
-            document["annotations"] = [{"image_id": id, "category_id": label}
-                                       for id, label in train]  # fmt: skip
+            document["annotations"] = [
+                {"image_id": id, "category_id": label} for id, label in train
+            ]
         (raw / f"{part}.json").write_text(json.dumps(document))
     return ["train.json", "test.json", "sample.csv"]
 
@@ -112,8 +115,23 @@ def _coco(raw: Path, train: Train, test: list[str]) -> list[str]:
 def _json(data: bytes, rng: random.Random) -> bytes:
     """The document with a value, or a whole part of it, replaced by something odd."""
     document = json.loads(data)
-    odd = rng.choice((None, True, [], {}, [[]], [None], 0, -1, 2**70, 1e308, float("nan"),
-                      rng.choice(WORDS), rng.choice(NUMBERS)))  # fmt: skip
+    odd = rng.choice(
+        (
+            None,
+            True,
+            [],
+            {},
+            [[]],
+            [None],
+            0,
+            -1,
+            2**70,
+            1e308,
+            float("nan"),
+            rng.choice(WORDS),
+            rng.choice(NUMBERS),
+        )
+    )
     part = rng.choice([*document])
     kind = rng.randrange(4)
     if kind == 0:

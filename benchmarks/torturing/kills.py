@@ -17,8 +17,17 @@ from torturing.watching import Command, Fault, Limits, Outcome, Strike, attempt
 STAMP = re.compile(r"\d{8}-\d{6}(?=-)|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?Z?")
 # what a run's own time and memory are, hashes of texts that hold them, and the code, which may be
 # edited meanwhile
-CHANGING = {"seconds", "images_per_second", "memory_bytes", "device_memory_bytes", "created",
-            "time", "modified_ns", "manifest_sha256", "package_sha256"}  # fmt: skip
+CHANGING = {
+    "seconds",
+    "images_per_second",
+    "memory_bytes",
+    "device_memory_bytes",
+    "created",
+    "time",
+    "modified_ns",
+    "manifest_sha256",
+    "package_sha256",
+}
 # in no hash: for reports alone, or what training needs to go on, with the times it took so far
 ASIDE = (
     "rates.parquet",
@@ -133,10 +142,13 @@ class Plan:
         names, weights = zip(*((name, s.weight) for name, s in SCENARIOS.items()), strict=True)
         (name,) = rng.choices(names, weights)
         count = rng.choices((1, 2, 3), (6, 2, 1))[0]
-        return cls(name, tuple(
-            (rng.choice(SIGNALS), rng.choice(("change", "change", "seconds")), rng.random())
-            for _ in range(count)
-        ))  # fmt: skip
+        return cls(
+            name,
+            tuple(
+                (rng.choice(SIGNALS), rng.choice(("change", "change", "seconds")), rng.random())
+                for _ in range(count)
+            ),
+        )
 
 
 def kill(plan: Plan, bases: Bases, folder: Path) -> Iterator[tuple[Outcome, list[Fault]]]:

@@ -8,9 +8,27 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-NUMBERS = ["0", "-1", "-0.0", "1", "2", "3.5", "1e-320", "1e308", "-1e308", "inf", "-inf", "nan",
-           "100000000", "2147483648", "9223372036854775808", "1" + "0" * 400, "1" + "0" * 5000,
-           "0x7fffffffffffffff", "1_000_000_000_000"]  # fmt: skip
+NUMBERS = [
+    "0",
+    "-1",
+    "-0.0",
+    "1",
+    "2",
+    "3.5",
+    "1e-320",
+    "1e308",
+    "-1e308",
+    "inf",
+    "-inf",
+    "nan",
+    "100000000",
+    "2147483648",
+    "9223372036854775808",
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+    "0x7fffffffffffffff",
+    "1_000_000_000_000",
+]
 WORDS = [
     "",
     " ",
@@ -109,10 +127,32 @@ WORDS = [
     "SELECT 1",
     "a" * 255 + ".png",
 ]
-RAW = ["[]", "[[]]", "[0]", '[""]', "[1, 1]", "[nan, inf]", '["a", "a"]', "{}", "{a = 1}", "true",
-       "false", "2026-11-30", "2026-11-30T00:00:00Z", "07:32:00", "[" * 90 + "]" * 90,
-       "[" * 3000 + "]" * 3000, "{a = " * 50 + "1" + "}" * 50, "'''x'''", "[{}]", "[true]",
-       "[1.0, -1.0]", "[0.0, 0.0]", "[1e300, 1e300]", "[3, 3]"]  # fmt: skip
+RAW = [
+    "[]",
+    "[[]]",
+    "[0]",
+    '[""]',
+    "[1, 1]",
+    "[nan, inf]",
+    '["a", "a"]',
+    "{}",
+    "{a = 1}",
+    "true",
+    "false",
+    "2026-11-30",
+    "2026-11-30T00:00:00Z",
+    "07:32:00",
+    "[" * 90 + "]" * 90,
+    "[" * 3000 + "]" * 3000,
+    "{a = " * 50 + "1" + "}" * 50,
+    "'''x'''",
+    "[{}]",
+    "[true]",
+    "[1.0, -1.0]",
+    "[0.0, 0.0]",
+    "[1e300, 1e300]",
+    "[3, 3]",
+]
 
 
 class Raw(str):
@@ -157,8 +197,20 @@ def _repeat(data: bytes, rng: random.Random, other: bytes) -> bytes:
 
 def _insert(data: bytes, rng: random.Random, other: bytes) -> bytes:
     start = rng.randrange(len(data) + 1)
-    piece = rng.choice((b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"\xc3", b"\xed\xa0\x80",
-                        b'"', b"\x1a", rng.randbytes(8), b"\x00" * 512))  # fmt: skip
+    piece = rng.choice(
+        (
+            b"\x00",
+            b"\xff\xfe",
+            b"\xef\xbb\xbf",
+            b"\r\n",
+            b"\xc3",
+            b"\xed\xa0\x80",
+            b'"',
+            b"\x1a",
+            rng.randbytes(8),
+            b"\x00" * 512,
+        )
+    )
     return data[:start] + piece + data[start:]
 
 
@@ -172,8 +224,16 @@ def _number(data: bytes, rng: random.Random, other: bytes) -> bytes:
 
 
 BYTES: Sequence[Callable[[bytes, random.Random, bytes], bytes]] = (
-    _flip, _flip, _cut, _cut, _splice, _repeat, _insert, _number, _number,
-)  # fmt: skip
+    _flip,
+    _flip,
+    _cut,
+    _cut,
+    _splice,
+    _repeat,
+    _insert,
+    _number,
+    _number,
+)
 
 
 def nasty(rng: random.Random) -> str:
@@ -208,10 +268,13 @@ def toml(text: str, keys: Sequence[str], rng: random.Random) -> bytes:
 
 def codecs_of(text: str) -> list[bytes]:
     """The text with a byte-order mark, in other encodings, with other line ends."""
-    return [b"\xef\xbb\xbf" + text.encode("utf-8", "surrogatepass"),
-            text.encode("utf-16", "surrogatepass"), text.encode("cp1252", "replace"),
-            text.replace("\n", "\r").encode("utf-8", "surrogatepass"),
-            text.replace("\n", "\r\n").encode("utf-8", "surrogatepass")]  # fmt: skip
+    return [
+        b"\xef\xbb\xbf" + text.encode("utf-8", "surrogatepass"),
+        text.encode("utf-16", "surrogatepass"),
+        text.encode("cp1252", "replace"),
+        text.replace("\n", "\r").encode("utf-8", "surrogatepass"),
+        text.replace("\n", "\r\n").encode("utf-8", "surrogatepass"),
+    ]
 
 
 def _one_fault(document: dict[str, Any], keys: Sequence[str], rng: random.Random) -> None:
@@ -299,8 +362,16 @@ def _head(rows: Rows, rng: random.Random) -> None:
     """Another name for a column: nasty, another column's, with a space."""
     if rows and rows[0]:
         head, at = rows[0], rng.randrange(len(rows[0]))
-        head[at] = rng.choice((rng.choice(WORDS), rng.choice(head), f" {head[at]}",
-                               head[at].upper(), f"{head[at]}.1", ""))  # fmt: skip
+        head[at] = rng.choice(
+            (
+                rng.choice(WORDS),
+                rng.choice(head),
+                f" {head[at]}",
+                head[at].upper(),
+                f"{head[at]}.1",
+                "",
+            )
+        )
 
 
 def _column(rows: Rows, rng: random.Random) -> None:
@@ -349,5 +420,11 @@ def _order(rows: Rows, rng: random.Random) -> None:
 
 
 TABLES: Sequence[Callable[[Rows, random.Random], None]] = (
-    _cell, _cell, _head, _head, _column, _row, _order,
-)  # fmt: skip
+    _cell,
+    _cell,
+    _head,
+    _head,
+    _column,
+    _row,
+    _order,
+)

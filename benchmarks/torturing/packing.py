@@ -18,17 +18,22 @@ from torturing.mutating import WORDS, mutated
 
 KINDS = (".zip", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".csv")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-PACKERS = {".tar": bytes, ".tar.gz": partial(gzip.compress, mtime=0),
-           ".tgz": partial(gzip.compress, mtime=0), ".tar.bz2": bz2.compress,
-           ".tar.xz": lzma.compress}  # fmt: skip
+PACKERS = {
+    ".tar": bytes,
+    ".tar.gz": partial(gzip.compress, mtime=0),
+    ".tgz": partial(gzip.compress, mtime=0),
+    ".tar.bz2": bz2.compress,
+    ".tar.xz": lzma.compress,
+}
 Members = dict[str, bytes]
 
 
 def archive(raw: Path, folder: Path, rng: random.Random) -> str:
     """Write a malformed archive of a raw folder's files into a folder; returns its name."""
     kind = rng.choice(KINDS)
-    members = {p.relative_to(raw).as_posix(): p.read_bytes()
-               for p in sorted(raw.rglob("*")) if p.is_file()}  # fmt: skip
+    members = {
+        p.relative_to(raw).as_posix(): p.read_bytes() for p in sorted(raw.rglob("*")) if p.is_file()
+    }
     with warnings.catch_warnings(action="ignore"):  # of names that stand twice
         if rng.random() < 0.3:
             members = _nested(members, rng)
@@ -72,9 +77,24 @@ def _names(members: Members, rng: random.Random) -> list[tuple[str, bytes]]:
     for _ in range(rng.choice((1, 1, 3))):
         at = rng.randrange(len(listed))
         name, data = listed[at]
-        odd = rng.choice((*WORDS, name + "/", name.replace("/", "\\"), name.upper(), name + "/x",
-                          "a/" * 500 + "x", "a/" * 3000 + "x", "images", "images/", "./" + name,
-                          "//" + name, name + " ", name + ".", name))  # fmt: skip
+        odd = rng.choice(
+            (
+                *WORDS,
+                name + "/",
+                name.replace("/", "\\"),
+                name.upper(),
+                name + "/x",
+                "a/" * 500 + "x",
+                "a/" * 3000 + "x",
+                "images",
+                "images/",
+                "./" + name,
+                "//" + name,
+                name + " ",
+                name + ".",
+                name,
+            )
+        )
         listed.insert(at, (odd, data)) if rng.random() < 0.5 else listed.append((odd, data))
     return listed
 
@@ -114,9 +134,18 @@ def _tar(members: Members, rng: random.Random, odd: bool) -> bytes:
             about = tarfile.TarInfo(name.replace("\x00", "") or "x")
             about.size = len(data)
             if odd and rng.random() < 0.06:
-                about.type = rng.choice((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE,
-                                         tarfile.CHRTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE,
-                                         tarfile.CONTTYPE, b"Z"))  # fmt: skip
+                about.type = rng.choice(
+                    (
+                        tarfile.SYMTYPE,
+                        tarfile.LNKTYPE,
+                        tarfile.FIFOTYPE,
+                        tarfile.CHRTYPE,
+                        tarfile.DIRTYPE,
+                        tarfile.GNUTYPE_SPARSE,
+                        tarfile.CONTTYPE,
+                        b"Z",
+                    )
+                )
                 about.linkname = rng.choice(("x", "/etc/passwd", "../..", name))
             if odd and form == tarfile.PAX_FORMAT and rng.random() < 0.06:
                 about.pax_headers = {rng.choice(PAX): rng.choice(VALUES)}
@@ -127,8 +156,19 @@ def _tar(members: Members, rng: random.Random, odd: bool) -> bytes:
     return buffer.getvalue()
 
 
-PAX = ("size", "mtime", "path", "linkpath", "uid", "GNU.sparse.major", "GNU.sparse.map",
-       "GNU.sparse.size", "GNU.sparse.realsize", "hdrcharset", "SCHILY.xattr.x")  # fmt: skip
+PAX = (
+    "size",
+    "mtime",
+    "path",
+    "linkpath",
+    "uid",
+    "GNU.sparse.major",
+    "GNU.sparse.map",
+    "GNU.sparse.size",
+    "GNU.sparse.realsize",
+    "hdrcharset",
+    "SCHILY.xattr.x",
+)
 VALUES = ("nan", "-1", "inf", "", "1e400", "0,1,2", "1", "BINARY", "9" * 30, "../x", "x" * 9000)
 
 
@@ -144,5 +184,11 @@ def _seven(members: Members, rng: random.Random, odd: bool) -> bytes:
     return buffer.getvalue()
 
 
-SEVENS = (py7zr.FILTER_LZMA2, py7zr.FILTER_LZMA, py7zr.FILTER_BZIP2, py7zr.FILTER_DEFLATE,
-          py7zr.FILTER_ZSTD, py7zr.FILTER_COPY)  # fmt: skip
+SEVENS = (
+    py7zr.FILTER_LZMA2,
+    py7zr.FILTER_LZMA,
+    py7zr.FILTER_BZIP2,
+    py7zr.FILTER_DEFLATE,
+    py7zr.FILTER_ZSTD,
+    py7zr.FILTER_COPY,
+)

@@ -89,12 +89,23 @@ def _png(width: int, height: int, depth: int, colour: int, *chunks: bytes) -> by
 
 def _huge_png(rng: random.Random) -> tuple[str, bytes]:
     """A PNG whose header says a huge size; perhaps with all its rows, which are one byte each."""
-    width, height = rng.choice(((1, 178_956_970), (178_956_970, 1), (2**31 - 1, 2**31 - 1),
-                                (13_000, 13_000), (0, 5), (5, 0), (65_535, 2), (1, 2**31 - 1),
-                                (30_000, 30_000)))  # fmt: skip
+    width, height = rng.choice(
+        (
+            (1, 178_956_970),
+            (178_956_970, 1),
+            (2**31 - 1, 2**31 - 1),
+            (13_000, 13_000),
+            (0, 5),
+            (5, 0),
+            (65_535, 2),
+            (1, 2**31 - 1),
+            (30_000, 30_000),
+        )
+    )
     rows = zlib.compress(b"\x00" * min(4_000_000, height * (width + 1)), 9)
-    return ".png", _png(width, height, rng.choice((1, 8, 16)), rng.choice((0, 2, 3, 6)),
-                        _chunk(b"IDAT", rows))  # fmt: skip
+    return ".png", _png(
+        width, height, rng.choice((1, 8, 16)), rng.choice((0, 2, 3, 6)), _chunk(b"IDAT", rows)
+    )
 
 
 def _bomb(rng: random.Random) -> tuple[str, bytes]:
@@ -109,8 +120,9 @@ def _bomb(rng: random.Random) -> tuple[str, bytes]:
 
 def _frames(rng: random.Random) -> tuple[str, bytes]:
     """Many frames of several sizes' worth of pixels, in one file."""
-    ending, form = rng.choice(((".gif", "GIF"), (".webp", "WEBP"), (".tif", "TIFF"),
-                               (".png", "PNG")))  # fmt: skip
+    ending, form = rng.choice(
+        ((".gif", "GIF"), (".webp", "WEBP"), (".tif", "TIFF"), (".png", "PNG"))
+    )
     frames = [Image.new("L", (16, 16), shade) for shade in range(rng.choice((2, 40)))]
     buffer = io.BytesIO()
     frames[0].save(buffer, form, save_all=True, append_images=frames[1:])

@@ -109,8 +109,10 @@ def write_competition(root: Path) -> None:
         for id, label in zip(names, labels, strict=True):
             picture(label, rng).save(raw / "images" / f"{id}.png")
         if part == "train":
-            hot = [[id, *(int(label == c) for c in range(len(CLASSES)))]
-                   for id, label in zip(names, labels, strict=True)]  # fmt: skip
+            hot = [
+                [id, *(int(label == c) for c in range(len(CLASSES)))]
+                for id, label in zip(names, labels, strict=True)
+            ]
             write_csv(raw / "train_labels.csv", [["id", *CLASSES], *hot[::-1]])
         else:
             write_board(raw, names, labels)
@@ -122,8 +124,10 @@ def write_board(raw: Path, names: Sequence[str], labels: Sequence[int]) -> None:
     write_csv(raw / "submission_format.csv", shares)
     platform = raw.parent / "platform"
     write_csv(platform / "entries" / "uniform.csv", shares)
-    truth = [[id, CLASSES[label], ("public", "private")[number % 2]]
-             for number, (id, label) in enumerate(zip(names, labels, strict=True))]  # fmt: skip
+    truth = [
+        [id, CLASSES[label], ("public", "private")[number % 2]]
+        for number, (id, label) in enumerate(zip(names, labels, strict=True))
+    ]
     write_csv(platform / "truth.csv", [["id", "label", "part"], *truth])
 
 

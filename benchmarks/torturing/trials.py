@@ -53,8 +53,16 @@ def competition_toml(bases: Bases, folder: Path, rng: random.Random) -> Input:
     samples.copy(bases.start("raw"), folder)
     path = folder / "competitions" / "tiny" / "competition.toml"
     path.write_bytes(mutating.toml(samples.SPEC, _keys("competition"), rng))
-    return Input(rng.choice((["check", "tiny"], ["check", "tiny"], ["list"],
-                             ["train", "tiny", "--fast", "--no-track"])))  # fmt: skip
+    return Input(
+        rng.choice(
+            (
+                ["check", "tiny"],
+                ["check", "tiny"],
+                ["list"],
+                ["train", "tiny", "--fast", "--no-track"],
+            )
+        )
+    )
 
 
 def recipe_toml(bases: Bases, folder: Path, rng: random.Random) -> Input:
@@ -97,8 +105,10 @@ def member(bases: Bases, folder: Path, rng: random.Random) -> Input:
     samples.copy(bases.start("trained"), folder)
     for name, ids in (("oof", samples.ids("train")), ("test", samples.ids("test"))):
         half, rest = 0.5, 0.5 / (len(samples.CLASSES) - 1)
-        rows = [[id, *(half if c == number % 3 else rest for c in range(len(samples.CLASSES)))]
-                for number, id in enumerate(ids)]  # fmt: skip
+        rows = [
+            [id, *(half if c == number % 3 else rest for c in range(len(samples.CLASSES)))]
+            for number, id in enumerate(ids)
+        ]
         samples.write_csv(folder / f"{name}.csv", [["id", *samples.CLASSES], *rows])
     path = folder / rng.choice(("oof.csv", "test.csv"))
     path.write_bytes(mutating.table(path.read_bytes(), rng))
@@ -119,8 +129,11 @@ def images_in_raw(bases: Bases, folder: Path, rng: random.Random) -> Input:
     for path in rng.sample(good, IMAGES):
         path.write_bytes(pictures.malformed(rng)[1])
     if rng.random() < 0.3:
-        _replace(folder / "competitions" / "tiny" / "competition.toml", 'mode = "L"',
-                 f'mode = "{rng.choice(("RGB", "RGBA"))}"')  # fmt: skip
+        _replace(
+            folder / "competitions" / "tiny" / "competition.toml",
+            'mode = "L"',
+            f'mode = "{rng.choice(("RGB", "RGBA"))}"',
+        )
     verb = rng.choice((["check", "tiny"], ["train", "tiny", "--show-batch", "--no-track"]))
     return Input(verb, IMAGES)
 

@@ -178,8 +178,18 @@ class Competition:
         from foldwise.training.fold import FoldInputs
 
         caches, mode = tuple(caches_of(self.data, recipe)), self.data.spec.images.mode
-        return FoldInputs("notebook", self._runs, recipe, seed, fold, folds, caches,
-                          self.data.train, self.data.test, mode)  # fmt: skip
+        return FoldInputs(
+            "notebook",
+            self._runs,
+            recipe,
+            seed,
+            fold,
+            folds,
+            caches,
+            self.data.train,
+            self.data.test,
+            mode,
+        )
 
 
 def _unseeing(recipe: Recipe) -> SpecError:

@@ -139,18 +139,24 @@ def alike(words: Iterable[str], choices: Iterable[str]) -> str:
     known = {_bare(choice): choice for choice in choices}
     for word in words:
         if fullmatch(r"\d(\.\d+)?E\+\d+", word):
-            return (f"; {word!r} is a number that a spreadsheet has rounded: get the file again, "
-                    "and open it with ids as text")  # fmt: skip
+            return (
+                f"; {word!r} is a number that a spreadsheet has rounded: get the file again, "
+                "and open it with ids as text"
+            )
         other = known.get(_bare(word))
         if other is None or other == word:
             continue
         if normalize("NFC", other) == normalize("NFC", word):
-            return (f"; {other!a} and {word!a} are the same text in two Unicode forms: "
-                    "write both in one (NFC)")  # fmt: skip
+            return (
+                f"; {other!a} and {word!a} are the same text in two Unicode forms: "
+                "write both in one (NFC)"
+            )
         if other.strip(SPACES) == word.strip(SPACES):
             return f"; {other!r} and {word!r} differ by a space: remove it"
-        return (f"; {other!r} and {word!r} may be one: a spreadsheet or pandas makes numbers of "
-                "such text; get the file again, and keep it as text")  # fmt: skip
+        return (
+            f"; {other!r} and {word!r} may be one: a spreadsheet or pandas makes numbers of "
+            "such text; get the file again, and keep it as text"
+        )
     return ""
 
 

@@ -124,9 +124,16 @@ def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
             key: best((row[key] for row in done if row[key] is not None), default=None)
             for key in ("local", "public")
         }
-        rows.append({
-            "competition": name, "title": spec.title, "platform": spec.platform,
-            "task": spec.task, "metric": spec.metric.title, "rows": count,
-            "state": state, **scores,
-        })  # fmt: skip
+        rows.append(
+            {
+                "competition": name,
+                "title": spec.title,
+                "platform": spec.platform,
+                "task": spec.task,
+                "metric": spec.metric.title,
+                "rows": count,
+                "state": state,
+                **scores,
+            }
+        )
     return rows

@@ -71,10 +71,16 @@ def get_data(
         with replacing(labels) as temporary:
             table.to_csv(temporary, index=False)
     left = leftovers(data)
-    return {"raw": str(raw), "train_rows": len(data.train), "test_rows": len(data.test),
-            "images_missing": len(lacking), "missing": [path for _, path in lacking[:1]],
-            "packed": still_packed(raw, spec), "changes": data.counts | left.counts(),
-            "unused": left.warnings()}  # fmt: skip
+    return {
+        "raw": str(raw),
+        "train_rows": len(data.train),
+        "test_rows": len(data.test),
+        "images_missing": len(lacking),
+        "missing": [path for _, path in lacking[:1]],
+        "packed": still_packed(raw, spec),
+        "changes": data.counts | left.counts(),
+        "unused": left.warnings(),
+    }
 
 
 def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:
@@ -190,8 +196,9 @@ def train(
             settled = None
             if execute is not run_here:
                 settled = settling(workspace, name, execute, both, caches, beside)
-            opened = open_runs(workspace.runs, plan.data, recipe, plan.folds, caches, only_folds,
-                               since, settled)  # fmt: skip
+            opened = open_runs(
+                workspace.runs, plan.data, recipe, plan.folds, caches, only_folds, since, settled
+            )
             for run in opened:
                 if wanted := _wanted(run, only_folds):
                     need_same_versions(run.folder)
@@ -221,8 +228,12 @@ def _wanted(run: Run, only_folds: Sequence[int] | None) -> list[int]:
     if not wanted:
         log.info("%s: all folds asked for are trained already; skipped", run.name)
     elif len(wanted) < len(chosen):
-        log.info("%s: %d of %d folds are trained already", run.name,
-                 len(chosen) - len(wanted), len(chosen))  # fmt: skip
+        log.info(
+            "%s: %d of %d folds are trained already",
+            run.name,
+            len(chosen) - len(wanted),
+            len(chosen),
+        )
     return wanted
 
 
@@ -268,9 +279,12 @@ def _begun(workspace: Workspace, name: str, recipe: str) -> bool:
 
 
 def blend(
-    workspace: Workspace, name: str, recipes: Sequence[str] = (), method: str | None = None,
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str] = (),
+    method: str | None = None,
     members: Sequence[str] = (),
-) -> Blend:  # fmt: skip
+) -> Blend:
     """The blend of trained recipes (those of `[submit]` by default) with all their seeds.
 
     members: from elsewhere, each as NAME=OOF,TEST. Raises: see `blend_runs`.
@@ -279,8 +293,11 @@ def blend(
     chosen = recipes_of(folder, recipes or data.spec.submit.recipes)
     caches = [caches_of(data, recipe) for recipe in chosen]
     folds = scheme_folds(workspace, data)  # after the caches, as in `train`
-    runs = [run for recipe, its_own in zip(chosen, caches, strict=True)
-            for run in open_runs(workspace.runs, data, recipe, folds, its_own)]  # fmt: skip
+    runs = [
+        run
+        for recipe, its_own in zip(chosen, caches, strict=True)
+        for run in open_runs(workspace.runs, data, recipe, folds, its_own)
+    ]
     parts = board_parts(workspace, data)
     return blend_runs(workspace.runs / name, data, runs, method, members, parts)
 
@@ -316,8 +333,15 @@ def submit(
         ask = functools.cache(lambda: None if dry_run else ask_first(data.spec))
         if not all(_begun(workspace, name, recipe) for recipe in data.spec.submit.recipes):
             ask()  # before images are decoded
-        runs = train(workspace, name, observe=observe, progress=progress, track=track,
-                     execute=execute, before=ask)  # fmt: skip
+        runs = train(
+            workspace,
+            name,
+            observe=observe,
+            progress=progress,
+            track=track,
+            execute=execute,
+            before=ask,
+        )
         _need_same(workspace, name, runs)
         parts = board_parts(workspace, data)
         blended = blend_runs(workspace.runs / name, data, runs, parts=parts)

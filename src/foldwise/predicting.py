@@ -87,8 +87,14 @@ def predict(
         probs = averaged(own.chain, len(own.folds), members, spec.multi)
     probs[list(failures)] = np.nan
     answers, confidence = answered(probs, classes, spec, threshold)
-    said = pd.DataFrame({"image": names, "answer": answers, "confidence": confidence,
-                         "error": [failures.get(row) for row in range(len(names))]})  # fmt: skip
+    said = pd.DataFrame(
+        {
+            "image": names,
+            "answer": answers,
+            "confidence": confidence,
+            "error": [failures.get(row) for row in range(len(names))],
+        }
+    )
     return pd.concat([said, pd.DataFrame(probs, columns=columns_of(classes, SAYS))], axis=1)
 
 
@@ -108,11 +114,14 @@ def trained(workspace: Workspace, name: str) -> Trained:
     competition = folder.parent.name
     if (folder / "run.json").is_file():
         _record(folder, "run")
-        done = sorted(int(p.parent.name.removeprefix("fold"))
-                      for p in folder.glob("fold*/done.json"))  # fmt: skip
+        done = sorted(
+            int(p.parent.name.removeprefix("fold")) for p in folder.glob("fold*/done.json")
+        )
         if not done:
-            raise RunError(f"{folder.name}: no fold is trained yet; run `foldwise train "
-                           f"{competition}`, it goes on with them")  # fmt: skip
+            raise RunError(
+                f"{folder.name}: no fold is trained yet; run `foldwise train "
+                f"{competition}`, it goes on with them"
+            )
         return Trained(competition, (folder,), tuple(done), ALONE)
     record = _record(folder, "blend")
     runs = []
@@ -122,13 +131,18 @@ def trained(workspace: Workspace, name: str) -> Trained:
         if "oof" in member or not path.is_file():
             raise RunError(
                 f"{folder.name}: member {member['name']!r} "
-                + ("came from elsewhere, as a file of predictions" if "oof" in member
-                   else f"should be the run {run}, which is gone")
+                + (
+                    "came from elsewhere, as a file of predictions"
+                    if "oof" in member
+                    else f"should be the run {run}, which is gone"
+                )
                 + "; predict with one of its runs instead"
-            )  # fmt: skip
+            )
         if _record(run, "run")["identity"] != member["identity"]:
-            raise RunError(f"{folder.name}: {run} is another run than the one that was blended; "
-                           f"run `foldwise blend {competition}` and use that one")  # fmt: skip
+            raise RunError(
+                f"{folder.name}: {run} is another run than the one that was blended; "
+                f"run `foldwise blend {competition}` and use that one"
+            )
         runs.append(run)
     count = record.get("folds") or len(record["by_fold"])
     return Trained(competition, tuple(runs), tuple(range(count)), record["chain"])
@@ -146,8 +160,10 @@ def answered(
         confidence = np.where(named, probs, 1 - probs).min(axis=1)
         separator = spec.submission.separator
         rows = zip(named, probs, strict=True)
-        return [None if np.isnan(p).any() else separator.join(np.array(classes)[row]) or NONE
-                for row, p in rows], confidence  # fmt: skip
+        return [
+            None if np.isnan(p).any() else separator.join(np.array(classes)[row]) or NONE
+            for row, p in rows
+        ], confidence
     best = probs.max(axis=1)
     unsure = best < (threshold or 0.0)
     answers = [
@@ -187,10 +203,19 @@ def _tasks(
         seen: Path | int = count if look is None else pixels[look]
         for fold in own.folds:
             tasks[run, fold] = PhotoTask(
-                workspace.root, workspace.data, workspace.runs, own.competition, run, fold,
-                seen, folder / f"{run.name}-{fold}.parquet", cpus=recipe.cpus, gpus=recipe.gpus,
-                memory=recipe.memory, beside=len(own.runs) * len(own.folds),
-            )  # fmt: skip
+                workspace.root,
+                workspace.data,
+                workspace.runs,
+                own.competition,
+                run,
+                fold,
+                seen,
+                folder / f"{run.name}-{fold}.parquet",
+                cpus=recipe.cpus,
+                gpus=recipe.gpus,
+                memory=recipe.memory,
+                beside=len(own.runs) * len(own.folds),
+            )
     return tasks
 
 
@@ -235,6 +260,7 @@ def _folder(workspace: Workspace, name: str) -> Path:
             return folder.resolve()
     if any(name == folder.parent.name for folder in known.values()):
         own = sorted(each for each, folder in known.items() if folder.parent.name == name)
-        raise SpecError(f"expected a run or a blend, got the competition {name!r}; it has: "
-                        f"{', '.join(own)}")  # fmt: skip
+        raise SpecError(
+            f"expected a run or a blend, got the competition {name!r}; it has: {', '.join(own)}"
+        )
     raise SpecError(f"no run or blend is called {name!r}{nearest(name, [*known])}")

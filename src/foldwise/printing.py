@@ -77,11 +77,15 @@ def data_lines(name: str, facts: dict[str, Any]) -> list[str]:
     lines += facts["unused"]
     if packed := facts["packed"]:
         path = Path(facts["raw"], packed[0])
-        lines.append(f"still packed: {packed[0]} ({len(packed)} in all); where something in it is "
-                     f"needed: foldwise data {name} --from {path}")  # fmt: skip
+        lines.append(
+            f"still packed: {packed[0]} ({len(packed)} in all); where something in it is "
+            f"needed: foldwise data {name} --from {path}"
+        )
     if facts["images_missing"]:
-        lines.append(f"{facts['images_missing']} images are still missing, e.g. "
-                     f"{facts['missing'][0]!r}: foldwise check {name}")  # fmt: skip
+        lines.append(
+            f"{facts['images_missing']} images are still missing, e.g. "
+            f"{facts['missing'][0]!r}: foldwise check {name}"
+        )
     return [escape(line) for line in lines]
 
 
@@ -130,8 +134,18 @@ def standing_lines(told: dict[str, Any]) -> list[str | Table]:
     if not rows:
         nothing = "no submissions yet: `foldwise submit NAME` makes the first one"
         return [nothing, *([sent] if sent else [])]
-    columns = ["file", "created", "local", "public", "private", "rank", "teams", "percentile",
-               "medal", "state"]  # fmt: skip
+    columns = [
+        "file",
+        "created",
+        "local",
+        "public",
+        "private",
+        "rank",
+        "teams",
+        "percentile",
+        "medal",
+        "state",
+    ]
     lines: list[str | Table] = [as_table(rows, columns), *([sent] if sent else [])]
     for one, two in (("local", "public"), ("local", "private"), ("public", "private")):
         pair = agreed[f"{one}_{two}"]
@@ -148,8 +162,10 @@ def sync_lines(sent: int, left: Sequence[Path]) -> list[str]:
     """What became of offline runs: what `overview.sync` tells."""
     lines = [f"{sent} offline runs sent to W&B"]
     if left:
-        lines.append(f"[yellow]warning[/] {len(left)} not sent, e.g. {escape(str(left[0]))}: is "
-                     "the server up, and the key right? The same command tries again")  # fmt: skip
+        lines.append(
+            f"[yellow]warning[/] {len(left)} not sent, e.g. {escape(str(left[0]))}: is "
+            "the server up, and the key right? The same command tries again"
+        )
     return lines
 
 
@@ -219,17 +235,23 @@ def run_summarised(told: dict[str, Any]) -> list[str | Table]:
     better = "higher" if told["higher"] else "lower"
     pooled = f"{told['metric']} {told['score']:.5f}"
     if told["low"] is not None:
-        pooled += (f", 95 % interval {told['low']:.5f} to {told['high']:.5f} "
-                   f"(bootstrap over {told['resampled']})")  # fmt: skip
+        pooled += (
+            f", 95 % interval {told['low']:.5f} to {told['high']:.5f} "
+            f"(bootstrap over {told['resampled']})"
+        )
     lines: list[str | Table] = [
         escape(f"{told['run']}: {pooled}; {better} is better; {told['rows']} rows")
     ]
     if "headline" in told:
-        lines = [escape(f"{told['run']}: {told['metric']} of {told['rows']} rows"),
-                 *headline_lines(told["headline"])]  # fmt: skip
+        lines = [
+            escape(f"{told['run']}: {told['metric']} of {told['rows']} rows"),
+            *headline_lines(told["headline"]),
+        ]
     if told["done"] < told["folds"]:
-        lines.append(f"[yellow]unfinished[/] {told['done']} of {told['folds']} folds are done; "
-                     "all figures are of these alone")  # fmt: skip
+        lines.append(
+            f"[yellow]unfinished[/] {told['done']} of {told['folds']} folds are done; "
+            "all figures are of these alone"
+        )
     if told["mean"] is not None:
         spread = _with_error(told["mean"], told["deviation"])
         lines.append(f"folds: mean ± standard deviation {spread}")
@@ -243,8 +265,10 @@ def run_summarised(told: dict[str, Any]) -> list[str | Table]:
             cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
             meaning = "; share: of the total loss" if key == "group" else ""
             if key == "class" and told["named_from"] is not None:
-                meaning = (f"; a label counts from a probability of {told['named_from']:g} on, to "
-                           "which a blend moves the thresholds that it fits")  # fmt: skip
+                meaning = (
+                    f"; a label counts from a probability of {told['named_from']:g} on, to "
+                    "which a blend moves the thresholds that it fits"
+                )
             lines += [f"by {key}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
     return lines
 

@@ -59,11 +59,23 @@ def knock(workspace: Workspace, name: str, execute: Execute, recipes: Iterable[R
 
     Raises: ClusterError: no node has what a recipe asks for, or some node cannot take part.
     """
-    execute(_nothing, [
-        Knock(workspace.root, workspace.data, workspace.runs, name, recipe.name,
-              cpus=recipe.cpus or 1, gpus=recipe.gpus, memory=recipe.memory)
-        for recipe in recipes
-    ], lambda event: None)  # fmt: skip
+    execute(
+        _nothing,
+        [
+            Knock(
+                workspace.root,
+                workspace.data,
+                workspace.runs,
+                name,
+                recipe.name,
+                cpus=recipe.cpus or 1,
+                gpus=recipe.gpus,
+                memory=recipe.memory,
+            )
+            for recipe in recipes
+        ],
+        lambda event: None,
+    )
 
 
 def _nothing(task: Knock, observe: Observer) -> None:
@@ -77,10 +89,20 @@ def tasks_of(
     recipe = run.recipe
     cpus = recipe.cpus or run.record["resolved"].get("threads")
     return [
-        FoldTask(workspace.root, workspace.data, workspace.runs, name, run.folder, fold, cpus=cpus,
-                 gpus=recipe.gpus, memory=recipe.memory, beside=beside)
+        FoldTask(
+            workspace.root,
+            workspace.data,
+            workspace.runs,
+            name,
+            run.folder,
+            fold,
+            cpus=cpus,
+            gpus=recipe.gpus,
+            memory=recipe.memory,
+            beside=beside,
+        )
         for fold in folds
-    ]  # fmt: skip
+    ]
 
 
 def run_fold(task: FoldTask, observe: Observer) -> None:
@@ -197,10 +219,17 @@ def settling(
     def settled(left: Open) -> dict[str, Any]:
         recipe = left.recipe
         task = SettleTask(
-            workspace.root, workspace.data, workspace.runs, name, left,
+            workspace.root,
+            workspace.data,
+            workspace.runs,
+            name,
+            left,
             tuple(cache.folder.name for cache in caches),
-            cpus=recipe.cpus, gpus=recipe.gpus, memory=recipe.memory, beside=beside,
-        )  # fmt: skip
+            cpus=recipe.cpus,
+            gpus=recipe.gpus,
+            memory=recipe.memory,
+            beside=beside,
+        )
         return execute(settle_there, [task], observe)[0]
 
     return settled

@@ -56,13 +56,20 @@ def fast(
             done = read_json(inputs.folder / "done.json")
             resolved = read_json(task.run / "run.json")["resolved"]
             held = inputs.folds.of(inputs.train.frame["id"]) == fold
-            rows.append({
-                "recipe": inputs.recipe.name, "fold": fold, "stages": len(inputs.recipe.stage),
-                "batches": started[0].batches, "validation_rows": int(held.sum()),
-                "test_rows": len(inputs.test), "precision": resolved["precision"],
-                "device": resolved["device"], "seconds": done["seconds"],
-                "images_per_second": done.get("images_per_second"),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "recipe": inputs.recipe.name,
+                    "fold": fold,
+                    "stages": len(inputs.recipe.stage),
+                    "batches": started[0].batches,
+                    "validation_rows": int(held.sum()),
+                    "test_rows": len(inputs.test),
+                    "precision": resolved["precision"],
+                    "device": resolved["device"],
+                    "seconds": done["seconds"],
+                    "images_per_second": done.get("images_per_second"),
+                }
+            )
     return rows
 
 
@@ -95,8 +102,15 @@ def find_lr(
             curve = pd.DataFrame({"rate": found["rates"], "loss": found["losses"]})
             with replacing(path) as temporary:
                 curve.to_csv(temporary, index=False)
-            rows.append({"recipe": recipe.name, "fold": fold, "precision": recipe.precision,
-                         **found["suggestions"], "curve": str(path)})  # fmt: skip
+            rows.append(
+                {
+                    "recipe": recipe.name,
+                    "fold": fold,
+                    "precision": recipe.precision,
+                    **found["suggestions"],
+                    "curve": str(path),
+                }
+            )
     return rows
 
 

@@ -57,8 +57,10 @@ def test_what_is_told_stands_beside_what_came(
     points = images(multi)
     split = splits.predicted(points, 1, tmp_path)
     assert [len(split.tested[name]) for name in ("linear", "near", "elsewhere")] == [
-        split.folds.max() + 1, split.folds.max() + 1, 1,
-    ]  # fmt: skip
+        split.folds.max() + 1,
+        split.folds.max() + 1,
+        1,
+    ]
     monkeypatch.setattr(splits, "_member", None)  # the second time it is read
     kept = splits.predicted(points, 1, tmp_path)
     for name in split.oof:
@@ -78,12 +80,24 @@ def test_what_is_told_stands_beside_what_came(
 def rows(count: int, off: float = 0.0, spread: float = 1.0) -> pd.DataFrame:
     """Rows of boards.csv whose private scores lie `off` standard errors above what was expected."""
     z = off + spread * np.random.default_rng(0).normal(size=count)
-    return pd.DataFrame({
-        "private": 0.5 + 0.05 * z, "expected": 0.5, "z": z, "inside": np.abs(z) < 1.96,
-        "oof_error": 0.03, "private_error": 0.04, "oof_units": 1600, "units": 900,
-        "told_gain": 0.02, "real_gain": 0.021, "gain_error": 0.002,
-        "worse": -0.01, "than_single": -0.02, "than_best": 0.01,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "private": 0.5 + 0.05 * z,
+            "expected": 0.5,
+            "z": z,
+            "inside": np.abs(z) < 1.96,
+            "oof_error": 0.03,
+            "private_error": 0.04,
+            "oof_units": 1600,
+            "units": 900,
+            "told_gain": 0.02,
+            "real_gain": 0.021,
+            "gain_error": 0.002,
+            "worse": -0.01,
+            "than_single": -0.02,
+            "than_best": 0.01,
+        }
+    )
 
 
 def test_bars_are_met_by_what_is_right_and_missed_by_what_is_not() -> None:
@@ -112,6 +126,8 @@ def test_the_figures_are_printed_by_kind_and_set(capsys: pytest.CaptureFixture[s
     boards.tell(table)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [
-        ["log", "loss", "all", "60"], ["log", "loss", "a", "30"], ["log", "loss", "b", "30"],
-    ]  # fmt: skip
+        ["log", "loss", "all", "60"],
+        ["log", "loss", "a", "30"],
+        ["log", "loss", "b", "30"],
+    ]
     assert lines[0].split()[:3] == ["kind", "set", "boards"]

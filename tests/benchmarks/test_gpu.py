@@ -14,10 +14,16 @@ from sides import covered
 
 # compiling is not among them: a busy machine has no time for it
 NAMES = {
-    "gpu_tests_pass", "test_resnet_bf16", "test_resnet_fp16_is_finite", "resume_fp16_same_bytes",
-    "test_resnet_vs_bare_step", "test_convnext_busy", "test_resnet_peak_memory",
-    "test_resnet_views_vs_plain", "test_resnet_auto_batch",
-}  # fmt: skip
+    "gpu_tests_pass",
+    "test_resnet_bf16",
+    "test_resnet_fp16_is_finite",
+    "resume_fp16_same_bytes",
+    "test_resnet_vs_bare_step",
+    "test_convnext_busy",
+    "test_resnet_peak_memory",
+    "test_resnet_views_vs_plain",
+    "test_resnet_auto_batch",
+}
 
 
 def script(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -31,8 +37,11 @@ def rows(part: gpu.Part, seconds: float = 600) -> list[dict[str, object]]:
 
 def test_a_figure_is_short_below_its_bar() -> None:
     def part() -> Iterator[gpu.Figure]:
-        yield from (gpu.Figure("a", 0.9, "", 0.92), gpu.Figure("b", 0.92, "", 0.92),
-                    gpu.Figure("c", 5.0, "GB"))  # fmt: skip
+        yield from (
+            gpu.Figure("a", 0.9, "", 0.92),
+            gpu.Figure("b", 0.92, "", 0.92),
+            gpu.Figure("c", 5.0, "GB"),
+        )
 
     assert [row["verdict"] for row in rows(part)] == ["short", "ok", ""]
     assert {"commit", "torch", "gpu", "cuda"} <= {*rows(part)[0]}

@@ -250,8 +250,18 @@ def test_ctrl_c_ends_it_with_the_line_so_far(repository: Path, tmp_path: Path) -
 def test_it_runs_for_some_seconds_and_finds_nothing(repository: Path, tmp_path: Path) -> None:
     program_file = str(repository / "benchmarks" / "torture.py")
     found = tmp_path / "found"
-    process = program(repository, program_file, "--seconds", "8", "--seed", "0", "--jobs", "1",
-                      "--keep", str(found))  # fmt: skip
+    process = program(
+        repository,
+        program_file,
+        "--seconds",
+        "8",
+        "--seed",
+        "0",
+        "--jobs",
+        "1",
+        "--keep",
+        str(found),
+    )
     printed, errors = process.communicate(timeout=300)
     line = LINE.fullmatch(printed.strip())
     assert line, errors

@@ -9,15 +9,54 @@ from PIL import Image
 from catalogue.files import clutter, image, shuffled, table
 
 TEST = 1000  # numbers of test images, so that none is like a training image
-SEEDLINGS = ("Sugar beet", "Black-grass", "Maize", "Small-flowered Cranesbill", "Common wheat",
-             "Fat Hen", "Loose Silky-bent", "Shepherds Purse")  # fmt: skip
-GUITARS = ("Gibson Les Paul", "Fender Stratocaster", "Rickenbacker 330", "Gibson SG",
-           "Fender Telecaster", "Höfner 500-1", "Gibson ES-335", "PRS Custom 24",
-           "Gretsch White Falcon", "Fender Jazzmaster", "Gibson Flying V")  # fmt: skip
-MASKS = ("Surgical", "Cloth", "No_mask!", "KN95", "Gas", "Medical", "Shield Cloth",
-         "Medical Shield", "-", "KN95 Shield", "Gas", "No_mask!")  # fmt: skip
-DISEASES = ("scab", "healthy", "rust", "frog_eye_leaf_spot", "complex", "powdery_mildew",
-            "scab frog_eye_leaf_spot", "rust complex", "powdery_mildew complex")  # fmt: skip
+SEEDLINGS = (
+    "Sugar beet",
+    "Black-grass",
+    "Maize",
+    "Small-flowered Cranesbill",
+    "Common wheat",
+    "Fat Hen",
+    "Loose Silky-bent",
+    "Shepherds Purse",
+)
+GUITARS = (
+    "Gibson Les Paul",
+    "Fender Stratocaster",
+    "Rickenbacker 330",
+    "Gibson SG",
+    "Fender Telecaster",
+    "Höfner 500-1",
+    "Gibson ES-335",
+    "PRS Custom 24",
+    "Gretsch White Falcon",
+    "Fender Jazzmaster",
+    "Gibson Flying V",
+)
+MASKS = (
+    "Surgical",
+    "Cloth",
+    "No_mask!",
+    "KN95",
+    "Gas",
+    "Medical",
+    "Shield Cloth",
+    "Medical Shield",
+    "-",
+    "KN95 Shield",
+    "Gas",
+    "No_mask!",
+)
+DISEASES = (
+    "scab",
+    "healthy",
+    "rust",
+    "frog_eye_leaf_spot",
+    "complex",
+    "powdery_mildew",
+    "scab frog_eye_leaf_spot",
+    "rust complex",
+    "powdery_mildew complex",
+)
 
 
 def as_palette(path: Path) -> None:
@@ -133,9 +172,12 @@ def swipr(raw: Path) -> None:
     """A database: failure codes, folders that are always no, nobody, several people, a flag."""
     usual = ("24.5", 1, 0)
     cases = {  # by number % 12: ages, num_people, male_present; all but `usual` are no
-        1: ("31,5.5", 2, 0), 2: (None, 0, None), 4: ("67", 1, 1),
-        7: ("31,5.5,2", 3, 1), 8: (None, 0, None),
-    }  # fmt: skip
+        1: ("31,5.5", 2, 0),
+        2: (None, 0, None),
+        4: ("67", 1, 1),
+        7: ("31,5.5,2", 3, 1),
+        8: (None, 0, None),
+    }
     failed = {5: ("-1", -1, 0), 11: ("24.5", -1, None)}  # by number
     rows = []
     for number in shuffled(48, seed=4):

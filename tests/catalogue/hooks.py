@@ -8,14 +8,38 @@ import numpy as np
 from catalogue.files import clutter, image, shuffled, table
 
 TEST = 1000  # numbers of test images, so that none is like a training image
-LEAVES = ("Quercus_Ilex", "Acer_Opalus", "Tilia_Tomentosa", "Betula_Austrosinensis",
-          "Zelkova_Serrata", "Cornus_Chinensis")  # fmt: skip
+LEAVES = (
+    "Quercus_Ilex",
+    "Acer_Opalus",
+    "Tilia_Tomentosa",
+    "Betula_Austrosinensis",
+    "Zelkova_Serrata",
+    "Cornus_Chinensis",
+)
 MEASURED = [f"{kind}{number}" for kind in ("margin", "shape", "texture") for number in range(1, 65)]
-ANIMALS = ("antelope_duiker", "bird", "blank", "civet_genet", "hog", "leopard", "monkey_prosimian",
-           "rodent")  # fmt: skip
+ANIMALS = (
+    "antelope_duiker",
+    "bird",
+    "blank",
+    "civet_genet",
+    "hog",
+    "leopard",
+    "monkey_prosimian",
+    "rodent",
+)
 CATEGORIES = (19, 3, 0, 11, 1, 16)  # iWildCam: sorted neither as numbers nor as text
-IWILDCAM_2019 = ("date_captured", "file_name", "frame_num", "id", "location", "rights_holder",
-                 "seq_id", "seq_num_frames", "width", "height")  # fmt: skip
+IWILDCAM_2019 = (
+    "date_captured",
+    "file_name",
+    "frame_num",
+    "id",
+    "location",
+    "rights_holder",
+    "seq_id",
+    "seq_num_frames",
+    "width",
+    "height",
+)
 
 
 def digits(raw: Path) -> None:
@@ -41,8 +65,10 @@ def leaf(raw: Path) -> None:
 
 def wildlife(raw: Path) -> None:
     """Four CSVs, one-hot labels as floats in another order, no site in train and test."""
-    ids = {"train": [f"ZJ{i:06d}" for i in shuffled(41, seed=2)],
-           "test": [f"ZJ{i + 16488:06d}" for i in shuffled(12, seed=3)]}  # fmt: skip
+    ids = {
+        "train": [f"ZJ{i:06d}" for i in shuffled(41, seed=2)],
+        "test": [f"ZJ{i + 16488:06d}" for i in shuffled(12, seed=3)],
+    }
     for part, names in ids.items():
         rows = []
         for number, id in enumerate(names):
@@ -100,8 +126,14 @@ def iwildcam_2020(raw: Path) -> None:
             label, number = row.pop("label"), row.pop("number")
             row["datetime"] = "2013-06-05 05:44:19.000"
             image(raw / part / row["file_name"], label, number)
-            annotations.append({"id": f"a{number}", "image_id": row["id"], "count": 1,
-                                "category_id": CATEGORIES[label]})  # fmt: skip
+            annotations.append(
+                {
+                    "id": f"a{number}",
+                    "image_id": row["id"],
+                    "count": 1,
+                    "category_id": CATEGORIES[label],
+                }
+            )
         data["images"] = rows
         if part == "train":
             data["annotations"] = annotations[::-1]
@@ -139,8 +171,15 @@ def statoil(raw: Path) -> None:
         bands[75 * 30 : 75 * (36 + 6 * iceberg)] += 18
         bands[:3] = [[-60, -50], [34.9, 50], [0, 0]]
         angle = "na" if number % 7 == 3 and number < 30 else round(float(rng.uniform(30, 46)), 4)
-        rows.append({"id": id, "band_1": bands[:, 0].tolist(), "band_2": bands[:, 1].tolist(),
-                     "inc_angle": angle, "is_iceberg": iceberg})  # fmt: skip
+        rows.append(
+            {
+                "id": id,
+                "band_1": bands[:, 0].tolist(),
+                "band_2": bands[:, 1].tolist(),
+                "inc_angle": angle,
+                "is_iceberg": iceberg,
+            }
+        )
     test = [{key: value for key, value in row.items() if key != "is_iceberg"} for row in rows[30:]]
     (raw / "train.json").write_text(json.dumps(rows[:30]), encoding="utf-8")
     (raw / "test.json").write_text(json.dumps(test), encoding="utf-8")

@@ -8,13 +8,27 @@ import numpy as np
 from catalogue.files import clutter, image, shuffled, table
 
 TEST = 1000  # numbers of test images, so that none is like a training image
-BREEDS = ("chow", "black-and-tan_coonhound", "affenpinscher", "soft-coated_wheaten_terrier",
-          "shih-tzu", "african_hunting_dog", "pug", "german_short-haired_pointer")  # fmt: skip
+BREEDS = (
+    "chow",
+    "black-and-tan_coonhound",
+    "affenpinscher",
+    "soft-coated_wheaten_terrier",
+    "shih-tzu",
+    "african_hunting_dog",
+    "pug",
+    "german_short-haired_pointer",
+)
 OBJECTS = ("frog", "truck", "deer", "automobile", "bird", "horse", "ship", "cat", "dog", "airplane")
 HOTELS = {"53586": "0", "980": "5", "18807": "0", "64314": "68", "36363": "9", "60181": "5"}
-ATTRIBUTES = {"1092": "tags::men", "0": "country::afghanistan", "13": "country::belgium",
-              "448": "culture::italian", "782": "dimension::three-dimensional",
-              "2281": "medium::silk", "3465": "tags::women"}  # fmt: skip
+ATTRIBUTES = {
+    "1092": "tags::men",
+    "0": "country::afghanistan",
+    "13": "country::belgium",
+    "448": "culture::italian",
+    "782": "dimension::three-dimensional",
+    "2281": "medium::silk",
+    "3465": "tags::women",
+}
 
 
 def hexes(n: int, digits: int, seed: int) -> list[str]:
@@ -67,8 +81,13 @@ def cassava(raw: Path) -> None:
     for number, name in enumerate(test):
         image(raw / "test_images" / name, number % 5, TEST + number)
     table(raw / "sample_submission.csv", ["image_id", "label"], [(name, 4) for name in test])
-    diseases = ("Bacterial Blight (CBB)", "Brown Streak Disease (CBSD)", "Green Mottle (CGM)",
-                "Mosaic Disease (CMD)", "Healthy")  # fmt: skip
+    diseases = (
+        "Bacterial Blight (CBB)",
+        "Brown Streak Disease (CBSD)",
+        "Green Mottle (CGM)",
+        "Mosaic Disease (CMD)",
+        "Healthy",
+    )
     names_file = raw / "label_num_to_disease_map.json"
     names_file.write_text(json.dumps({str(i): name for i, name in enumerate(diseases)}))
 
@@ -96,8 +115,11 @@ def dog_breed(raw: Path) -> None:
     for number, id in enumerate(test):
         image(raw / "test" / f"{id}.jpg", number % 8, TEST + number)
     uniform = [1 / 8] * 8
-    table(raw / "sample_submission.csv", ["id", *sorted(BREEDS)],
-          [(id, *uniform) for id in sorted(test)])  # fmt: skip
+    table(
+        raw / "sample_submission.csv",
+        ["id", *sorted(BREEDS)],
+        [(id, *uniform) for id in sorted(test)],
+    )
     clutter(raw / "test")
 
 
@@ -139,8 +161,10 @@ def imet_2020(raw: Path) -> None:
     ids = hexes(46, 32, 8)
     train, test = ids[:34], sorted(ids[34:])
     tags = list(ATTRIBUTES)
-    cells = [[tags[i % 7], *([tags[(i + 3) % 7]] * (i % 2)), *([tags[(i + 5) % 7]] * (i % 4 == 3))]
-             for i in range(34)]  # fmt: skip
+    cells = [
+        [tags[i % 7], *([tags[(i + 3) % 7]] * (i % 2)), *([tags[(i + 5) % 7]] * (i % 4 == 3))]
+        for i in range(34)
+    ]
     rows = [(id, " ".join(cell)) for id, cell in zip(train, cells, strict=True)]
     table(raw / "train.csv", ["id", "attribute_ids"], rows)
     for number, (id, cell) in enumerate(zip(train, cells, strict=True)):

@@ -8,19 +8,58 @@ import numpy as np
 from catalogue.files import clutter, image, shuffled, table
 from catalogue.tables_one import TEST, hexes
 
-DISEASES = ("normal", "hispa", "tungro", "blast", "brown_spot", "dead_heart",
-            "bacterial_leaf_streak", "bacterial_panicle_blight", "bacterial_leaf_blight",
-            "downy_mildew")  # fmt: skip
+DISEASES = (
+    "normal",
+    "hispa",
+    "tungro",
+    "blast",
+    "brown_spot",
+    "dead_heart",
+    "bacterial_leaf_streak",
+    "bacterial_panicle_blight",
+    "bacterial_leaf_blight",
+    "downy_mildew",
+)
 VARIETIES = ("ADT45", "KarnatakaPonni", "Ponni", "IR20")
-GROUND = ("agriculture", "road", "water", "cultivation", "habitation", "bare_ground",
-          "selective_logging", "artisinal_mine", "blooming", "slash_burn", "blow_down",
-          "conventional_mine")  # fmt: skip
-LEAVES = ("scab", "healthy", "frog_eye_leaf_spot", "rust", "complex", "powdery_mildew",
-          "scab frog_eye_leaf_spot", "scab frog_eye_leaf_spot complex", "rust complex",
-          "powdery_mildew complex")  # fmt: skip
-FINDINGS = ("ETT - Abnormal", "ETT - Borderline", "ETT - Normal", "NGT - Abnormal",
-            "NGT - Borderline", "NGT - Incompletely Imaged", "NGT - Normal", "CVC - Abnormal",
-            "CVC - Borderline", "CVC - Normal", "Swan Ganz Catheter Present")  # fmt: skip
+GROUND = (
+    "agriculture",
+    "road",
+    "water",
+    "cultivation",
+    "habitation",
+    "bare_ground",
+    "selective_logging",
+    "artisinal_mine",
+    "blooming",
+    "slash_burn",
+    "blow_down",
+    "conventional_mine",
+)
+LEAVES = (
+    "scab",
+    "healthy",
+    "frog_eye_leaf_spot",
+    "rust",
+    "complex",
+    "powdery_mildew",
+    "scab frog_eye_leaf_spot",
+    "scab frog_eye_leaf_spot complex",
+    "rust complex",
+    "powdery_mildew complex",
+)
+FINDINGS = (
+    "ETT - Abnormal",
+    "ETT - Borderline",
+    "ETT - Normal",
+    "NGT - Abnormal",
+    "NGT - Borderline",
+    "NGT - Incompletely Imaged",
+    "NGT - Normal",
+    "CVC - Abnormal",
+    "CVC - Borderline",
+    "CVC - Normal",
+    "Swan Ganz Catheter Present",
+)
 LESIONS = ["image_name", "patient_id", "sex", "age_approx", "anatom_site_general_challenge"]
 DRIVERS = ("p002", "p012", "p014", "p015", "p016", "p021", "p022", "p081")
 WHALES = ("w_e15442c", "w_1287fbc", "new_whale", "w_98baff9", "w_7554f44", "w_1eafe46", "w_0027efa")
@@ -30,8 +69,10 @@ def paddy(raw: Path) -> None:
     """Training images in folders by class; the format file's label column is empty."""
     names = [f"{100330 + i}.jpg" for i in shuffled(32, 10)]
     labels = [DISEASES[i % 10] for i in range(30)] + ["normal", "normal"]
-    rows = [(name, label, VARIETIES[i % 4], 45 + 5 * (i % 7))
-            for i, (name, label) in enumerate(zip(names, labels, strict=True))]  # fmt: skip
+    rows = [
+        (name, label, VARIETIES[i % 4], 45 + 5 * (i % 7))
+        for i, (name, label) in enumerate(zip(names, labels, strict=True))
+    ]
     table(raw / "train.csv", ["image_id", "label", "variety", "age"], rows)
     for number, (name, label, _, _) in enumerate(rows):
         image(raw / "train_images" / label / name, DISEASES.index(label), number)
@@ -72,8 +113,11 @@ def plant_pathology_2020(raw: Path) -> None:
     for number, name in enumerate(test):
         image(raw / "images" / f"{name}.jpg", number % 4, TEST + number)
     table(raw / "test.csv", ["image_id"], [(name,) for name in test])
-    table(raw / "sample_submission.csv", ["image_id", *classes],
-          [(name, 0.25, 0.25, 0.25, 0.25) for name in test])  # fmt: skip
+    table(
+        raw / "sample_submission.csv",
+        ["image_id", *classes],
+        [(name, 0.25, 0.25, 0.25, 0.25) for name in test],
+    )
     clutter(raw / "images")
 
 
@@ -93,8 +137,9 @@ def plant_pathology_2021(raw: Path) -> None:
 def ranzcr(raw: Path) -> None:
     """Eleven findings, some together and one row with none; eight patients; grey X-rays."""
     rng = np.random.default_rng(14)
-    uids = ["1.2.826.0.1.3680043.8.498." + "".join(rng.choice(list("123456789"), 38))
-            for _ in range(50)]  # fmt: skip
+    uids = [
+        "1.2.826.0.1.3680043.8.498." + "".join(rng.choice(list("123456789"), 38)) for _ in range(50)
+    ]
     patients = hexes(8, 9, 14)
     rows = []
     for i, uid in enumerate(uids[:40]):
@@ -106,8 +151,11 @@ def ranzcr(raw: Path) -> None:
     table(raw / "train.csv", ["StudyInstanceUID", *FINDINGS, "PatientID"], rows)
     for number, uid in enumerate(uids[40:]):
         image(raw / "test" / f"{uid}.jpg", number, TEST + number, "L")
-    table(raw / "sample_submission.csv", ["StudyInstanceUID", *FINDINGS],
-          [(uid, *[0] * 11) for uid in uids[40:]])  # fmt: skip
+    table(
+        raw / "sample_submission.csv",
+        ["StudyInstanceUID", *FINDINGS],
+        [(uid, *[0] * 11) for uid in uids[40:]],
+    )
     drawn = [(uids[0], "ETT - Abnormal", "[[1487, 1279], [1477, 1168]]", patients[0])]
     columns = ["StudyInstanceUID", "label", "data", "PatientID"]
     table(raw / "train_annotations.csv", columns, drawn)

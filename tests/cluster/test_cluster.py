@@ -62,8 +62,11 @@ def nodes() -> Iterator[Any]:
     settings.setenv("RAY_AUTH_MODE", "disabled")
     folder = tempfile.mkdtemp(prefix="ray-")  # sockets need a short path
     settings.setenv("RAY_TMPDIR", folder)
-    soon = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500,
-            "health_check_failure_threshold": 3}  # fmt: skip
+    soon = {
+        "health_check_initial_delay_ms": 500,
+        "health_check_period_ms": 500,
+        "health_check_failure_threshold": 3,
+    }
     made = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": soon})
     made.add_node(**NODE)
     made.wait_for_nodes()
@@ -91,9 +94,12 @@ def blind(nodes: Any, hidden: Path, own: Path) -> Iterator[None]:
         pytest.skip("unshare --user --mount is not allowed here, so no node can be made blind")
     count = len(living())
     process = subprocess.Popen(
-        [*namespace, "sh", "-c", script], env={**os.environ, "FOLDWISE_DATA": str(own)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [*namespace, "sh", "-c", script],
+        env={**os.environ, "FOLDWISE_DATA": str(own)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         wait_until(lambda: len(living()) == count + 1)
         yield
@@ -135,14 +141,18 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_folds_on_two_nodes_are_the_same_bytes_and_separate_runs_of_one_group(
-    execute: Execute, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    execute: Execute,
+    here: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     workspace, events = write_tiny(tmp_path), []
     with caplog.at_level(logging.INFO):
-        entry = pipeline.submit(workspace, "tiny", dry_run=True, observe=events.append,
-                                track=True, execute=execute)  # fmt: skip
+        entry = pipeline.submit(
+            workspace, "tiny", dry_run=True, observe=events.append, track=True, execute=execute
+        )
     run = only_run(workspace)
     same(here, run)
     assert entry.file.is_file()
@@ -189,8 +199,9 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_n
 
     monkeypatch.setattr(cluster, "LOOK", 1.0)
     monkeypatch.setattr(cluster.log, "warning", warn)
-    pipeline.train(there, "tiny", overrides=settings, only_folds=[0], observe=observe,
-                   execute=execute)  # fmt: skip
+    pipeline.train(
+        there, "tiny", overrides=settings, only_folds=[0], observe=observe, execute=execute
+    )
     nodes.remove_node(large[1])
     same(only_run(here), only_run(there), [0])
     assert [type(event) for event in events].count(FoldStarted) == 3
@@ -227,8 +238,9 @@ def test_a_fold_that_fails_for_its_own_reason_fails_once_and_the_others_are_kept
     damaged.parent.mkdir()
     damaged.write_bytes(b"PK no checkpoint")
     with pytest.raises(RunError, match=rf"^{only_run(workspace).name} fold 2: .*{damaged} can"):
-        pipeline.train(workspace, "tiny", overrides=["cpus=1"], observe=events.append,
-                       execute=execute)  # fmt: skip
+        pipeline.train(
+            workspace, "tiny", overrides=["cpus=1"], observe=events.append, execute=execute
+        )
     damaged.unlink()
     assert sorted(e.fold for e in events if isinstance(e, FoldDone)) == [0, 2]
     pipeline.train(workspace, "tiny", overrides=["cpus=1"], execute=execute)
@@ -239,8 +251,11 @@ def test_what_functions_give_comes_back_in_the_order_of_the_tasks_and_events_com
     execute: Execute, tmp_path: Path
 ) -> None:
     told: list[Any] = []
-    given = execute(lambda t, observe: observe(t.recipe) or (t.recipe, t.cpus, t.gpus),
-                    knocks(tmp_path, "slow", "fast"), told.append)  # fmt: skip
+    given = execute(
+        lambda t, observe: observe(t.recipe) or (t.recipe, t.cpus, t.gpus),
+        knocks(tmp_path, "slow", "fast"),
+        told.append,
+    )
     assert given == [("slow", 1, 0.0), ("fast", 1, 0.0)]
     assert sorted(told) == ["fast", "slow"]
 
@@ -248,8 +263,11 @@ def test_what_functions_give_comes_back_in_the_order_of_the_tasks_and_events_com
 def test_a_bug_keeps_its_traceback_and_ends_nothing_else(execute: Execute, tmp_path: Path) -> None:
     told: list[Any] = []
     with pytest.raises(ZeroDivisionError, match="division by zero"):
-        execute(lambda t, observe: 1 / 0 if t.recipe == "odd" else observe(t.recipe),
-                knocks(tmp_path, "odd", "even"), told.append)  # fmt: skip
+        execute(
+            lambda t, observe: 1 / 0 if t.recipe == "odd" else observe(t.recipe),
+            knocks(tmp_path, "odd", "even"),
+            told.append,
+        )
     assert told == ["even"]
 
 
@@ -265,8 +283,13 @@ def test_a_task_whose_process_dies_each_time_is_given_up(
 def test_several_failures_are_one_line(execute: Execute, tmp_path: Path) -> None:
     workspace = write_tiny(tmp_path)
     with pytest.raises(FoldwiseError, match=r"^2 of 2 failed, .* fold 1: .* diverged: .* fold 2: "):
-        pipeline.train(workspace, "tiny", overrides=["stage.0.lr=1e6", "precision=fp32"],
-                       only_folds=[0, 1], execute=execute)  # fmt: skip
+        pipeline.train(
+            workspace,
+            "tiny",
+            overrides=["stage.0.lr=1e6", "precision=fp32"],
+            only_folds=[0, 1],
+            execute=execute,
+        )
 
 
 def test_a_node_that_does_not_see_the_raw_files_is_sent_them_once(
@@ -277,8 +300,7 @@ def test_a_node_that_does_not_see_the_raw_files_is_sent_them_once(
     own.mkdir()
     with blind(nodes, workspace.data, own):
         with caplog.at_level(logging.INFO):  # two CPUs: only the blind node has them
-            pipeline.train(workspace, "tiny", overrides=["cpus=2"], only_folds=[0],
-                           execute=execute)  # fmt: skip
+            pipeline.train(workspace, "tiny", overrides=["cpus=2"], only_folds=[0], execute=execute)
             pipeline.train(workspace, "tiny", overrides=["cpus=1"], execute=execute)
     (data,) = own.glob(f"{socket.gethostname()}/data-*/tiny")
     assert (data / "raw" / "train_labels.csv").is_file()
@@ -363,8 +385,13 @@ def test_one_machine_needs_no_cluster(here: Path, tmp_path: Path) -> None:
     )
     words = ["--executor", "ray", "--address", "local", "--fold", "0", "--root", str(tmp_path)]
     own = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-    done = subprocess.run([sys.executable, "-m", "foldwise", "train", "tiny", *words],
-                          env=own, capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "foldwise", "train", "tiny", *words],
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "fold 1/3 done in" in done.stderr
     same(here, only_run(Workspace(tmp_path, tmp_path / "data", tmp_path / "runs")), [0])

@@ -143,8 +143,12 @@ def test_no_archive_inside_an_archive_writes_outside_either(
 
 
 def test_links_and_devices_of_every_kind_are_refused(tmp_path: Path) -> None:
-    kinds = {tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "hard", tarfile.FIFOTYPE: "pipe",
-             tarfile.CHRTYPE: "device"}  # fmt: skip
+    kinds = {
+        tarfile.SYMTYPE: "link",
+        tarfile.LNKTYPE: "hard",
+        tarfile.FIFOTYPE: "pipe",
+        tarfile.CHRTYPE: "device",
+    }
     for kind, name in kinds.items():
         with tarfile.open(tmp_path / "a.tar", "w") as handle:
             info = tarfile.TarInfo(name)
@@ -236,8 +240,11 @@ def test_archives_inside_are_opened_wherever_they_lie_and_whatever_they_are(tmp_
     outer = make_zip(tmp_path / "1.zip", {"in/2.TAR.GZ": middle, "in/4.7z": deepest, "c.csv": b""})
     add_to_raw(outer, tmp_path / "c" / "raw")
     assert contents(tmp_path / "c" / "raw") == {
-        "c.csv": b"", "in/b.csv": b"2", "in/deep/a/1.jpg": b"1", "in/a/1.jpg": b"1"
-    }  # fmt: skip
+        "c.csv": b"",
+        "in/b.csv": b"2",
+        "in/deep/a/1.jpg": b"1",
+        "in/a/1.jpg": b"1",
+    }
     folder = tmp_path / "download"
     folder.mkdir()
     shutil.move(outer, folder)
@@ -267,10 +274,14 @@ def test_what_came_out_of_an_archive_is_named_with_it(tmp_path: Path) -> None:
 def test_two_archives_with_a_file_of_one_name_are_refused_unless_it_is_the_same(
     tmp_path: Path,
 ) -> None:
-    one, same, other = (make_zip(tmp_path / name, files).read_bytes() for name, files in (
-        ("one.zip", {"1.jpg": b"1", "2.jpg": b"2"}), ("same.zip", {"1.jpg": b"1"}),
-        ("other.zip", {"1.jpg": b"other"}),
-    ))  # fmt: skip
+    one, same, other = (
+        make_zip(tmp_path / name, files).read_bytes()
+        for name, files in (
+            ("one.zip", {"1.jpg": b"1", "2.jpg": b"2"}),
+            ("same.zip", {"1.jpg": b"1"}),
+            ("other.zip", {"1.jpg": b"other"}),
+        )
+    )
     both = make_zip(tmp_path / "both.zip", {"one.zip": one, "same.zip": same})
     assert add_to_raw(both, tmp_path / "a" / "raw") == 2
     for name, files in (("b", {"other.zip": other}), ("c", {"1.jpg/a.csv": b""})):
@@ -285,9 +296,7 @@ def test_archives_go_where_the_competition_looks_for_their_files(tmp_path: Path)
     flat = packed(".zip", {"1.jpg": b"1"}, tmp_path)
     source = make_zip(tmp_path / "a.zip", {"images.zip": flat, "other.zip": flat, "x.rar": b"2"})
     add_to_raw(source, tmp_path / "c" / "raw", load_competition(spec))
-    assert contents(tmp_path / "c" / "raw") == {
-        "images/1.jpg": b"1", "1.jpg": b"1", "x.rar": b"2"
-    }  # fmt: skip
+    assert contents(tmp_path / "c" / "raw") == {"images/1.jpg": b"1", "1.jpg": b"1", "x.rar": b"2"}
 
 
 def test_an_archive_that_the_spec_names_stays_as_it_is(tmp_path: Path) -> None:

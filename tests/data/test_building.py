@@ -199,8 +199,9 @@ def test_a_finished_cache_of_either_kind_is_used(
     assert not small.folder.name.endswith("-packed")
     small_disk(monkeypatch, 9)
     assert [cache.folder for cache in built(workspace, (8, 8), (48, 64))] == [
-        small.folder, packed.folder,
-    ]  # fmt: skip
+        small.folder,
+        packed.folder,
+    ]
     assert not caplog.records
 
 

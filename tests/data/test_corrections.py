@@ -131,18 +131,24 @@ def test_corrections_name_ids_as_they_are_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "overrides", "message"),
     [
-        (CLASS, "id,label\n1,fox\n9,fox\n8,cat\n",
-         "2 of 3 corrections are for no training row, e.g. '9', '8'; remove them"),
+        (
+            CLASS,
+            "id,label\n1,fox\n9,fox\n8,cat\n",
+            "2 of 3 corrections are for no training row, e.g. '9', '8'; remove them",
+        ),
         (CLASS, "id,label\n1,fox\n1,cat\n", "every 'id' must stand in one row, 1 stand in several"),
         (CLASS, "id,lable\n1,fox\n", "should have a column 'label'; did you mean 'lable'?"),
         (CLASS, "id,label\n", "has a header but no rows"),
-        ({**CLASS, "classes": ["fox", "cat", "dog", "kitten"]}, "id,label\n1,dgo\n",
-         "id '1' is corrected to 'dgo', no label of train.csv; did you mean 'dog'?"),
+        (
+            {**CLASS, "classes": ["fox", "cat", "dog", "kitten"]},
+            "id,label\n1,dgo\n",
+            "id '1' is corrected to 'dgo', no label of train.csv; did you mean 'dog'?",
+        ),
         (CLASS, "id,label\n1,\n", "id '1' is corrected to '', no label of train.csv"),
         (TAGS, "id,label\n1,\n", "1 rows have no tag, e.g. id '1'"),
         (TAGS, "id,label\n1,fox fox\n", "1 rows repeat a tag, e.g. id '1': 'fox fox'"),
     ],
-)  # fmt: skip
+)
 def test_corrections_that_cannot_be_are_said(
     tmp_path: Path, labels: dict[str, Any], overrides: str, message: str
 ) -> None:

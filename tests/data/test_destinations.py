@@ -50,6 +50,9 @@ def test_a_spec_names_files_folders_and_the_folders_of_templates(tmp_path: Path)
     )
     wanted = wanted_of(load_competition(folder))
     assert wanted.files == {
-        "train_features.csv", "train_labels.csv", "test_features.csv", "submission_format.csv"
-    }  # fmt: skip
+        "train_features.csv",
+        "train_labels.csv",
+        "test_features.csv",
+        "submission_format.csv",
+    }
     assert wanted.folders == {"images", "b/c", "d"}

@@ -175,8 +175,10 @@ def test_a_pattern_finds_label_id_and_group_in_the_path_below_the_root(tmp_path:
     assert by_id(table) == {"1": "cat", "2": "dog", "3": "dog"}
     assert table.frame["group"].tolist() == ["p 7", "p 7", "p1"]
     assert table.frame["path"].tolist() == [
-        "train/p 7/cat.1.jpg", "train/p 7/dog.2.jpg", "train/p1/dog.3.jpg",
-    ]  # fmt: skip
+        "train/p 7/cat.1.jpg",
+        "train/p 7/dog.2.jpg",
+        "train/p1/dog.3.jpg",
+    ]
 
 
 def test_a_pattern_beside_folders_gives_the_group(tmp_path: Path) -> None:
@@ -196,8 +198,12 @@ def test_a_pattern_beside_folders_gives_the_group(tmp_path: Path) -> None:
 def test_a_folder_or_root_may_be_the_group(tmp_path: Path) -> None:
     images(tmp_path, "one/x/cat_1.jpg", "one/y/dog_1.jpg", "two/x/cat_2.jpg")
     for group, expected in (("folder", ["x", "y", "x"]), ("root", ["one", "one", "two"])):
-        labels = {"format": "filename", "roots": ["one", "two"], "group": group,
-                  "pattern": r"(?P<label>[a-z]+)_"}  # fmt: skip
+        labels = {
+            "format": "filename",
+            "roots": ["one", "two"],
+            "group": group,
+            "pattern": r"(?P<label>[a-z]+)_",
+        }
         table = read_train(spec_of(labels), tmp_path, tmp_path)
         assert table.frame["group"].tolist() == expected
 
@@ -246,16 +252,19 @@ def test_the_write_ups_pattern_gives_the_labels_of_one_hot_columns(tmp_path: Pat
     labels = [classes[number] for number in rng.permutation(30) % len(classes)]
     paths = [f"train features/{label}_{n:04d}.jpg" for n, label in enumerate(labels)]
     images(tmp_path, *paths)
-    rows = [(path, *(float(label == name) for name in classes))
-            for path, label in zip(paths, labels, strict=True)]  # fmt: skip
+    rows = [
+        (path, *(float(label == name) for name in classes))
+        for path, label in zip(paths, labels, strict=True)
+    ]
     table(tmp_path / "train.csv", ["filepath", *classes], rng.permutation(np.array(rows, object)))
     one_hot = spec_of(
         {"format": "class_columns", "id": "filepath", "classes": classes},
         files={"train": "train.csv"},
         images={"path": "{filepath}"},
     )
-    named = spec_of({"format": "filename", "roots": ["train features"], "pattern": WRITE_UP,
-                     "classes": classes})  # fmt: skip
+    named = spec_of(
+        {"format": "filename", "roots": ["train features"], "pattern": WRITE_UP, "classes": classes}
+    )
     left, right = (
         read_train(spec, tmp_path, tmp_path).frame.sort_values("id", ignore_index=True)
         for spec in (one_hot, named)

@@ -20,14 +20,22 @@ THREE = "Id,kind,p\n1,ant,0\n02,zebra,0\n02,10,0\n02,ant,0\n1,zebra,0\n1,10,0\n"
 
 def spec_of(known: bool = True, multi: bool = False, **settings: Any) -> CompetitionSpec:
     """A spec with this [submission]; known: [labels] classes are given."""
-    labels = {"format": "delimited" if multi else "class_column", "column": "y",
-              "classes": CLASSES if known else None}  # fmt: skip
+    labels = {
+        "format": "delimited" if multi else "class_column",
+        "column": "y",
+        "classes": CLASSES if known else None,
+    }
     files = {"train": "t.csv", "format": "sample.csv"}
     table = {
-        "name": "formats", "title": "Formats", "platform": "local", "labels": labels,
-        "files": files, "submission": settings, "submit": {"recipes": ["r"]},
+        "name": "formats",
+        "title": "Formats",
+        "platform": "local",
+        "labels": labels,
+        "files": files,
+        "submission": settings,
+        "submit": {"recipes": ["r"]},
         "folds": {"default": {"kind": "stratified"}},
-    }  # fmt: skip
+    }
     return parse(CompetitionSpec, table, "competition.toml")
 
 
@@ -89,10 +97,14 @@ def test_the_answer_is_the_only_column_left_or_the_one_that_is_named(tmp_path: P
         (LONG, "{id}_{class}", ("02", "1"), True),
         (LONG.replace("02_", "0_2_"), "{id}_{class}", ("0_2", "1"), False),
         (LONG.replace("_", " is (a) "), "{id} is (a) {class}", ("02", "1"), False),
-        ("key,p\nzebra|.1,0\nant|2|,0\nant|.1,0\n10|2|,0\n10|.1,0\nzebra|2|,0\n",
-         "{class}|{id}", (".1", "2|"), True),
+        (
+            "key,p\nzebra|.1,0\nant|2|,0\nant|.1,0\n10|2|,0\n10|.1,0\nzebra|2|,0\n",
+            "{class}|{id}",
+            (".1", "2|"),
+            True,
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_long_file_with_two_columns_has_its_ids_in_a_text(
     tmp_path: Path, sample: str, row: str, ids: tuple[str, ...], known: bool
 ) -> None:
@@ -105,8 +117,10 @@ def test_a_long_file_with_three_columns_may_have_its_rows_in_any_order(tmp_path:
     coded = format_of(tmp_path, THREE.replace("ant", "A"), shape="long", codes={"ant": "A"})
     assert coded.ids == ("1", "02")
     assert coded.for_ids(["7"]).frame.to_numpy().tolist() == [
-        ["7", "zebra", ""], ["7", "10", ""], ["7", "A", ""],
-    ]  # fmt: skip
+        ["7", "zebra", ""],
+        ["7", "10", ""],
+        ["7", "A", ""],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -115,26 +129,42 @@ def test_a_long_file_with_three_columns_may_have_its_rows_in_any_order(tmp_path:
         (WIDE, {"id": "Ids"}, r"sample.csv should have the id column 'Ids'; did you mean 'Id'\?"),
         (ONE, {}, r"one column per class, got Id, y; where one column is the whole answer"),
         ("Id,zebra,10\n1,0,\n", {"id": "zebra"}, "it lacks 'zebra', 'ant'; correct one of the two"),
-        ("Id,a,b\n1,,\n", {"shape": "label"},
-         r"one answer column for shape = 'label', got Id, a, b; name them as \[submission\] id"),
+        (
+            "Id,a,b\n1,,\n",
+            {"shape": "label"},
+            r"one answer column for shape = 'label', got Id, a, b; name them as \[submission\] id",
+        ),
         (ONE, {"shape": "label", "column": "z"}, "one answer column .* got Id, y; name them"),
         (ONE, {"shape": "label", "column": "Id"}, "one answer column .* got Id, y; name them"),
         ("Id\n1\n", {"shape": "tags"}, "one answer column for shape = 'tags', got Id; name them"),
         ("Id,a,b,p\n1,,,\n", {"shape": "long"}, "for shape = 'long', got Id, a, b, p; name"),
-        ("Id,p,kind\n1,,ant\n", {"shape": "long", "column": "p"},
-         "two or three columns, the answers in the last, for shape = 'long', got Id, p, kind"),
-        ("row,Id,kind,p\n0,1,ant,\n", {"shape": "long", "column": "p", "id": "Id"},
-         "two or three columns, .*, got row, Id, kind, p"),
-        (LONG.replace("02_10", "02-10"), {"shape": "long"},
-         r"'key' should read '\{id\}_\{class\}', e.g. not '02-10'; correct \[submission\] row or"),
+        (
+            "Id,p,kind\n1,,ant\n",
+            {"shape": "long", "column": "p"},
+            "two or three columns, the answers in the last, for shape = 'long', got Id, p, kind",
+        ),
+        (
+            "row,Id,kind,p\n0,1,ant,\n",
+            {"shape": "long", "column": "p", "id": "Id"},
+            "two or three columns, .*, got row, Id, kind, p",
+        ),
+        (
+            LONG.replace("02_10", "02-10"),
+            {"shape": "long"},
+            r"'key' should read '\{id\}_\{class\}', e.g. not '02-10'; "
+            r"correct \[submission\] row or",
+        ),
         (LONG.replace("02_10", "02_bee"), {"shape": "long"}, "e.g. not '02_bee'"),
-        (LONG.replace("02_10,0\n", ""), {"shape": "long"},
-         "one row for each of 2 ids and 3 classes, it has 5 rows"),
+        (
+            LONG.replace("02_10,0\n", ""),
+            {"shape": "long"},
+            "one row for each of 2 ids and 3 classes, it has 5 rows",
+        ),
         (THREE.replace("10", "bee"), {"shape": "long"}, "of 2 ids and 3 classes, it has 6 rows"),
         (THREE + "3,ant,0\n", {"shape": "long"}, "of 3 ids and 3 classes, it has 7 rows"),
         (THREE + "1,ant,0\n", {"shape": "long"}, "of 2 ids and 3 classes, it has 7 rows"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_does_not_fit_its_shape_is_refused(
     tmp_path: Path, sample: str, settings: dict[str, Any], message: str
 ) -> None:
@@ -159,17 +189,25 @@ def test_an_id_is_asked_for_once(tmp_path: Path, sample: str, message: str) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shape": "positive", "positive": "zebr"},
-         r"\[submission\] names a class 'zebr'; did you mean 'zebra'\?"),
-        ({"shape": "positive", "positive": "zebra"},
-         r'\[submission\] shape = "positive" needs two classes, there are 3'),
+        (
+            {"shape": "positive", "positive": "zebr"},
+            r"\[submission\] names a class 'zebr'; did you mean 'zebra'\?",
+        ),
+        (
+            {"shape": "positive", "positive": "zebra"},
+            r'\[submission\] shape = "positive" needs two classes, there are 3',
+        ),
         ({"shape": "label", "codes": {"bee": "1"}}, "names a class 'bee'; there are: 10, ant, ze"),
-        ({"shape": "label", "codes": {"ant": "1", "zebra": "1"}},
-         r"\[submission\] codes should differ, 'zebra' and 'ant' are both '1' in the file"),
+        (
+            {"shape": "label", "codes": {"ant": "1", "zebra": "1"}},
+            r"\[submission\] codes should differ, 'zebra' and 'ant' are both '1' in the file",
+        ),
         ({"shape": "tags", "codes": {"ant": "zebra"}}, "'zebra' and 'ant' are both 'zebra'"),
         ({"shape": "tags", "none": "ant"}, r"\[submission\] none and 'ant' are both 'ant' in the"),
-        ({"shape": "tags", "codes": {"ant": "red ant"}},
-         r"\[submission\] separator = ' ' is part of the class 'red ant'; choose another one"),
+        (
+            {"shape": "tags", "codes": {"ant": "red ant"}},
+            r"\[submission\] separator = ' ' is part of the class 'red ant'; choose another one",
+        ),
         ({"shape": "top", "separator": "t"}, "separator = 't' is part of the class 'ant'"),
         ({"shape": "tags", "separator": ""}, "separator = '' is part of the class 'zebra'"),
         ({"shape": "positive"}, r'\[submission\] shape = "positive" needs positive = "<a class>"'),
@@ -177,7 +215,7 @@ def test_an_id_is_asked_for_once(tmp_path: Path, sample: str, message: str) -> N
         ({"shape": "long", "row": "{id}"}, r"\[submission\] row must hold \{class\}, got '\{id\}'"),
         ({"shape": "long", "row": "{class}"}, r"row must hold \{id\}, got '\{class\}'"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_do_not_fit_the_classes_are_refused(
     tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:

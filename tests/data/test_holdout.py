@@ -68,8 +68,11 @@ def with_holdout(root: Path, n: int = 60) -> Workspace:
     rng = np.random.default_rng(1)
     names = [f"p{number}" for number in rng.permutation(n)]
     images(workspace, names)
-    rows = {"id": names, "kind": np.array(["b", "a", "10"])[np.arange(n) % 3],
-            "site": [f"site {number}" for number in rng.integers(0, n // 4, n)]}  # fmt: skip
+    rows = {
+        "id": names,
+        "kind": np.array(["b", "a", "10"])[np.arange(n) % 3],
+        "site": [f"site {number}" for number in rng.integers(0, n // 4, n)],
+    }
     pd.DataFrame(rows).to_csv(workspace.raw("own") / "train.csv", index=False)
     return workspace
 
@@ -352,8 +355,11 @@ def test_a_solution_is_read_as_training_labels_are(tmp_path: Path) -> None:
     assert data.classes == ("10", "rust", "scab")
     assert truth.columns.tolist() == ["part", "10", "rust", "scab"]
     assert truth[["10", "rust", "scab"]].agg("".join, axis=1).to_dict() == {
-        "t1": "010", "t2": "101", "t3": "000", "t4": "011",
-    }  # fmt: skip
+        "t1": "010",
+        "t2": "101",
+        "t3": "000",
+        "t4": "011",
+    }
     assert sorted(truth["part"]) == ["private", "private", "public", "public"]
     assert not {"labels", "label", *data.classes} & set(data.test.frame.columns)
 
@@ -363,8 +369,11 @@ def test_a_usage_column_decides_the_halves(tmp_path: Path) -> None:
     workspace = with_solution(tmp_path, lines)
     load(workspace)
     assert truth_of(workspace)["part"].to_dict() == {
-        "t1": "private", "t2": "private", "t3": "public", "t4": "private",
-    }  # fmt: skip
+        "t1": "private",
+        "t2": "private",
+        "t3": "public",
+        "t4": "private",
+    }
 
 
 def test_test_rows_without_a_solution_are_said(tmp_path: Path) -> None:

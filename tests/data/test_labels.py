@@ -145,8 +145,14 @@ def test_a_missing_file_is_said_with_the_steps_to_get_it(workspace: Workspace) -
     (workspace.raw("tiny") / "train_labels.csv").unlink()
     with pytest.raises(DataError) as caught:
         load(workspace)
-    for words in ("1 of 4 files are missing", "https://example.org/tiny", "images/",
-                  "train_labels.csv", "make data COMP=tiny", "make submit COMP=tiny"):  # fmt: skip
+    for words in (
+        "1 of 4 files are missing",
+        "https://example.org/tiny",
+        "images/",
+        "train_labels.csv",
+        "make data COMP=tiny",
+        "make submit COMP=tiny",
+    ):
         assert words in str(caught.value)
 
 

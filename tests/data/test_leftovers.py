@@ -32,8 +32,15 @@ def test_nothing_is_left_where_all_is_used(workspace: Workspace) -> None:
 
 
 def test_images_of_no_id_folders_and_other_files_are_told_apart(workspace: Workspace) -> None:
-    copied(workspace, "images/a.png", "extra/deep/b.avif", "extra/c.png", "masks/d.png", "e.png",
-           ".hidden/f.png")  # fmt: skip
+    copied(
+        workspace,
+        "images/a.png",
+        "extra/deep/b.avif",
+        "extra/c.png",
+        "masks/d.png",
+        "e.png",
+        ".hidden/f.png",
+    )
     (workspace.raw("tiny") / "images" / "pixels.npy").write_bytes(b"")
     found = left(workspace)
     assert found.images == ["e.png", "images/a.png"]
@@ -77,8 +84,9 @@ def test_skipped_paths_and_hooks_leave_nothing(workspace: Workspace) -> None:
 @pytest.mark.parametrize("host", [False, True])
 def test_new_names_what_its_draft_leaves_out(tmp_path: Path, host: bool) -> None:
     folder = tmp_path / "download"
-    for number, path in enumerate(["train/a/1.jfif", "train/a/2.avif", "train/b/3.jpe",
-                                   "train/b/4.webp", "extra/5.jpg"]):  # fmt: skip
+    for number, path in enumerate(
+        ["train/a/1.jfif", "train/a/2.avif", "train/b/3.jpe", "train/b/4.webp", "extra/5.jpg"]
+    ):
         image(folder / f"{Path(path).with_suffix('.jpg')}", 0, number)
         (folder / path).with_suffix(".jpg").rename(folder / path)
     (folder / "train" / "notes.npy").write_bytes(b"")

@@ -22,8 +22,15 @@ def photos(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(b"x")
     (tmp_path / "beside.jpg").write_bytes(b"x")
-    links = {"a/b": "../b", "b/a": "../a", "a/self": ".", "up": "..", "a/round.jpg": "round.jpg",
-             "again.jpg": "a/1.jpg", "alias": "a"}  # fmt: skip
+    links = {
+        "a/b": "../b",
+        "b/a": "../a",
+        "a/self": ".",
+        "up": "..",
+        "a/round.jpg": "round.jpg",
+        "again.jpg": "a/1.jpg",
+        "alias": "a",
+    }
     for name, target in links.items():
         os.symlink(target, folder / name)
     os.mkfifo(folder / "pipe.jpg")

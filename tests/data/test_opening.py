@@ -36,8 +36,12 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 def png(width: int, height: int, colour: int, bits: int, rows: bytes, interlaced: int = 0) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
-            + chunk(b"IEND", b""))  # fmt: skip
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def put(path: Path, content: bytes) -> Path:

@@ -87,13 +87,19 @@ def test_tags_with_spaces_in_them_stay_whole_between_commas(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("id,tags\n1,a,b\n2,c,a\n", "rows should have 2 cells as the header has, got more in the "
-         "first row; put cells that hold a comma into quotes"),
+        (
+            "id,tags\n1,a,b\n2,c,a\n",
+            "rows should have 2 cells as the header has, got more in the "
+            "first row; put cells that hold a comma into quotes",
+        ),
         ("id,tags\n1,a,\n2,b,\n", "rows should have 2 cells as the header has, got more"),
-        ("id,tags\n1,a\n2,b,a\n", "is not a readable CSV: Error tokenizing data. C error: Expected "
-         "2 fields in line 3, saw 3"),
+        (
+            "id,tags\n1,a\n2,b,a\n",
+            "is not a readable CSV: Error tokenizing data. C error: Expected "
+            "2 fields in line 3, saw 3",
+        ),
     ],
-)  # fmt: skip
+)
 def test_commas_between_tags_without_quotes_are_said(
     tmp_path: Path, lines: str, message: str
 ) -> None:
@@ -112,22 +118,41 @@ def test_a_row_may_have_no_tag_where_the_spec_says_so(tmp_path: Path, none: str,
 @pytest.mark.parametrize(
     ("cells", "settings", "message"),
     [
-        (("a b", "", "", "b"), {}, '2 rows have no tag, e.g. id \'1\', …; if that is a right '
-                                   'answer, write none = "" into [labels]'),
+        (
+            ("a b", "", "", "b"),
+            {},
+            "2 rows have no tag, e.g. id '1', …; if that is a right "
+            'answer, write none = "" into [labels]',
+        ),
         (("a b", "  ", "b", "a"), {}, "1 rows have no tag, e.g. id '1'; if"),
-        (("a b", "b a b", "b", "a a"), {},
-         "2 rows repeat a tag, e.g. id '1': 'b a b'; is ' ' the right separator?"),
-        (("a b", "b -", "-", "a"), {"none": "-"},
-         "'-' means no tag, but stands beside others, e.g. 'b -'"),
+        (
+            ("a b", "b a b", "b", "a a"),
+            {},
+            "2 rows repeat a tag, e.g. id '1': 'b a b'; is ' ' the right separator?",
+        ),
+        (
+            ("a b", "b -", "-", "a"),
+            {"none": "-"},
+            "'-' means no tag, but stands beside others, e.g. 'b -'",
+        ),
         (("a", "a", "a", "a"), {}, "expected at least two classes, got 'a'"),
-        (("a b", "b c", "b", "aa c"), {"classes": ["b", "a"]},
-         "2 labels are not among the 2 classes, e.g. 'c' of id '1'; there are: a, b"),
-        (("a b", "b", "b", "aa a"), {"classes": ["b", "a"]},
-         "1 labels are not among the 2 classes, e.g. 'aa' of id '3'; did you mean 'a'?"),
-        (("a b", "b", "b", "a"), {"column": "tag"},
-         "should have a column 'tag'; did you mean 'tags'?"),
+        (
+            ("a b", "b c", "b", "aa c"),
+            {"classes": ["b", "a"]},
+            "2 labels are not among the 2 classes, e.g. 'c' of id '1'; there are: a, b",
+        ),
+        (
+            ("a b", "b", "b", "aa a"),
+            {"classes": ["b", "a"]},
+            "1 labels are not among the 2 classes, e.g. 'aa' of id '3'; did you mean 'a'?",
+        ),
+        (
+            ("a b", "b", "b", "a"),
+            {"column": "tag"},
+            "should have a column 'tag'; did you mean 'tags'?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_tags_that_cannot_be_are_said(
     tmp_path: Path, cells: tuple[str, ...], settings: dict[str, Any], message: str
 ) -> None:

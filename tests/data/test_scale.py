@@ -209,9 +209,17 @@ def colours(path: Path, values: np.ndarray, order: str = ">u2") -> None:
         path.write_bytes(png(width, height, {2: 4, 3: 2, 4: 6}[channels], 16, rows))
         return
     pixels = values.astype(order).tobytes()
-    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1),
-               (262, 3, 1, 2), (273, 4, 1, 8 + 6), (277, 3, 1, 3), (278, 3, 1, height),
-               (279, 4, 1, len(pixels))]  # fmt: skip
+    entries = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, 3, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8 + 6),
+        (277, 3, 1, 3),
+        (278, 3, 1, height),
+        (279, 4, 1, len(pixels)),
+    ]
     head = struct.pack("<2sHI", b"II", 42, 8 + 6 + len(pixels))
     bits = struct.pack("<3H", 16, 16, 16)
     table = struct.pack("<H", len(entries)) + b"".join(

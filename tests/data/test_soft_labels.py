@@ -97,16 +97,24 @@ def test_with_many_labels_each_share_is_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "multi", "message"),
     [
-        ("3,1,1", False, "shares of classes should be 0 to 1 and sum to 1 in each row, in 1 of 2 "
-                         "rows they are not, e.g. id '5' has 3, 1, 1; divide votes by their "
-                         "number"),
+        (
+            "3,1,1",
+            False,
+            "shares of classes should be 0 to 1 and sum to 1 in each row, in 1 of 2 "
+            "rows they are not, e.g. id '5' has 3, 1, 1; divide votes by their "
+            "number",
+        ),
         ("0.5,0.3,0.1", False, "id '5' has 0.5, 0.3, 0.1"),
         ("1.5,-0.5,0", False, "id '5' has 1.5, -0.5, 0"),
-        ("0.5,0.3,1.1", True, "shares of classes should be 0 to 1, in 1 of 2 rows they are not, "
-                              "e.g. id '5' has 0.5, 0.3, 1.1"),
+        (
+            "0.5,0.3,1.1",
+            True,
+            "shares of classes should be 0 to 1, in 1 of 2 rows they are not, "
+            "e.g. id '5' has 0.5, 0.3, 1.1",
+        ),
         ("0.5,,0.5", False, "1 cells should be finite numbers, e.g. id '5' has '' in '10'"),
     ],
-)  # fmt: skip
+)
 def test_votes_and_other_numbers_are_no_shares(
     tmp_path: Path, row: str, multi: bool, message: str
 ) -> None:
@@ -124,12 +132,16 @@ def test_shares_come_from_class_columns_alone(tmp_path: Path) -> None:
     ("column", "cells", "message"),
     [
         ("sur", "12", "should have the weight column 'sur'; did you mean 'sure'?"),
-        ("sure", ("1", "-2"), "weights in 'sure' should be 0 or more, and not all 0; 1 are less, "
-                              "e.g. of id '2'; correct the column"),
+        (
+            "sure",
+            ("1", "-2"),
+            "weights in 'sure' should be 0 or more, and not all 0; 1 are less, "
+            "e.g. of id '2'; correct the column",
+        ),
         ("sure", "00", "and not all 0; all are 0; correct the column"),
         ("sure", ("1", "much"), "e.g. id '2' has 'much' in 'sure'"),
     ],
-)  # fmt: skip
+)
 def test_a_weight_is_a_number_of_0_or_more(
     tmp_path: Path, column: str, cells: Sequence[str], message: str
 ) -> None:

@@ -15,8 +15,12 @@ from foldwise.spec.competition import CompetitionSpec
 from foldwise.spec.loading import parse
 
 QUERY = "SELECT path, ages, num_people, male_present FROM pics"
-COLUMN = {"format": "sqlite", "id": "path", "query": "SELECT path, kind FROM pics",
-          "column": "kind"}  # fmt: skip
+COLUMN = {
+    "format": "sqlite",
+    "id": "path",
+    "query": "SELECT path, kind FROM pics",
+    "column": "kind",
+}
 ROWS = (  # path, kind, ages, num_people, male_present
     ("b/2.jpg", "zebra", "24.5", 1, 0),
     ("a/1 é.jpg", "ant", "31, 5.5", 2, None),
@@ -72,11 +76,16 @@ def decisions(raw: Path, rows: Sequence[Row], **rules: Any) -> str:
 def pics(**columns: Sequence[object]) -> list[Row]:
     """Rows with these values; where a column is not given, it holds what is usually yes."""
     n = len(next(iter(columns.values())))
-    usual = {"path": [f"x/{number}.jpg" for number in range(n)], "ages": ["24.5"] * n,
-             "num_people": [1] * n, "male_present": [0] * n}  # fmt: skip
+    usual = {
+        "path": [f"x/{number}.jpg" for number in range(n)],
+        "ages": ["24.5"] * n,
+        "num_people": [1] * n,
+        "male_present": [0] * n,
+    }
     merged = {**usual, **columns}
-    values = zip(merged["path"], merged["ages"], merged["num_people"], merged["male_present"],
-                 strict=True)  # fmt: skip
+    values = zip(
+        merged["path"], merged["ages"], merged["num_people"], merged["male_present"], strict=True
+    )
     return [(str(path), None, ages, people, male) for path, ages, people, male in values]
 
 
@@ -86,8 +95,10 @@ def test_a_column_of_a_query_is_the_class(tmp_path: Path) -> None:
     assert table.classes == ("ant", "zebra")
     assert table.frame["id"].tolist() == ["b/2.jpg", "a/1 é.jpg", "a/10.jpg"]
     assert table.frame["path"].tolist() == [
-        "photos/b/2.jpg", "photos/a/1 é.jpg", "photos/a/10.jpg",
-    ]  # fmt: skip
+        "photos/b/2.jpg",
+        "photos/a/1 é.jpg",
+        "photos/a/10.jpg",
+    ]
     assert table.labels().tolist() == ["zebra", "ant", "zebra"]
     query = "SELECT 'p' || num_people AS who, path, lower(kind) AS kind FROM pics ORDER BY path"
     table = read(tmp_path, query=query, group="who")
@@ -98,31 +109,50 @@ def test_a_column_of_a_query_is_the_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"query": "SELEC path FROM pics"},
-         "[labels] query fails: near \"SELEC\": syntax error; it is 'SELEC path FROM pics'"),
+        (
+            {"query": "SELEC path FROM pics"},
+            "[labels] query fails: near \"SELEC\": syntax error; it is 'SELEC path FROM pics'",
+        ),
         ({"query": "SELECT path, kind FROM pcis"}, "[labels] query fails: no such table: pcis;"),
         ({"query": "SELECT path, kid FROM pics"}, "[labels] query fails: no such column: kid;"),
         ({"query": "SELECT 1; SELECT 2"}, "[labels] query fails: You can only execute one"),
         ({"query": "SELECT 'a\n\nb FROM pics"}, "[labels] query fails: unrecognized token: \"'a b"),
-        ({"query": "SELECT path FROM pics"},
-         "[labels] query should give a column 'kind'; there are: path"),
-        ({"query": "SELECT path, kind, ages AS kind FROM pics"},
-         "[labels] query should give every column a name of its own, 'kind' stands twice; rename"),
+        (
+            {"query": "SELECT path FROM pics"},
+            "[labels] query should give a column 'kind'; there are: path",
+        ),
+        (
+            {"query": "SELECT path, kind, ages AS kind FROM pics"},
+            "[labels] query should give every column a name of its own, "
+            "'kind' stands twice; rename",
+        ),
         ({"id": "pth"}, "[labels] query should give a column 'pth'; did you mean 'path'?"),
         ({"query": "-- nothing"}, "[labels] query should give a column 'path'; there are: none"),
-        ({"query": "SELECT path, kind FROM pics WHERE num_people > 9"},
-         "[labels] query gives no row; it is 'SELECT path, kind FROM pics WHERE num_people > 9'"),
+        (
+            {"query": "SELECT path, kind FROM pics WHERE num_people > 9"},
+            "[labels] query gives no row; it is 'SELECT path, kind FROM pics WHERE num_people > 9'",
+        ),
         ({"query": "SELECT '' AS path, kind FROM pics"}, "3 rows have no 'path', e.g. line 2"),
-        ({"query": "SELECT 'x' AS path, kind FROM pics"},
-         "1 stand in several, e.g. 'x' (1 of them with different labels, e.g. 'x': 'zebra', 'ant'"),
-        ({"query": "SELECT path, NULL AS kind FROM pics", "classes": ["zebra", "ant"]},
-         "3 labels are not among the 2 classes, e.g. '' of id 'b/2.jpg'; there are: ant, zebra"),
-        ({"query": "SELECT path, nullif(kind, 'ant') AS kind FROM pics WHERE path != 'b/2.jpg' "
-                   "UNION SELECT 'c', 'eel'"},
-         "1 labels are not among the 2 classes, e.g. '' of id 'a/1 é.jpg'"),
+        (
+            {"query": "SELECT 'x' AS path, kind FROM pics"},
+            "1 stand in several, e.g. 'x' (1 of them with different "
+            "labels, e.g. 'x': 'zebra', 'ant'",
+        ),
+        (
+            {"query": "SELECT path, NULL AS kind FROM pics", "classes": ["zebra", "ant"]},
+            "3 labels are not among the 2 classes, e.g. '' of id 'b/2.jpg'; there are: ant, zebra",
+        ),
+        (
+            {
+                "query": "SELECT path, nullif(kind, 'ant') AS kind FROM pics WHERE "
+                "path != 'b/2.jpg' "
+                "UNION SELECT 'c', 'eel'"
+            },
+            "1 labels are not among the 2 classes, e.g. '' of id 'a/1 é.jpg'",
+        ),
         ({"query": "SELECT '../' || path AS path, kind FROM pics"}, "must stay inside raw"),
     ],
-)  # fmt: skip
+)
 def test_a_query_that_cannot_be_is_said(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
@@ -181,15 +211,26 @@ def test_without_rules_that_refuse_every_row_is_yes(tmp_path: Path) -> None:
     table = by_rules(tmp_path, pics(num_people=[1, 7, "?"]))
     assert table.classes == ("no", "yes")
     assert table.labels().tolist() == ["yes", "yes", "yes"]
-    named = by_rules(tmp_path, pics(num_people=[1, 2]), yes="one", no="other",
-                     number={"num_people": {"max": 1}})  # fmt: skip
+    named = by_rules(
+        tmp_path, pics(num_people=[1, 2]), yes="one", no="other", number={"num_people": {"max": 1}}
+    )
     assert named.classes == ("other", "one")
     assert named.labels().tolist() == ["one", "other"]
 
 
 def test_folders_decide_before_flags_and_numbers(tmp_path: Path) -> None:
-    paths = ["yes/1.jpg", "2.jpg", "no/3.jpg", "a/yes/b/4.jpg", "yes/no/5.jpg", "no/yes/6.jpg",
-             "yesterday/7.jpg", "a/yes.jpg", "x/in ner/8.jpg", "x/9/in ner.jpg"]  # fmt: skip
+    paths = [
+        "yes/1.jpg",
+        "2.jpg",
+        "no/3.jpg",
+        "a/yes/b/4.jpg",
+        "yes/no/5.jpg",
+        "no/yes/6.jpg",
+        "yesterday/7.jpg",
+        "a/yes.jpg",
+        "x/in ner/8.jpg",
+        "x/9/in ner.jpg",
+    ]
     rows = pics(path=paths, male_present=[1] * 10)
     rules = {"yes_folders": ["yes", "/x/in ner/"], "no_folders": ["no"]}
     assert decisions(tmp_path, rows, forbidden=["male_present"], **rules) == "ynnynnnnyn"
@@ -242,8 +283,11 @@ def test_a_flag_makes_a_row_no(tmp_path: Path) -> None:
 
 
 def test_rows_with_a_failure_code_are_left_out_and_counted(tmp_path: Path) -> None:
-    rows = pics(path=["a.jpg", "yes/b.jpg", "c.jpg", "d.jpg", "e.jpg"],
-                ages=["24", "-1", "-1", "err", "3"], num_people=[1, 1, -1, 1, 2])  # fmt: skip
+    rows = pics(
+        path=["a.jpg", "yes/b.jpg", "c.jpg", "d.jpg", "e.jpg"],
+        ages=["24", "-1", "-1", "err", "3"],
+        num_people=[1, 1, -1, 1, 2],
+    )
     rules: dict[str, Any] = {
         "number": {"num_people": {"max": 1}},
         "every": {"ages": {"min": 1}},
@@ -261,14 +305,18 @@ def test_rows_with_a_failure_code_are_left_out_and_counted(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"num_people": [1, "many", None]},
-         "2 values of 'num_people' should be numbers, e.g. 'many', … of id 'x/1.jpg', …; leave "
-         'such rows out with [labels.rules.failed] num_people = ["<the code>"]'),
-        ({"ages": ["1", "20, old,x", "2"]},
-         "2 values of 'ages' should be numbers, e.g. 'old', … of id 'x/1.jpg', …; leave such"),
+        (
+            {"num_people": [1, "many", None]},
+            "2 values of 'num_people' should be numbers, e.g. 'many', … of id 'x/1.jpg', …; leave "
+            'such rows out with [labels.rules.failed] num_people = ["<the code>"]',
+        ),
+        (
+            {"ages": ["1", "20, old,x", "2"]},
+            "2 values of 'ages' should be numbers, e.g. 'old', … of id 'x/1.jpg', …; leave such",
+        ),
         ({"num_people": [1, "inf", 2]}, "1 values of 'num_people' should be numbers, e.g. 'inf'"),
     ],
-)  # fmt: skip
+)
 def test_a_cell_that_is_no_number_is_said(
     tmp_path: Path, columns: dict[str, Sequence[object]], message: str
 ) -> None:
@@ -281,9 +329,12 @@ def test_a_cell_that_is_no_number_is_said(
 
 def test_a_column_that_a_rule_wants_must_be_in_the_query(tmp_path: Path) -> None:
     for rules in (
-        {"number": {"peple": {}}}, {"every": {"peple": {}}}, {"forbidden": ["peple"]},
-        {"failed": {"peple": ["-1"]}}, {"path": "peple", "no_folders": ["x"]},
-    ):  # fmt: skip
+        {"number": {"peple": {}}},
+        {"every": {"peple": {}}},
+        {"forbidden": ["peple"]},
+        {"failed": {"peple": ["-1"]}},
+        {"path": "peple", "no_folders": ["x"]},
+    ):
         with pytest.raises(DataError, match="query should give a column 'peple'; did you mean"):
             by_rules(tmp_path, pics(num_people=[1]), **rules)
 
@@ -324,8 +375,15 @@ def test_a_database_of_255_000_rows_gives_the_counts_of_plain_python(tmp_path: P
         zip(people, ages, male, folders.tolist(), strict=True)
     ):
         cell = ",".join(str(age) for age in row[: max(count, 0)]) or None
-        rows.append((f"{folder}/{number}.jpg", None, "-1" if number % 97 == 0 else cell, count,
-                     None if number % 5 == 0 else flag))  # fmt: skip
+        rows.append(
+            (
+                f"{folder}/{number}.jpg",
+                None,
+                "-1" if number % 97 == 0 else cell,
+                count,
+                None if number % 5 == 0 else flag,
+            )
+        )
     table = by_rules(
         tmp_path,
         rows,

@@ -40,7 +40,7 @@ def table(folder: Path, content: bytes | str, required: tuple[str, ...] = ()) ->
         (" id,label\n1,a\n", "column 'id'; ' id' and 'id' differ by a space: remove it"),
         ("\n\n", "is empty; download it again"),
     ],
-)  # fmt: skip
+)
 def test_the_cause_of_a_csv_that_cannot_be_read_is_named(
     tmp_path: Path, content: bytes | str, message: str
 ) -> None:
@@ -62,9 +62,14 @@ def test_columns_without_a_name_are_numbered_and_the_header_keeps_them(tmp_path:
 
 @pytest.mark.parametrize(
     ("content", "index"),
-    [(",id\n0,a\n1,b\n", True), ("Unnamed: 0,id\n1,a\n2,b\n", True), (",id\n7,a\n9,b\n", False),
-     (",x\na,1\nb,2\n", False), ("n,id\n0,a\n1,b\n", False)],
-)  # fmt: skip
+    [
+        (",id\n0,a\n1,b\n", True),
+        ("Unnamed: 0,id\n1,a\n2,b\n", True),
+        (",id\n7,a\n9,b\n", False),
+        (",x\na,1\nb,2\n", False),
+        ("n,id\n0,a\n1,b\n", False),
+    ],
+)
 def test_a_first_column_that_only_counts_and_has_no_name_is_an_index(
     tmp_path: Path, content: str, index: bool
 ) -> None:
@@ -90,7 +95,7 @@ def test_rows_that_say_the_same_of_an_id_are_one() -> None:
         ("x ", ["x"], "'x' and 'x ' differ by a space: remove it"),
         ("x", ["x\u00a0"], r"'x\xa0' and 'x' differ by a space: remove it"),
     ],
-)  # fmt: skip
+)
 def test_what_only_looks_the_same_is_told_apart(word: str, choices: list[str], cause: str) -> None:
     assert alike([word], choices).startswith(f"; {cause}")
     assert nearest(word, choices) == alike([word], choices)

@@ -22,8 +22,11 @@ def test_it_ends_with_what_it_understood(workspace: Workspace) -> None:
     assert sum(facts["classes"].values()) == pytest.approx(1, abs=1e-3)
     assert facts["groups"] == {"column": "site", "train": 6, "test": 6, "shared": 0}
     assert facts["format"] == {
-        "file": "submission_format.csv", "rows": 12, "columns": 4, "shape": "wide",
-    }  # fmt: skip
+        "file": "submission_format.csv",
+        "rows": 12,
+        "columns": 4,
+        "shape": "wide",
+    }
     assert facts["task"] == "multi-class"
     assert facts["metric"] == "log loss"
     assert facts["folds"]["sites"]["kind"] == "stratified_group"
@@ -83,8 +86,11 @@ def test_saved_folds_that_do_not_fit_are_an_error(workspace: Workspace) -> None:
     from foldwise import Competition
 
     Competition.load("tiny", workspace.root).folds()
-    edit(workspace.competition("tiny") / "competition.toml", "n = 3\nseed = 1\n\n[folds.sites]",
-         "n = 4\nseed = 1\n\n[folds.sites]")  # fmt: skip
+    edit(
+        workspace.competition("tiny") / "competition.toml",
+        "n = 3\nseed = 1\n\n[folds.sites]",
+        "n = 4\nseed = 1\n\n[folds.sites]",
+    )
     assert "was made with other settings" in doctor.check(workspace, "tiny").errors[0]
 
 

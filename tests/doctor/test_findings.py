@@ -57,8 +57,9 @@ def test_copies_with_different_labels_are_told_and_listed(workspace: Workspace) 
         f"{path}. Correct them with [labels] overrides, or leave them out with [images] skip"
     )
     assert listed(workspace).to_numpy().tolist() == [
-        ["0", first, "train", label[first]], ["0", second, "train", label[second]],
-    ]  # fmt: skip
+        ["0", first, "train", label[first]],
+        ["0", second, "train", label[second]],
+    ]
 
 
 def test_of_several_copies_two_that_differ_are_named(workspace: Workspace) -> None:
@@ -116,8 +117,10 @@ def test_without_copies_nothing_is_listed_and_an_old_list_goes(workspace: Worksp
     same_image(workspace, TRAIN[2], TRAIN[1])
     doctor.check(workspace, "tiny")
     assert set(listed(workspace)["id"]) == {TRAIN[1], TRAIN[2]}
-    shutil.copyfile(write_tiny(workspace.root / "other").raw("tiny") / "images" / f"{TRAIN[1]}.png",
-                    workspace.raw("tiny") / "images" / f"{TRAIN[1]}.png")  # fmt: skip
+    shutil.copyfile(
+        write_tiny(workspace.root / "other").raw("tiny") / "images" / f"{TRAIN[1]}.png",
+        workspace.raw("tiny") / "images" / f"{TRAIN[1]}.png",
+    )
     assert doctor.check(workspace, "tiny").facts["copies"]["images"] == 0
     assert not (workspace.data / "tiny" / "copies.csv").exists()
 

@@ -13,9 +13,13 @@ def test_findings_are_kept_by_who_looked(workspace: Workspace) -> None:
     path = workspace.data / "tiny" / "findings.json"
     quick = doctor.examine(workspace, data, images=False)
     assert json.loads(path.read_text()) == {
-        "submit": {"ok": True, "errors": [], "warnings": quick.warnings,
-                   "facts": {k: v for k, v in quick.facts.items() if k != "folds"}}
-    }  # fmt: skip
+        "submit": {
+            "ok": True,
+            "errors": [],
+            "warnings": quick.warnings,
+            "facts": {k: v for k, v in quick.facts.items() if k != "folds"},
+        }
+    }
     whole = doctor.check(workspace, "tiny")
     told = json.loads(path.read_text())
     assert {*told} == {"submit", "check"}

@@ -30,16 +30,18 @@ def rows() -> pd.DataFrame:
     site = rng.integers(0, 30, N)
     site[17] = 30  # a site with a single row
     label = np.where(rng.random(N) < 0.8, site * 7 % 4, rng.integers(0, 4, N))
-    return pd.DataFrame({
-        "id": rng.permutation([f"i{n}" for n in range(N)]),
-        "site": [f"café {n}" for n in site],
-        "label": label,
-        "camera": ["" if name == 2 else f"c{name}" for name in label],  # as good as the label
-        "constant": "same",
-        "coin": rng.choice(["0", "1"], N),
-        "dice": rng.integers(0, 200, N).astype(str),
-        "width": rng.permutation(N // 2).repeat(2).astype(str),  # half as many values as rows
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": rng.permutation([f"i{n}" for n in range(N)]),
+            "site": [f"café {n}" for n in site],
+            "label": label,
+            "camera": ["" if name == 2 else f"c{name}" for name in label],  # as good as the label
+            "constant": "same",
+            "coin": rng.choice(["0", "1"], N),
+            "dice": rng.integers(0, 200, N).astype(str),
+            "width": rng.permutation(N // 2).repeat(2).astype(str),  # half as many values as rows
+        }
+    )
 
 
 def random_folds(n: int, seed: int = 0) -> np.ndarray:

@@ -202,9 +202,15 @@ def test_the_command_says_what_was_made(place: Workspace) -> None:
     words = ["new", "own", "--from", str(place.root / "download"), "--host"]
     done = CliRunner().invoke(app, [*words, "--root", str(place.root)])
     assert done.exit_code == 0, done.output
-    for shown in ("30 training rows, 3 classes (folder)", "then foldwise submit own",
-                  "own: 24 training rows and 6 test rows", "truth.csv", "submission_format.csv",
-                  "class prior", "1.0986"):  # fmt: skip
+    for shown in (
+        "30 training rows, 3 classes (folder)",
+        "then foldwise submit own",
+        "own: 24 training rows and 6 test rows",
+        "truth.csv",
+        "submission_format.csv",
+        "class prior",
+        "1.0986",
+    ):
         assert shown in done.output
     again = CliRunner().invoke(app, [*words, "--root", str(place.root)])
     assert again.exit_code == 0

@@ -70,8 +70,13 @@ class Tab:
 
     def value(self, expression: str) -> Any:
         """The value of a JavaScript expression on the page; a promise is waited for."""
-        told = self.call("Runtime.evaluate", expression=expression, returnByValue=True,
-                         awaitPromise=True, userGesture=True)  # fmt: skip
+        told = self.call(
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
+        )
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
@@ -86,14 +91,22 @@ class Tab:
 
     def complaints(self) -> list[dict[str, Any]]:
         """Errors and warnings on the console, exceptions, and requests that failed."""
-        said = [each for each in self.of("Runtime.consoleAPICalled")
-                if each["type"] in ("error", "warning", "assert")]  # fmt: skip
+        said = [
+            each
+            for each in self.of("Runtime.consoleAPICalled")
+            if each["type"] in ("error", "warning", "assert")
+        ]
         return said + self.of("Runtime.exceptionThrown", "Log.entryAdded", "Network.loadingFailed")
 
     def look(self, width: int, dark: bool = False, media: str = "screen") -> None:
         """Be as wide as so many pixels, light or dark, a screen or paper (`print`)."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=800,
-                  deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=800,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
@@ -105,20 +118,34 @@ class Tab:
     def pdf(self) -> bytes:
         """The page as it is printed on A4."""
         self.call("Emulation.setEmulatedMedia", media="")  # else paper would look like a screen
-        made = self.call("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27,
-                         paperHeight=11.69)  # fmt: skip
+        made = self.call(
+            "Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69
+        )
         return base64.b64decode(made["data"])
 
 
 @contextmanager
 def opened(browser: str, profile: Path) -> Iterator[Tab]:
     """A browser with one tab; the whole of it is gone afterwards."""
-    words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-             "--disable-dev-shm-usage", "--disable-background-networking", "--disable-sync",
-             "--remote-debugging-pipe", f"--user-data-dir={profile}"]  # fmt: skip
+    words = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-sync",
+        "--remote-debugging-pipe",
+        f"--user-data-dir={profile}",
+    ]
     pipes = 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1'  # where Chromium wants them
-    process = subprocess.Popen(["sh", "-c", pipes, "sh", *words], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        ["sh", "-c", pipes, "sh", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
     try:
         yield Tab(process)
     finally:

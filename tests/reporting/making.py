@@ -40,12 +40,20 @@ def write_run(
     folder, folds = workspace.runs / "tiny" / name, folds_of(data, shift)
     recipe = load_recipe(workspace.competition("tiny"), "tiny", overrides)
     write_folds(folder / "folds.csv", folds)
-    write_json(folder / "run.json", {
-        "competition": "tiny", "recipe": recipe.model_dump(mode="json"), "seed": 0,
-        "identity": name, "scheme": "default", "folds_sha256": frame_hash(folds, ""),
-        "classes": [*data.classes], "caches": [],
-        "resolved": {"precision": "fp32", "device": "cpu", "batch_size": 8, "compile": False},
-    })  # fmt: skip
+    write_json(
+        folder / "run.json",
+        {
+            "competition": "tiny",
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": 0,
+            "identity": name,
+            "scheme": "default",
+            "folds_sha256": frame_hash(folds, ""),
+            "classes": [*data.classes],
+            "caches": [],
+            "resolved": {"precision": "fp32", "device": "cpu", "batch_size": 8, "compile": False},
+        },
+    )
     rng, truth = np.random.default_rng(len(name)), data.train.frame.set_index("id")["label"]
     for k in done:
         place, ids = folder / f"fold{k}", folds.loc[folds["fold"] == k, "id"]
@@ -58,17 +66,27 @@ def write_run(
         ):
             odds = np.exp(logits + spread * rng.normal(size=(len(own), len(data.classes))))
             probs = odds / odds.sum(axis=1, keepdims=True)
-            write_predictions(place / f"{part}.parquet",
-                              predictions_frame(own, probs, data.classes))  # fmt: skip
-        history = [{"train_loss": 2 / e, "valid_loss": 2.2 / e, "accuracy": 0.5}
-                   for e in range(1, 31)]  # fmt: skip
+            write_predictions(
+                place / f"{part}.parquet", predictions_frame(own, probs, data.classes)
+            )
+        history = [
+            {"train_loss": 2 / e, "valid_loss": 2.2 / e, "accuracy": 0.5} for e in range(1, 31)
+        ]
         write_json(place / "history.json", history)
-        write_json(place / "done.json", {
-            "fold": k, "seconds": 10.0 + k, "images_per_second": 100.0 + k,
-            "sha256": {"oof.parquet": "0" * 64}, "memory_bytes": 1_500_000_000,
-            "epochs": [{"epoch": e, "seconds": 0.25, "images_per_second": 90.0 + e}
-                       for e in range(1, 31)],
-        })  # fmt: skip
+        write_json(
+            place / "done.json",
+            {
+                "fold": k,
+                "seconds": 10.0 + k,
+                "images_per_second": 100.0 + k,
+                "sha256": {"oof.parquet": "0" * 64},
+                "memory_bytes": 1_500_000_000,
+                "epochs": [
+                    {"epoch": e, "seconds": 0.25, "images_per_second": 90.0 + e}
+                    for e in range(1, 31)
+                ],
+            },
+        )
     return folder
 
 
@@ -78,19 +96,28 @@ def write_shown(folder: Path, data: CompetitionData, side: int = 224) -> None:
     for k in range(FOLDS):
         place = folder / f"fold{k}"
         high = 1e-3 * np.sin(np.linspace(0.05, np.pi - 0.05, 500))
-        rates = {"batch": range(1, 501), "stage": [0] * 200 + [1] * 300, "low": high / 9,
-                 "high": high}  # fmt: skip
+        rates = {
+            "batch": range(1, 501),
+            "stage": [0] * 200 + [1] * 300,
+            "low": high / 9,
+            "high": high,
+        }
         pd.DataFrame(rates).to_parquet(place / "rates.parquet", index=False)
         curve = np.geomspace(1e-7, 10, 100)
-        write_json(place / "lr-0.json", {
-            "suggestions": {"valley": 1e-3, "steep": 2e-3, "minimum/10": 3e-3},
-            "rates": [*curve], "losses": [*(2 - np.log10(curve) / 10)],
-        })  # fmt: skip
+        write_json(
+            place / "lr-0.json",
+            {
+                "suggestions": {"valley": 1e-3, "steep": 2e-3, "minimum/10": 3e-3},
+                "rates": [*curve],
+                "losses": [*(2 - np.log10(curve) / 10)],
+            },
+        )
         ids = pd.read_parquet(place / "oof.parquet")["id"]
         labels = dict(zip(data.train.frame["id"], data.train.labels(), strict=True))
         images = [packed(noise(rng, side, side), "JPEG") for _ in ids[:24]]
-        pd.DataFrame({"id": ids[:24], "label": [labels[id] for id in ids[:24]],
-                      "image": images}).to_parquet(place / "augmented.parquet")  # fmt: skip
+        pd.DataFrame(
+            {"id": ids[:24], "label": [labels[id] for id in ids[:24]], "image": images}
+        ).to_parquet(place / "augmented.parquet")
         maps = [packed(Image.fromarray(rng.integers(0, 256, (7, 7), np.uint8)), "PNG") for _ in ids]
         pd.DataFrame({"id": ids, "said": data.classes[0], "map": maps}).to_parquet(
             place / "maps.parquet"

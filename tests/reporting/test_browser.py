@@ -16,8 +16,13 @@ from tiny import copy
 pytestmark = pytest.mark.browser
 
 ROWS = "[...document.querySelectorAll('#{} tbody tr')].map(r => r.cells[{}].textContent.trim())"
-LOOKS = [(1200, False, "screen"), (400, False, "screen"), (400, True, "screen"),
-         (1200, True, "screen"), (0, False, "print")]  # fmt: skip
+LOOKS = [
+    (1200, False, "screen"),
+    (400, False, "screen"),
+    (400, True, "screen"),
+    (1200, True, "screen"),
+    (0, False, "print"),
+]
 PAPER = {"run": 688, "blend": 688, "history": 1016, "competition": 1016}  # A4 without its margins
 # what reaches beyond the page's own width, but for what scrolls within it
 OVERFLOW = """[...document.querySelectorAll('body *')]
@@ -50,9 +55,12 @@ def pages(
     workspace, run = large
     other = copy(submitted[0], tmp_path_factory.mktemp("pages"))
     (blend,) = (other.runs / "tiny").glob("blend-*")
-    return {"run": write_report(workspace, run), "history": write_report(workspace, "tiny"),
-            "competition": write_report(other, "tiny"),
-            "blend": write_report(other, blend.name)}  # fmt: skip
+    return {
+        "run": write_report(workspace, run),
+        "history": write_report(workspace, "tiny"),
+        "competition": write_report(other, "tiny"),
+        "blend": write_report(other, blend.name),
+    }
 
 
 PAGES = pytest.mark.parametrize("name", ["run", "history", "competition", "blend"])
@@ -133,8 +141,10 @@ def test_a_click_sorts_by_numbers_and_another_turns_it_round(
 def test_what_is_not_known_comes_last_either_way(tab: Tab, pages: dict[str, Path]) -> None:
     tab.look(1200)
     tab.open(pages["history"])
-    column = tab.value("[...document.querySelectorAll('#runs th')].findIndex(th => "
-                       "th.textContent.trim() === 'difference')")  # fmt: skip
+    column = tab.value(
+        "[...document.querySelectorAll('#runs th')].findIndex(th => "
+        "th.textContent.trim() === 'difference')"
+    )
     for _ in range(2):
         tab.value(f"document.querySelectorAll('#runs th button')[{column}].click()")
         values = tab.value(ROWS.format("runs", column))

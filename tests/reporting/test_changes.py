@@ -30,10 +30,12 @@ def test_a_run_is_set_beside_the_best_one_that_was_begun_before(
     workspace: Workspace, data: CompetitionData
 ) -> None:
     made: list[tuple[str, dict[str, Any]]] = [
-        ("first", {"sure": 2.0}), ("best", {"sure": 6.0, "overrides": ("stage.0.epochs=3",)}),
+        ("first", {"sure": 2.0}),
+        ("best", {"sure": 6.0, "overrides": ("stage.0.epochs=3",)}),
         ("last", {"sure": 3.0, "overrides": ("batch_size=4", "augment.rotate=0")}),
-        ("apart", {"shift": 1}), ("half", {"done": (0, 1)}),
-    ]  # fmt: skip
+        ("apart", {"shift": 1}),
+        ("half", {"done": (0, 1)}),
+    ]
     for number, (name, settings) in enumerate(made):
         folder = write_run(workspace, data, name, **settings)
         os.utime(folder / "run.json", (1e9 + number, 1e9 + number))
@@ -46,8 +48,10 @@ def test_a_run_is_set_beside_the_best_one_that_was_begun_before(
     assert rows["best"]["changes"] == [{"key": "stage.0.epochs", "old": 1, "new": 3}]
     assert rows["last"]["than"] == rows["half"]["than"] == "best"
     assert {each["key"]: (each["old"], each["new"]) for each in rows["last"]["changes"]} == {
-        "batch_size": (8, 4), "augment.rotate": (5, 0), "stage.0.epochs": (3, 1),
-    }  # fmt: skip
+        "batch_size": (8, 4),
+        "augment.rotate": (5, 0),
+        "stage.0.epochs": (3, 1),
+    }
     assert rows["last"]["difference"] > 0
     assert (rows["apart"]["than"], rows["apart"]["verdict"]) == ("last", "other folds")
     assert rows["half"]["verdict"] == "too few folds"
@@ -57,8 +61,12 @@ def test_stages_that_only_one_has_are_named_and_the_hardware_is(
     workspace: Workspace, data: CompetitionData
 ) -> None:
     old = record(write_run(workspace, data, "old"))
-    new = {**old, "recipe": {**old["recipe"], "stage": old["recipe"]["stage"] * 2}, "seed": 3,
-           "resolved": {**old["resolved"], "device": "cuda"}}  # fmt: skip
+    new = {
+        **old,
+        "recipe": {**old["recipe"], "stage": old["recipe"]["stage"] * 2},
+        "seed": 3,
+        "resolved": {**old["resolved"], "device": "cuda"},
+    }
     found = {each["key"]: (each["old"], each["new"]) for each in changed(old, new)}
     assert found["stage.1.epochs"] == (None, 1)
     assert (found["seed"], found["device"]) == ((0, 3), ("cpu", "cuda"))
@@ -88,15 +96,23 @@ def test_what_another_version_did_not_know_is_no_change(
 
 def test_keys_are_those_of_set() -> None:
     values = {"a": {"b": 1}, "stage": [{"lr": [1, 2]}, {"lr": "find"}], "tta": ["none"]}
-    assert dict(flat(values)) == {"a.b": 1, "stage.0.lr": [1, 2], "stage.1.lr": "find",
-                                  "tta": ["none"]}  # fmt: skip
+    assert dict(flat(values)) == {
+        "a.b": 1,
+        "stage.0.lr": [1, 2],
+        "stage.1.lr": "find",
+        "tta": ["none"],
+    }
 
 
 @pytest.mark.parametrize(
     "overrides",
-    [(), ("batch_size=4", "stage.0.lr=[0.001, 0.01]"), ('tta=["none"]', "augment.hflip=false"),
-     ("model=prior", "stage=[]")],
-)  # fmt: skip
+    [
+        (),
+        ("batch_size=4", "stage.0.lr=[0.001, 0.01]"),
+        ('tta=["none"]', "augment.hflip=false"),
+        ("model=prior", "stage=[]"),
+    ],
+)
 def test_the_command_makes_the_same_recipe(
     workspace: Workspace, data: CompetitionData, overrides: tuple[str, ...]
 ) -> None:

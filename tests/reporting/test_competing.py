@@ -41,8 +41,10 @@ def test_a_submission_is_shown_with_its_interval_and_its_boards(
     assert entry.receipt is not None
     assert (row["public"], row["private"]) == (entry.receipt.public, entry.receipt.private)
     assert (row["number"], row["blend"], row["runs"]) == (
-        1, blend_of(submitted[0]), [run_of(submitted[0])],
-    )  # fmt: skip
+        1,
+        blend_of(submitted[0]),
+        [run_of(submitted[0])],
+    )
     page = Page(competition_page(told))
     head, first = page.tables["submissions"]
     assert first[head.index("file")] == entry.file.name
@@ -103,8 +105,10 @@ def test_the_board_of_the_last_submission_is_shown_beside_a_run_too(
     assert told["run"] == run_of(workspace)
     assert entry.receipt is not None
     assert (told["board"]["file"], told["board"]["public"], told["board"]["expected"]) == (
-        entry.file.name, entry.receipt.public, None,
-    )  # fmt: skip
+        entry.file.name,
+        entry.receipt.public,
+        None,
+    )
 
 
 def test_a_competition_without_anything_says_what_to_do(workspace: Workspace) -> None:

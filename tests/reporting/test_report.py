@@ -120,16 +120,21 @@ def test_what_tta_gains_is_that_of_the_folds(
     tta = whole["tta"]
     assert tta["difference"] == pytest.approx(gains.mean())
     assert tta["error"] == pytest.approx(gains.std(ddof=1) / 3**0.5)
-    assert (tta["plain"], tta["views"]) == (pytest.approx(np.mean(values["oof_plain"])),
-                                            2)  # fmt: skip
+    assert (tta["plain"], tta["views"]) == (pytest.approx(np.mean(values["oof_plain"])), 2)
 
 
 def test_what_training_wrote_is_shown_with_its_numbers(whole: dict[str, Any]) -> None:
     page = Page(run_page(whole))
     assert page.tables["folds"][0][3:] == ["seconds", "images per second", "memory GB"]
     assert page.tables["folds"][1][5] == "1.5000"
-    assert page.tables["epochs0"][0] == ["epoch", "train loss", "valid loss", "accuracy",
-                                         "seconds", "images per second"]  # fmt: skip
+    assert page.tables["epochs0"][0] == [
+        "epoch",
+        "train loss",
+        "valid loss",
+        "accuracy",
+        "seconds",
+        "images per second",
+    ]
     assert page.tables["rates"][0] == ["batch", "stage", "low", "high"]
     assert 100 < len(page.tables["rates"]) < 200  # of 500 batches
     assert page.tables["rates"][-1][0] == "500"
@@ -165,10 +170,25 @@ def test_names_from_data_are_text_not_markup(told: dict[str, Any]) -> None:
 
 
 def test_what_is_not_there_is_left_out(told: dict[str, Any]) -> None:
-    page = run_page({**told, "matrix": None, "pairs": [], "groups": [], "reliability": {},
-                     "calibration_error": {}, "tta": None})  # fmt: skip
-    for words in ("Confusion matrix", "What is taken", "Groups", "How sure", "<small>TTA",
-                  "calibration error"):  # fmt: skip
+    page = run_page(
+        {
+            **told,
+            "matrix": None,
+            "pairs": [],
+            "groups": [],
+            "reliability": {},
+            "calibration_error": {},
+            "tta": None,
+        }
+    )
+    for words in (
+        "Confusion matrix",
+        "What is taken",
+        "Groups",
+        "How sure",
+        "<small>TTA",
+        "calibration error",
+    ):
         assert words not in page
 
 
@@ -180,9 +200,15 @@ def test_figures_take_the_pages_colour_and_say_what_they_are() -> None:
     assert "currentColor" in svg
     assert figures.INK not in svg
     assert svg == figures.sweep(rows, "micro F1")  # the same bytes
-    nothing = (figures.curves([]), figures.reliability({}), figures.sweep([], ""),
-               figures.rates([]), figures.finder([]), figures.over_time([], ""),
-               figures.boards([], ""))  # fmt: skip
+    nothing = (
+        figures.curves([]),
+        figures.reliability({}),
+        figures.sweep([], ""),
+        figures.rates([]),
+        figures.finder([]),
+        figures.over_time([], ""),
+        figures.boards([], ""),
+    )
     assert nothing == (None,) * 7
 
 
@@ -199,9 +225,19 @@ def test_axes_are_named(whole: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "-"), (0.12345, "0.1235"), (0.0, "0.0000"), (3.2e-5, "3.2e-05"), (82.94, "82.9"),
-     (True, "yes"), (False, "no"), (7, "7"), ([224, 192], "224, 192"), ((), "-")],
-)  # fmt: skip
+    [
+        (None, "-"),
+        (0.12345, "0.1235"),
+        (0.0, "0.0000"),
+        (3.2e-5, "3.2e-05"),
+        (82.94, "82.9"),
+        (True, "yes"),
+        (False, "no"),
+        (7, "7"),
+        ([224, 192], "224, 192"),
+        ((), "-"),
+    ],
+)
 def test_values_are_short(value: Any, text: str) -> None:
     assert shown(value) == text
 
@@ -272,8 +308,11 @@ def test_a_name_in_two_competitions_needs_the_competition(
     workspace = copy(made[0], tmp_path)
     shutil.copytree(workspace.runs / "tiny", workspace.runs / "other")
     assert located(workspace, "tiny") == ("tiny", None)
-    with pytest.raises(RunError, match="expected one run called 'tiny-s0-whole', but other and "
-                       "tiny have one each; say which: foldwise report other --run"):  # fmt: skip
+    with pytest.raises(
+        RunError,
+        match="expected one run called 'tiny-s0-whole', but other and "
+        "tiny have one each; say which: foldwise report other --run",
+    ):
         located(workspace, "tiny-s0-whole")
     shutil.rmtree(workspace.runs / "tiny")
     assert located(workspace, "tiny-s0-whole") == ("other", "tiny-s0-whole")

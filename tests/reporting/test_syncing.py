@@ -86,9 +86,11 @@ def test_what_is_trained_is_at_the_server_when_the_training_is_over(
     ids=["key refused", "500", "silent"],
 )
 def test_what_is_wrong_at_the_first_question_is_one_warning(
-    server: WandbServer, caplog: pytest.LogCaptureFixture,
-    fault: Callable[[WandbServer], None], words: str,
-) -> None:  # fmt: skip
+    server: WandbServer,
+    caplog: pytest.LogCaptureFixture,
+    fault: Callable[[WandbServer], None],
+    words: str,
+) -> None:
     fault(server)
     assert mode() == "offline"
     (warning,) = (record.getMessage() for record in caplog.records)
@@ -110,9 +112,12 @@ def test_who_answers_without_being_wandb_is_said(
 @pytest.mark.parametrize("status", [401, 404, 500, None])
 @pytest.mark.parametrize("kinds", [("graphql",), (STREAM,)], ids=["upsert", "stream"])
 def test_a_fault_after_the_first_question_loses_nothing(
-    server: WandbServer, runs: Path, caplog: pytest.LogCaptureFixture, status: int | None,
+    server: WandbServer,
+    runs: Path,
+    caplog: pytest.LogCaptureFixture,
+    status: int | None,
     kinds: tuple[str, ...],
-) -> None:  # fmt: skip
+) -> None:
     server.fail(status, *kinds)
     train(runs)
     assert len(offline_runs(runs)) == 1
@@ -125,9 +130,11 @@ def test_a_fault_after_the_first_question_loses_nothing(
 
 @pytest.mark.slow
 def test_folds_after_a_fault_go_on_offline(
-    server: WandbServer, runs: Path, caplog: pytest.LogCaptureFixture,
+    server: WandbServer,
+    runs: Path,
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(tracking, "SEND", 0.5)
     server.fail(500, "graphql", STREAM)
     train(runs, folds=3, between=lambda: time.sleep(1.5))
@@ -146,8 +153,11 @@ def test_sync_asks_first_whether_the_server_is_there(
     monkeypatch.setenv("WANDB_MODE", "offline")
     train(runs)
     server.fail(500)
-    with pytest.raises(PlatformError, match=r"answers with an error \(HTTP 500\); 1 offline runs "
-                       "wait in .*, and the same command sends them later"):  # fmt: skip
+    with pytest.raises(
+        PlatformError,
+        match=r"answers with an error \(HTTP 500\); 1 offline runs "
+        "wait in .*, and the same command sends them later",
+    ):
         sync(runs)
     assert server.asked == [VIEWER]
 
@@ -164,9 +174,11 @@ def test_a_run_that_is_still_written_is_left_to_its_training(
 
 
 def test_status_sync_says_what_it_does_and_exits_1_where_something_was_not_sent(
-    server: WandbServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch,
+    server: WandbServer,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     folder = workspace.runs / "tiny"
     write_json(folder / RUN / "run.json", RECORD)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -203,8 +215,9 @@ with Tracker(Path(sys.argv[1]), "birds", {}) as tracker:
 def test_a_training_that_is_killed_leaves_no_process_that_sends(
     server: WandbServer, runs: Path
 ) -> None:
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(runs), RUN],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(runs), RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert child.stdout is not None
     sender = Path("/proc") / child.stdout.readline().decode().strip() / "cmdline"
     assert b"sync" in sender.read_bytes()

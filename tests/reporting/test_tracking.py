@@ -23,8 +23,13 @@ from foldwise.workspace import Workspace
 from offline import read
 
 RUN = "tiny-s0-0123abcd"
-RECORD = {"recipe": {"name": "tiny", "model": "test_resnet"}, "resolved": {"device": "cpu"},
-          "seed": 0, "scheme": "default", "identity": "0123abcd"}  # fmt: skip
+RECORD = {
+    "recipe": {"name": "tiny", "model": "test_resnet"},
+    "resolved": {"device": "cpu"},
+    "seed": 0,
+    "scheme": "default",
+    "identity": "0123abcd",
+}
 
 
 @pytest.fixture
@@ -51,15 +56,24 @@ def test_offline_runs_hold_what_the_events_and_the_run_directory_say(runs: Path)
     first, second = map(read, offline_runs(runs))
     assert [told["run_id"] for told in (first, second)] == [f"{RUN}-fold0", f"{RUN}-fold2"]
     assert (first["run_group"], first["job_type"], first["project"]) == (
-        RUN, "fold", "foldwise-birds")  # fmt: skip
+        RUN,
+        "fold",
+        "foldwise-birds",
+    )
     config = first["config"]["update"]
     assert {key: config[key] for key in RECORD} == RECORD
     assert (config["spec"], config["fold"], config["folds"]) == ({"title": "Birds"}, 0, 3)
     rows = [{k: v for k, v in row.items() if k[0] != "_"} for row in first["history"]]
     assert rows == [
-        {"epoch": e, "train_loss": 1 / e, "valid_loss": 2 / e, "seconds": 0.5,
-         "images_per_second": 100} for e in (1, 2)
-    ]  # fmt: skip
+        {
+            "epoch": e,
+            "train_loss": 1 / e,
+            "valid_loss": 2 / e,
+            "seconds": 0.5,
+            "images_per_second": 100,
+        }
+        for e in (1, 2)
+    ]
     assert first["summary"]["fold_seconds"] == 7.5
 
 
@@ -169,8 +183,9 @@ def test_an_epoch_tells_metric_accuracy_and_rates_and_the_group_its_oof_score(
     monkeypatch.setenv("WANDB_MODE", "offline")
     words = ["train", "tiny", "--root", str(workspace.root), "--set", 'tta=["none"]']
     assert CliRunner().invoke(app, words).exit_code == 0
-    *folds, whole = sorted(map(read, offline_runs(workspace.runs / "tiny")),
-                           key=lambda told: told["job_type"])  # fmt: skip
+    *folds, whole = sorted(
+        map(read, offline_runs(workspace.runs / "tiny")), key=lambda told: told["job_type"]
+    )
     (run,) = (workspace.runs / "tiny").glob("tiny-s0-*")
     data, made = load_data(workspace, "tiny"), run_summary(workspace, "tiny", run.name)
     assert (whole["run_id"], whole["run_group"]) == (f"{run.name}-oof", run.name)

@@ -169,16 +169,24 @@ def test_a_changed_label_is_an_error_and_names_its_file(own: Workspace) -> None:
     frame.loc[0, frame.columns[1:]] = ["0.0", "1.0", "0.0"]
     frame.loc[1, frame.columns[1:]] = ["0.0", "1.0", "0.0"]
     frame.to_csv(path, index=False)
-    refused(own, DataError, r"tiny: the data should be those .* but ids, labels or groups of the "
-            r"training rows are others than the manifest's \(30 training rows then, 30 now; "
-            r"changed: 'raw/train_labels.csv'\); restore them \(nothing was trained\)")  # fmt: skip
+    refused(
+        own,
+        DataError,
+        r"tiny: the data should be those .* but ids, labels or groups of the "
+        r"training rows are others than the manifest's \(30 training rows then, 30 now; "
+        r"changed: 'raw/train_labels.csv'\); restore them \(nothing was trained\)",
+    )
 
 
 def test_a_changed_or_missing_image_is_an_error(own: Workspace) -> None:
     image = own.raw("tiny") / "images" / f"{ids('test', 12)[5]}.png"
     Image.new("L", (9, 9), 200).save(image)
-    refused(own, DataError, rf"but image files are others .*; the last to change was images/"
-            rf"{image.name}, 20\d\d-.* UTC\); restore them")  # fmt: skip
+    refused(
+        own,
+        DataError,
+        rf"but image files are others .*; the last to change was images/"
+        rf"{image.name}, 20\d\d-.* UTC\); restore them",
+    )
     image.unlink()
     refused(own, ImageError, r"tiny: 1 of 42 ids have no image")
 
@@ -356,5 +364,6 @@ def test_values_of_every_kind_are_toml() -> None:
         "t": {"x": [1, 2.5, 1e-15, True], "n": None, "": {}},
     }
     assert tomllib.loads(toml_of(table)) == {
-        "a b": 'q"\\\n\x01é', "t": {"x": [1, 2.5, 1e-15, True], "": {}}
-    }  # fmt: skip
+        "a b": 'q"\\\n\x01é',
+        "t": {"x": [1, 2.5, 1e-15, True], "": {}},
+    }

@@ -66,8 +66,10 @@ def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
         apply_chain(first, Stack([member[k] for member in tests], False), slice(None))
         for k in range(N)
     ]
-    after = [{**each, "temperature": step["of_mean"]} if each is step else each
-             for each in chain["steps"]]  # fmt: skip
+    after = [
+        {**each, "temperature": step["of_mean"]} if each is step else each
+        for each in chain["steps"]
+    ]
     wanted = stepped(after, np.mean(folds, axis=0), False)
     assert probs(made.test()) == pytest.approx(wanted, abs=1e-12)
     assert made.record["averaging_gain"] > 0
@@ -156,8 +158,10 @@ def test_a_blend_is_made_once_and_anew_for_other_settings(
     again = blend_runs(tmp_path, data, runs, "mean")
     assert "blended already; skipped" in caplog.text
     assert (again.folder, again.score, again.member_scores) == (
-        first.folder, first.score, first.member_scores,
-    )  # fmt: skip
+        first.folder,
+        first.score,
+        first.member_scores,
+    )
     clip = data.spec.model_copy(update={"metric": Metric(clip=1e-3)})
     others = [
         blend_runs(tmp_path, settings(data, chain="none"), runs, "mean"),

@@ -25,8 +25,9 @@ def test_a_blends_row_is_that_of_its_record_and_its_out_of_fold_rows(
     record = json.loads((folder / row["run"] / "blend.json").read_text())
     assert (row["score"], row["low"]) == (record["score"]["value"], record["score"]["low"])
     assert (row["expected"], row["expected_high"]) == (
-        record["expected"]["value"], record["expected"]["high"],
-    )  # fmt: skip
+        record["expected"]["value"],
+        record["expected"]["high"],
+    )
     (public, private) = (row["parts"][part] for part in ("public", "private"))
     assert public["units"] + private["units"] == data.test.frame["group"].nunique()
     assert public["of"] == "groups"
@@ -35,8 +36,9 @@ def test_a_blends_row_is_that_of_its_record_and_its_out_of_fold_rows(
         assert part["low"] <= row["expected_low"] < row["expected_high"] < part["high"]
     assert row["best_member"] == only_run(workspace).name
     assert (row["member_score"], row["folds_sha256"]) == (
-        runs[0]["score"], runs[0]["folds_sha256"],
-    )  # fmt: skip
+        runs[0]["score"],
+        runs[0]["folds_sha256"],
+    )
     folds = pd.read_csv(only_run(workspace) / "folds.csv", dtype={"id": str})
     oof, values = pd.read_parquet(folder / row["run"] / "oof.parquet"), []
     for k in range(3):

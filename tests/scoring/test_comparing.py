@@ -66,17 +66,25 @@ def write_run(
     folds = folds_of(data) if folds is None else folds
     folder = runs / name
     write_folds(folder / "folds.csv", folds)
-    write_json(folder / "run.json", {
-        "recipe": {"name": name.split("-")[0]}, "seed": 0, "scheme": "default",
-        "folds_sha256": frame_hash(folds, ""), "classes": list(data.classes), **record,
-    })  # fmt: skip
+    write_json(
+        folder / "run.json",
+        {
+            "recipe": {"name": name.split("-")[0]},
+            "seed": 0,
+            "scheme": "default",
+            "folds_sha256": frame_hash(folds, ""),
+            "classes": list(data.classes),
+            **record,
+        },
+    )
     truth = data.train.frame.set_index("id")["label"]
     for k in done:
         ids = folds.loc[folds["fold"] == k, "id"]
         hot = np.eye(len(CLASSES))[truth.loc[ids].cat.codes]
         probs = np.where(hot == 1, sure[k], (1 - sure[k]) / 2)
-        write_predictions(folder / f"fold{k}" / "oof.parquet",
-                          predictions_frame(ids, probs, CLASSES))  # fmt: skip
+        write_predictions(
+            folder / f"fold{k}" / "oof.parquet", predictions_frame(ids, probs, CLASSES)
+        )
         marker = {"fold": k, "seconds": 10.0 * (k + 1), "images_per_second": 100.0 + k}
         write_json(folder / f"fold{k}" / "done.json", marker)
     return folder
@@ -205,10 +213,13 @@ def test_the_best_run_has_the_folds_that_submit_uses(tmp_path: Path) -> None:
     write_run(runs, data, "kinder", NEAR, folds=others, scheme="random")
     rows = by_run(compare_runs(runs, data))  # no folds are saved: those of most runs
     assert {name: row["verdict"] for name, row in rows.items()} == {
-        "kind": "best", "kinder": "same within noise", "own": "other folds",
-    }  # fmt: skip
-    write_json(data.raw.parent / "folds" / "default.json",
-               {"sha256": frame_hash(folds_of(data), "")})  # fmt: skip
+        "kind": "best",
+        "kinder": "same within noise",
+        "own": "other folds",
+    }
+    write_json(
+        data.raw.parent / "folds" / "default.json", {"sha256": frame_hash(folds_of(data), "")}
+    )
     rows = by_run(overview.compare(workspace, "tiny"))
     assert list(rows) == ["own", "kind", "kinder"]
     assert [row["verdict"] for row in rows.values()] == ["best", "other folds", "other folds"]

@@ -89,8 +89,12 @@ def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kin
     fit = crossfit(stack, target, folds, "weights", slots_of(target))
     kept = folds != 3
     fewer = Stack(np.asarray(stack.probs)[:, kept], stack.multi)
-    part = goal(target.hot[kept], target.metric.model_dump(), target.multi,
-                **target.format.settings.model_dump())  # fmt: skip
+    part = goal(
+        target.hot[kept],
+        target.metric.model_dump(),
+        target.multi,
+        **target.format.settings.model_dump(),
+    )
     alone = crossfit(fewer, part, folds[kept], "weights", slots_of(target))
     assert text(alone.chain) == text(fit.nested[3])
 

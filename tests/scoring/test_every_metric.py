@@ -28,15 +28,24 @@ COUNTED = [
     for name in ("f1", "precision", "recall")
     for average in ("micro", "macro", "weighted", "samples")
 ]
-SETTINGS = [{"name": "log_loss"}, {"name": "accuracy"}, {"name": "top_k_error", "k": 2},
-            {"name": "auc"}, {"name": "average_precision"}, {"name": "kappa"},
-            {"name": "map", "k": 3}, *COUNTED]  # fmt: skip
-CASES = [(s, multi) for s in SETTINGS for multi in (False, True)
-         if not (multi and s["name"] == "kappa")]  # fmt: skip
+SETTINGS = [
+    {"name": "log_loss"},
+    {"name": "accuracy"},
+    {"name": "top_k_error", "k": 2},
+    {"name": "auc"},
+    {"name": "average_precision"},
+    {"name": "kappa"},
+    {"name": "map", "k": 3},
+    *COUNTED,
+]
+CASES = [
+    (s, multi) for s in SETTINGS for multi in (False, True) if not (multi and s["name"] == "kappa")
+]
 every = pytest.mark.parametrize(
-    ("settings", "multi"), CASES,
+    ("settings", "multi"),
+    CASES,
     ids=[f"{' '.join(map(str, s.values()))}{' of many' * multi}" for s, multi in CASES],
-)  # fmt: skip
+)
 kinds = pytest.mark.parametrize("multi", [False, True], ids=["one label", "many labels"])
 
 
@@ -142,9 +151,15 @@ def test_a_bootstrap_sample_scores_as_its_rows_would(settings: dict[str, Any], m
 
 
 @pytest.mark.parametrize(
-    "settings", [{"name": "auc"}, {"name": "average_precision"}, {"name": "kappa"},
-                 {"name": "f1", "average": "macro"}], ids=lambda s: s["name"]
-)  # fmt: skip
+    "settings",
+    [
+        {"name": "auc"},
+        {"name": "average_precision"},
+        {"name": "kappa"},
+        {"name": "f1", "average": "macro"},
+    ],
+    ids=lambda s: s["name"],
+)
 def test_an_interval_is_as_wide_as_fresh_samples_spread(settings: dict[str, Any]) -> None:
     metric = Metric.model_validate(settings)
     fresh = [metric_value(metric, *table(False, seed, 300), False) for seed in range(200)]
@@ -240,8 +255,10 @@ def test_a_weight_of_0_for_the_other_class_scores_one_of_two(name: Any) -> None:
         ({"name": "top_k_error", "weights": {"a": 1}}, "top_k_error is no mean over columns"),
         ({"name": "hook", "weights": {"a": 1}}, "hook is no mean over columns"),
         ({"name": "f1", "weights": {"a": 1}}, 'f1 with average = "micro" is no mean over columns'),
-        ({"name": "recall", "average": "samples", "weights": {"a": 1}},
-         'recall with average = "samples" is no mean over columns'),
+        (
+            {"name": "recall", "average": "samples", "weights": {"a": 1}},
+            'recall with average = "samples" is no mean over columns',
+        ),
         ({"name": "auc", "weights": {"a": 0, "b": 0}}, "one of them above 0, got 0.0, 0.0"),
         ({"name": "auc", "weights": {"a": 2, "b": -1}}, "weights.b: input should be greater"),
         ({"name": "auc", "weights": {"a": math.inf}}, "weights.a: input should be a finite number"),
@@ -249,7 +266,7 @@ def test_a_weight_of_0_for_the_other_class_scores_one_of_two(name: Any) -> None:
         ({"name": "acuracy"}, "accuracy"),
         ({"name": "accuracy", "threshold": 1.0}, "threshold"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_cannot_be_are_refused_with_the_spec(
     settings: dict[str, Any], message: str
 ) -> None:
@@ -262,12 +279,16 @@ def test_settings_that_cannot_be_are_refused_with_the_spec(
     ("name", "multi", "weights", "message"),
     [
         ("auc", True, {**WEIGHTS, "aunt": 1}, "name a class 'aunt'; did you mean 'ant'?"),
-        ("auc", True, {"ant": 1, "10": 1, "zebra": 0},
-         "expected one for each of 5 classes, 2 have none: 'a b', 'bee'; write 0 for what"),
+        (
+            "auc",
+            True,
+            {"ant": 1, "10": 1, "zebra": 0},
+            "expected one for each of 5 classes, 2 have none: 'a b', 'bee'; write 0 for what",
+        ),
         ("log_loss", False, WEIGHTS, "log_loss is a mean over columns only where an image may"),
         ("accuracy", False, WEIGHTS, "accuracy is a mean over columns only where an image may"),
     ],
-)  # fmt: skip
+)
 def test_weights_that_do_not_fit_the_classes_are_refused(
     name: Any, multi: bool, weights: dict[str, float], message: str
 ) -> None:

@@ -37,11 +37,13 @@ CASES = [(method, steps) for method in METHODS for steps in KINDS]
 def of_kind(data: CompetitionData, steps: str) -> CompetitionData:
     """The competition with a metric and a file to which such steps belong."""
     metric, shape, multi = KINDS[steps]
-    spec = data.spec.model_copy(update={
-        "metric": data.spec.metric.model_copy(update=metric),
-        "submission": data.spec.submission.model_copy(update=shape),
-        "labels": data.spec.labels.model_copy(update={"multi": multi}),
-    })  # fmt: skip
+    spec = data.spec.model_copy(
+        update={
+            "metric": data.spec.metric.model_copy(update=metric),
+            "submission": data.spec.submission.model_copy(update=shape),
+            "labels": data.spec.labels.model_copy(update={"multi": multi}),
+        }
+    )
     form = replace(data.format, settings=spec.submission, multi=multi, answers=("labels",))
     form = form if shape else replace(data.format, settings=spec.submission)
     if not multi:
@@ -87,9 +89,10 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
     submitted = made.record["chain"]
     assert [step["step"] for step in submitted["steps"]] == steps.split()
     ids = made.oof()["id"]
-    folds, stack = runs[0].folds.of(ids), Stack(
-        [of_run(run, list(ids), []).oof() for run in runs], kind.spec.multi
-    )  # fmt: skip
+    folds, stack = (
+        runs[0].folds.of(ids),
+        Stack([of_run(run, list(ids), []).oof() for run in runs], kind.spec.multi),
+    )
     probs = np.empty((len(ids), 3))
     for k in range(N):
         chain = made.record["by_fold"][k]

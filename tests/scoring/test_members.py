@@ -51,23 +51,38 @@ def no_number(made: pd.DataFrame) -> pd.DataFrame:
 
 
 BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
-    "NaN": (lambda f: f.assign(ant=[np.nan, 0.1, 0.8]), "1 cells should be numbers of 0 to 1, e.g. "
-            "id '1000000000000000001' has .* in 'ant'"),
+    "NaN": (
+        lambda f: f.assign(ant=[np.nan, 0.1, 0.8]),
+        "1 cells should be numbers of 0 to 1, e.g. id '1000000000000000001' has .* in 'ant'",
+    ),
     "text": (no_number, "1 cells should be numbers of 0 to 1, e.g. id '00012' has 'a lot' in '10'"),
     "above 1": (lambda f: f.assign(zebra=[0.3, 1.5, -0.2]), "2 cells should be .* has .*1.5.* in "),
-    "sums": (lambda f: f.assign(zebra=[0.34, 0.7, 0.3]), "should sum to 1 within 0.001, 2 of 3 do "
-             "not, e.g. id '7' sums to 1.2; give probabilities"),
-    "missing": (lambda f: f[1:], "expected each of 3 ids once; 1 are missing "
-                r"\('1000000000000000001'\), 0 are unknown"),
+    "sums": (
+        lambda f: f.assign(zebra=[0.34, 0.7, 0.3]),
+        "should sum to 1 within 0.001, 2 of 3 do not, e.g. id '7' sums to 1.2; give probabilities",
+    ),
+    "missing": (
+        lambda f: f[1:],
+        "expected each of 3 ids once; 1 are missing "
+        r"\('1000000000000000001'\), 0 are unknown",
+    ),
     "unknown": (lambda f: pd.concat([f, f[:1].assign(id="new")]), r"1 are unknown \('new'\)"),
     "twice": (lambda f: pd.concat([f, f[1:]]), "2 ids stand there twice, e.g. '00012', '7'; leave"),
-    "swapped": (lambda f: f[["id", "ant", "10", "zebra"]], "expected the columns 'id', 'zebra', "
-                "'10', 'ant', got 'id', 'ant', '10', 'zebra'; write them in this order"),
-    "class": (lambda f: f.rename(columns={"ant": "bee"}), "got 'id', 'zebra', '10', 'bee'; write "
-              "one column per class, by its name"),
-    "constant": (lambda f: f.assign(zebra=0.5, ant=0.3, **{"10": 0.2}), "all 3 rows are the same, "
-                 r"e.g. \[0.5, 0.2, 0.3\]; constant predictions tell nothing: leave this member"),
-}  # fmt: skip
+    "swapped": (
+        lambda f: f[["id", "ant", "10", "zebra"]],
+        "expected the columns 'id', 'zebra', "
+        "'10', 'ant', got 'id', 'ant', '10', 'zebra'; write them in this order",
+    ),
+    "class": (
+        lambda f: f.rename(columns={"ant": "bee"}),
+        "got 'id', 'zebra', '10', 'bee'; write one column per class, by its name",
+    ),
+    "constant": (
+        lambda f: f.assign(zebra=0.5, ant=0.3, **{"10": 0.2}),
+        "all 3 rows are the same, "
+        r"e.g. \[0.5, 0.2, 0.3\]; constant predictions tell nothing: leave this member",
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -200,8 +200,13 @@ def test_f_beta_with_many_labels(
     occur = np.arange(5) if average == "samples" else np.flatnonzero((hot | answers).any(axis=0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # scikit-learn warns of scores that it makes up
-        expected = sk.fbeta_score(hot[:, occur], answers[:, occur], beta=beta, average=average,
-                                  zero_division=1.0 if average == "samples" else 0.0)  # fmt: skip
+        expected = sk.fbeta_score(
+            hot[:, occur],
+            answers[:, occur],
+            beta=beta,
+            average=average,
+            zero_division=1.0 if average == "samples" else 0.0,
+        )
     assert value(metric, many(hot), said(probs)) == pytest.approx(expected)
 
 
@@ -241,8 +246,10 @@ def test_precision_and_recall_of_each_row(
 ) -> None:
     hot, probs = several
     answers = (probs >= 0.5).astype(int)
-    rows = [float(not (true.any() or said_.any())) or reference(true, said_, zero_division=0)
-            for true, said_ in zip(hot, answers, strict=True)]  # fmt: skip
+    rows = [
+        float(not (true.any() or said_.any())) or reference(true, said_, zero_division=0)
+        for true, said_ in zip(hot, answers, strict=True)
+    ]
     assert rows[0] == 1  # nothing rightly answered with nothing
     found = value(Metric(name=name, average="samples"), many(hot), said(probs))
     assert found == pytest.approx(np.mean(rows))
@@ -255,8 +262,9 @@ def test_f1_where_a_single_class_occurs_is_that_classs_own(average: Any) -> None
     found = value(Metric(name="f1", average=average), many(hot), said(answers))
     assert found == pytest.approx(2 / (1 + 3))  # right 1, named 1, true 3; not the 4 of 6 rows
     alone = ("x",)
-    found = value(Metric(name="f1", average=average), many(hot[:, 1:2], alone),
-                  said(answers[:, 1:2], alone))  # fmt: skip
+    found = value(
+        Metric(name="f1", average=average), many(hot[:, 1:2], alone), said(answers[:, 1:2], alone)
+    )
     assert found == pytest.approx(0.5)
 
 
@@ -421,8 +429,10 @@ def average_precision_at(true: set[int], ranking: list[int], k: int) -> float:
 def test_map_at_k_of_random_tables(several: tuple[np.ndarray, np.ndarray], k: int) -> None:
     hot, probs = several
     rankings = np.argsort(-probs, axis=1, kind="stable").tolist()
-    rows = [average_precision_at(set(np.flatnonzero(row)), ranking, k)
-            for row, ranking in zip(hot, rankings, strict=True)]  # fmt: skip
+    rows = [
+        average_precision_at(set(np.flatnonzero(row)), ranking, k)
+        for row, ranking in zip(hot, rankings, strict=True)
+    ]
     assert value(Metric(name="map", k=k), many(hot), said(probs)) == pytest.approx(np.mean(rows))
 
 
@@ -440,8 +450,9 @@ def test_what_the_file_will_say_is_scored_not_the_probabilities(
     frame = predictions_frame(ids(N), probs, CLASSES)
     metric = Metric(name="f1", average="samples", beta=2)
     decided = answered(True, shape="tags", threshold=0.2, none="").decided(frame)
-    expected = sk.fbeta_score(hot, (probs >= 0.2).astype(int), beta=2, average="samples",
-                              zero_division=1.0)  # fmt: skip
+    expected = sk.fbeta_score(
+        hot, (probs >= 0.2).astype(int), beta=2, average="samples", zero_division=1.0
+    )
     assert value(metric, many(hot), decided) == pytest.approx(expected)
     assert value(metric, many(hot), frame) != pytest.approx(expected)
 

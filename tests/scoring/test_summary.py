@@ -185,8 +185,9 @@ def test_what_has_no_value_is_none_and_stands_last(data: CompetitionData) -> Non
     assert [row["value"] is None for row in told["by_fold"]] == [True, False, False]
     assert told["mean"] == pytest.approx(np.mean([row["value"] for row in told["by_fold"][1:]]))
     assert [(row["group"], row["value"] is None) for row in told["by_group"]] == [
-        ("a", False), ("z", True),
-    ]  # fmt: skip
+        ("a", False),
+        ("z", True),
+    ]
 
 
 def test_a_class_that_is_neither_there_nor_named_has_no_value(data: CompetitionData) -> None:
@@ -195,8 +196,12 @@ def test_a_class_that_is_neither_there_nor_named_has_no_value(data: CompetitionD
     oof = predictions_frame(without, np.tile([0.6, 0.4, 0.0], (20, 1)), CLASSES)
     told = summarise(data, oof, folds_of(data))
     assert told["by_class"][-1] == {
-        "class": "ant", "rows": 0, "value": None, "precision": None, "recall": None,
-    }  # fmt: skip
+        "class": "ant",
+        "rows": 0,
+        "value": None,
+        "precision": None,
+        "recall": None,
+    }
 
 
 def test_many_labels_have_a_value_per_column(data: CompetitionData) -> None:
@@ -255,14 +260,23 @@ def test_ids_that_are_no_training_rows_are_refused(data: CompetitionData) -> Non
         summarise(data, oof_of(data), folds_of(data).iloc[1:])
 
 
-def write_run(place: Workspace, data: CompetitionData, name: str, done: Sequence[int],
-              **record: Any) -> Path:  # fmt: skip
+def write_run(
+    place: Workspace, data: CompetitionData, name: str, done: Sequence[int], **record: Any
+) -> Path:
     """A run's files as training leaves them, with the predictions of `oof_of`."""
     folder, folds, oof = place.runs / "tiny" / name, folds_of(data), oof_of(data)
     write_folds(folder / "folds.csv", folds)
-    write_json(folder / "run.json", {"recipe": {"name": "tiny"}, "seed": 7, "scheme": "sites",
-                                     "folds_sha256": "f", "classes": list(CLASSES),
-                                     **record})  # fmt: skip
+    write_json(
+        folder / "run.json",
+        {
+            "recipe": {"name": "tiny"},
+            "seed": 7,
+            "scheme": "sites",
+            "folds_sha256": "f",
+            "classes": list(CLASSES),
+            **record,
+        },
+    )
     for k in done:
         ids = folds.loc[folds["fold"] == k, "id"]
         write_predictions(folder / f"fold{k}" / "oof.parquet", oof[oof["id"].isin(ids)])
@@ -280,9 +294,11 @@ def test_a_runs_summary_is_that_of_its_folds(place: Workspace, data: Competition
     assert not any("unfinished" in str(line) for line in lines)
     assert told["named_from"] is None
     tags = [str(line) for line in run_summarised({**told, "named_from": 0.4})]
-    (said,) = set(tags) - {str(line) for line in lines if isinstance(line, str)} - {
-        line for line in tags if not line.startswith("by class")
-    }  # fmt: skip
+    (said,) = (
+        set(tags)
+        - {str(line) for line in lines if isinstance(line, str)}
+        - {line for line in tags if not line.startswith("by class")}
+    )
     assert "a label counts from a probability of 0.4 on, to which a blend moves" in said
 
 
@@ -343,8 +359,10 @@ def test_a_run_that_cannot_be_summarised_says_why(place: Workspace, data: Compet
 
 def test_a_long_table_is_cut_and_says_of_how_many(data: CompetitionData) -> None:
     told = {"run": "r", **summarise(data, oof_of(data), folds_of(data))}
-    told["by_group"] = [{"group": f"[site] {i}", "rows": 1, "value": 1.0 / (i + 1), "share": None}
-                        for i in range(25)]  # fmt: skip
+    told["by_group"] = [
+        {"group": f"[site] {i}", "rows": 1, "value": 1.0 / (i + 1), "share": None}
+        for i in range(25)
+    ]
     lines = run_summarised(told)
     assert "by group, the worst 20 of 25 first; share: of the total loss" in lines
     assert lines[-1].row_count == 20  # type: ignore[union-attr]

@@ -80,8 +80,9 @@ def test_the_sweep_is_the_metric_and_the_accuracy_at_every_threshold() -> None:
     rng = np.random.default_rng(0)
     probs = rng.random((200, 4))
     hot = (rng.random((200, 4)) < probs).astype(np.uint8)
-    target = goal(hot, {"name": "f1", "average": "samples", "beta": 2}, multi=True,
-                  threshold=0.8, **TAGS)  # fmt: skip
+    target = goal(
+        hot, {"name": "f1", "average": "samples", "beta": 2}, multi=True, threshold=0.8, **TAGS
+    )
     curve = sweep(probs, target)
     assert list(curve.columns) == ["threshold", "metric", "accuracy"]
     assert (curve["threshold"].iloc[0], curve["threshold"].iloc[-1], len(curve)) == (0.05, 0.95, 91)

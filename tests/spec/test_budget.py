@@ -13,10 +13,16 @@ from foldwise.spec.recipe import Recipe
 
 
 def recipe(*stages: dict[str, Any], **settings: Any) -> Recipe:
-    return Recipe.model_validate({
-        "name": "r", "model": "test_resnet", "image_size": 64, "presize": 72,
-        "stage": [{"lr": 1e-3, **stage} for stage in stages], **settings,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "r",
+            "model": "test_resnet",
+            "image_size": 64,
+            "presize": 72,
+            "stage": [{"lr": 1e-3, **stage} for stage in stages],
+            **settings,
+        }
+    )
 
 
 def costs(pixel: float, fixed: float = 2.0) -> Any:
@@ -150,7 +156,9 @@ def test_each_size_is_measured_once_and_what_measuring_takes_counts() -> None:
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_shrinking_keeps_proportions_and_what_is_cached(factor: float) -> None:
-    which = recipe({"epochs": 1}, {"epochs": 1, "image_size": 24}, image_size=[64, 128], presize=[80, 160])  # noqa: E501  # fmt: skip
+    which = recipe(
+        {"epochs": 1}, {"epochs": 1, "image_size": 24}, image_size=[64, 128], presize=[80, 160]
+    )
     small = shrunk(which, factor)
     assert small.stage_size(small.stage[0]) == (64 * factor, 128 * factor)
     assert small.stage_size(small.stage[1]) == (24, 24)  # never smaller

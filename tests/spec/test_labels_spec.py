@@ -39,10 +39,17 @@ WHOLE = {  # every format with the least that it needs
     "hook": 'format = "hook"',
 }
 VALUES = {  # a value for every key that some formats know
-    "column": '"kind"', "separator": '"|"', "none": '"-"', "roots": '["train"]',
-    "pattern": '"(?P<label>.)"', "query": '"SELECT 1"', "rules": "{}", "multi": "true",
-    "id_prefix": '"train-"', "soft": "true",
-}  # fmt: skip
+    "column": '"kind"',
+    "separator": '"|"',
+    "none": '"-"',
+    "roots": '["train"]',
+    "pattern": '"(?P<label>.)"',
+    "query": '"SELECT 1"',
+    "rules": "{}",
+    "multi": "true",
+    "id_prefix": '"train-"',
+    "soft": "true",
+}
 
 
 def spec(
@@ -71,16 +78,19 @@ def test_every_format_is_whole_with_what_it_needs(name: str) -> None:
     assert labels.group_column is None
 
 
-@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in NEEDS.items()
-                                           for key in keys])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "key"), [(name, key) for name, keys in NEEDS.items() for key in keys]
+)
 def test_a_key_that_a_format_needs_is_asked_for_with_an_example(name: str, key: str) -> None:
     lines = "\n".join(ln for ln in WHOLE[name].splitlines() if not ln.startswith(f"{key} = "))
     expected = f'labels: [labels] format = "{name}" needs {key} = {EXAMPLES[key]}'
     assert refusal(lines) == expected
 
 
-@pytest.mark.parametrize(("name", "key"), [(name, key) for key, formats in KEYS.items()
-                                           for name in WHOLE if name not in formats])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [(name, key) for key, formats in KEYS.items() for name in WHOLE if name not in formats],
+)
 def test_a_key_of_another_format_is_refused(name: str, key: str) -> None:
     found = refusal(f"{WHOLE[name]}\n{key} = {VALUES[key]}")
     known = " or ".join(f'"{name}"' for name in KEYS[key])
@@ -92,40 +102,71 @@ def test_a_key_of_another_format_is_refused(name: str, key: str) -> None:
     [
         ('format = "csv"', "labels.format: input should be 'class_column', 'class_columns', "),
         (f'{CLASS}\ncolour = "x"', "unknown key 'labels.colour'; did you mean 'column'?"),
-        (f'{CLASS}\noverrides = "../fix.csv"',
-         "labels.overrides: '../fix.csv' must be a path inside the competition's folder"),
-        ('format = "folder"\nroots = ["train", "/etc"]',
-         "labels.roots: '/etc' must be a path inside the raw folder"),
-        ('format = "folder"\nroots = ["a/../../b"]',
-         "labels.roots: 'a/../../b' must be a path inside the raw folder"),
+        (
+            f'{CLASS}\noverrides = "../fix.csv"',
+            "labels.overrides: '../fix.csv' must be a path inside the competition's folder",
+        ),
+        (
+            'format = "folder"\nroots = ["train", "/etc"]',
+            "labels.roots: '/etc' must be a path inside the raw folder",
+        ),
+        (
+            'format = "folder"\nroots = ["a/../../b"]',
+            "labels.roots: 'a/../../b' must be a path inside the raw folder",
+        ),
         ('format = "folder"\nroots = []', '[labels] format = "folder" needs roots = ["train"]'),
-        ("format = 'filename'\nroots = ['a']\npattern = '(?P<label>.+'",
-         "labels.pattern: '(?P<label>.+' is no regular expression: missing ), unterminated"),
-        ("format = 'filename'\nroots = ['a']\npattern = '(.+)_\\d+.jpg$'",
-         "labels: [labels] pattern needs a named group (?P<label>...)"),
-        ("format = 'folder'\nroots = ['a']\npattern = '(?P<path>.+)'",
-         "labels.pattern: no group can be called 'path', a column of foldwise's own"),
-        ('format = "sqlite"\nquery = "SELECT 1"',
-         '[labels] format = "sqlite" needs either column or [labels.rules]'),
-        ('format = "sqlite"\nquery = "SELECT 1"\ncolumn = "kind"\nrules = {}',
-         '[labels] format = "sqlite" needs either column or [labels.rules]'),
-        ('format = "sqlite"\nquery = "SELECT 1"\nrules = { yes = "x", no = "x" }',
-         "labels.rules: yes and no must be two classes, both are 'x'"),
-        ('format = "sqlite"\nquery = "SELECT 1"\nrules = { number = { a = { least = 1 } } }',
-         "unknown key 'labels.rules.number.a.least'"),
-        (f'{CLASS}\nmerge = {{ a = "b", b = "c" }}',
-         "labels: [labels] merge: 'a' leads to a label that is merged too"),
-        ('format = "class_columns"\nsoft = true\nmerge = { a = "b" }',
-         "labels: [labels] merge and overrides change whole labels, and with soft = true a row has "
-         "shares of several; change these in the file, and leave merge and overrides out"),
-        ('format = "class_columns"\nsoft = true\noverrides = "fix.csv"',
-         "labels: [labels] merge and overrides change whole labels"),
-        (f'{CLASS}\nclasses = ["a", "b", "a"]',
-         "labels.classes: every class must be named once, 'a' is named twice"),
-        ('format = "delimited"\ncolumn = "tags"\nseparator = ""',
-         "labels.separator: string should have at least 1 character, got ''"),
+        (
+            "format = 'filename'\nroots = ['a']\npattern = '(?P<label>.+'",
+            "labels.pattern: '(?P<label>.+' is no regular expression: missing ), unterminated",
+        ),
+        (
+            "format = 'filename'\nroots = ['a']\npattern = '(.+)_\\d+.jpg$'",
+            "labels: [labels] pattern needs a named group (?P<label>...)",
+        ),
+        (
+            "format = 'folder'\nroots = ['a']\npattern = '(?P<path>.+)'",
+            "labels.pattern: no group can be called 'path', a column of foldwise's own",
+        ),
+        (
+            'format = "sqlite"\nquery = "SELECT 1"',
+            '[labels] format = "sqlite" needs either column or [labels.rules]',
+        ),
+        (
+            'format = "sqlite"\nquery = "SELECT 1"\ncolumn = "kind"\nrules = {}',
+            '[labels] format = "sqlite" needs either column or [labels.rules]',
+        ),
+        (
+            'format = "sqlite"\nquery = "SELECT 1"\nrules = { yes = "x", no = "x" }',
+            "labels.rules: yes and no must be two classes, both are 'x'",
+        ),
+        (
+            'format = "sqlite"\nquery = "SELECT 1"\nrules = { number = { a = { least = 1 } } }',
+            "unknown key 'labels.rules.number.a.least'",
+        ),
+        (
+            f'{CLASS}\nmerge = {{ a = "b", b = "c" }}',
+            "labels: [labels] merge: 'a' leads to a label that is merged too",
+        ),
+        (
+            'format = "class_columns"\nsoft = true\nmerge = { a = "b" }',
+            "labels: [labels] merge and overrides change whole labels, "
+            "and with soft = true a row has "
+            "shares of several; change these in the file, and leave merge and overrides out",
+        ),
+        (
+            'format = "class_columns"\nsoft = true\noverrides = "fix.csv"',
+            "labels: [labels] merge and overrides change whole labels",
+        ),
+        (
+            f'{CLASS}\nclasses = ["a", "b", "a"]',
+            "labels.classes: every class must be named once, 'a' is named twice",
+        ),
+        (
+            'format = "delimited"\ncolumn = "tags"\nseparator = ""',
+            "labels.separator: string should have at least 1 character, got ''",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_labels_is_said(labels: str, message: str) -> None:
     assert message in refusal(labels)
 
@@ -165,50 +206,89 @@ def test_files_lie_in_the_raw_folder(key: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ({"files": TRAIN}, "a competition has either a format file ([files] format) or a [holdout] "
-                        "that makes a test set of some training rows"),
+        (
+            {"files": TRAIN},
+            "a competition has either a format file ([files] format) or a [holdout] "
+            "that makes a test set of some training rows",
+        ),
         ({"more": "[holdout]"}, "a competition has either a format file ([files] format) or a"),
-        ({"files": TRAIN, "more": "[holdout]\nfraction = 0.9"},
-         "holdout.fraction: input should be less than or equal to 0.5, got 0.9"),
-        ({"files": f'{TRAIN}\ntest = "test.csv"', "more": "[holdout]"},
-         "[holdout] makes the test set: leave out [files] test and solution"),
-        ({"files": f'{TRAIN}\nsolution = "truth.csv"', "more": "[holdout]"},
-         "[holdout] makes the test set: leave out [files] test and solution"),
-        ({"files": f'{SAMPLE}\nsolution = "s.csv"', "labels": WHOLE["folder"]},
-         '[files] solution is read by [labels] format = "class_column" or "class_columns" or '
-         '"delimited" or "sqlite" alone'),
-        ({"files": f'{SAMPLE}\nsolution = "s.csv"', "labels": WHOLE["hook"]},
-         "[files] solution is read by [labels] format = "),
-        ({"labels": f'{CLASS}\nmerge = {{ a = "b" }}'},
-         "[labels] merge would leave out a class that the format file asks for"),
-        ({"more": '[submission]\nshape = "positive"'},
-         'submission: [submission] shape = "positive" needs positive = "<a class>", and no other'),
-        ({"more": '[submission]\npositive = "a"'},
-         'submission: [submission] shape = "positive" needs positive = "<a class>", and no other'),
-        ({"more": '[submission]\nshape = "long"\nrow = "{class}"'},
-         "submission: [submission] row must hold {id}, got '{class}'"),
-        ({"more": '[submission]\nshape = "long"\nrow = "{id}"'},
-         "submission: [submission] row must hold {class}, got '{id}'"),
+        (
+            {"files": TRAIN, "more": "[holdout]\nfraction = 0.9"},
+            "holdout.fraction: input should be less than or equal to 0.5, got 0.9",
+        ),
+        (
+            {"files": f'{TRAIN}\ntest = "test.csv"', "more": "[holdout]"},
+            "[holdout] makes the test set: leave out [files] test and solution",
+        ),
+        (
+            {"files": f'{TRAIN}\nsolution = "truth.csv"', "more": "[holdout]"},
+            "[holdout] makes the test set: leave out [files] test and solution",
+        ),
+        (
+            {"files": f'{SAMPLE}\nsolution = "s.csv"', "labels": WHOLE["folder"]},
+            '[files] solution is read by [labels] format = "class_column" or "class_columns" or '
+            '"delimited" or "sqlite" alone',
+        ),
+        (
+            {"files": f'{SAMPLE}\nsolution = "s.csv"', "labels": WHOLE["hook"]},
+            "[files] solution is read by [labels] format = ",
+        ),
+        (
+            {"labels": f'{CLASS}\nmerge = {{ a = "b" }}'},
+            "[labels] merge would leave out a class that the format file asks for",
+        ),
+        (
+            {"more": '[submission]\nshape = "positive"'},
+            'submission: [submission] shape = "positive" needs positive '
+            '= "<a class>", and no other',
+        ),
+        (
+            {"more": '[submission]\npositive = "a"'},
+            'submission: [submission] shape = "positive" needs positive '
+            '= "<a class>", and no other',
+        ),
+        (
+            {"more": '[submission]\nshape = "long"\nrow = "{class}"'},
+            "submission: [submission] row must hold {id}, got '{class}'",
+        ),
+        (
+            {"more": '[submission]\nshape = "long"\nrow = "{id}"'},
+            "submission: [submission] row must hold {class}, got '{id}'",
+        ),
         ({"more": '[submission]\nshape = "tall"'}, "submission.shape: input should be 'wide', "),
         ({"more": '[submission]\nshape = "tags"\nthreshold = 1'}, "submission.threshold: input"),
-        ({"more": '[images]\npath = "images/1.jpg"'},
-         "images.path: 'images/1.jpg' is no template: it must hold a column, as '{id}.jpg'"),
-        ({"more": '[images]\npath = ["{id}.jpg", "{}.png"]'},
-         "images.path: '{}.png' is no template: it must hold a column, as '{id}.jpg'"),
+        (
+            {"more": '[images]\npath = "images/1.jpg"'},
+            "images.path: 'images/1.jpg' is no template: it must hold a column, as '{id}.jpg'",
+        ),
+        (
+            {"more": '[images]\npath = ["{id}.jpg", "{}.png"]'},
+            "images.path: '{}.png' is no template: it must hold a column, as '{id}.jpg'",
+        ),
         ({"more": "[images]\npath = []"}, "images.path: '' is no template: it must hold a column"),
-        ({"more": '[images]\ntest_path = "{id.jpg"'},
-         "images.test_path: '{id.jpg' is no template: expected '}' before end of string"),
-        ({"more": '[images]\ntest_path = ["{id}", "/{id}"]'},
-         "images.test_path: '/{id}' must be a path inside the raw folder"),
-        ({"more": '[folds."a/b"]\nkind = "stratified"'},
-         "[folds.a/b]: a name is letters, digits, _ and - only"),
-        ({"more": '[folds.more]\nkind = "stratified"\nduplicates = 7'},
-         "folds.more.duplicates: input should be a valid boolean"),
+        (
+            {"more": '[images]\ntest_path = "{id.jpg"'},
+            "images.test_path: '{id.jpg' is no template: expected '}' before end of string",
+        ),
+        (
+            {"more": '[images]\ntest_path = ["{id}", "/{id}"]'},
+            "images.test_path: '/{id}' must be a path inside the raw folder",
+        ),
+        (
+            {"more": '[folds."a/b"]\nkind = "stratified"'},
+            "[folds.a/b]: a name is letters, digits, _ and - only",
+        ),
+        (
+            {"more": '[folds.more]\nkind = "stratified"\nduplicates = 7'},
+            "folds.more.duplicates: input should be a valid boolean",
+        ),
         ({"more": "[folds.more]\nn = 3"}, "the key 'folds.more.kind' is missing"),
-        ({"more": "[holdout]\nm = 1\n[metric]\nm = 1\n[images]\nm = 1\n[submission]\nm = 1"},
-         "; and 1 more"),
+        (
+            {"more": "[holdout]\nm = 1\n[metric]\nm = 1\n[images]\nm = 1\n[submission]\nm = 1"},
+            "; and 1 more",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_together_is_said(lines: dict[str, str], message: str) -> None:
     assert message in refusal(**lines)
 

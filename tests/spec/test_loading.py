@@ -204,8 +204,13 @@ def test_every_stage_has_its_own_size_in_the_cache() -> None:
 
 
 def test_a_stage_has_the_recipes_room_to_zoom_or_its_own() -> None:
-    recipe = staged({"image_size": 16}, {"image_size": [19, 32], "presize": [19, 40]}, {},
-                    image_size=32, presize=[40, 36])  # fmt: skip
+    recipe = staged(
+        {"image_size": 16},
+        {"image_size": [19, 32], "presize": [19, 40]},
+        {},
+        image_size=32,
+        presize=[40, 36],
+    )
     assert [recipe.stage_presize(stage) for stage in recipe.stage] == [(20, 18), (19, 40), (40, 36)]
     odd = staged({"image_size": 21}, image_size=32, presize=40)
     assert odd.cache_sizes == ((27, 27),)  # 26.25, rounded up

@@ -152,7 +152,7 @@ def test_a_value_behind_set_is_a_setting_or_one_line(key: str) -> None:
         (b'image_size = 32\nmodel = "m"\nweights = "' + b"w" * 300 + b'"', "longer than a path"),
         (b'name = "../x"', "a name should have 1 to 200 bytes and no /, as a folder has, got '../"),
     ],
-)  # fmt: skip
+)
 def test_what_a_malformed_file_holds_is_said(tmp_path: Path, text: bytes, message: str) -> None:
     path = tmp_path / "recipes" / "r.toml"
     path.parent.mkdir()

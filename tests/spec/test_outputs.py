@@ -12,8 +12,13 @@ TWO, THREE = ("zebra", "ant"), ("zebra", "10", "ant")
 
 
 def recipe(**keys: Any) -> Recipe:
-    table = {"name": "r", "model": "resnet18", "image_size": 32,
-             "stage": [{"epochs": 1, "lr": 1e-3}], **keys}  # fmt: skip
+    table = {
+        "name": "r",
+        "model": "resnet18",
+        "image_size": 32,
+        "stage": [{"epochs": 1, "lr": 1e-3}],
+        **keys,
+    }
     return Recipe.model_validate(table)
 
 
@@ -90,12 +95,14 @@ def test_a_weight_for_no_class_gets_the_nearest_name() -> None:
         ({"model": "linear", "head": "fastai"}, "needs head = 'linear', got 'fastai'"),
         ({"model": "prior", "stage": [], "drop_path": 0.1}, "needs drop_path = 0, got 0.1"),
         (
-            {"model": "linear", "stage": [{"epochs": 1, "lr": 1}, {"epochs": 1, "lr": 1,
-                                                                  "image_size": 16}]},
+            {
+                "model": "linear",
+                "stage": [{"epochs": 1, "lr": 1}, {"epochs": 1, "lr": 1, "image_size": 16}],
+            },
             r"one image_size in all stages, got \[\[32, 32\], \[16, 16\]\]; it has one weight",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_these_keys_is_said(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recipe(**keys)
@@ -105,8 +112,12 @@ def test_baselines_bring_their_own_defaults_and_yield_to_what_is_written() -> No
     linear = recipe(model="linear")
     assert (linear.weights, linear.optimizer, linear.weight_decay) == ("none", "sgd", 0)
     assert linear.stage[0].schedule == "constant"
-    written = recipe(model="linear", optimizer="adam", weight_decay=0.1,
-                     stage=[{"epochs": 1, "lr": 1, "schedule": "one_cycle"}])  # fmt: skip
+    written = recipe(
+        model="linear",
+        optimizer="adam",
+        weight_decay=0.1,
+        stage=[{"epochs": 1, "lr": 1, "schedule": "one_cycle"}],
+    )
     assert (written.optimizer, written.weight_decay) == ("adam", 0.1)
     assert written.stage[0].schedule == "one_cycle"
     prior = Recipe.model_validate({"name": "p", "model": "prior"})

@@ -13,8 +13,12 @@ def test_what_is_not_said_of_pseudo_labels_is_careful(workspace: Workspace) -> N
     recipe = load_recipe(folder, "tiny", ['pseudo.run="first"'])
     assert recipe.pseudo is not None
     assert recipe.pseudo.model_dump() == {
-        "run": "first", "confidence": 0.95, "share": 0.5, "weight": 0.5, "soft": False,
-    }  # fmt: skip
+        "run": "first",
+        "confidence": 0.95,
+        "share": 0.5,
+        "weight": 0.5,
+        "soft": False,
+    }
     assert recipe.identity()["pseudo"]["run"] == "first"
     assert recipe.short().pseudo is None
 

@@ -14,8 +14,15 @@ from typing import Any
 from standin.state import Competition, RefusedError, Submission, Team, Upload, World
 
 Body = dict[str, Any]
-BOARD = ("Rank", "TeamId", "TeamName", "LastSubmissionDate", "Score", "SubmissionCount",
-         "TeamMemberUserNames")  # fmt: skip
+BOARD = (
+    "Rank",
+    "TeamId",
+    "TeamName",
+    "LastSubmissionDate",
+    "Score",
+    "SubmissionCount",
+    "TeamMemberUserNames",
+)
 
 
 @dataclass

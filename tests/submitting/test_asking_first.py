@@ -51,12 +51,15 @@ def trained(workspace: Workspace) -> bool:
         ({"notebooks_only": True}, r"takes notebooks, not files \(nothing was trained\): put the"),
         ({"disabled": True}, r"takes no submissions now; nothing was trained: see https://www"),
         ({"rules": False}, r"accept its rules at .*/tiny-slug/rules and run the same command"),
-        ({"daily": 0}, "today's submissions are used up .*; nothing was trained: run the same .*, "
-                       "or train now: the same command with --dry-run"),
+        (
+            {"daily": 0},
+            "today's submissions are used up .*; nothing was trained: run the same .*, "
+            "or train now: the same command with --dry-run",
+        ),
         ({"total": 0}, r"all submissions .* \(0 sent in all\).*; nothing was trained: choose"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_refusal_is_one_line_before_anything_is_trained(
     server: Standin, workspace: Workspace, facts: dict[str, object], words: str
 ) -> None:
@@ -134,9 +137,11 @@ def test_a_dry_run_asks_nobody(server: Standin, workspace: Workspace) -> None:
 
 
 def test_without_credentials_it_is_said_first_and_a_file_is_made(
-    server: Standin, workspace: Workspace, monkeypatch: pytest.MonkeyPatch,
+    server: Standin,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.delenv("KAGGLE_KEY")
     assert submit(workspace).exit_code == 0
     first = "no Kaggle credentials here: the file will be written and scored, and not sent"
@@ -155,5 +160,6 @@ def test_a_file_that_the_platform_cannot_score_ends_with_exit_code_1(
         told = submit(workspace)
         assert told.exit_code == 1
         assert "could not score the file: Submission has 3 rows too few" in " ".join(
-            told.output.split())  # fmt: skip
+            told.output.split()
+        )
     assert len(server.world.submissions) == 1

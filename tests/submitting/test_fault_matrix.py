@@ -39,13 +39,29 @@ STEPS = {  # a step as the document calls it -> the request that is hit
     "create": "CreateSubmission",
     "poll": "GetSubmission",
 }
-LASTING = ("401", "403", "404", "400", "429", "500", "502", "503", "html 200", "html 502",
-           "silence", "reset")  # fmt: skip
+LASTING = (
+    "401",
+    "403",
+    "404",
+    "400",
+    "429",
+    "500",
+    "502",
+    "503",
+    "html 200",
+    "html 502",
+    "silence",
+    "reset",
+)
 ONCE = ("429", "503", "reset")
 DONE = ("500", "502", "503", "html 200", "html 502", "silence", "reset")
 WRITES = ("start", "PUT", "create")  # elsewhere it makes no difference whether it took effect
-NAMES = {"html 200": "HTML under 200", "html 502": "HTML under 502", "silence": "no answer",
-         "reset": "connection reset"}  # fmt: skip
+NAMES = {
+    "html 200": "HTML under 200",
+    "html 502": "HTML under 502",
+    "silence": "no answer",
+    "reset": "connection reset",
+}
 FAULTS = {  # a row of the document -> the kind of fault, how often, and after the effect
     **{NAMES.get(kind, kind): (kind, None, False) for kind in LASTING},
     **{f"{NAMES.get(kind, kind)}, once": (kind, 1, False) for kind in ONCE},
@@ -135,11 +151,15 @@ class Attempt(logging.Handler):
         """A message without what differs from run to run."""
         text = text.replace(str(self.file.parent), f"submissions/{SLUG}")
         for pattern, word in (
-            (r"fw-[0-9a-f]{10}", "fw-…"), (r"\d{4}-\d\d-\d\dT[\d:]+Z", "…"), (r"number \d+", "…"),
-            (r"127\.0\.0\.1:\d+|port=\d+", "…"), (r"0x[0-9a-f]{6,}", "…"),
-            (r"/upload/[0-9a-f]+", "/upload/…"), (r"submission \d+", "submission …"),
+            (r"fw-[0-9a-f]{10}", "fw-…"),
+            (r"\d{4}-\d\d-\d\dT[\d:]+Z", "…"),
+            (r"number \d+", "…"),
+            (r"127\.0\.0\.1:\d+|port=\d+", "…"),
+            (r"0x[0-9a-f]{6,}", "…"),
+            (r"/upload/[0-9a-f]+", "/upload/…"),
+            (r"submission \d+", "submission …"),
             (r"after \d\d:\d\d:\d\d UTC", "after …"),
-        ):  # fmt: skip
+        ):
             text = re.sub(pattern, word, text)
         return text
 
@@ -367,8 +387,11 @@ def test_what_is_listed_and_counted_very_late_is_not_sent_again(trying: Try, hid
             attempt.submit()
         assert attempt.case.counts == [1] * 8
         assert attempt.case.states[0] == "UnclearError"
-        assert re.search("neither listed nor counted so far; if that is so after … too, the "
-                         "same command sends it", attempt.case.messages[0])  # fmt: skip
+        assert re.search(
+            "neither listed nor counted so far; if that is so after … too, the "
+            "same command sends it",
+            attempt.case.messages[0],
+        )
         assert attempt.case.states[-1] == "scored"
 
 
@@ -446,9 +469,10 @@ def general(message: str) -> str:
     for pattern, word in (
         (r"has no score yet \(.*\);", "has no score yet (…);"),
         (r"did not confirm the submission \(.*?\)(?=;)", "did not confirm the submission (…)"),
-        (r"\(HTTP \d+\)", "(HTTP …)"), (r" for url: \S+?(?=[;)])", ""),
+        (r"\(HTTP \d+\)", "(HTTP …)"),
+        (r" for url: \S+?(?=[;)])", ""),
         (r"within [\d.]+ seconds", "within 60 seconds"),
-    ):  # fmt: skip
+    ):
         message = re.sub(pattern, word, message)
     return message
 
@@ -478,8 +502,12 @@ def document(matrix: list[Case], killed: list[Case], late: list[Case]) -> str:
         ["", *STEPS],
         [[fault, *(cell(found.get((fault, step))) for step in STEPS)] for fault in FAULTS],
     )
-    lines += ["", "Killed (`SIGKILL`) when a request arrives, or when it has taken effect; then "
-              "the same command:", ""]  # fmt: skip
+    lines += [
+        "",
+        "Killed (`SIGKILL`) when a request arrives, or when it has taken effect; then "
+        "the same command:",
+        "",
+    ]
     words = {"UnclearError": "unclear, then sends it"}  # unclear for ten minutes
     ends = {
         (case.step, case.fault): words.get(case.states[1], ("sends it", "finds it")[case.counts[0]])

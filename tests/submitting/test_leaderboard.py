@@ -28,8 +28,9 @@ def write(path: Path, text: str) -> Path:
 def rows(local: list[Any], public: list[Any], private: list[Any] | None = None) -> list[dict]:
     """Rows of a ledger with these scores."""
     last = private or [None] * len(local)
-    return [{"local": a, "public": b, "private": c}
-            for a, b, c in zip(local, public, last, strict=True)]  # fmt: skip
+    return [
+        {"local": a, "public": b, "private": c} for a, b, c in zip(local, public, last, strict=True)
+    ]
 
 
 def test_a_board_has_a_row_per_team_with_its_score(tmp_path: Path) -> None:
@@ -112,12 +113,21 @@ def test_a_place_counts_the_strictly_better_ones() -> None:
 @pytest.mark.parametrize(
     ("teams", "ends"),
     [
-        (2, (0, 0, 0)), (3, (0, 0, 1)), (19, (1, 3, 7)), (99, (9, 19, 39)),
-        (100, (10, 20, 40)), (249, (10, 49, 99)),
-        (250, (10, 50, 100)), (499, (10, 50, 100)), (500, (11, 50, 100)), (999, (11, 50, 100)),
-        (1000, (12, 50, 100)), (1019, (12, 50, 101)), (5000, (20, 250, 500)),
+        (2, (0, 0, 0)),
+        (3, (0, 0, 1)),
+        (19, (1, 3, 7)),
+        (99, (9, 19, 39)),
+        (100, (10, 20, 40)),
+        (249, (10, 49, 99)),
+        (250, (10, 50, 100)),
+        (499, (10, 50, 100)),
+        (500, (11, 50, 100)),
+        (999, (11, 50, 100)),
+        (1000, (12, 50, 100)),
+        (1019, (12, 50, 101)),
+        (5000, (20, 250, 500)),
     ],
-)  # fmt: skip
+)
 def test_medals_end_where_kaggles_rules_say(teams: int, ends: tuple[int, int, int]) -> None:
     won = [medal(rank, teams) for rank in range(1, teams + 1)]
     last = 0
@@ -135,8 +145,11 @@ def test_the_ledgers_own_rank_counts_before_a_boards() -> None:
     found = placed([own, unknown, unscored, alone], list(np.linspace(0, 1, 200)), True)
     keys = ("rank", "teams", "percentile", "medal")
     assert [tuple(row[key] for key in keys) for row in found] == [
-        (3, 60, 5.0, "gold"), (181, 200, 90.5, None), (None,) * 4, (3, None, None, None),
-    ]  # fmt: skip
+        (3, 60, 5.0, "gold"),
+        (181, 200, 90.5, None),
+        (None,) * 4,
+        (3, None, None, None),
+    ]
     assert [row["rank"] for row in placed([own, unknown], None, True)] == [3, None]
 
 
@@ -147,11 +160,15 @@ def test_two_submissions_are_too_few_to_say() -> None:
         "too few to say: 2 submissions have a local score and a board's, 3 are needed"
     )
     assert told["local_public"] == {
-        "submissions": 2, "correlation": None, "gap": pytest.approx(0.075),
-    }  # fmt: skip
+        "submissions": 2,
+        "correlation": None,
+        "gap": pytest.approx(0.075),
+    }
     assert agreement([], True)["local_private"] == {
-        "submissions": 0, "correlation": None, "gap": None,
-    }  # fmt: skip
+        "submissions": 0,
+        "correlation": None,
+        "gap": None,
+    }
 
 
 def test_correlations_and_gaps_are_those_by_hand() -> None:
@@ -163,8 +180,10 @@ def test_correlations_and_gaps_are_those_by_hand() -> None:
     assert told["local_public"]["correlation"] == pytest.approx(spearmanr(local, public)[0])
     assert told["local_public"]["gap"] == pytest.approx(0.09)
     assert told["local_private"] == {
-        "submissions": 4, "correlation": pytest.approx(1.0), "gap": pytest.approx(0.05 / 4),
-    }  # fmt: skip
+        "submissions": 4,
+        "correlation": pytest.approx(1.0),
+        "gap": pytest.approx(0.05 / 4),
+    }
     assert told["public_private"]["submissions"] == 4
     assert told["stopped"] is False
     assert told["verdict"].endswith("stopped predicting the board, over 5 submissions")
@@ -180,8 +199,10 @@ def test_the_last_five_say_that_the_local_score_has_stopped_predicting(higher: b
     told = agreement(rows(*(both if higher else (local, public))), higher)
     assert told["local_public"]["correlation"] > 0.5
     assert told["stopped"] is True
-    assert "over the last 5 scored submissions the rank correlation of local and public score " \
-           "is -0.30. Do not choose by it alone" in told["verdict"]  # fmt: skip
+    assert (
+        "over the last 5 scored submissions the rank correlation of local and public score "
+        "is -0.30. Do not choose by it alone" in told["verdict"]
+    )
     assert agreement(rows(local[:-3], public[:-3]), False)["stopped"] is False
 
 
@@ -192,8 +213,10 @@ def test_two_gains_that_the_board_does_not_see_are_said(higher: bool) -> None:
         local, public = [1 - v for v in local], [1 - v for v in public]
     told = agreement(rows(local, public), higher)
     assert told["stopped"] is True
-    assert "in each of the last 2 submissions the local score got better and the public score " \
-           "worse" in told["verdict"]  # fmt: skip
+    assert (
+        "in each of the last 2 submissions the local score got better and the public score "
+        "worse" in told["verdict"]
+    )
     assert agreement(rows(local, public), not higher)["stopped"] is False  # worse, and better
     assert agreement(rows(local[:3], public[:3]), higher)["stopped"] is False
     private = agreement(rows(local, local, public), higher)

@@ -159,8 +159,10 @@ def test_nothing_is_scored_again_where_nothing_has_changed(workspace: Workspace)
 
 def test_a_board_as_it_was_written_before_is_scored_anew(workspace: Workspace) -> None:
     local.send(parcel(workspace, WRONG, "wrong.csv"))
-    old = [{"team": "uniform", "public": 0.1, "private": 0.1},
-           {"team": "you", "file": "wrong.csv", "public": 0.2, "private": 0.2}]  # fmt: skip
+    old = [
+        {"team": "uniform", "public": 0.1, "private": 0.1},
+        {"team": "you", "file": "wrong.csv", "public": 0.2, "private": 0.2},
+    ]
     (platform(workspace) / "board.json").write_text(json.dumps(old))
     local.send(parcel(workspace))
     assert [entry["private"] for entry in board(workspace)] == pytest.approx(
@@ -187,8 +189,10 @@ def test_entries_that_cannot_be_scored_anew_are_left_out_with_a_warning(
     said = sorted(caplog.messages)
     assert [entry.get("file") for entry in board(workspace)] == [None, "mine.csv"]
     start = "the local leaderboard leaves out an entry of"
-    assert said[0] == (f"{start} 'second', which cannot be scored: expected the file "
-                       f"{others / 'second.csv'}, found none")  # fmt: skip
+    assert said[0] == (
+        f"{start} 'second', which cannot be scored: expected the file "
+        f"{others / 'second.csv'}, found none"
+    )
     assert said[1].startswith(f"{start} 'you', which cannot be scored: {workspace.root}")
     assert said[2].endswith("gone.csv, found none")
 
@@ -201,8 +205,10 @@ def test_an_entry_that_comes_later_or_changes_joins_the_board(workspace: Workspa
     (others / "uniform.csv").write_bytes(made.file.read_bytes())
     receipt = local.send(parcel(workspace))
     assert [(e["team"], e["private"] > 4) for e in board(workspace)] == [
-        ("uniform", True), ("late", True), ("you", False),
-    ]  # fmt: skip
+        ("uniform", True),
+        ("late", True),
+        ("you", False),
+    ]
     assert (receipt.rank, receipt.teams) == (1, 3)
 
 
@@ -215,18 +221,27 @@ def test_the_board_can_be_had_without_an_entry(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("columns", "error", "message"),
     [
-        ({"id": [*NAMES[:-2], "x", "y"]}, PlatformError,
-         "should hold the 12 ids of the test set; 2 are missing: .*; correct the file"),
+        (
+            {"id": [*NAMES[:-2], "x", "y"]},
+            PlatformError,
+            "should hold the 12 ids of the test set; 2 are missing: .*; correct the file",
+        ),
         ({"id": [*NAMES[:-1], NAMES[0]]}, LabelError, "'id' must stand in one row, 1 stand in"),
-        ({"part": ["public"] * 12}, PlatformError,
-         "rows of both parts, public and private, got 'public' in 12 rows; correct the column"),
+        (
+            {"part": ["public"] * 12},
+            PlatformError,
+            "rows of both parts, public and private, got 'public' in 12 rows; correct the column",
+        ),
         ({"part": None, "group": ["one"] * 12}, PlatformError, r"\(then two rows or groups are"),
-        ({"label": ["ant"] * 11 + ["amt"]}, LabelError,
-         "should say one of the 3 classes .'zebra', '10', 'ant'.; 1 of 12 do not, e.g. id '.*' "
-         "has 'amt'; correct the file"),
+        (
+            {"label": ["ant"] * 11 + ["amt"]},
+            LabelError,
+            "should say one of the 3 classes .'zebra', '10', 'ant'.; 1 of 12 do not, e.g. id '.*' "
+            "has 'amt'; correct the file",
+        ),
         ({"label": None}, DataError, "should have a column 'label'"),
     ],
-)  # fmt: skip
+)
 def test_a_truth_that_does_not_fit_is_said(
     workspace: Workspace, columns: dict[str, Any], error: type[Exception], message: str
 ) -> None:

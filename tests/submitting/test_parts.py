@@ -13,10 +13,13 @@ from foldwise.submitting.parts import board_parts
 from foldwise.workspace import Workspace
 
 SPEC = {
-    "name": "own", "title": "Own", "labels": {"format": "class_column", "column": "label"},
+    "name": "own",
+    "title": "Own",
+    "labels": {"format": "class_column", "column": "label"},
     "files": {"train": "train.csv", "format": "sample.csv"},
-    "folds": {"default": {"kind": "stratified"}}, "submit": {"recipes": ["a"]},
-}  # fmt: skip
+    "folds": {"default": {"kind": "stratified"}},
+    "submit": {"recipes": ["a"]},
+}
 
 
 def on(data: CompetitionData, share: float | None) -> CompetitionData:

@@ -144,11 +144,22 @@ def test_a_file_that_the_platform_cannot_score_is_failed(server: Standin, tmp_pa
 
 
 ODD = [  # as rows of the platform's JSON, over one that is in order
-    {"publicScore": "None"}, {"publicScore": "NaN", "privateScore": "inf"}, {"publicScore": None},
-    {"publicScore": 0.5}, {"status": "SUBMISSION_STATUS_COMPLETE"}, {"status": "RESCORING"},
-    {"status": None}, {"status": 7}, {"date": "yesterday"}, {"date": None}, {"description": None},
-    {"errorDescription": None}, {"ref": None}, {"ref": "x"}, {"totalBytes": "many"},
-]  # fmt: skip
+    {"publicScore": "None"},
+    {"publicScore": "NaN", "privateScore": "inf"},
+    {"publicScore": None},
+    {"publicScore": 0.5},
+    {"status": "SUBMISSION_STATUS_COMPLETE"},
+    {"status": "RESCORING"},
+    {"status": None},
+    {"status": 7},
+    {"date": "yesterday"},
+    {"date": None},
+    {"description": None},
+    {"errorDescription": None},
+    {"ref": None},
+    {"ref": "x"},
+    {"totalBytes": "many"},
+]
 
 
 def test_odd_rows_among_old_submissions_stop_nothing(server: Standin, tmp_path: Path) -> None:
@@ -170,8 +181,11 @@ def test_a_score_with_an_unknown_status_is_still_to_come(
 ) -> None:
     monkeypatch.setenv("FOLDWISE_POLL", "0.1")
     out = outgoing(tmp_path)
-    server.on("CreateSubmission", REPLIED,
-              lambda: server.world.submissions[0].odd.update(status="RESCORING"))  # fmt: skip
+    server.on(
+        "CreateSubmission",
+        REPLIED,
+        lambda: server.world.submissions[0].odd.update(status="RESCORING"),
+    )
     assert send_once(out, connect).state == "sent"
     server.world.submissions[0].odd.clear()
     assert refresh(out.book, connect()) == 1
@@ -207,8 +221,11 @@ def test_a_busy_upload_is_tried_again_when_the_server_says(
 def test_all_submissions_and_todays_are_told_apart(server: Standin, tmp_path: Path) -> None:
     server.world.add(SLUG, "old", b"id,a\n").date = datetime(2026, 1, 1, tzinfo=UTC)
     server.world.competitions[SLUG].total = 1
-    with pytest.raises(PlatformError, match=r"all submissions .* used up \(1 sent in all\), and "
-                       r"none comes back; .*one\.csv is kept"):  # fmt: skip
+    with pytest.raises(
+        PlatformError,
+        match=r"all submissions .* used up \(1 sent in all\), and "
+        r"none comes back; .*one\.csv is kept",
+    ):
         send_once(outgoing(tmp_path), connect)
 
 
@@ -268,6 +285,10 @@ def test_the_leaderboard_is_kept_as_a_file(server: Standin, tmp_path: Path) -> N
     path = save_board(connect(), tmp_path / "data")
     assert path == tmp_path / "data" / BOARD
     assert [line.split(",")[2] for line in path.read_text().splitlines()] == [
-        "TeamName", "Oaks", "tester", "Elms"]  # fmt: skip
+        "TeamName",
+        "Oaks",
+        "tester",
+        "Elms",
+    ]
     files = [p.name for p in (tmp_path / "data").rglob("[!.]*") if p.is_file()]
     assert files == [BOARD]

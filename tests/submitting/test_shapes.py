@@ -17,9 +17,12 @@ CLASSES = ("zebra", "10", "ant")  # neither sorted as text nor as numbers
 IDS = ("02", "1", "003")
 PROBS = np.array([[0.5, 0.25, 0.25], [0.125, 0.625, 0.25], [0, 0, 1]])  # of IDS
 SPEC = {
-    "name": "shapes", "title": "Shapes", "platform": "local",
-    "folds": {"default": {"kind": "stratified"}}, "submit": {"recipes": ["r"]},
-}  # fmt: skip
+    "name": "shapes",
+    "title": "Shapes",
+    "platform": "local",
+    "folds": {"default": {"kind": "stratified"}},
+    "submit": {"recipes": ["r"]},
+}
 
 
 def format_of(
@@ -32,10 +35,14 @@ def format_of(
     """The format of a sample file with these lines and this [submission]."""
     (folder / "sample.csv").write_text(sample)
     how = {"format": "delimited" if multi else "class_column", "column": "y", "classes": classes}
-    spec = CompetitionSpec.model_validate({
-        **SPEC, "labels": how, "files": {"train": "t.csv", "format": "sample.csv"},
-        "submission": settings,
-    })  # fmt: skip
+    spec = CompetitionSpec.model_validate(
+        {
+            **SPEC,
+            "labels": how,
+            "files": {"train": "t.csv", "format": "sample.csv"},
+            "submission": settings,
+        }
+    )
     file = read_format(spec, folder)
     return submission_format(file, spec, list(asked(file, spec)["id"]), classes)
 
@@ -48,84 +55,179 @@ WIDE = lines("row,Id,note,zebra,10,ant", '7,02,"a, b",0,0,0', '8,1,"""hi""",0,0,
 ONE = lines("Id,y", "02,", "1,", "003,")
 EXTRA = lines("y,Id,site", ',02,"x, y"', ",1,", ",003,Ü")
 LONG = lines("key,p", *(f"{id}_{name},0" for id in IDS for name in CLASSES))
-LONG_MIXED = lines("key,p", "10|02,", "ant|1,", "zebra|02,", "ant|02,", "10|003,", "zebra|1,",
-                   "10|1,", "zebra|003,", "ant|003,")  # fmt: skip
+LONG_MIXED = lines(
+    "key,p",
+    "10|02,",
+    "ant|1,",
+    "zebra|02,",
+    "ant|02,",
+    "10|003,",
+    "zebra|1,",
+    "10|1,",
+    "zebra|003,",
+    "ant|003,",
+)
 LONG_THREE = lines("Id,kind,p", *(f"{id},{name},0" for id in IDS for name in ("A", "10", "Z")))
 BINARY = {"shape": "positive", "column": "y", "id": "Id"}
 
 # sample file, classes, multi, [submission], the file that is written of PROBS
 CASES: dict[str, tuple[str, tuple[str, ...], bool, dict[str, Any], str]] = {
     "wide": (
-        WIDE, CLASSES, False, {"id": "Id"},
-        lines("row,Id,note,zebra,10,ant", '7,02,"a, b",0.5,0.25,0.25',
-              '8,1,"""hi""",0.125,0.625,0.25', "9,003,,0,0,1"),
+        WIDE,
+        CLASSES,
+        False,
+        {"id": "Id"},
+        lines(
+            "row,Id,note,zebra,10,ant",
+            '7,02,"a, b",0.5,0.25,0.25',
+            '8,1,"""hi""",0.125,0.625,0.25',
+            "9,003,,0,0,1",
+        ),
     ),
     "positive, the first class": (
-        EXTRA, ("yes", "no"), False, {**BINARY, "positive": "yes"},
+        EXTRA,
+        ("yes", "no"),
+        False,
+        {**BINARY, "positive": "yes"},
         lines("y,Id,site", '0.6666666667,02,"x, y"', "0.1666666667,1,", "0,003,Ü"),
     ),
     "positive, the second class": (
-        EXTRA, ("no", "yes"), False, {**BINARY, "positive": "yes"},
+        EXTRA,
+        ("no", "yes"),
+        False,
+        {**BINARY, "positive": "yes"},
         lines("y,Id,site", '0.3333333333,02,"x, y"', "0.8333333333,1,", "1,003,Ü"),
     ),
     "label": (
-        EXTRA, CLASSES, False, {"shape": "label", "id": "Id", "column": "y"},
+        EXTRA,
+        CLASSES,
+        False,
+        {"shape": "label", "id": "Id", "column": "y"},
         lines("y,Id,site", 'zebra,02,"x, y"', "10,1,", "ant,003,Ü"),
     ),
     "label, codes that are other classes' names": (
-        ONE, CLASSES, False,
+        ONE,
+        CLASSES,
+        False,
         {"shape": "label", "codes": {"zebra": "10", "10": "zebra", "ant": "an ant, red"}},
         lines("Id,y", "02,10", "1,zebra", '003,"an ant, red"'),
     ),
     "top": (
-        EXTRA, CLASSES, False, {"shape": "top", "k": 2, "id": "Id", "column": "y"},
+        EXTRA,
+        CLASSES,
+        False,
+        {"shape": "top", "k": 2, "id": "Id", "column": "y"},
         lines("y,Id,site", 'zebra 10,02,"x, y"', "10 ant,1,", "ant zebra,003,Ü"),
     ),
     "top, more than there are classes": (
-        ONE, CLASSES, False, {"shape": "top", "separator": "|", "codes": {"ant": "a b"}},
+        ONE,
+        CLASSES,
+        False,
+        {"shape": "top", "separator": "|", "codes": {"ant": "a b"}},
         lines("Id,y", "02,zebra|10|a b", "1,10|a b|zebra", "003,a b|zebra|10"),
     ),
     "top, a single one": (
-        ONE, CLASSES, False, {"shape": "top", "k": 1, "codes": {"ant": "a b"}},
+        ONE,
+        CLASSES,
+        False,
+        {"shape": "top", "k": 1, "codes": {"ant": "a b"}},
         lines("Id,y", "02,zebra", "1,10", "003,a b"),
     ),
     "tags": (
-        ONE, CLASSES, True, {"shape": "tags", "threshold": 0.25, "separator": ","},
+        ONE,
+        CLASSES,
+        True,
+        {"shape": "tags", "threshold": 0.25, "separator": ","},
         lines("Id,y", '02,"zebra,10,ant"', '1,"10,ant"', "003,ant"),
     ),
     "tags, one at least": (
-        ONE, CLASSES, True, {"shape": "tags", "threshold": 0.6},
+        ONE,
+        CLASSES,
+        True,
+        {"shape": "tags", "threshold": 0.6},
         lines("Id,y", "02,zebra", "1,10", "003,ant"),
     ),
     "tags, none of these": (
-        ONE, CLASSES, True, {"shape": "tags", "threshold": 0.6, "none": "nothing here"},
+        ONE,
+        CLASSES,
+        True,
+        {"shape": "tags", "threshold": 0.6, "none": "nothing here"},
         lines("Id,y", "02,nothing here", "1,10", "003,ant"),
     ),
     "tags, an empty cell": (
-        ONE, CLASSES, True, {"shape": "tags", "threshold": 0.7, "none": ""},
+        ONE,
+        CLASSES,
+        True,
+        {"shape": "tags", "threshold": 0.7, "none": ""},
         lines("Id,y", "02,", "1,", "003,ant"),
     ),
     "wide, many labels": (
-        WIDE, CLASSES, True, {"id": "Id"},
-        lines("row,Id,note,zebra,10,ant", '7,02,"a, b",0.5,0.25,0.25',
-              '8,1,"""hi""",0.125,0.625,0.25', "9,003,,0,0,1"),
+        WIDE,
+        CLASSES,
+        True,
+        {"id": "Id"},
+        lines(
+            "row,Id,note,zebra,10,ant",
+            '7,02,"a, b",0.5,0.25,0.25',
+            '8,1,"""hi""",0.125,0.625,0.25',
+            "9,003,,0,0,1",
+        ),
     ),
     "long": (
-        LONG, CLASSES, False, {"shape": "long"},
-        lines("key,p", "02_zebra,0.5", "02_10,0.25", "02_ant,0.25", "1_zebra,0.125",
-              "1_10,0.625", "1_ant,0.25", "003_zebra,0", "003_10,0", "003_ant,1"),
+        LONG,
+        CLASSES,
+        False,
+        {"shape": "long"},
+        lines(
+            "key,p",
+            "02_zebra,0.5",
+            "02_10,0.25",
+            "02_ant,0.25",
+            "1_zebra,0.125",
+            "1_10,0.625",
+            "1_ant,0.25",
+            "003_zebra,0",
+            "003_10,0",
+            "003_ant,1",
+        ),
     ),
     "long, its rows mixed": (
-        LONG_MIXED, CLASSES, True, {"shape": "long", "row": "{class}|{id}"},
-        lines("key,p", "10|02,0.25", "ant|1,0.25", "zebra|02,0.5", "ant|02,0.25", "10|003,0",
-              "zebra|1,0.125", "10|1,0.625", "zebra|003,0", "ant|003,1"),
+        LONG_MIXED,
+        CLASSES,
+        True,
+        {"shape": "long", "row": "{class}|{id}"},
+        lines(
+            "key,p",
+            "10|02,0.25",
+            "ant|1,0.25",
+            "zebra|02,0.5",
+            "ant|02,0.25",
+            "10|003,0",
+            "zebra|1,0.125",
+            "10|1,0.625",
+            "zebra|003,0",
+            "ant|003,1",
+        ),
     ),
     "long, three columns": (
-        LONG_THREE, CLASSES, False, {"shape": "long", "codes": {"zebra": "Z", "ant": "A"}},
-        lines("Id,kind,p", "02,A,0.25", "02,10,0.25", "02,Z,0.5", "1,A,0.25", "1,10,0.625",
-              "1,Z,0.125", "003,A,1", "003,10,0", "003,Z,0"),
+        LONG_THREE,
+        CLASSES,
+        False,
+        {"shape": "long", "codes": {"zebra": "Z", "ant": "A"}},
+        lines(
+            "Id,kind,p",
+            "02,A,0.25",
+            "02,10,0.25",
+            "02,Z,0.5",
+            "1,A,0.25",
+            "1,10,0.625",
+            "1,Z,0.125",
+            "003,A,1",
+            "003,10,0",
+            "003,Z,0",
+        ),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=CASES)
@@ -262,7 +364,7 @@ def test_only_rows_with_one_label_must_sum_to_one(tmp_path: Path) -> None:
         ("long, three columns", "02,A", "1,A", "row 1 is '1', expected '02'"),
         ("long, three columns", "Id,kind", "kind,Id", "columns should be in the format file's ord"),
     ],
-)  # fmt: skip
+)
 def test_each_broken_rule_is_said(
     tmp_path: Path, name: str, old: str, new: str, message: str
 ) -> None:

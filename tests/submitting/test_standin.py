@@ -110,14 +110,18 @@ def test_a_submission_is_uploaded_counted_scored_and_on_the_board(
     first, second = (sdk(api, "GetSubmission", ref=1000) for _ in range(2))
     assert (first.status.name, first.public_score) == ("PENDING", "")
     assert (second.status.name, second.public_score, second.private_score) == (
-        "COMPLETE", "2.00000", "",
-    )  # fmt: skip
+        "COMPLETE",
+        "2.00000",
+        "",
+    )
     server.world.competitions[SLUG].deadline = datetime(2020, 1, 1, tzinfo=UTC)
     assert sdk(api, "GetSubmission", ref=1000).private_score == f"{len(FILE)}.00000"
     rows = api.competition_leaderboard_view(SLUG)
     assert [(row.team_name, row.score) for row in rows] == [
-        ("Oaks", "1.50000"), ("tester", "2.00000"), ("Ash, ash", "3.25000"),
-    ]  # fmt: skip
+        ("Oaks", "1.50000"),
+        ("tester", "2.00000"),
+        ("Ash, ash", "3.25000"),
+    ]
     methods = [call.method for call in server.journal]
     assert methods[:3] == ["StartSubmissionUpload", "PUT", "CreateSubmission"]
     assert server.calls("PUT")[0].body["bytes"] == len(FILE)
@@ -144,8 +148,11 @@ def test_lists_come_in_pages_by_number_and_by_token_the_newest_first(
         server.world.add(SLUG, f"number {number}", FILE.encode())
     pages = [api.competition_submissions(SLUG, page_number=n, page_size=3) for n in (1, 2, 3, 4)]
     assert [[row.ref for row in page] for page in pages] == [
-        [1006, 1005, 1004], [1003, 1002, 1001], [1000], [],
-    ]  # fmt: skip
+        [1006, 1005, 1004],
+        [1003, 1002, 1001],
+        [1000],
+        [],
+    ]
     reply = sdk(api, "ListSubmissions", competition_name=SLUG, page_size=5)
     server.world.add(SLUG, "in between", FILE.encode())
     rest = sdk(api, "ListSubmissions", competition_name=SLUG, page_token=reply.next_page_token)
@@ -164,9 +171,12 @@ def test_facts_of_a_competition_and_what_they_forbid(server: Standin, api: Any, 
     assert told.deadline == datetime(2099, 1, 1)
     assert [c.title for c in api.competitions_list(search="lea").competitions] == [SLUG]
     for name, value, status in [
-        ("rules", False, 403), ("notebooks_only", True, 400), ("disabled", True, 400),
-        ("daily", 0, 400), ("total", 0, 400),
-    ]:  # fmt: skip
+        ("rules", False, 403),
+        ("notebooks_only", True, 400),
+        ("disabled", True, 400),
+        ("daily", 0, 400),
+        ("total", 0, 400),
+    ]:
         usual = getattr(facts, name)
         setattr(facts, name, value)
         assert refused(lambda: submit(api, file)) == status, name
@@ -226,8 +236,9 @@ def test_downloads_are_redirected_resumed_and_as_torn_as_planned(
         (name,) = archive.namelist()
         rows = list(csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"))))
     assert name.startswith(f"{SLUG}-publicleaderboard-")
-    assert [(row["Rank"], row["TeamName"], row["Score"], row["SubmissionCount"]) for row in rows] \
-        == [("1", "Oaks", "1.50000", "1"), ("2", "Ash, ash", "3.25000", "4")]  # fmt: skip
+    assert [
+        (row["Rank"], row["TeamName"], row["Score"], row["SubmissionCount"]) for row in rows
+    ] == [("1", "Oaks", "1.50000", "1"), ("2", "Ash, ash", "3.25000", "4")]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in OTHERS])
@@ -237,8 +248,10 @@ def test_a_fault_comes_before_or_after_the_effect_and_as_often_as_planned(
     from requests import ConnectionError, HTTPError, Timeout
 
     expected: type[Exception] = {
-        "silence": Timeout, "reset": ConnectionError, "html 200": ValueError,
-    }.get(kind, HTTPError)  # fmt: skip
+        "silence": Timeout,
+        "reset": ConnectionError,
+        "html 200": ValueError,
+    }.get(kind, HTTPError)
     for after in (False, True):
         server.fail("CreateSubmission", kind, after=after, skip=1)
         assert submit(api, file).ref == 1000 + after
@@ -339,8 +352,10 @@ def test_the_environment_alone_leads_the_client_here(
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(file), SLUG, str(tmp_path / "data")],
         env=server.environment(tmp_path / "home", bearer),
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert json.loads(done.stdout) == [1000, 1]
     assert server.world.submissions[0].description == "from a child"
     data = (tmp_path / "data" / f"{SLUG}.zip").read_bytes()

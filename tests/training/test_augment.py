@@ -16,9 +16,20 @@ from foldwise.training.geometry import resampled
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZE = (16, 24)
 EVERYTHING = Augment(
-    hflip=True, vflip=True, rotate=20, zoom=(0.8, 1.2), shift=0.1, warp=0.2, crop=(0.5, 1),
-    brightness=0.2, contrast=0.2, saturation=0.5, erase=0.5, p_affine=0.75, p_lighting=0.75,
-)  # fmt: skip
+    hflip=True,
+    vflip=True,
+    rotate=20,
+    zoom=(0.8, 1.2),
+    shift=0.1,
+    warp=0.2,
+    crop=(0.5, 1),
+    brightness=0.2,
+    contrast=0.2,
+    saturation=0.5,
+    erase=0.5,
+    p_affine=0.75,
+    p_lighting=0.75,
+)
 
 
 def batch(n: int = 6, size: tuple[int, int] = SIZE, channels: int = 3) -> TensorImage:
@@ -60,8 +71,9 @@ def test_the_stream_does_not_depend_on_the_settings() -> None:
     plain, full = (Augmentation(a, SIZE, MEAN) for a in (Augment(hflip=True), EVERYTHING))
     for transform in (plain, full):
         transform.encodes(batch())
-    assert torch.equal(torch.rand(3, generator=plain.generator),
-                       torch.rand(3, generator=full.generator))  # fmt: skip
+    assert torch.equal(
+        torch.rand(3, generator=plain.generator), torch.rand(3, generator=full.generator)
+    )
 
 
 @pytest.mark.parametrize("settings", [{"rotate": 20}, {"contrast": 0.2}, {"crop": (0.2, 1)}])

@@ -77,8 +77,9 @@ def recursion(states: Sequence[State], decay: float) -> State:
     for n, state in enumerate(states[1:], start=1):
         kept = min(decay, (1 + n) / (10 + n))
         for name, value in state.items():
-            made[name] = kept * made[name] + (1 - kept) * value if value.is_floating_point() \
-                else value  # fmt: skip
+            made[name] = (
+                kept * made[name] + (1 - kept) * value if value.is_floating_point() else value
+            )
     return made
 
 
@@ -184,8 +185,9 @@ def test_a_step_that_is_skipped_does_not_count() -> None:
     before = state_of(learner.model)
     fit(learner, 1)
     assert ema.steps == 2
-    assert_close(state_of(learner.model), recursion([before, *watch.seen[::2]], 0.5),
-                 ["0.weight", "3.bias"])  # fmt: skip
+    assert_close(
+        state_of(learner.model), recursion([before, *watch.seen[::2]], 0.5), ["0.weight", "3.bias"]
+    )
 
 
 def test_ema_counts_the_steps_that_fp16_takes() -> None:
@@ -261,8 +263,10 @@ class Saving(Callback):
         self.path, self.kept = path, average
 
     def after_epoch(self) -> None:
-        torch.save([self.model.state_dict(), self.opt.state_dict(), self.kept.state_dict()],
-                   self.path / f"{self.epoch}.pt")  # fmt: skip
+        torch.save(
+            [self.model.state_dict(), self.opt.state_dict(), self.kept.state_dict()],
+            self.path / f"{self.epoch}.pt",
+        )
 
 
 @pytest.mark.parametrize("make", [lambda: Ema(0.9, 4), lambda: Swa(2, 4), lambda: Swa(3, 4)])

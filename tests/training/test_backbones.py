@@ -36,15 +36,27 @@ FAMILIES = {  # groups: fastai, stage, block; and tensors of the head
     "rdnet_tiny": ((3, 9, 9), 2),  # timm has no coarse groups
     "swin_tiny_patch4_window7_224": ((3, 6, 14), 2),
 }
-SMALL = ["poolformer_s12", "pit_ti_distilled_224", "levit_128s", "efficientformerv2_s0",
-         "crossvit_tiny_240", "test_vit"]  # fmt: skip
+SMALL = [
+    "poolformer_s12",
+    "pit_ti_distilled_224",
+    "levit_128s",
+    "efficientformerv2_s0",
+    "crossvit_tiny_240",
+    "test_vit",
+]
 
 
 def recipe(model: str, size: int = 64, **settings: Any) -> Recipe:
-    return Recipe.model_validate({
-        "name": "r", "model": model, "weights": "none", "image_size": size,
-        "stage": [{"epochs": 1, "lr": 1e-3}], **settings,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "r",
+            "model": model,
+            "weights": "none",
+            "image_size": size,
+            "stage": [{"epochs": 1, "lr": 1e-3}],
+            **settings,
+        }
+    )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -83,9 +95,12 @@ def test_a_step_reaches_every_parameter_and_weights_are_loaded_again(
 def test_a_parameter_in_no_group_or_in_two_stops_the_training() -> None:
     model = timm.create_model("test_resnet", num_classes=2)
     groups = layer_groups(model, "stage")
-    with pytest.raises(RunError, match=r"each parameter of a model should be in one layer group, "
-                       r"and 9 of ResNet are in none or in two, e.g. conv1.0.weight; this is a "
-                       r"bug of foldwise: please report it"):  # fmt: skip
+    with pytest.raises(
+        RunError,
+        match=r"each parameter of a model should be in one layer group, "
+        r"and 9 of ResNet are in none or in two, e.g. conv1.0.weight; this is a "
+        r"bug of foldwise: please report it",
+    ):
         check_groups(model, groups[1:])
     with pytest.raises(RunError, match=r"2 of ResNet .* e.g. fc.weight"):
         check_groups(model, [*groups, groups[-1]])
@@ -154,8 +169,11 @@ def test_the_step_that_is_timed_is_of_the_model_that_trains(
         return built[-1]
 
     monkeypatch.setattr(tuning, "build_model", build)
-    which = recipe("vit_tiny_patch16_224", 64, stage=[
-        {"epochs": 1, "lr": 1e-3, "image_size": 32}, {"epochs": 1, "lr": 1e-3}])  # fmt: skip
+    which = recipe(
+        "vit_tiny_patch16_224",
+        64,
+        stage=[{"epochs": 1, "lr": 1e-3, "image_size": 32}, {"epochs": 1, "lr": 1e-3}],
+    )
     tuning.step_of(which, "fp32", 3, 1, 2, compiled=False)()
     assert built[0].patch_embed.img_size == (64, 64)
     tuning.step_of(recipe("test_resnet", head="fastai"), "fp32", 3, 1, 2, compiled=False)()

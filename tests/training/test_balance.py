@@ -77,8 +77,11 @@ def uneven(workspace: Workspace) -> Competition:
     frame.to_csv(path, index=False)
     toml = workspace.competition("tiny") / "competition.toml"
     edit(toml, "n = 3\nseed = 1\n\n[folds.sites]", "n = 2\nseed = 1\n\n[folds.sites]")
-    edit(workspace.competition("tiny") / "recipes" / "tiny.toml", "batch_size",
-         'sampling = "balanced"\nbatch_size')  # fmt: skip
+    edit(
+        workspace.competition("tiny") / "recipes" / "tiny.toml",
+        "batch_size",
+        'sampling = "balanced"\nbatch_size',
+    )
     return Competition.load("tiny", workspace.root)
 
 

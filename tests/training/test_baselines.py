@@ -243,8 +243,10 @@ def test_auto_asks_nothing_of_a_baseline(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delattr(tuning, "step_of")  # nothing is built and timed
     monkeypatch.setattr(tuning, "device", lambda: torch.device("cuda"))
     monkeypatch.setattr(tuning, "resolve", lambda wanted, on: "bf16")
-    for recipe in (linear(8, batch_size="auto", stage=[{"epochs": 10_000, "lr": 1}]),
-                   Recipe.model_validate({"name": "p", "model": "prior"})):  # fmt: skip
+    for recipe in (
+        linear(8, batch_size="auto", stage=[{"epochs": 10_000, "lr": 1}]),
+        Recipe.model_validate({"name": "p", "model": "prior"}),
+    ):
         values = settle(recipe, 10**6, 3, 1, 5)
         assert (values["compile"], values["batch_size"]) == (False, 64)
 

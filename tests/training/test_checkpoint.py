@@ -16,8 +16,15 @@ from foldwise.training.events import BatchDone, Event
 from foldwise.workspace import Workspace
 from tiny import only_run, write_tiny
 
-FILES = ("weights.safetensors", "oof.parquet", "test.parquet", "history.json", "rates.parquet",
-         "augmented.parquet", "maps.parquet")  # fmt: skip
+FILES = (
+    "weights.safetensors",
+    "oof.parquet",
+    "test.parquet",
+    "history.json",
+    "rates.parquet",
+    "augmented.parquet",
+    "maps.parquet",
+)
 # four batches of 5 rows in an epoch
 COMMON = ["batch_size=5", "drop_rate=0.3", "mixup=0.4", "augment.rotate=20"]
 SCHEDULES = {
@@ -52,9 +59,11 @@ def hashes(workspace: Workspace) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in ("one_cycle", "accumulated") else pytest.param(name, marks=pytest.mark.slow)
-     for name in SCHEDULES],
-)  # fmt: skip
+    [
+        name if name in ("one_cycle", "accumulated") else pytest.param(name, marks=pytest.mark.slow)
+        for name in SCHEDULES
+    ],
+)
 def test_it_ends_with_the_same_bytes_wherever_it_was_stopped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,8 +101,9 @@ def test_stages_that_are_done_are_not_trained_again(
         if isinstance(event, BatchDone):
             events.append(event.done)
 
-    pipeline.train(workspaces[1], "tiny", overrides=[*COMMON, *stages], only_folds=[0],
-                   observe=observe)  # fmt: skip
+    pipeline.train(
+        workspaces[1], "tiny", overrides=[*COMMON, *stages], only_folds=[0], observe=observe
+    )
     assert events == list(range(9, 17))
     assert hashes(workspaces[1]) == hashes(workspaces[0])
 
@@ -141,12 +151,20 @@ def test_sigkill_loses_nothing_that_was_saved(tmp_path: Path) -> None:
     settings = [*COMMON, "stage.0.epochs=2"]
     whole, killed = write_tiny(tmp_path / "whole"), write_tiny(tmp_path / "killed")
     train(whole, settings)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(killed.root), "SIGKILL", "7",
-                           *settings], capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(killed.root), "SIGKILL", "7", *settings],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == -signal.SIGKILL
     events: list[int] = []
-    pipeline.train(killed, "tiny", overrides=settings, only_folds=[0], observe=lambda event:
-                   events.append(event.done) if isinstance(event, BatchDone) else None)  # fmt: skip
+    pipeline.train(
+        killed,
+        "tiny",
+        overrides=settings,
+        only_folds=[0],
+        observe=lambda event: events.append(event.done) if isinstance(event, BatchDone) else None,
+    )
     assert events == [7, 8]  # the sixth batch was saved, the seventh was not yet
     assert hashes(killed) == hashes(whole)
 
@@ -155,9 +173,19 @@ def test_sigkill_loses_nothing_that_was_saved(tmp_path: Path) -> None:
 def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     workspace = write_tiny(tmp_path)
     settings = [*COMMON, "stage.0.epochs=2"]
-    done = subprocess.run([sys.executable, "-c", KILLED.replace("EVERY = 0.0", "EVERY = 1e9"),
-                           str(workspace.root), "SIGINT", "6", *settings],
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            KILLED.replace("EVERY = 0.0", "EVERY = 1e9"),
+            str(workspace.root),
+            "SIGINT",
+            "6",
+            *settings,
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.strip() == (
         "Interrupted stopped after batch 2 of 4 in epoch 2 of stage 1; everything is saved, and "
         "the same command goes on from there"
@@ -175,8 +203,13 @@ def test_ctrl_c_during_validation_ends_after_it(workspace: Workspace) -> None:
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="stopped after epoch 1 of 2 of stage 1"):
-        pipeline.train(workspace, "tiny", overrides=[*COMMON, "stage.0.epochs=2"], only_folds=[0],
-                       observe=observe)  # fmt: skip
+        pipeline.train(
+            workspace,
+            "tiny",
+            overrides=[*COMMON, "stage.0.epochs=2"],
+            only_folds=[0],
+            observe=observe,
+        )
     assert signal.getsignal(signal.SIGINT) is before
 
 

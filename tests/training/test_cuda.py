@@ -69,8 +69,14 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)  # within epochs, too
-    settings = [f"precision={precision}", "stage.0.epochs=2", "batch_size=5", "drop_rate=0.3",
-                "mixup=0.4", "ema=0.9"]  # fmt: skip
+    settings = [
+        f"precision={precision}",
+        "stage.0.epochs=2",
+        "batch_size=5",
+        "drop_rate=0.3",
+        "mixup=0.4",
+        "ema=0.9",
+    ]
 
     def hashes(stop: int | None) -> list[str]:
         workspace = write_tiny(tmp_path / str(stop))
@@ -81,11 +87,14 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
 
         if stop is not None:
             with pytest.raises(Stop):
-                pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0],
-                               observe=observe)  # fmt: skip
+                pipeline.train(
+                    workspace, "tiny", overrides=settings, only_folds=[0], observe=observe
+                )
         run = train(workspace, *settings)
-        return [sha256_file(run.fold(0) / name) for name in
-                ("weights.safetensors", "oof.parquet", "test.parquet", "history.json")]  # fmt: skip
+        return [
+            sha256_file(run.fold(0) / name)
+            for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.json")
+        ]
 
     expected = hashes(None)
     for stop in (1, 3, 5):  # four batches in an epoch
@@ -115,8 +124,15 @@ def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:
             seen.append(event.done)
             torch.cuda.set_sync_debug_mode("error" if 2 <= event.done < 5 else "default")
 
-    settings = ["precision=bf16", "deterministic=false", "mixup=0.2", "augment.warp=0.2",
-                "ema=0.99", "clip=1", "accumulate=2"]  # fmt: skip
+    settings = [
+        "precision=bf16",
+        "deterministic=false",
+        "mixup=0.2",
+        "augment.warp=0.2",
+        "ema=0.99",
+        "clip=1",
+        "accumulate=2",
+    ]
     try:
         pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0], observe=observe)
     finally:

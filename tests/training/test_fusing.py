@@ -70,9 +70,17 @@ class Net(nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "fused", "norms"),
-    [("sum", 3, 0), ("two sums", 3, 0), ("scaled sum", 3, 0), ("itself", 3, 0),
-     ("used twice", 2, 1), ("called twice", 2, 0), ("number", 3, 0), ("broadcast", 3, 0)],
-)  # fmt: skip
+    [
+        ("sum", 3, 0),
+        ("two sums", 3, 0),
+        ("scaled sum", 3, 0),
+        ("itself", 3, 0),
+        ("used twice", 2, 1),
+        ("called twice", 2, 0),
+        ("number", 3, 0),
+        ("broadcast", 3, 0),
+    ],
+)
 def test_every_way_of_joining_layers_keeps_the_outputs(kind: str, fused: int, norms: int) -> None:
     model, images = trained(Net(kind)), torch.randn(5, 3, 9, 7)
     ready = for_prediction(model, images[:2], "fp32")
@@ -89,8 +97,10 @@ def test_folded_weights_that_are_too_large_for_fp16_are_left_apart() -> None:
     images = 1e-3 * torch.randn(2, 3, 5, 5)
     ready = for_prediction(model, images, "fp16")
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in ready.modules())
-    assert not any(isinstance(layer, nn.BatchNorm2d)
-                   for layer in for_prediction(model, images, "bf16").modules())  # fmt: skip
+    assert not any(
+        isinstance(layer, nn.BatchNorm2d)
+        for layer in for_prediction(model, images, "bf16").modules()
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,35 +73,69 @@ def theirs(
 
 CASES = {
     "flip": (lambda: [Flip(p=1, draw=[0, 1, 1, 0])], {"flip_x": [1.0, -1.0, -1.0, 1.0]}, WIDE),
-    "rotate": (lambda: [Rotate(p=1, draw=ANGLES)], {"angle": [math.radians(a) for a in ANGLES]},
-               WIDE),
+    "rotate": (
+        lambda: [Rotate(p=1, draw=ANGLES)],
+        {"angle": [math.radians(a) for a in ANGLES]},
+        WIDE,
+    ),
     "zoom": (lambda: [Zoom(p=1, draw=ZOOMS, draw_x=0.5, draw_y=0.5)], {"zoom": ZOOMS}, WIDE),
     "zoom off the centre": (
         lambda: [Zoom(p=1, draw=ZOOMS, draw_x=0.2, draw_y=0.9)],
-        {"zoom": ZOOMS, "shift_x": [(1 - 1 / z) * (2 * 0.2 - 1) for z in ZOOMS],
-         "shift_y": [(1 - 1 / z) * (2 * 0.9 - 1) for z in ZOOMS]}, WIDE,
+        {
+            "zoom": ZOOMS,
+            "shift_x": [(1 - 1 / z) * (2 * 0.2 - 1) for z in ZOOMS],
+            "shift_y": [(1 - 1 / z) * (2 * 0.9 - 1) for z in ZOOMS],
+        },
+        WIDE,
     ),
-    "warp": (lambda: [Warp(p=1, draw_x=WARPS_X, draw_y=WARPS_Y)],
-             {"warp_x": WARPS_X, "warp_y": WARPS_Y}, WIDE),
-    "dihedral, first half": (lambda: [Dihedral(p=1, draw=[0, 1, 2, 3])],
-                             {"dihedral": [0, 1, 2, 3]}, SQUARE),
-    "dihedral, second half": (lambda: [Dihedral(p=1, draw=[4, 5, 6, 7])],
-                              {"dihedral": [4, 5, 6, 7]}, SQUARE),
+    "warp": (
+        lambda: [Warp(p=1, draw_x=WARPS_X, draw_y=WARPS_Y)],
+        {"warp_x": WARPS_X, "warp_y": WARPS_Y},
+        WIDE,
+    ),
+    "dihedral, first half": (
+        lambda: [Dihedral(p=1, draw=[0, 1, 2, 3])],
+        {"dihedral": [0, 1, 2, 3]},
+        SQUARE,
+    ),
+    "dihedral, second half": (
+        lambda: [Dihedral(p=1, draw=[4, 5, 6, 7])],
+        {"dihedral": [4, 5, 6, 7]},
+        SQUARE,
+    ),
     "flip, warp, rotate, zoom": (
-        lambda: [Flip(p=1, draw=[0, 1, 1, 0]), Warp(p=1, draw_x=WARPS_X, draw_y=WARPS_Y),
-                 Rotate(p=1, draw=ANGLES), Zoom(p=1, draw=[*ZOOMS[1:], 1.1], draw_x=0.5,
-                                                draw_y=0.5)],
-        {"flip_x": [1.0, -1.0, -1.0, 1.0], "warp_x": WARPS_X, "warp_y": WARPS_Y,
-         "angle": [math.radians(a) for a in ANGLES], "zoom": [*ZOOMS[1:], 1.1]}, WIDE,
+        lambda: [
+            Flip(p=1, draw=[0, 1, 1, 0]),
+            Warp(p=1, draw_x=WARPS_X, draw_y=WARPS_Y),
+            Rotate(p=1, draw=ANGLES),
+            Zoom(p=1, draw=[*ZOOMS[1:], 1.1], draw_x=0.5, draw_y=0.5),
+        ],
+        {
+            "flip_x": [1.0, -1.0, -1.0, 1.0],
+            "warp_x": WARPS_X,
+            "warp_y": WARPS_Y,
+            "angle": [math.radians(a) for a in ANGLES],
+            "zoom": [*ZOOMS[1:], 1.1],
+        },
+        WIDE,
     ),
     "dihedral, warp, rotate, zoom": (
-        lambda: [Dihedral(p=1, draw=[3, 5, 6, 7]), Warp(p=1, draw_x=WARPS_X, draw_y=WARPS_Y),
-                 Rotate(p=1, draw=ANGLES), Zoom(p=1, draw=[*ZOOMS[1:], 1.1], draw_x=0.5,
-                                                draw_y=0.5)],
-        {"dihedral": [3, 5, 6, 7], "warp_x": WARPS_X, "warp_y": WARPS_Y,
-         "angle": [math.radians(a) for a in ANGLES], "zoom": [*ZOOMS[1:], 1.1]}, SQUARE,
+        lambda: [
+            Dihedral(p=1, draw=[3, 5, 6, 7]),
+            Warp(p=1, draw_x=WARPS_X, draw_y=WARPS_Y),
+            Rotate(p=1, draw=ANGLES),
+            Zoom(p=1, draw=[*ZOOMS[1:], 1.1], draw_x=0.5, draw_y=0.5),
+        ],
+        {
+            "dihedral": [3, 5, 6, 7],
+            "warp_x": WARPS_X,
+            "warp_y": WARPS_Y,
+            "angle": [math.radians(a) for a in ANGLES],
+            "zoom": [*ZOOMS[1:], 1.1],
+        },
+        SQUARE,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -127,8 +161,12 @@ def test_fastai_composes_in_the_order_that_the_cases_give() -> None:
 
 
 def test_the_crop_comes_last() -> None:
-    region = {"crop_width": [0.5] * N, "crop_height": [0.7] * N, "crop_x": [0.2] * N,
-              "crop_y": [-0.1] * N}  # fmt: skip
+    region = {
+        "crop_width": [0.5] * N,
+        "crop_height": [0.7] * N,
+        "crop_x": [0.2] * N,
+        "crop_y": [-0.1] * N,
+    }
     others = {"angle": [0.3] * N, "zoom": [1.2] * N, "warp_x": WARPS_X, "flip_x": [-1.0] * N}
     whole, crop = (homographies(still(**each), WIDE) for each in (others, region))
     torch.testing.assert_close(homographies(still(**region, **others), WIDE), whole @ crop)
@@ -138,9 +176,11 @@ def test_a_crop_is_the_region_cut_out_and_resized() -> None:
     x = pictures(SQUARE)
     left, width, top, height = 6, 30, 12, 24
     region = {
-        "crop_width": [width / 48] * N, "crop_height": [height / 48] * N,
-        "crop_x": [(2 * left + width) / 48 - 1] * N, "crop_y": [(2 * top + height) / 48 - 1] * N,
-    }  # fmt: skip
+        "crop_width": [width / 48] * N,
+        "crop_height": [height / 48] * N,
+        "crop_x": [(2 * left + width) / 48 - 1] * N,
+        "crop_y": [(2 * top + height) / 48 - 1] * N,
+    }
     made = ours(still(**region), SQUARE, "reflection", (36, 40))
     cut = x[:, :, top : top + height, left : left + width]
     expected = F.interpolate(cut, (36, 40), mode="bilinear", align_corners=False)
@@ -175,10 +215,13 @@ def test_draws_fill_their_ranges() -> None:
     augment = Augment(rotate=30, zoom=(0.5, 2), shift=0.1, warp=0.2, dihedral=True)
     made = drawn(augment, uniform(4000))
     for values, low, high in (
-        (made.angle, -math.radians(30), math.radians(30)), (made.zoom, 0.5, 2.0),
-        (made.shift_x, -0.2, 0.2), (made.shift_y, -0.2, 0.2),  # 0.1 of a side that is 2 long
-        (made.warp_x, -0.2, 0.2), (made.warp_y, -0.2, 0.2),
-    ):  # fmt: skip
+        (made.angle, -math.radians(30), math.radians(30)),
+        (made.zoom, 0.5, 2.0),
+        (made.shift_x, -0.2, 0.2),
+        (made.shift_y, -0.2, 0.2),  # 0.1 of a side that is 2 long
+        (made.warp_x, -0.2, 0.2),
+        (made.warp_y, -0.2, 0.2),
+    ):
         assert low - 1e-6 <= values.min() < low + 0.01
         assert high - 0.01 < values.max() <= high + 1e-6
     assert (made.zoom < 1).float().mean() == pytest.approx(0.5, abs=0.05)  # by octaves
@@ -208,8 +251,9 @@ def test_a_random_crop_keeps_its_share_of_the_area_and_lies_inside() -> None:
 def test_each_affine_change_has_its_own_chance() -> None:
     augment = Augment(hflip=True, rotate=30, zoom=(1.1, 2), shift=0.1, warp=0.2, p_affine=0.75)
     made = drawn(augment, uniform(4000))
-    changed = torch.stack([made.angle != 0, made.zoom != 1, made.shift_x != 0, made.warp_x != 0,
-                           made.warp_y != 0]).float()  # fmt: skip
+    changed = torch.stack(
+        [made.angle != 0, made.zoom != 1, made.shift_x != 0, made.warp_x != 0, made.warp_y != 0]
+    ).float()
     assert changed.mean(dim=1).tolist() == pytest.approx([0.75] * 5, abs=0.04)
     assert torch.corrcoef(changed).triu(1).abs().max() < 0.06
     assert ((made.shift_x != 0) == (made.shift_y != 0)).all()
@@ -217,8 +261,16 @@ def test_each_affine_change_has_its_own_chance() -> None:
 
 
 def test_one_setting_leaves_the_numbers_of_the_others_alone() -> None:
-    everything = Augment(hflip=True, vflip=True, dihedral=True, rotate=20, zoom=(0.9, 1.2),
-                         shift=0.1, warp=0.1, crop=(0.3, 1))  # fmt: skip
+    everything = Augment(
+        hflip=True,
+        vflip=True,
+        dihedral=True,
+        rotate=20,
+        zoom=(0.9, 1.2),
+        shift=0.1,
+        warp=0.1,
+        crop=(0.3, 1),
+    )
     alone = drawn(Augment(rotate=20), uniform())
     assert torch.equal(alone.angle, drawn(everything, uniform()).angle)
     alone = drawn(Augment(crop=(0.3, 1)), uniform())
@@ -227,9 +279,17 @@ def test_one_setting_leaves_the_numbers_of_the_others_alone() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"hflip": True}, {"vflip": True}, {"dihedral": True}, {"rotate": 1}, {"zoom": (1, 1.1)},
-     {"shift": 0.1}, {"warp": 0.1}, {"crop": (0.9, 1)}],
-)  # fmt: skip
+    [
+        {"hflip": True},
+        {"vflip": True},
+        {"dihedral": True},
+        {"rotate": 1},
+        {"zoom": (1, 1.1)},
+        {"shift": 0.1},
+        {"warp": 0.1},
+        {"crop": (0.9, 1)},
+    ],
+)
 def test_every_geometric_setting_asks_for_a_map(setting: dict[str, Any]) -> None:
     assert moves(Augment(**setting))
     eye = torch.eye(3).expand(20, 3, 3)

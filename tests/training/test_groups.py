@@ -38,8 +38,14 @@ def test_fastais_groups_are_those_of_its_vision_learner() -> None:
 
     rows = [(torch.zeros(3, 32, 32), 0)] * 4
     dls = DataLoaders(*[DataLoader(rows, bs=2, num_workers=0)] * 2)
-    learner = vision_learner(dls, resnet34, pretrained=False, n_out=5, normalize=False,
-                             loss_func=torch.nn.CrossEntropyLoss())  # fmt: skip
+    learner = vision_learner(
+        dls,
+        resnet34,
+        pretrained=False,
+        n_out=5,
+        normalize=False,
+        loss_func=torch.nn.CrossEntropyLoss(),
+    )
     theirs = [sum(p.numel() for p in group) for group in learner.splitter(learner.model)]
     model = with_fastai_head(timm.create_model("resnet34"), 5, 3, (32, 32))
     ours = [sum(p.numel() for p in group) for group in layer_groups(model, "fastai")]

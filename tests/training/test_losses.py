@@ -21,9 +21,15 @@ from foldwise.training.losses import ClassLoss, loss_of, ordinal_shares
 
 def recipe(smoothing: float = 0.0, **keys: object) -> Recipe:
     return Recipe.model_validate(
-        {"name": "r", "model": "resnet18", "image_size": 32, "label_smoothing": smoothing,
-         "stage": [{"epochs": 1, "lr": 1e-3}], **keys}
-    )  # fmt: skip
+        {
+            "name": "r",
+            "model": "resnet18",
+            "image_size": 32,
+            "label_smoothing": smoothing,
+            "stage": [{"epochs": 1, "lr": 1e-3}],
+            **keys,
+        }
+    )
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:
@@ -48,10 +54,14 @@ def test_class_indices_go_fastais_way_bit_for_bit(smoothing: float) -> None:
 
 
 CASES: list[tuple[str, Outputs]] = [
-    ("cross_entropy", "softmax"), ("focal", "softmax"), ("mae", "softmax"),
-    ("bce", "scaled_sigmoids"), ("bce", "one_sigmoid"), ("mae", "one_sigmoid"),
+    ("cross_entropy", "softmax"),
+    ("focal", "softmax"),
+    ("mae", "softmax"),
+    ("bce", "scaled_sigmoids"),
+    ("bce", "one_sigmoid"),
+    ("mae", "one_sigmoid"),
     ("focal", "one_sigmoid"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("keys", [{}, {"smoothing": 0.1}, {"ordinal": 0.7}])

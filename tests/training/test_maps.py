@@ -48,10 +48,16 @@ def dls(competition: Competition) -> DataLoaders:
 
 def built(name: str, side: int = 128, outputs: int = 3, **settings: Any) -> nn.Module:
     """A model of random weights as training builds it, for images of one channel."""
-    recipe = Recipe.model_validate({
-        "name": "r", "model": name, "weights": "none", "image_size": side,
-        "stage": [{"epochs": 1, "lr": 1e-3}], **settings,
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "r",
+            "model": name,
+            "weights": "none",
+            "image_size": side,
+            "stage": [{"epochs": 1, "lr": 1e-3}],
+            **settings,
+        }
+    )
     with seeded(0, "test"):
         return build_model(recipe, outputs, 1).eval().requires_grad_(False)
 
@@ -163,7 +169,7 @@ def test_channels_may_come_last() -> None:
             num_heads=(1, 2),
             window_size=4,
         )
-    model.eval().requires_grad_(False)  # fmt: skip
+    model.eval().requires_grad_(False)
     images = noise(2, 1, 64, 96)
     found = evidence(model, images, torch.tensor([0, 2]), places(model)[0])
     assert model.forward_features(images).shape == (2, 8, 12, 32)
@@ -212,8 +218,9 @@ def test_of_24_worst_images_the_model_and_the_generators_stay_as_they_were(
     assert set(found["said"]) <= set(CLASSES)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
-    assert flags == [(m.training, [p.requires_grad for p in m.parameters()])
-                     for m in model.modules()]  # fmt: skip
+    assert flags == [
+        (m.training, [p.requires_grad for p in m.parameters()]) for m in model.modules()
+    ]
     assert torch.equal(model.fc.weight.grad, torch.ones_like(model.fc.weight))
     assert model.conv1[0].weight.grad is None
     assert not model.layer2._forward_hooks
@@ -221,8 +228,9 @@ def test_of_24_worst_images_the_model_and_the_generators_stay_as_they_were(
 
 def test_rows_have_the_maps_of_their_own_images(competition: Competition, dls: DataLoaders) -> None:
     table, model = competition.data.train, built("test_resnet", 32)
-    oof = predictions_frame(table.frame["id"], np.random.default_rng(0).dirichlet([1, 1, 1], 30),
-                            CLASSES)  # fmt: skip
+    oof = predictions_frame(
+        table.frame["id"], np.random.default_rng(0).dirichlet([1, 1, 1], 30), CLASSES
+    )
     found = worst_maps(model, dls, table, oof)
     assert found is not None
     seen = found[[opened(each).any() for each in found["map"]]]
@@ -244,16 +252,31 @@ class Alien(nn.Module):
 
 @pytest.mark.parametrize(
     ("model", "words"),
-    [(Alien(), "no activation maps (AttributeError"),
-     (SwinTransformer(img_size=32, patch_size=16, in_chans=1, num_classes=3, embed_dim=16,
-                      depths=(1, 1), num_heads=(1, 2), window_size=2),
-      "no activation maps: no layer of the model gives 4 x 4 pixels")],
+    [
+        (Alien(), "no activation maps (AttributeError"),
+        (
+            SwinTransformer(
+                img_size=32,
+                patch_size=16,
+                in_chans=1,
+                num_classes=3,
+                embed_dim=16,
+                depths=(1, 1),
+                num_heads=(1, 2),
+                window_size=2,
+            ),
+            "no activation maps: no layer of the model gives 4 x 4 pixels",
+        ),
+    ],
     ids=["alien", "coarse"],
-)  # fmt: skip
+)
 def test_a_model_without_maps_is_said_in_one_line(
-    competition: Competition, dls: DataLoaders, caplog: pytest.LogCaptureFixture,
-    model: nn.Module, words: str,
-) -> None:  # fmt: skip
+    competition: Competition,
+    dls: DataLoaders,
+    caplog: pytest.LogCaptureFixture,
+    model: nn.Module,
+    words: str,
+) -> None:
     oof = oof_of(competition, [0.2, 0.5, 0.3], [0.1, 0.8, 0.1])
     with caplog.at_level(logging.INFO, "foldwise"):
         assert worst_maps(model, dls, competition.data.train, oof) is None

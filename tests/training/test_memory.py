@@ -31,8 +31,9 @@ print(resident() - before)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
 @pytest.mark.parametrize(("how", "kept"), [("keep", True), ("leave", False)])
 def test_a_freed_block_stays_with_the_process(how: str, kept: bool) -> None:
-    done = subprocess.run([sys.executable, "-c", GROWN, how], capture_output=True, text=True,
-                          check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", GROWN, how], capture_output=True, text=True, check=True
+    )
     assert (float(done.stdout) > 250) is kept
 
 

@@ -52,8 +52,13 @@ def test_accuracy_is_scikit_learns_with_batches_of_unequal_size(n_outputs: int) 
     rows = [(torch.randn(4), target) for target in targets]
     parts = [DataLoader(part, bs=4, num_workers=0) for part in (rows[:16], rows[16:])]
     model = nn.Linear(4, n_outputs)
-    learner = Learner(DataLoaders(*parts), model, loss_func=lambda pred, y: pred.square().mean(),
-                      metrics=[Accuracy()], cbs=Watch())  # fmt: skip
+    learner = Learner(
+        DataLoaders(*parts),
+        model,
+        loss_func=lambda pred, y: pred.square().mean(),
+        metrics=[Accuracy()],
+        cbs=Watch(),
+    )
     on_device(learner)
     with learner.no_bar(), learner.no_logging():
         learner.fit(2, 1e-2)

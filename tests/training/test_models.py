@@ -159,8 +159,13 @@ def test_an_unreachable_hub_names_the_ways_out(
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", closed)
     with pytest.raises(WeightsError) as caught:
         build_model(recipe("weights=auto", "model=resnet18.tv_in1k"), 3, 3)
-    for words in ("hub cannot be reached", "model.safetensors", "timm/resnet18.tv_in1k",
-                  'weights = "none"', 'weights = "<path'):  # fmt: skip
+    for words in (
+        "hub cannot be reached",
+        "model.safetensors",
+        "timm/resnet18.tv_in1k",
+        'weights = "none"',
+        'weights = "<path',
+    ):
         assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -276,13 +281,15 @@ def test_fastais_head_needs_a_feature_map() -> None:
 
 @pytest.mark.parametrize(
     ("model", "weights", "size", "interpolation"),
-    [("resnet18.a1_in1k", "auto", (224, 224), "bicubic"),
-     ("convnext_tiny.fb_in22k_ft_in1k_384", "auto", (384, 384), "bicubic"),
-     ("resnet34.tv_in1k", "auto", (224, 224), "bilinear"),
-     ("test_resnet", "none", (160, 160), "bilinear"),
-     ("vit_small_patch14_dinov2", "none", (518, 518), "bilinear"),
-     ("linear", "none", (224, 224), "bilinear")],
-)  # fmt: skip
+    [
+        ("resnet18.a1_in1k", "auto", (224, 224), "bicubic"),
+        ("convnext_tiny.fb_in22k_ft_in1k_384", "auto", (384, 384), "bicubic"),
+        ("resnet34.tv_in1k", "auto", (224, 224), "bilinear"),
+        ("test_resnet", "none", (160, 160), "bilinear"),
+        ("vit_small_patch14_dinov2", "none", (518, 518), "bilinear"),
+        ("linear", "none", (224, 224), "bilinear"),
+    ],
+)
 def test_size_and_interpolation_are_those_of_the_weights_where_the_recipe_says_auto(
     model: str, weights: str, size: tuple[int, int], interpolation: str
 ) -> None:
@@ -297,23 +304,41 @@ def test_size_and_interpolation_are_those_of_the_weights_where_the_recipe_says_a
 
 
 def test_a_weights_file_of_ours_brings_its_size_and_interpolation(tmp_path: Path) -> None:
-    made = {"name": "r", "model": "test_resnet", "weights": "none", "image_size": [48, 40],
-            "interpolation": "bicubic", "stage": [{"epochs": 1, "lr": 1e-3}]}  # fmt: skip
+    made = {
+        "name": "r",
+        "model": "test_resnet",
+        "weights": "none",
+        "image_size": [48, 40],
+        "interpolation": "bicubic",
+        "stage": [{"epochs": 1, "lr": 1e-3}],
+    }
     recipe = Recipe.model_validate(made)
     about = preprocessing_of(recipe, ["a", "b"], "RGB")
     save_weights(tmp_path / "w.safetensors", build_model(recipe, 2, 3), about)
-    next_one = {**made, "weights": str(tmp_path / "w.safetensors"), "image_size": "auto",
-                "interpolation": "auto"}  # fmt: skip
+    next_one = {
+        **made,
+        "weights": str(tmp_path / "w.safetensors"),
+        "image_size": "auto",
+        "interpolation": "auto",
+    }
     seen = as_weights(Recipe.model_validate(next_one))
     assert seen.final_size == (48, 40)
     assert seen.interpolation == "bicubic"
 
 
 def test_sizes_that_do_not_go_with_the_weights_are_said() -> None:
-    recipe = Recipe.model_validate({
-        "name": "r", "model": "convnext_tiny.fb_in22k_ft_in1k_384", "image_size": "auto",
-        "presize": 256, "stage": [{"epochs": 1, "lr": 1e-3}],
-    })  # fmt: skip
-    with pytest.raises(SpecError, match=r"recipe r at its weights' \[384, 384\] pixels.*presize "
-                       r"must be at least its image_size, got \[256, 256\]"):  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "r",
+            "model": "convnext_tiny.fb_in22k_ft_in1k_384",
+            "image_size": "auto",
+            "presize": 256,
+            "stage": [{"epochs": 1, "lr": 1e-3}],
+        }
+    )
+    with pytest.raises(
+        SpecError,
+        match=r"recipe r at its weights' \[384, 384\] pixels.*presize "
+        r"must be at least its image_size, got \[256, 256\]",
+    ):
         as_weights(recipe)

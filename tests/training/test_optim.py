@@ -75,8 +75,9 @@ def test_gradient_descent_is_torchs_but_for_its_decay(wd: float, momentum: float
     optimizer = make([list(ours.parameters())], lr=0.1, wd=wd)
     undecayed = (ours[0].bias, theirs[0].bias)
     optimizer.state[ours[0].bias]["do_wd"] = False
-    expected = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=momentum,
-                               nesterov=momentum > 0)  # fmt: skip
+    expected = torch.optim.SGD(
+        theirs.parameters(), lr=0.1, momentum=momentum, nesterov=momentum > 0
+    )
     images = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
     for number in range(5):
         moved = 0.95 - 0.1 * number  # as a one-cycle schedule does: plain steps take no notice

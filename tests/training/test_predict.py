@@ -98,10 +98,13 @@ class Pixels(nn.Module):
         ("softmax", 3, lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)),
         ("sigmoids", 3, lambda x: 1 / (1 + np.exp(-x))),
         ("one_sigmoid", 1, lambda x: np.hstack([1 / (1 + np.exp(x)), 1 / (1 + np.exp(-x))])),
-        ("scaled_sigmoids", 3,
-         lambda x: 1 / (1 + np.exp(-x)) / (1 / (1 + np.exp(-x))).sum(axis=1, keepdims=True)),
+        (
+            "scaled_sigmoids",
+            3,
+            lambda x: 1 / (1 + np.exp(-x)) / (1 / (1 + np.exp(-x))).sum(axis=1, keepdims=True),
+        ),
     ],
-)  # fmt: skip
+)
 def test_logits_become_probabilities_by_what_they_mean(outputs: str, n: int, by_hand: Any) -> None:
     x = torch.randn(5, 1, 2, 4, generator=torch.Generator().manual_seed(0))
     mean, plain = predicted(Pixels(n), [(x,)], ("none", "vflip"), "fp32", CPU, outputs)
@@ -116,6 +119,7 @@ def test_logits_become_probabilities_by_what_they_mean(outputs: str, n: int, by_
 def test_probabilities_of_extreme_logits_still_sum_to_one(outputs: str) -> None:
     n = 1 if outputs == "one_sigmoid" else 3
     for value in (-3000.0, 3000.0):
-        _, plain = predicted(Pixels(n), [(torch.full((1, 1, 2, 4), value),)], ("none",), "fp32",
-                             CPU, outputs)  # fmt: skip
+        _, plain = predicted(
+            Pixels(n), [(torch.full((1, 1, 2, 4), value),)], ("none",), "fp32", CPU, outputs
+        )
         assert plain.sum() == pytest.approx(1)

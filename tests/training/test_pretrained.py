@@ -39,8 +39,11 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         constants = huggingface_hub.constants
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-                            running.url + "/{repo_id}/resolve/{revision}/{filename}")  # fmt: skip
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            running.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
         monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / "hf"))
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
         yield running
@@ -165,9 +168,12 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_damaged(
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EROFS, "Read-only"),
-     RuntimeError("Data processing error: I/O error: No space left on device (os error 28)")],
-)  # fmt: skip
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only"),
+        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),
+    ],
+)
 def test_a_cache_without_room_or_rights_is_no_missing_network(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -180,9 +186,10 @@ def test_a_cache_without_room_or_rights_is_no_missing_network(
 
 
 @pytest.mark.parametrize(
-    "content", [weights("test_resnet", in_chans=4), save({"stem.other": torch.ones(2, 2)})],
+    "content",
+    [weights("test_resnet", in_chans=4), save({"stem.other": torch.ones(2, 2)})],
     ids=["shapes", "names"],
-)  # fmt: skip
+)
 def test_weights_of_another_model_are_never_left_out_in_silence(hub: Hub, content: bytes) -> None:
     hub.files[PATH] = content
     with pytest.raises(WeightsError, match=r"tensors are those of another one; remove that file"):
@@ -220,8 +227,20 @@ def test_a_run_takes_its_weights_from_the_hub_that_the_environment_names(
 ) -> None:
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "own")}
     del env["HF_HUB_OFFLINE"]
-    command = [sys.executable, "-m", "foldwise", "train", "tiny", "--fold", "0", "--no-track",
-               "--set", f"model={MODEL}", "--set", "weights=auto"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "foldwise",
+        "train",
+        "tiny",
+        "--fold",
+        "0",
+        "--no-track",
+        "--set",
+        f"model={MODEL}",
+        "--set",
+        "weights=auto",
+    ]
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, env=env)

@@ -167,8 +167,10 @@ def test_rows_join_the_training_part_of_their_fold_and_no_validation_part(own: W
     taken = set(read_predictions(run.fold(1) / FILE, CLASSES)["id"])
     assert 0 < len(taken) < N
     split = [FoldSplitter(each.folds, 1)(each.train.frame) for each in (inputs, made)]
-    parts = [[set(each.train.frame["id"].iloc[list(rows)]) for rows in rows_of]
-             for each, rows_of in zip((inputs, made), split, strict=True)]  # fmt: skip
+    parts = [
+        [set(each.train.frame["id"].iloc[list(rows)]) for rows in rows_of]
+        for each, rows_of in zip((inputs, made), split, strict=True)
+    ]
     assert parts[1][0] == parts[0][0] | taken
     assert parts[1][1] == parts[0][1]
     assert made.folds.n == inputs.folds.n
@@ -190,10 +192,12 @@ def test_copies_of_training_images_and_ids_in_both_are_left_out(own: Workspace) 
     assert run.record["resolved"]["pseudo"]["left_out"] == 1
     both = data.train.frame.copy()
     both.loc[5, "id"] = test_ids[7]
-    named = CompetitionData(**{**data.__dict__, "train": LabelTable(
-        both, data.train.source, data.classes)})  # fmt: skip
-    shutil.copy(own.raw("tiny") / f"images/{own_ids[5]}.png",
-                own.raw("tiny") / f"images/{test_ids[7]}.png")  # fmt: skip
+    named = CompetitionData(
+        **{**data.__dict__, "train": LabelTable(both, data.train.source, data.classes)}
+    )
+    shutil.copy(
+        own.raw("tiny") / f"images/{own_ids[5]}.png", own.raw("tiny") / f"images/{test_ids[7]}.png"
+    )
     made = pseudo_labels(own.runs, named, student(own), 0, folds_of(own))
     assert made is not None
     assert test_ids[7] not in {id for table in made.tables for id in table["id"]}
@@ -288,8 +292,11 @@ def tables(multi: bool) -> tuple[LabelTable, LabelTable, Folds]:
     else:
         frame["label"] = pd.Categorical(["x", "z", "x"], categories=["z", "x"])
     folds = pd.DataFrame({"id": ["q", "r", "s"], "fold": [0, 1, 1]})
-    return (LabelTable(frame, source, ("z", "x"), multi),
-            LabelTable(test, test[["id"]], ("z", "x"), multi), Folds("f", folds, ""))  # fmt: skip
+    return (
+        LabelTable(frame, source, ("z", "x"), multi),
+        LabelTable(test, test[["id"]], ("z", "x"), multi),
+        Folds("f", folds, ""),
+    )
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -328,21 +335,37 @@ def test_shares_and_weights_of_the_training_rows_stay(tmp_path: Path) -> None:
 def told(run: str, seed: int = 0, **keys: Any) -> dict[str, Any]:
     """A run.json, of two folds and the classes z, x unless keys say otherwise."""
     recipe = {"name": run.split("-")[0], "early_stop": keys.pop("early_stop", 0)}
-    return {"recipe": recipe, "seed": seed, "folds_sha256": "same" * 16, "classes": ["z", "x"],
-            "identity": run, **keys}  # fmt: skip
+    return {
+        "recipe": recipe,
+        "seed": seed,
+        "folds_sha256": "same" * 16,
+        "classes": ["z", "x"],
+        "identity": run,
+        **keys,
+    }
 
 
-def asked(folder: Path, run: str, records: Sequence[tuple[str, dict[str, Any]]], done: int = 2,
-          seed: int = 0) -> Path:  # fmt: skip
+def asked(
+    folder: Path,
+    run: str,
+    records: Sequence[tuple[str, dict[str, Any]]],
+    done: int = 2,
+    seed: int = 0,
+) -> Path:
     """The teacher's directory for `[pseudo] run`, among runs with these records."""
     for name, record in records:
         write_json(folder / name / "run.json", record)
         for fold in range(done):
             write_json(folder / name / f"fold{fold}" / "done.json", {})
-    recipe = Recipe.model_validate({
-        "name": "student", "model": "linear", "image_size": 8, "pseudo": {"run": run},
-        "stage": [{"epochs": 1, "lr": 1}],
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "student",
+            "model": "linear",
+            "image_size": 8,
+            "pseudo": {"run": run},
+            "stage": [{"epochs": 1, "lr": 1}],
+        }
+    )
     folds = Folds("f", pd.DataFrame({"id": ["a", "b"], "fold": [0, 1]}), "same" * 16)
     return teacher_of(folder, recipe, seed, folds, ("z", "x"))[0]
 
@@ -368,17 +391,32 @@ def test_the_teacher_is_the_run_of_that_name_or_the_recipes_of_the_same_seed(
 @pytest.mark.parametrize(
     ("run", "record", "done", "message"),
     [
-        ("c", {}, 2, "recipe student: [pseudo] run = 'c' names no run and no recipe that was "
-                     "trained; there are: 'a-s0-1'. Train it first: `foldwise train {folder} "
-                     "--recipe c`"),
-        ("a", {"folds_sha256": "otherfolds"}, 2, "'a' was trained on other folds (otherfol, here "
-         "samesame), so its models may know this run's validation rows; train it on these folds"),
+        (
+            "c",
+            {},
+            2,
+            "recipe student: [pseudo] run = 'c' names no run and no recipe that was "
+            "trained; there are: 'a-s0-1'. Train it first: `foldwise train {folder} "
+            "--recipe c`",
+        ),
+        (
+            "a",
+            {"folds_sha256": "otherfolds"},
+            2,
+            "'a' was trained on other folds (otherfol, here "
+            "samesame), so its models may know this run's validation rows; train it on these folds",
+        ),
         ("a", {"classes": ["x", "z"]}, 2, "'a' has other classes, 'x', 'z', here 'z', 'x'; train"),
         ("a", {}, 1, "folds 1 of 2 of a-s0-1 are not trained yet; run `foldwise train` for it"),
-        ("a", {"early_stop": 3}, 2, "a-s0-1 has early_stop, so each fold's validation rows chose "
-                                    "its model; name a run with early_stop = 0"),
+        (
+            "a",
+            {"early_stop": 3},
+            2,
+            "a-s0-1 has early_stop, so each fold's validation rows chose "
+            "its model; name a run with early_stop = 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_teacher_that_cannot_be_one_is_refused(
     tmp_path: Path, run: str, record: dict[str, Any], done: int, message: str
 ) -> None:

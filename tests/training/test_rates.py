@@ -54,8 +54,11 @@ def test_every_batch_has_its_stage_and_its_lowest_and_highest_rate(workspace: Wo
     edit(recipe, "lr = 3e-3", "lr = [1e-5, 1e-3]" + TWO)
     table = rates(train(workspace))
     assert table.dtypes.astype(str).to_dict() == {
-        "batch": "int64", "stage": "int64", "low": "float64", "high": "float64"
-    }  # fmt: skip
+        "batch": "int64",
+        "stage": "int64",
+        "low": "float64",
+        "high": "float64",
+    }
     assert table["batch"].tolist() == list(range(1, 13))
     assert table["stage"].tolist() == [0] * 4 + [1] * 8
     assert table["low"][:4].tolist() == pytest.approx([1e-5] * 4)
@@ -71,8 +74,9 @@ def test_many_batches_are_thinned_evenly_and_the_last_one_stays(
     monkeypatch.setattr(report, "RATES", 4)
     whole = rates(train(write_tiny(tmp_path / "whole"), "stage.0.epochs=3"))
     assert whole["batch"].tolist() == [1, 5, 8, 12]
-    folder = train(write_tiny(tmp_path / "early"), "stage.0.epochs=40", "stage.0.lr=0.1",
-                   "early_stop=1")  # fmt: skip
+    folder = train(
+        write_tiny(tmp_path / "early"), "stage.0.epochs=40", "stage.0.lr=0.1", "early_stop=1"
+    )
     last = 4 * read_json(folder / "done.json")["stopped_early_after_epoch"]
     assert last < 160
     assert rates(folder)["batch"].tolist() == sorted({n for n in (1, 54, 107) if n < last} | {last})
@@ -108,14 +112,19 @@ def test_a_checkpoint_from_before_there_were_rates_is_gone_on_from(workspace: Wo
 
 def test_done_says_what_each_epoch_took_and_the_most_memory(workspace: Workspace) -> None:
     events: list[Event] = []
-    (run,) = pipeline.train(workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[0],
-                            observe=events.append)  # fmt: skip
+    (run,) = pipeline.train(
+        workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[0], observe=events.append
+    )
     done = read_json(run.fold(0) / "done.json")
     told = [event for event in events if isinstance(event, EpochDone)]
     assert done["epochs"] == [
-        {"epoch": event.epoch, "seconds": round(event.seconds, 3),
-         "images_per_second": round(event.images_per_second, 3)} for event in told
-    ]  # fmt: skip
+        {
+            "epoch": event.epoch,
+            "seconds": round(event.seconds, 3),
+            "images_per_second": round(event.images_per_second, 3),
+        }
+        for event in told
+    ]
     assert 1e8 < done["memory_bytes"] < 1e12  # torch alone takes more than 100 MB
     assert ("device_memory_bytes" in done) == torch.cuda.is_available()
 

@@ -33,8 +33,9 @@ def trained(workspace: Workspace, *settings: str, stop: int | None = None) -> Ru
         if isinstance(event, BatchDone) and event.done == stop:
             raise Stop("here")  # fastai reads the first argument
 
-    return pipeline.train(workspace, "tiny", overrides=[*SETTINGS, *settings], only_folds=[0],
-                          observe=observe)[0]  # fmt: skip
+    return pipeline.train(
+        workspace, "tiny", overrides=[*SETTINGS, *settings], only_folds=[0], observe=observe
+    )[0]
 
 
 def plain_loss(run: Run) -> float:

@@ -27,9 +27,12 @@ def fastais(fit: str, epochs: int, *arguments: object, **settings: object) -> li
     """The rates and momenta of the last group, per batch, in a fit by fastai; 5 batches each."""
     rows = [(randn(2), randn(1)) for _ in range(20)]
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
-    learner = Learner(DataLoaders(*[DataLoader(rows, bs=4, num_workers=0)] * 2), model,
-                      nn.MSELoss(), splitter=lambda m: [[*m[0].parameters()], [*m[1].parameters()]]
-                      )  # fmt: skip
+    learner = Learner(
+        DataLoaders(*[DataLoader(rows, bs=4, num_workers=0)] * 2),
+        model,
+        nn.MSELoss(),
+        splitter=lambda m: [[*m[0].parameters()], [*m[1].parameters()]],
+    )
     with learner.no_bar(), learner.no_logging():
         getattr(learner, fit)(epochs, *arguments, **settings)
     return [np.array(learner.recorder.hps[name]) for name in learner.recorder.hps]
@@ -37,8 +40,9 @@ def fastais(fit: str, epochs: int, *arguments: object, **settings: object) -> li
 
 def test_one_cycle_is_fastais() -> None:
     settings = stage(epochs=3, pct_start=0.3, div=5, div_final=1e4)
-    rates, momenta = fastais("fit_one_cycle", 3, slice(1e-3, 1e-2), pct_start=0.3, div=5,
-                             div_final=1e4)  # fmt: skip
+    rates, momenta = fastais(
+        "fit_one_cycle", 3, slice(1e-3, 1e-2), pct_start=0.3, div=5, div_final=1e4
+    )
     assert curve(settings, 15)[:, 1] == pytest.approx(rates)
     ours = [float(schedules(settings, RATES)["mom"](i / 15)) for i in range(15)]  # type: ignore[arg-type]
     assert ours == pytest.approx(momenta)

@@ -24,10 +24,16 @@ from foldwise.workspace import Workspace
 
 def recipe(model: str, *sizes: Any, **settings: Any) -> Recipe:
     """A recipe with a stage for each size."""
-    return Recipe.model_validate({
-        "name": "r", "model": model, "weights": "none", "image_size": sizes[-1],
-        "stage": [{"epochs": 1, "lr": 1e-3, "image_size": size} for size in sizes], **settings,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "r",
+            "model": model,
+            "weights": "none",
+            "image_size": sizes[-1],
+            "stage": [{"epochs": 1, "lr": 1e-3, "image_size": size} for size in sizes],
+            **settings,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,16 +58,22 @@ def test_a_model_is_made_for_its_own_size_or_where_it_takes_no_other_for_the_ima
 
 
 def test_a_size_that_a_model_does_not_take_is_one_line_with_sizes_that_go() -> None:
-    with pytest.raises(SpecError, match=r"^vit_tiny_patch16_224 should get images of 96, 112 or "
-                       r"224 pixels, say, got image_size = 100 in recipe r;"):  # fmt: skip
+    with pytest.raises(
+        SpecError,
+        match=r"^vit_tiny_patch16_224 should get images of 96, 112 or "
+        r"224 pixels, say, got image_size = 100 in recipe r;",
+    ):
         build_model(recipe("vit_tiny_patch16_224", 100), 3, 3)
     assert near("vit_tiny_patch16_224", (100, 130)) == [(96, 128), (112, 144), (224, 224)]
 
 
 def test_a_model_that_keeps_its_size_has_one_in_all_stages() -> None:
     check_sizes(recipe("vit_tiny_patch16_224", 64, 96))
-    with pytest.raises(SpecError, match=r"pit_ti_224 keeps the size that it is made for, got 64 "
-                       r"and 96 in recipe r; set one image_size in all stages"):  # fmt: skip
+    with pytest.raises(
+        SpecError,
+        match=r"pit_ti_224 keeps the size that it is made for, got 64 "
+        r"and 96 in recipe r; set one image_size in all stages",
+    ):
         check_sizes(recipe("pit_ti_224", 64, 96))
 
 
@@ -77,7 +89,8 @@ def test_positions_of_a_weights_file_are_interpolated(model: str, tmp_path: Path
     old, new = (each.state_dict()["pos_embed"] for each in (first, larger))
     assert old.shape != new.shape
     assert new.mean(dim=1 if old.ndim == 3 else (2, 3)) == pytest.approx(
-        old.mean(dim=1 if old.ndim == 3 else (2, 3)), abs=0.02)  # fmt: skip
+        old.mean(dim=1 if old.ndim == 3 else (2, 3)), abs=0.02
+    )
 
 
 def test_weights_for_one_size_alone_are_not_taken_at_another(tmp_path: Path) -> None:
@@ -85,9 +98,12 @@ def test_weights_for_one_size_alone_are_not_taken_at_another(tmp_path: Path) -> 
     path = tmp_path / "w.safetensors"
     save_weights(path, build_model(own, 2, 3), preprocessing_of(own, ("a", "b"), "RGB"))
     next_one = recipe("mixer_s16_224", 96, weights=str(path))
-    with pytest.raises(WeightsError, match=r"mixer_s16_224 should get images of the size that its "
-                       r"weights are for, 64 pixels, got image_size = 96, for which .*; set "
-                       r'image_size = 64, or weights = "none"'):  # fmt: skip
+    with pytest.raises(
+        WeightsError,
+        match=r"mixer_s16_224 should get images of the size that its "
+        r"weights are for, 64 pixels, got image_size = 96, for which .*; set "
+        r'image_size = 64, or weights = "none"',
+    ):
         build_model(next_one, 2, 3)
     assert not takes(next_one, (64, 64))
     assert takes(next_one.model_copy(update={"weights": "none"}))
@@ -117,8 +133,12 @@ def test_what_is_learned_of_places_is_interpolated_and_nothing_else() -> None:
     assert along[7].item() == pytest.approx(3.0)  # no distance stays in the middle
     window = of(torch.rand(49, 2), 225, 2, name="attn.relative_position_bias_table")
     assert window is not None
-    for tensor, shape in ((torch.rand(16, 8), (64, 8)), (torch.rand(1, 16, 9, 5), (1, 16, 36, 5)),
-                          (torch.rand(2), (2, 3)), (torch.rand(1, 15, 5), (1, 64, 5))):  # fmt: skip
+    for tensor, shape in (
+        (torch.rand(16, 8), (64, 8)),
+        (torch.rand(1, 16, 9, 5), (1, 16, 36, 5)),
+        (torch.rand(2), (2, 3)),
+        (torch.rand(1, 15, 5), (1, 64, 5)),
+    ):
         assert of(tensor, *shape) is None
 
 
@@ -127,11 +147,16 @@ def test_a_budget_shrinks_to_sizes_that_the_model_takes() -> None:
         found = sizes_that_go(which, takes)
         return {f: [r.stage_size(stage) for stage in r.stage] for f, r in found.items()}
 
-    assert sizes(recipe("test_resnet", 200)) == {1.0: [(200, 200)], 0.75: [(152, 152)],
-                                                 0.5: [(96, 96)]}  # fmt: skip
+    assert sizes(recipe("test_resnet", 200)) == {
+        1.0: [(200, 200)],
+        0.75: [(152, 152)],
+        0.5: [(96, 96)],
+    }
     assert sizes(recipe("vit_tiny_patch16_224", 96, 160)) == {
-        1.0: [(96, 96), (160, 160)], 0.75: [(64, 64), (128, 128)], 0.5: [(48, 48), (80, 80)],
-    }  # fmt: skip
+        1.0: [(96, 96), (160, 160)],
+        0.75: [(64, 64), (128, 128)],
+        0.5: [(48, 48), (80, 80)],
+    }
     assert list(sizes_that_go(recipe("vit_tiny_patch16_224", 160), lambda smaller: False)) == [
         FACTORS[0]
     ]
@@ -146,12 +171,18 @@ def test_images_may_grow_from_stage_to_stage_with_averages_and_the_last_size_is_
     competition: Competition, tmp_path: Path
 ) -> None:
     growing = recipe("vit_tiny_patch16_224", 32, 64, ema=0.5).settled(
-        {"precision": "fp32", "batch_size": 8, "compile": False})  # fmt: skip
+        {"precision": "fp32", "batch_size": 8, "compile": False}
+    )
     with seeded(0, "test"):
         model = build_model(growing, 3, 1)
     assert model.pos_embed.shape[1] == 1 + 4
-    train_stages(model, lambda n: competition.datablock(fold=0, recipe=growing, stage=n), growing,
-                 Place("r", 0, 0, 3), lambda event: None)  # fmt: skip
+    train_stages(
+        model,
+        lambda n: competition.datablock(fold=0, recipe=growing, stage=n),
+        growing,
+        Place("r", 0, 0, 3),
+        lambda event: None,
+    )
     assert model.pos_embed.shape[1] == 1 + 16
     about = preprocessing_of(growing, ("a", "b", "c"), "L")
     save_weights(tmp_path / "w.safetensors", model, about)
@@ -174,7 +205,8 @@ def test_an_average_is_interpolated_as_its_model_is() -> None:
     twin.load_state_dict(average)
     change(twin)
     assert {k: v.shape for k, v in ema.average.items()} == {
-        k: v.shape for k, v in twin.named_parameters()}  # fmt: skip
+        k: v.shape for k, v in twin.named_parameters()
+    }
     assert all(torch.equal(ema.average[k], v) for k, v in twin.named_parameters())
     ema.follow(model, change)  # a checkpoint's, of the later stage: it is left as it is
     assert all(torch.equal(ema.average[k], v) for k, v in twin.named_parameters())

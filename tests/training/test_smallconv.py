@@ -24,10 +24,12 @@ def pair(kernel: int, stride: int, bias: bool, channels: int = 64) -> tuple[nn.C
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "bias", "size"),
-    [*itertools.product([1, 3], [1, 2], [True, False], [(1, 1), (1, 2), (2, 1), (2, 2)]),
-     *itertools.product([1, 3], [1], [True, False], [(3, 3), (4, 2), (1, 16)]),
-     *itertools.product([1, 3], [2], [True, False], [(3, 3), (7, 8), (5, 4)])],
-)  # fmt: skip
+    [
+        *itertools.product([1, 3], [1, 2], [True, False], [(1, 1), (1, 2), (2, 1), (2, 2)]),
+        *itertools.product([1, 3], [1], [True, False], [(3, 3), (4, 2), (1, 16)]),
+        *itertools.product([1, 3], [2], [True, False], [(3, 3), (7, 8), (5, 4)]),
+    ],
+)
 def test_outputs_and_gradients_are_those_of_a_convolution(
     kernel: int, stride: int, bias: bool, size: tuple[int, int]
 ) -> None:
@@ -59,11 +61,14 @@ def test_it_is_used_for_few_pixels_many_channels_and_plain_kernels_only() -> Non
     assert not applies(wide, torch.rand(1, 256, 9, 8))
     torch.testing.assert_close(small(torch.ones(2, 64, 5, 3)), conv(torch.ones(2, 64, 5, 3)))
     others = nn.Sequential(
-        nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 5, padding=2),
-        nn.Conv2d(64, 64, 3, padding=1, groups=2), nn.Conv2d(64, 64, 3, padding=2, dilation=2),
+        nn.Conv2d(3, 64, 3, padding=1),
+        nn.Conv2d(64, 64, 3),
+        nn.Conv2d(64, 64, 5, padding=2),
+        nn.Conv2d(64, 64, 3, padding=1, groups=2),
+        nn.Conv2d(64, 64, 3, padding=2, dilation=2),
         nn.Conv2d(64, 64, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(64, 64, 3, padding="same"),
-    )  # fmt: skip
+    )
     assert all(type(layer) is nn.Conv2d for layer in with_small_convs(others))
 
 
@@ -79,10 +84,15 @@ def test_autocast_computes_it_in_bf16_and_keeps_gradients_in_fp32() -> None:
 
 
 def test_a_models_names_groups_and_predictions_stay() -> None:
-    recipe = Recipe.model_validate({
-        "name": "r", "model": "resnet18", "weights": "none", "image_size": 64,
-        "stage": [{"epochs": 1, "lr": 1e-3}],
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "r",
+            "model": "resnet18",
+            "weights": "none",
+            "image_size": 64,
+            "stage": [{"epochs": 1, "lr": 1e-3}],
+        }
+    )
     model = build_model(recipe, 4, 3).eval()
     plain = timm.create_model("resnet18", num_classes=4).eval()
     assert any(type(layer) is SmallConv for layer in model.modules())

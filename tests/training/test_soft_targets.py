@@ -58,9 +58,15 @@ def rewritten(workspace: Workspace, soft: bool = False, weight: str = "") -> pd.
 
 def recipe(loss: str, **keys: object) -> Recipe:
     return Recipe.model_validate(
-        {"name": "r", "model": "resnet18", "image_size": 32, "loss": loss,
-         "stage": [{"epochs": 1, "lr": 1e-3}], **keys}
-    )  # fmt: skip
+        {
+            "name": "r",
+            "model": "resnet18",
+            "image_size": 32,
+            "loss": loss,
+            "stage": [{"epochs": 1, "lr": 1e-3}],
+            **keys,
+        }
+    )
 
 
 def test_training_batches_have_shares_and_weights_and_validation_shares(
@@ -99,10 +105,16 @@ LOGITS = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
 SOFT = (2 * torch.randn(12, 3, generator=torch.Generator().manual_seed(1))).softmax(dim=1)
 WEIGHTS = torch.arange(12.0) / 4
 CASES: list[tuple[str, Outputs]] = [
-    ("cross_entropy", "softmax"), ("focal", "softmax"), ("mae", "softmax"),
-    ("bce", "scaled_sigmoids"), ("bce", "sigmoids"), ("focal", "sigmoids"),
-    ("focal", "one_sigmoid"), ("mae", "one_sigmoid"), ("bce", "one_sigmoid"),
-]  # fmt: skip
+    ("cross_entropy", "softmax"),
+    ("focal", "softmax"),
+    ("mae", "softmax"),
+    ("bce", "scaled_sigmoids"),
+    ("bce", "sigmoids"),
+    ("focal", "sigmoids"),
+    ("focal", "one_sigmoid"),
+    ("mae", "one_sigmoid"),
+    ("bce", "one_sigmoid"),
+]
 
 
 @pytest.mark.parametrize("by_class", [None, torch.tensor([1.0, 2.0, 0.5])])
@@ -192,11 +204,18 @@ def test_a_run_is_another_one_with_other_shares_or_weights_and_the_same_without(
     own = Competition.load("tiny", workspace.root).recipe("tiny")
     spec = data.spec.training_part()
     before = {  # what was hashed before labels could be soft
-        "spec": {**spec, "labels": {key: value for key, value in spec["labels"].items()
-                                    if key not in ("soft", "weight")}},
-        "recipe": own.identity(), "seed": 0, "labels": labels_hash(data.train), "images": [],
+        "spec": {
+            **spec,
+            "labels": {
+                key: value for key, value in spec["labels"].items() if key not in ("soft", "weight")
+            },
+        },
+        "recipe": own.identity(),
+        "seed": 0,
+        "labels": labels_hash(data.train),
+        "images": [],
         "folds": folds.sha256,
-    }  # fmt: skip
+    }
     assert identity(data, own, 0, folds, []) == sha256_json(before)
     rewritten(workspace, soft=True, weight="sure")
     found = {run_of()}

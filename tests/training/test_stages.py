@@ -28,10 +28,17 @@ def competition(workspace: Workspace) -> Competition:
 
 
 def recipe_of(*table: dict[str, Any], **settings: Any) -> Recipe:
-    return Recipe.model_validate({
-        "name": "r", "model": "test_resnet", "weights": "none", "image_size": 32,
-        "augment": {"hflip": True}, "stage": table, **settings,
-    }).settled(Settled)  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "r",
+            "model": "test_resnet",
+            "weights": "none",
+            "image_size": 32,
+            "augment": {"hflip": True},
+            "stage": table,
+            **settings,
+        }
+    ).settled(Settled)
 
 
 def blank(recipe: Recipe) -> nn.Module:
@@ -58,8 +65,13 @@ def trained(
     stages.learner_of, before = watched, make
     try:
         with seeded(0, 0, "init"):
-            report = train_stages(model, block_of(competition, recipe), recipe,
-                                  Place("r", 0, 0, 3), lambda event: None)[1]  # fmt: skip
+            report = train_stages(
+                model,
+                block_of(competition, recipe),
+                recipe,
+                Place("r", 0, 0, 3),
+                lambda event: None,
+            )[1]
     finally:
         stages.learner_of = before
     return model, report.history
@@ -75,19 +87,28 @@ class Watch(Callback):
 
     def before_batch(self) -> None:
         hypers = self.learn.opt.hypers
-        self.seen.append({
-            "lr": [float(h["lr"]) for h in hypers], "wd": hypers[-1]["wd"],
-            "shape": tuple(self.learn.xb[0].shape),
-        })  # fmt: skip
+        self.seen.append(
+            {
+                "lr": [float(h["lr"]) for h in hypers],
+                "wd": hypers[-1]["wd"],
+                "shape": tuple(self.learn.xb[0].shape),
+            }
+        )
 
 
 def test_rates_sizes_and_decay_of_each_stage_reach_its_steps(competition: Competition) -> None:
     watch = Watch()
     recipe = recipe_of(
         {"epochs": 1, "lr": [1e-5, 1e-3], "schedule": "constant", "groups": "stage"},
-        {"epochs": 1, "lr": 1e-4, "schedule": "constant", "image_size": 24, "batch_size": 5,
-         "weight_decay": 0.3},
-    )  # fmt: skip
+        {
+            "epochs": 1,
+            "lr": 1e-4,
+            "schedule": "constant",
+            "image_size": 24,
+            "batch_size": 5,
+            "weight_decay": 0.3,
+        },
+    )
     trained(competition, recipe, watch)
     first, second = watch.seen[0], watch.seen[-1]
     assert first["lr"] == pytest.approx(list(1e-5 * 100 ** (np.arange(6) / 5)))
@@ -170,8 +191,9 @@ def test_a_rate_that_is_found_is_written_and_read_again(
     place = Place("r", 0, 0, 3, tmp_path)
     model = blank(recipe)
     with seeded(0, 0, "init"):
-        _, report, _ = train_stages(model, block_of(competition, recipe), recipe, place,
-                                    events.append)  # fmt: skip
+        _, report, _ = train_stages(
+            model, block_of(competition, recipe), recipe, place, events.append
+        )
     found = read_json(tmp_path / "lr-0.json")
     assert set(found["suggestions"]) == {"valley", "steep", "minimum/10"}
     assert watch.seen[-1]["lr"] == [found["suggestions"]["steep"]] * 3

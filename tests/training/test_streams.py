@@ -32,8 +32,12 @@ def test_a_block_is_repeatable_and_leaves_the_generators_as_they_were() -> None:
 
 def test_streams_of_gpus_that_are_gone_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     words = np.random.get_state(legacy=False)
-    state = {"python": random.getstate(), "numpy": words, "torch": torch.get_rng_state(),
-             "cuda": ["of the first GPU", "of the second"]}  # fmt: skip
+    state = {
+        "python": random.getstate(),
+        "numpy": words,
+        "torch": torch.get_rng_state(),
+        "cuda": ["of the first GPU", "of the second"],
+    }
     restored: list[list[str]] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

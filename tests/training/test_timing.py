@@ -98,8 +98,11 @@ def test_folds_that_the_budget_has_no_time_for_are_left_out_and_named(
     (made,) = pipeline.train(workspace, "tiny", budget="12m")
     assert made.planned_folds() == [0]
     assert made.unfinished() == [1, 2]
-    with pytest.raises(RunError, match=r"folds 1, 2 of 3 are not trained yet.*--fold trains one "
-                       r"for which the budget had no time"):  # fmt: skip
+    with pytest.raises(
+        RunError,
+        match=r"folds 1, 2 of 3 are not trained yet.*--fold trains one "
+        r"for which the budget had no time",
+    ):
         made.oof()
     pipeline.train(workspace, "tiny", only_folds=[2], budget="12m")
     assert made.unfinished() == [1]

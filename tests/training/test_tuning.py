@@ -16,9 +16,13 @@ from foldwise.training.apart import apart
 from foldwise.workspace import Workspace
 
 BASE = {
-    "name": "r", "model": "test_resnet", "weights": "none", "image_size": 32, "batch_size": 8,
+    "name": "r",
+    "model": "test_resnet",
+    "weights": "none",
+    "image_size": 32,
+    "batch_size": 8,
     "stage": [{"epochs": 50, "lr": 1e-3}, {"epochs": 40, "lr": 1e-3, "image_size": 16}],
-}  # fmt: skip
+}
 
 
 def recipe(**changes: object) -> Recipe:
@@ -36,8 +40,12 @@ def timed(monkeypatch: pytest.MonkeyPatch, eager: float, compiled: float, first:
 def test_what_is_set_stays_and_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(tuning, "step_of")
     values = tuning.settle(recipe(compile=False, precision="fp32"), 1000, 3, 1, 5)
-    assert values == {"precision": "fp32", "device": values["device"], "batch_size": 8,
-                      "compile": False}  # fmt: skip
+    assert values == {
+        "precision": "fp32",
+        "device": values["device"],
+        "batch_size": 8,
+        "compile": False,
+    }
     assert tuning.settle(recipe(compile=True), 1000, 3, 1, 5)["compile"] is True
 
 
@@ -185,10 +193,16 @@ def test_a_compiled_run_trains_to_the_same_predictions_nearly(workspace: Workspa
 def test_a_compiler_that_is_missing_is_one_line(workspace: Workspace) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "foldwise", "train", "tiny", "--set", "compile=true"],
-        cwd=workspace.root, capture_output=True, text=True,
-        env={"PATH": "/nowhere", "CXX": "/nowhere/g++", "HOME": str(workspace.root),
-             "TORCHINDUCTOR_CACHE_DIR": str(workspace.root / "inductor")},
-    )  # fmt: skip
+        cwd=workspace.root,
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": "/nowhere",
+            "CXX": "/nowhere/g++",
+            "HOME": str(workspace.root),
+            "TORCHINDUCTOR_CACHE_DIR": str(workspace.root / "inductor"),
+        },
+    )
     assert done.returncode == 1
     assert "torch.compile fails here" in done.stderr
     assert "--set compile=false" in done.stderr

@@ -107,8 +107,10 @@ def status(
 
     where, numbers = Workspace.find(root), (public, private, rank, teams)
     if record != any(number is not None for number in numbers) or (record and not name):
-        raise typer.BadParameter("--record needs a submission file and its numbers: foldwise "
-                                 "status FILE.csv --record --public 0.48")  # fmt: skip
+        raise typer.BadParameter(
+            "--record needs a submission file and its numbers: foldwise "
+            "status FILE.csv --record --public 0.48"
+        )
     if sync:
         sent, left = overview.sync(where, name)
         say(printing.sync_lines(sent, left))

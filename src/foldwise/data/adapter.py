@@ -60,5 +60,7 @@ def need_hooks(spec: CompetitionSpec, hooks: Mapping[str, object], folder: Path)
         ("[metric] name", spec.metric.name, "score"),
     ):
         if value == "hook" and hook not in hooks:
-            raise SpecError(f'{folder}: {key} = "hook" needs {hook} in adapter.py; write it, or '
-                            f"choose another {key.split()[1]}")  # fmt: skip
+            raise SpecError(
+                f'{folder}: {key} = "hook" needs {hook} in adapter.py; write it, or '
+                f"choose another {key.split()[1]}"
+            )

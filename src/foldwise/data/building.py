@@ -84,8 +84,10 @@ def build_caches(
     bases = [
         cache_folder(caches, mode, size, side, resize, hashes, interpolation, own) for size in sizes
     ]
-    shapes = {base: (len(table), *size, spec.images.channels)
-              for base, size in zip(bases, sizes, strict=True)}  # fmt: skip
+    shapes = {
+        base: (len(table), *size, spec.images.channels)
+        for base, size in zip(bases, sizes, strict=True)
+    }
     with ExitStack() as stack:
         for base in sorted(shapes):  # one order in every process
             stack.enter_context(locked(lock_of(base), f"the image cache {base.name}"))
@@ -138,8 +140,9 @@ class Site:
         self.end = end_of(self.rows)  # recompressed images are appended
         self.lock = threading.Lock()
         if self.there.any():
-            log.info("%s: %d of %d images are there already", folder.name, self.there.sum(),
-                     shape[0])  # fmt: skip
+            log.info(
+                "%s: %d of %d images are there already", folder.name, self.there.sum(), shape[0]
+            )
 
     def __enter__(self) -> "Site":
         self.file = os.open(self.folder / PART, os.O_RDWR)
@@ -169,8 +172,11 @@ class Site:
         self.rows.flush()
         file = self.folder / (PACK if self.packed else PIXELS)
         os.replace(self.folder / PART, file)
-        done = {"packed": self.packed, "modified_ns": file.stat().st_mtime_ns,
-                "rows_sha256": sha256_file(self.folder / ROWS)}  # fmt: skip
+        done = {
+            "packed": self.packed,
+            "modified_ns": file.stat().st_mtime_ns,
+            "rows_sha256": sha256_file(self.folder / ROWS),
+        }
         plan = {"shape": list(self.shape), "ids": self.ids}
         write_json(self.folder / DONE, {**what, **done, **plan})
 
@@ -182,8 +188,10 @@ class Site:
         if begun and file.is_file() and rows.is_file():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        sizes = {file: 0 if self.packed else int(np.prod(self.shape)),
-                 rows: ROW.itemsize * self.shape[0]}  # fmt: skip
+        sizes = {
+            file: 0 if self.packed else int(np.prod(self.shape)),
+            rows: ROW.itemsize * self.shape[0],
+        }
         for path, size in sizes.items():
             path.unlink(missing_ok=True)
             with path.open("wb") as handle:
@@ -260,6 +268,12 @@ def _raw_fits(spec: CompetitionSpec, folder: Path, shapes: Sequence[tuple[int, .
         "which takes about %.2f GB. Every epoch decodes it again (about %d images of 256 px a "
         "second and core), and runs from it are other runs than those from raw pixels. For raw "
         "pixels make room and say `foldwise data %s --clear-cache` first",
-        spec.name, needed / 1e9, free / 1e9, how, smaller / 1e9, PER_CORE, spec.name,
-    )  # fmt: skip
+        spec.name,
+        needed / 1e9,
+        free / 1e9,
+        how,
+        smaller / 1e9,
+        PER_CORE,
+        spec.name,
+    )
     return False

@@ -22,8 +22,16 @@ ROWS, PLAN, DONE = "rows.bin", "plan.json", "done.json"
 PACKED = "-packed"  # ends the name of a recompressed cache's folder: its pixels are others
 # What is known of each row. start, bytes: where in the pixel file its bytes lie; width, height: of
 # the image in full; scale: that of its decoding; crc: the CRC-32 of its bytes, written last.
-ROW = np.dtype([("start", "<u8"), ("bytes", "<u4"), ("width", "<u4"), ("height", "<u4"),
-                ("scale", "<u4"), ("crc", "<u4")])  # fmt: skip
+ROW = np.dtype(
+    [
+        ("start", "<u8"),
+        ("bytes", "<u4"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+        ("scale", "<u4"),
+        ("crc", "<u4"),
+    ]
+)
 
 
 @dataclass(frozen=True)

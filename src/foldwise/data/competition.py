@@ -115,8 +115,9 @@ def image_caches(
     if not sizes:  # a model that sees no images
         return []
     rows, hashes, hook, levels = _sources(data)
-    return build_caches(data.spec, rows, data.raw, hashes, sizes, resize, hook, progress,
-                        interpolation, levels)  # fmt: skip
+    return build_caches(
+        data.spec, rows, data.raw, hashes, sizes, resize, hook, progress, interpolation, levels
+    )
 
 
 def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Series[str]":
@@ -266,8 +267,10 @@ def _unpack_first(spec: CompetitionSpec, raw: Path) -> str:
     packed = still_packed(raw, spec)
     if not packed:
         return ""
-    return (f"Still packed is {packed[0]!r} ({len(packed)} in all): `make data COMP={spec.name} "
-            f"FROM={raw / packed[0]}`. ")  # fmt: skip
+    return (
+        f"Still packed is {packed[0]!r} ({len(packed)} in all): `make data COMP={spec.name} "
+        f"FROM={raw / packed[0]}`. "
+    )
 
 
 def _hook_rows(
@@ -304,12 +307,18 @@ def _without_skipped(spec: CompetitionSpec, train: LabelTable, raw: Path) -> Lab
     """The table without the ids of `[images] skip`, counted; a path skips an image that no reader
     sees. Entries that are neither skip nothing: they are counted too, and warned of."""
     known, entries = set(train.frame["id"]), dict.fromkeys(spec.images.skip)
-    unknown = [id for id in entries
-               if id not in known and (too_long(id) or not (raw / id).is_file())]  # fmt: skip
+    unknown = [
+        id for id in entries if id not in known and (too_long(id) or not (raw / id).is_file())
+    ]
     if unknown:
-        log.warning("%s: %d of %d entries of [images] skip are of no training row, e.g. %s%s",
-                    spec.name, len(unknown), len(entries), examples(unknown),
-                    alike(unknown, known) or "; remove them")  # fmt: skip
+        log.warning(
+            "%s: %d of %d entries of [images] skip are of no training row, e.g. %s%s",
+            spec.name,
+            len(unknown),
+            len(entries),
+            examples(unknown),
+            alike(unknown, known) or "; remove them",
+        )
     counts = {SKIPPED: len(entries) - len(unknown), UNUSED: len(unknown)}
     return replace(
         train.without(spec.images.skip),

@@ -43,16 +43,20 @@ def _overridden(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
             f"{path}: {len(unknown)} of {len(ids)} corrections are for no training row, e.g. "
             f"{examples(unknown)}{alike(unknown, position) or '; remove them'}"
         )
-    new: Tags = split_tags(spec, table["label"], ids, path) if spec.multi else [
-        (label,) for label in table["label"]
-    ]  # fmt: skip
+    new: Tags = (
+        split_tags(spec, table["label"], ids, path)
+        if spec.multi
+        else [(label,) for label in table["label"]]
+    )
     known = {tag for tags in rows.tags for tag in tags}
     known.update(rows.order or (), spec.labels.classes or ())
     for id, tags_of in zip(ids, new, strict=True):
         for tag in tags_of:
             if tag not in known:
-                raise LabelError(f"{path}: id {id!r} is corrected to {tag!r}, no label of "
-                                 f"{rows.file.name}{nearest(tag, sorted(known))}")  # fmt: skip
+                raise LabelError(
+                    f"{path}: id {id!r} is corrected to {tag!r}, no label of "
+                    f"{rows.file.name}{nearest(tag, sorted(known))}"
+                )
     tags, changed = list(rows.tags), 0
     for id, corrections in zip(ids, new, strict=True):
         changed += set(tags[position[id]]) != set(corrections)

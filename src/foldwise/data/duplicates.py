@@ -58,8 +58,11 @@ def pixel_digests(
     if failures:
         raise_unreadable(failures, raw.parent / "unreadable.txt", len(table))
     known |= found
-    return pd.Series([known.get(source) for source in sources], index=hashes.index[:0].append(
-        pd.Index(table.frame["id"], dtype=str)), dtype=str)  # fmt: skip
+    return pd.Series(
+        [known.get(source) for source in sources],
+        index=hashes.index[:0].append(pd.Index(table.frame["id"], dtype=str)),
+        dtype=str,
+    )
 
 
 def suspects(rows: np.ndarray) -> np.ndarray:

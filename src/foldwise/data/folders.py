@@ -48,8 +48,10 @@ def _listed(spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, i
     rows, others = [], list[str]()
     for root in spec.labels.roots:
         if not (raw / root).is_dir():
-            raise DataError(f"expected the folder {raw / root} with one folder per class or with "
-                            "images, found none; is [labels] roots right?")  # fmt: skip
+            raise DataError(
+                f"expected the folder {raw / root} with one folder per class or with "
+                "images, found none; is [labels] roots right?"
+            )
         found, ignored = images_below(raw, root)
         need_utf8(found, raw / root)
         if not found:

@@ -39,8 +39,9 @@ class Folds:
         found = self.frame.set_index("id")["fold"].reindex(ids)
         if found.isna().any():
             lacking = ids[found.isna().to_numpy()]
-            raise FoldError(f"{len(lacking)} ids are in no fold of {self.name!r}: "
-                            f"{examples(lacking)}")  # fmt: skip
+            raise FoldError(
+                f"{len(lacking)} ids are in no fold of {self.name!r}: {examples(lacking)}"
+            )
         return found.to_numpy(dtype=np.int64)
 
 
@@ -68,8 +69,14 @@ def load_folds(
         if not marker.is_file():
             frame = make_folds(table, scheme, digests)
             write_folds(path, frame)
-            write_json(marker, {**definition, "copies": len(clusters),
-                                "sha256": frame_hash(frame, definition["duplicates"])})  # fmt: skip
+            write_json(
+                marker,
+                {
+                    **definition,
+                    "copies": len(clusters),
+                    "sha256": frame_hash(frame, definition["duplicates"]),
+                },
+            )
         saved = read_json(marker)
         frame = read_folds(path)
     remedy = f"give [folds.{name}] its old settings back, use a new name, or remove {marker}"
@@ -79,8 +86,9 @@ def load_folds(
         ("duplicates", "other images, with other copies among them"),
     ):
         if saved.get(key) != definition[key]:
-            raise FoldError(f"{path} was made with {what}; runs made with it would not match: "
-                            f"{remedy}")  # fmt: skip
+            raise FoldError(
+                f"{path} was made with {what}; runs made with it would not match: {remedy}"
+            )
     if frame_hash(frame, saved["duplicates"]) != saved["sha256"]:
         raise FoldError(f"{path} was changed after it was made; restore it, or remove {marker}")
     return Folds(name, frame, saved["sha256"], saved["duplicates"])
@@ -116,8 +124,9 @@ def make_folds(
     if len(np.unique(units)) < scheme.n:
         what = "different images" if same is not None else "rows"
         what = what if groups is None else "groups"
-        raise FoldError(f"{scheme.n} folds need at least as many {what}, "
-                        f"got {len(np.unique(units))}; lower n")  # fmt: skip
+        raise FoldError(
+            f"{scheme.n} folds need at least as many {what}, got {len(np.unique(units))}; lower n"
+        )
     _possible(table.classes, hot, units, scheme)
     for attempt in range(TRIES):
         folds = _split(table, hot, units, scheme, attempt)

@@ -110,8 +110,9 @@ def read_format(spec: CompetitionSpec, raw: Path) -> FormatFile:
         columns = columns[1:]
     id_column = spec.submission.id or columns[0]
     if id_column not in columns:
-        raise DataError(f"{path} should have the id column {id_column!r}"
-                        f"{nearest(id_column, columns)}")  # fmt: skip
+        raise DataError(
+            f"{path} should have the id column {id_column!r}{nearest(id_column, columns)}"
+        )
     others = [column for column in columns if column != id_column]
     if spec.submission.shape == "wide":
         named = spec.labels.classes or ()
@@ -123,8 +124,10 @@ def read_format(spec: CompetitionSpec, raw: Path) -> FormatFile:
             )
         lacking = [name for name in named if name not in others]
         if lacking:
-            raise DataError(f"{path} should have a column for every class of [labels] classes, it "
-                            f"lacks {examples(lacking)}; correct one of the two")  # fmt: skip
+            raise DataError(
+                f"{path} should have a column for every class of [labels] classes, it "
+                f"lacks {examples(lacking)}; correct one of the two"
+            )
         answers = [c for c in others if c in named] if named else others
         return FormatFile(frame, id_column, tuple(answers), path, header)
     answer = spec.submission.column or (others[-1] if others else "")
@@ -188,19 +191,32 @@ def submission_format(
         if settings.shape == "long":
             columns = [id_column, "class", *answers]
         if len({*columns}) < len(columns):
-            raise SpecError(f"[submission] id and column should differ from each other and from "
-                            f"all classes, got the columns {examples(columns, 5)}")  # fmt: skip
+            raise SpecError(
+                f"[submission] id and column should differ from each other and from "
+                f"all classes, got the columns {examples(columns, 5)}"
+            )
         frame = blank_rows(ids, classes, columns, id_column, settings)
-        return SubmissionFormat(frame, id_column, answers, tuple(ids), tuple(classes), settings,
-                                spec.multi)  # fmt: skip
+        return SubmissionFormat(
+            frame, id_column, answers, tuple(ids), tuple(classes), settings, spec.multi
+        )
     if settings.shape == "long":
         want = blank_rows(ids, classes, list(file.frame.columns), file.id_column, settings)
         keys = list(file.frame.columns[:-1])
         if sorted(map(tuple, want[keys].values)) != sorted(map(tuple, file.frame[keys].values)):
-            raise DataError(f"{file.path} should have one row for each of {len(ids)} ids and "
-                            f"{len(classes)} classes, it has {len(file.frame)} rows")  # fmt: skip
-    return SubmissionFormat(file.frame, file.id_column, file.answers, tuple(ids), tuple(classes),
-                            settings, spec.multi, file.header)  # fmt: skip
+            raise DataError(
+                f"{file.path} should have one row for each of {len(ids)} ids and "
+                f"{len(classes)} classes, it has {len(file.frame)} rows"
+            )
+    return SubmissionFormat(
+        file.frame,
+        file.id_column,
+        file.answers,
+        tuple(ids),
+        tuple(classes),
+        settings,
+        spec.multi,
+        file.header,
+    )
 
 
 def _check_classes(settings: Submission, classes: Sequence[str]) -> None:
@@ -218,8 +234,10 @@ def _check_classes(settings: Submission, classes: Sequence[str]) -> None:
     for name in classes:
         code = settings.codes.get(name, name)
         if code in known:
-            raise SpecError(f"[submission] codes should differ, {known[code]} and {name!r} are "
-                            f"both {code!r} in the file")  # fmt: skip
+            raise SpecError(
+                f"[submission] codes should differ, {known[code]} and {name!r} are "
+                f"both {code!r} in the file"
+            )
         known[code] = repr(name)
         if several and settings.separator in code:
             raise SpecError(

@@ -55,8 +55,11 @@ def split(
                 )
             in_test = _chosen(spec, table, digests())
             if saved:
-                log.info("%s: the test set is split off anew, with the settings, labels and groups "
-                         "of now; nothing was entered on its board yet", spec.name)  # fmt: skip
+                log.info(
+                    "%s: the test set is split off anew, with the settings, labels and groups "
+                    "of now; nothing was entered on its board yet",
+                    spec.name,
+                )
             marker.unlink(missing_ok=True)  # it stands for a truth that is whole
             write_truth(folder, table.where(in_test), spec.holdout.seed)
             ids = sorted(table.frame.loc[in_test, "id"])
@@ -109,9 +112,13 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
     path = raw / str(spec.files.solution)
     marker = folder / "solution.json"
     ids = sorted(table.frame["id"])
-    definition = {"bytes": path.stat().st_size, "changed": path.stat().st_mtime_ns,
-                  "ids": sha256_json(ids), "classes": list(table.classes),
-                  "labels": spec.labels.model_dump(mode="json")}  # fmt: skip
+    definition = {
+        "bytes": path.stat().st_size,
+        "changed": path.stat().st_mtime_ns,
+        "ids": sha256_json(ids),
+        "classes": list(table.classes),
+        "labels": spec.labels.model_dump(mode="json"),
+    }
     with locked(folder / ".holdout.lock", f"reading the solution of {spec.name}"):
         written = marker.is_file() and (folder / "truth.csv").is_file()
         if written and read_json(marker) == definition:
@@ -125,9 +132,11 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
         truth = label_table(merged(rows, plain), plain, table.classes)
         lacking = table.frame.loc[~table.frame["id"].isin(truth.frame["id"]), "id"]
         if len(lacking):
-            raise LabelError(f"{path}: {len(lacking)} of {len(ids)} test rows have no solution, "
-                             f"e.g. {examples(lacking)}"
-                             f"{alike(lacking, truth.frame['id'])}")  # fmt: skip
+            raise LabelError(
+                f"{path}: {len(lacking)} of {len(ids)} test rows have no solution, "
+                f"e.g. {examples(lacking)}"
+                f"{alike(lacking, truth.frame['id'])}"
+            )
         write_truth(folder, truth.where(truth.frame["id"].isin(ids).to_numpy()), SEED)
         write_json(marker, definition)
 

@@ -53,9 +53,11 @@ class LabelTable:
 
     def hot(self) -> np.ndarray:
         """1 where a row has a class, uint8 (n, C), single- and multi-label alike."""
-        return self.targets() if self.multi else np.eye(len(self.classes), dtype=np.uint8)[
+        return (
             self.targets()
-        ]  # fmt: skip
+            if self.multi
+            else np.eye(len(self.classes), dtype=np.uint8)[self.targets()]
+        )
 
     def soft_hash(self) -> str | None:
         """A hash over shares and weights that does not depend on the order of rows; None: none."""
@@ -158,15 +160,18 @@ def _add_soft(frame: pd.DataFrame, rows: Rows, spec: CompetitionSpec) -> None:
         return
     column = spec.labels.weight
     if column not in rows.source.columns:
-        raise DataError(f"{rows.file} should have the weight column {column!r}"
-                        f"{nearest(column, [*rows.source])}")  # fmt: skip
+        raise DataError(
+            f"{rows.file} should have the weight column {column!r}{nearest(column, [*rows.source])}"
+        )
     named = rows.source.assign(id=[*rows.ids])
     weights = numeric(named, [column], "id", rows.file)[:, 0]
     if (weights < 0).any() or not weights.any():
         bad = frame.loc[weights < 0, "id"]
         found = f"{len(bad)} are less, e.g. of id {examples(bad, 1)}" if len(bad) else "all are 0"
-        raise LabelError(f"{rows.file}: weights in {column!r} should be 0 or more, and not all 0; "
-                         f"{found}; correct the column")  # fmt: skip
+        raise LabelError(
+            f"{rows.file}: weights in {column!r} should be 0 or more, and not all 0; "
+            f"{found}; correct the column"
+        )
     frame[WEIGHT] = weights
 
 
@@ -231,8 +236,9 @@ def _frame(rows: Rows, spec: CompetitionSpec, need_group: bool = True) -> pd.Dat
         frame["group"] = None
         return frame
     if group not in source.columns:
-        raise DataError(f"{rows.file} should have the group column {group!r}"
-                        f"{nearest(group, [*source])}")  # fmt: skip
+        raise DataError(
+            f"{rows.file} should have the group column {group!r}{nearest(group, [*source])}"
+        )
     empty = (source[group] == "").to_numpy()
     if empty.any():
         raise LabelError(

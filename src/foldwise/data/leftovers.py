@@ -24,14 +24,18 @@ class Leftovers:
         """What is said of images, with their number and an example."""
         said = []
         if self.images:
-            said.append(f"{len(self.images)} images belong to no id, e.g. "
-                        f"{examples(self.images)}; they are not used")  # fmt: skip
+            said.append(
+                f"{len(self.images)} images belong to no id, e.g. "
+                f"{examples(self.images)}; they are not used"
+            )
         if self.folders:
             count = sum(map(len, self.folders.values()))
             first = example(next(iter(self.folders.values())))
             named = [f"{folder}/" for folder in self.folders]
-            said.append(f"{count} images lie in folders that nothing uses, e.g. {first!r}; the "
-                        f"folders are {examples(named)}")  # fmt: skip
+            said.append(
+                f"{count} images lie in folders that nothing uses, e.g. {first!r}; the "
+                f"folders are {examples(named)}"
+            )
         return said
 
     def counts(self) -> dict[str, int]:

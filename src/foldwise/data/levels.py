@@ -43,8 +43,13 @@ FULL = Levels(0, 65535)  # 16 bits
 GREY_ALPHA = "LA;16B"  # a PNG's, which Pillow reads as RGBA
 # Of 16-bit colours Pillow unpacks the upper bytes; the raw mode that unpacks the lower ones. Grey
 # with alpha has none: of it read as RGBA, G and A are the lower bytes.
-OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGBA;16B": "RGBA;16L",
-              "RGBA;16L": "RGBA;16B", GREY_ALPHA: "RGBA"}  # fmt: skip
+OTHER_BYTE = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGBA;16B": "RGBA;16L",
+    "RGBA;16L": "RGBA;16B",
+    GREY_ALPHA: "RGBA",
+}
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,53 @@ from foldwise.errors import ImageError
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Formats by their first bytes, the package that reads each, what registers it, how to get it.
 PLUGINS = (
-    ("HEIF", lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIC, "pillow_heif",
-     "pip install 'foldwise[heif]'"),
-    ("JPEG XL", lambda head: head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow_jxl",
-     "pip install pillow-jxl-plugin"),
-)  # fmt: skip
+    (
+        "HEIF",
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIC,
+        "pillow_heif",
+        "pip install 'foldwise[heif]'",
+    ),
+    (
+        "JPEG XL",
+        lambda head: head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+        "pillow_jxl",
+        "pip install pillow-jxl-plugin",
+    ),
+)
 # Formats that a row may name, though files with their endings are icons or come from programs.
-NAMED = ("ICO", "ICNS", "CUR", "BLP", "DCX", "FITS", "FLI", "FTEX", "GBR", "IM", "MSP", "PCD",
-         "PIXAR", "SUN", "XBM", "XPM", "SPIDER")  # fmt: skip
+NAMED = (
+    "ICO",
+    "ICNS",
+    "CUR",
+    "BLP",
+    "DCX",
+    "FITS",
+    "FLI",
+    "FTEX",
+    "GBR",
+    "IM",
+    "MSP",
+    "PCD",
+    "PIXAR",
+    "SUN",
+    "XBM",
+    "XPM",
+    "SPIDER",
+)
 # What decoders take beside Pillow's pixels, in bytes per pixel; measured at 16 megapixels with
 # Pillow 13.0.0. Progressive JPEGs keep their coefficients.
-EXTRA = {"JPEG": 0, "MPO": 0, "PNG": 0, "BMP": 0, "PPM": 0, "GIF": 1, "AVIF": 6, "HEIF": 8,
-         "WEBP": 14, "JPEG2000": 16}  # fmt: skip
+EXTRA = {
+    "JPEG": 0,
+    "MPO": 0,
+    "PNG": 0,
+    "BMP": 0,
+    "PPM": 0,
+    "GIF": 1,
+    "AVIF": 6,
+    "HEIF": 8,
+    "WEBP": 14,
+    "JPEG2000": 16,
+}
 PROGRESSIVE, OTHERS = 6, 4
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # other modes: 4
 ALLOWED = 17  # bytes for each of Pillow's MAX_IMAGE_PIXELS: 1.5 GB, all threads together
@@ -132,8 +167,10 @@ def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 
 
 
 def _smaller() -> str:
-    return ("make a smaller copy of it, or if it is right, write PIL.Image.MAX_IMAGE_PIXELS = ... "
-            "(half the limit) into adapter.py")  # fmt: skip
+    return (
+        "make a smaller copy of it, or if it is right, write PIL.Image.MAX_IMAGE_PIXELS = ... "
+        "(half the limit) into adapter.py"
+    )
 
 
 def allowed() -> float:

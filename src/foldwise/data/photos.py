@@ -53,10 +53,13 @@ def look_of(recipe: Recipe, record: Mapping[str, Any]) -> Look | None:
     size = recipe.stage_presize(recipe.stage[-1])
     own = f"{size[0]}x{size[1]}-"
     return Look(
-        size, max(max(each) for each in recipe.cache_sizes), recipe.resize, recipe.kernel,
+        size,
+        max(max(each) for each in recipe.cache_sizes),
+        recipe.resize,
+        recipe.kernel,
         any(name.startswith(own) and name.endswith(PACKED) for name in record["caches"]),
         Levels(*record["levels"]) if record.get("levels") else None,
-    )  # fmt: skip
+    )
 
 
 def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
@@ -85,8 +88,10 @@ def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
             names.append(str(source))
         else:
             what = "is no folder, CSV or image" if source.exists() else "is not there"
-            raise DataError(f"expected folders, CSVs of paths or image files, e.g. photos/, but "
-                            f"{readable(str(source))} {what}")  # fmt: skip
+            raise DataError(
+                f"expected folders, CSVs of paths or image files, e.g. photos/, but "
+                f"{readable(str(source))} {what}"
+            )
         files += found
     if not files:
         where = examples(readable(str(source)) for source in sources)
@@ -98,8 +103,12 @@ def _below(folder: Path) -> list[Path]:
     """The photos below a folder, each once, however many links lead to it."""
     found, others = images_below(folder, ".")
     if others:
-        log.info("%s: %d left out that are no photos, e.g. %s", readable(str(folder)), len(others),
-                 example(others))  # fmt: skip
+        log.info(
+            "%s: %d left out that are no photos, e.g. %s",
+            readable(str(folder)),
+            len(others),
+            example(others),
+        )
     by_file: dict[str, str] = {}
     for name in sorted(found, key=lambda name: (folder / name).is_symlink()):
         by_file.setdefault(os.path.realpath(folder / name), name)
@@ -121,8 +130,10 @@ def decode_photos(
     shapes = {look: (len(files), *look.size, len(mode)) for look in looks}
     need_space(folder, sum(int(np.prod(shape)) for shape in shapes.values()), "decoding photos")
     paths = {look: folder / f"{number}.npy" for number, look in enumerate(shapes)}
-    arrays = {look: np.lib.format.open_memmap(paths[look], "w+", np.uint8, shape)
-              for look, shape in shapes.items()}  # fmt: skip
+    arrays = {
+        look: np.lib.format.open_memmap(paths[look], "w+", np.uint8, shape)
+        for look, shape in shapes.items()
+    }
 
     def work(row: int) -> None:
         seen: dict[tuple[int, Levels | None], Decoded] = {}

@@ -57,8 +57,10 @@ def described(spec: CompetitionSpec, raw: Path) -> str | None:
         f"{levels.low:.12g}..{levels.high:.12g}",
     )
     clipped = found["low"] < levels.low or found["high"] > levels.high
-    return (f"{found['images']} images hold {held} in {kind}: {taken} becomes 0..255 ({by})"
-            + ", values beyond are clipped" * clipped)  # fmt: skip
+    return (
+        f"{found['images']} images hold {held} in {kind}: {taken} becomes 0..255 ({by})"
+        + ", values beyond are clipped" * clipped
+    )
 
 
 def _scan(raw: Path, paths: Sequence[str]) -> list[Extremes]:

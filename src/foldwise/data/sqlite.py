@@ -71,17 +71,21 @@ def query(path: Path, sql: str, needed: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path} is no SQLite database ({error}); download it again") from error
     twice = [column for column in columns if columns.count(column) > 1]
     if twice:
-        raise DataError(f"{path}: [labels] query should give every column a name of its own, "
-                        f"{twice[0]!r} stands twice; rename one with AS")  # fmt: skip
+        raise DataError(
+            f"{path}: [labels] query should give every column a name of its own, "
+            f"{twice[0]!r} stands twice; rename one with AS"
+        )
     for column in needed:
         if column not in columns:
-            raise DataError(f"{path}: [labels] query should give a column {column!r}"
-                            f"{nearest(column, columns)}")  # fmt: skip
+            raise DataError(
+                f"{path}: [labels] query should give a column {column!r}{nearest(column, columns)}"
+            )
     if not records:
         raise DataError(f"{path}: [labels] query gives no row; it is {sql!r}")
     values = zip(*records, strict=True)
-    return pd.DataFrame({c: pd.Series(_text(v), dtype=str)
-                         for c, v in zip(columns, values, strict=True)})  # fmt: skip
+    return pd.DataFrame(
+        {c: pd.Series(_text(v), dtype=str) for c, v in zip(columns, values, strict=True)}
+    )
 
 
 def decided(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> np.ndarray:

@@ -73,8 +73,10 @@ def read_header(path: Path) -> list[str]:
     header = [*_parsed(path, header=None, nrows=1).fillna("").iloc[0].astype(str)]
     for mark, name in SEPARATORS.items():
         if len(header) == 1 and len([cell for cell in header[0].split(mark) if cell]) > 1:
-            raise DataError(f"{path} should have commas between its cells, but has {name}, as in "
-                            f"{header[0][:60]!r}; save it with commas")  # fmt: skip
+            raise DataError(
+                f"{path} should have commas between its cells, but has {name}, as in "
+                f"{header[0][:60]!r}; save it with commas"
+            )
     twice = [name for name in header if name and header.count(name) > 1]
     if twice:
         places = [str(place) for place, name in enumerate(header, 1) if name == twice[0]]
@@ -130,8 +132,10 @@ def _no_text(data: bytes) -> str:
             text.decode()
         except UnicodeDecodeError:
             shown = text.decode("cp1252", errors="replace")[:60]
-            return (f"but line {number} is not; in Windows-1252 it reads {shown!r}: save the file "
-                    "as UTF-8, e.g. with iconv -f WINDOWS-1252 -t UTF-8")  # fmt: skip
+            return (
+                f"but line {number} is not; in Windows-1252 it reads {shown!r}: save the file "
+                "as UTF-8, e.g. with iconv -f WINDOWS-1252 -t UTF-8"
+            )
     return "but is not; save it as UTF-8"
 
 
@@ -173,8 +177,10 @@ def unique_ids(
             several = frame[ids.isin(repeated)].groupby(column, sort=False)[label].unique()
             several = several[several.map(len) > 1]
             if len(several):
-                differ = (f" ({len(several)} of them with different labels, e.g. "
-                          f"{several.index[0]!r}: {examples(several.iloc[0])})")  # fmt: skip
+                differ = (
+                    f" ({len(several)} of them with different labels, e.g. "
+                    f"{several.index[0]!r}: {examples(several.iloc[0])})"
+                )
         what_next = alike(repeated[:1], []) or "; remove the extra rows"
         raise LabelError(
             f"{path}: every {column!r} must stand in one row, {len(repeated)} stand in several, "

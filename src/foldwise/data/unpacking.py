@@ -49,9 +49,11 @@ class Allowance:
         self.bytes -= max(size, BLOCK)
         self.files -= 1
         if self.bytes < 0 or self.files < 0:
-            what = f"more than {MOST_FILES:,} files" if self.files < 0 else (
-                f"much more than it is itself: over {RATIO} times as much"
-            )  # fmt: skip
+            what = (
+                f"more than {MOST_FILES:,} files"
+                if self.files < 0
+                else (f"much more than it is itself: over {RATIO} times as much")
+            )
             raise ArchiveError(
                 f"{shown} would become {what}, as archives made to fill a disk do; nothing was "
                 "changed: get it from the competition's own page, or, if it is right, unpack it "
@@ -82,11 +84,15 @@ def why_packed(path: Path) -> str | None:
         whole = name.rpartition(".")[0]
         return f"is one part of {whole}: join all parts (`cat {whole}.* > {whole}`), then name it"
     if ZIP_PART.search(name) or (name.lower().endswith(".zip") and _ends_another_disk(path)):
-        return (f"is one part of a zip archive in several parts: join them (`zip -s 0 "
-                f"{path.stem}.zip --out whole.zip`), then name whole.zip")  # fmt: skip
+        return (
+            f"is one part of a zip archive in several parts: join them (`zip -s 0 "
+            f"{path.stem}.zip --out whole.zip`), then name whole.zip"
+        )
     if RAR.search(name):
-        return ("is a RAR archive, which foldwise does not read: unpack it yourself (`7z x "
-                f"{name}`), then name the folder")  # fmt: skip
+        return (
+            "is a RAR archive, which foldwise does not read: unpack it yourself (`7z x "
+            f"{name}`), then name the folder"
+        )
     return None
 
 
@@ -122,8 +128,9 @@ def unpack(
             raise
         why = " ".join(str(error).split())[:SPOKEN] or type(error).__name__
         if isinstance(error, RuntimeError) and not isinstance(error, RecursionError):
-            raise ArchiveError(f"{shown} cannot be unpacked ({why}); unpack it yourself and name "
-                               "the folder") from error  # fmt: skip
+            raise ArchiveError(
+                f"{shown} cannot be unpacked ({why}); unpack it yourself and name the folder"
+            ) from error
         raise ArchiveError(
             f"{shown} is damaged or incomplete ({why}); nothing was changed: download it again "
             "and run the same command"

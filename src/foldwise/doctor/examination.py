@@ -96,13 +96,16 @@ def _facts(data: CompetitionData) -> dict[str, Any]:
         "train_rows": len(data.train),
         "test_rows": len(data.test),
         "classes": {name: round(float(share), 4) for name, share in shares},
-        "format": {"file": data.spec.files.format or "made for the holdout",
-                   "rows": len(data.format.frame), "columns": len(data.format.columns),
-                   "shape": data.spec.submission.shape},
+        "format": {
+            "file": data.spec.files.format or "made for the holdout",
+            "rows": len(data.format.frame),
+            "columns": len(data.format.columns),
+            "shape": data.spec.submission.shape,
+        },
         "metric": data.spec.metric.title,
         "image_mode": data.spec.images.mode,
         "changes": dict(data.counts),
-    }  # fmt: skip
+    }
     if data.train.multi:
         facts["labels_per_row"] = round(float(hot.sum(axis=1).mean()), 3)
         facts["rows_without_label"] = int((hot.sum(axis=1) == 0).sum())
@@ -153,10 +156,14 @@ def _check_folds(
         return
     sizes = frame.loc[frame["fold"] >= 0, "fold"].value_counts()
     findings.facts.setdefault("folds", {})[name] = {
-        "kind": scheme.kind, "n": scheme.n, "seed": scheme.seed,
-        "smallest": int(sizes.min()), "largest": int(sizes.max()), "saved": saved,
+        "kind": scheme.kind,
+        "n": scheme.n,
+        "seed": scheme.seed,
+        "smallest": int(sizes.min()),
+        "largest": int(sizes.max()),
+        "saved": saved,
         "copies_together": same is not None,
-    }  # fmt: skip
+    }
     if name == data.spec.submit.folds and data.spec.labels.group_column:
         findings.warnings[:0] = split_like_platform(
             scheme.kind,

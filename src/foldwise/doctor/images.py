@@ -94,8 +94,10 @@ def check_copies(data: CompetitionData, same: "pd.Series[str]", findings: Findin
         )
         for ids in copies(data.all_rows(), same).values()
     ]
-    findings.facts["copies"] = {"images": len(found),
-                                "rows": sum(len(c.train) + len(c.test) for c in found)}  # fmt: skip
+    findings.facts["copies"] = {
+        "images": len(found),
+        "rows": sum(len(c.train) + len(c.test) for c in found),
+    }
     listing = data.raw.parent / COPIES
     if not found:
         listing.unlink(missing_ok=True)  # of images that have changed since
@@ -124,8 +126,9 @@ def check_copies(data: CompetitionData, same: "pd.Series[str]", findings: Findin
 def _list_copies(found: Iterable[Copy], path: Path) -> None:
     rows = []
     for number, copy in enumerate(found):
-        rows += [(number, id, "train", label)
-                 for id, label in zip(copy.train, copy.labels, strict=True)]  # fmt: skip
+        rows += [
+            (number, id, "train", label) for id, label in zip(copy.train, copy.labels, strict=True)
+        ]
         rows += [(number, id, "test", "") for id in copy.test]
     with replacing(path) as temporary:
         frame = pd.DataFrame(rows, columns=["image", "id", "part", "label"])

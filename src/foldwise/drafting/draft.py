@@ -93,8 +93,13 @@ def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> 
         "README.md": README.format(name=name, understood=understood, unsure=unsure),
     }
     _write(target, texts)
-    return Draft(name, target, tuple(target / path for path in texts), tuple(sheet.understood),
-                 tuple(sheet.unsure))  # fmt: skip
+    return Draft(
+        name,
+        target,
+        tuple(target / path for path in texts),
+        tuple(sheet.understood),
+        tuple(sheet.unsure),
+    )
 
 
 def _filled(name: str, found: Survey, host: bool) -> sections.Sheet:

@@ -8,11 +8,36 @@ import pandas as pd
 from foldwise.drafting.matching import is_path
 
 WORDS = (
-    "site", "location", "place", "patient", "subject", "person", "driver", "user", "animal",
-    "individual", "tree", "plant", "field", "farm", "institution", "hospital", "slide", "plate",
-    "camera", "device", "video", "chain", "study", "session", "sequence", "seq", "series", "owner",
+    "site",
+    "location",
+    "place",
+    "patient",
+    "subject",
+    "person",
+    "driver",
+    "user",
+    "animal",
+    "individual",
+    "tree",
+    "plant",
+    "field",
+    "farm",
+    "institution",
+    "hospital",
+    "slide",
+    "plate",
+    "camera",
+    "device",
+    "video",
+    "chain",
+    "study",
+    "session",
+    "sequence",
+    "seq",
+    "series",
+    "owner",
     "group",
-)  # fmt: skip
+)
 DATE = r"\d{4}[-/:]\d{1,2}[-/:]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}.*"
 NUMBER = r"-?\d+(\.\d*)?(e-?\d+)?"
 FOLDS = 5

@@ -64,8 +64,11 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
             "choose another name"
         )
     if made:
-        log.info("%s: drafted; where something is wrong, correct competition.toml and run the same "
-                 "command again", name)  # fmt: skip
+        log.info(
+            "%s: drafted; where something is wrong, correct competition.toml and run the same "
+            "command again",
+            name,
+        )
     if source.resolve() != raw.resolve():
         add_to_raw(source, raw, spec)
     data = load_data(workspace, name)
@@ -76,12 +79,25 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
         if team == "uniform" and spec.holdout:
             write_submission(raw.parent / FORMAT, predictions, data.format)
     # no file of the team's is entered; those that were lie in this folder
-    parcel = Parcel(spec, workspace.submissions(name, spec.practice) / FORMAT, data.format,
-                    _grade(data), raw.parent)  # fmt: skip
+    parcel = Parcel(
+        spec,
+        workspace.submissions(name, spec.practice) / FORMAT,
+        data.format,
+        _grade(data),
+        raw.parent,
+    )
     form = raw / spec.files.format if spec.files.format else raw.parent / FORMAT
     group = spec.labels.group_column if spec.holdout else None
-    return Hosted(name, len(data.train), len(data.test), group, platform / "truth.csv", form,
-                  local.entered(parcel), made)  # fmt: skip
+    return Hosted(
+        name,
+        len(data.train),
+        len(data.test),
+        group,
+        platform / "truth.csv",
+        form,
+        local.entered(parcel),
+        made,
+    )
 
 
 def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[str, np.ndarray]:

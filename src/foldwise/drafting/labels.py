@@ -17,12 +17,38 @@ ONE = frozenset(("1", "1.0", "true", "True", "TRUE"))
 HOT = ONE | {"0", "0.0", "false", "False", "FALSE"}
 TAG_SEPARATORS = (";", "|", ",", " ")
 SURE = 20  # points of a column that the format file names, or whose values it names
-LABEL_WORDS = {"label", "labels", "class", "classname", "category", "target", "tag", "tags",
-               "species", "breed", "diagnosis", "grade", "attribute", "disease"}  # fmt: skip
+LABEL_WORDS = {
+    "label",
+    "labels",
+    "class",
+    "classname",
+    "category",
+    "target",
+    "tag",
+    "tags",
+    "species",
+    "breed",
+    "diagnosis",
+    "grade",
+    "attribute",
+    "disease",
+}
 TRAIN = {"train", "training"}
 SPLITS = TRAIN | {"test", "testing", "val", "valid", "validation", "dev", "eval"}
-PLAIN = {"images", "image", "imgs", "img", "photos", "pictures", "data", "jpeg", "jpg", "png",
-         "masks", "annotations"}  # fmt: skip
+PLAIN = {
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "photos",
+    "pictures",
+    "data",
+    "jpeg",
+    "jpg",
+    "png",
+    "masks",
+    "annotations",
+}
 # searched in a file's name; each has a group `label`
 LABEL_PATTERNS = (
     r"(?P<label>[^/]+?)[._ -]+\(?\d+\)?\.\w+$",  # cat.0.jpg, bird_17.jpg, red fox (3).png
@@ -88,8 +114,9 @@ def find_labels(found: Survey, roles: Roles) -> Labels:
         keys |= labels.keys
     group, candidates = guess_group(train.rows, labels.pairs, [train.id, *labels.columns], test)
     groups = train.rows[group] if group else None
-    return replace(labels, keys=keys, unsure=unsure, group=group, groups=groups,
-                   candidates=candidates)  # fmt: skip
+    return replace(
+        labels, keys=keys, unsure=unsure, group=group, groups=groups, candidates=candidates
+    )
 
 
 def _column_labels(
@@ -216,8 +243,11 @@ def labelled_names(paths: Sequence[str]) -> Labels | None:
             again = 2 <= len(counts) <= max(2, len(names) / 3) and counts.min() > 1
             if again and labels.notna().all() and not set(labels) <= SPLITS:
                 unsure = {"pattern": f"{labels[0]!r} of {names[0]} is the label"}
-                keys = {"format": "filename", "roots": [folder or "."],
-                        "pattern": "(?:^|/)" + pattern}  # fmt: skip
+                keys = {
+                    "format": "filename",
+                    "roots": [folder or "."],
+                    "pattern": "(?:^|/)" + pattern,
+                }
                 return Labels(keys, unsure, labels, len(names))
     return None
 

@@ -76,8 +76,10 @@ def match(frame: pd.DataFrame, column: str, images: Images, part: str) -> Match:
         rest = frame[~done]
         rows = rest.iloc[:: -(-len(rest) // PROBED)].to_dict("records")
         counts = Counter(template for row in rows for template in _templates(row, column, images))
-        there = {template: np.array([path in images.paths for path in filled(frame, template)])
-                 for template, _ in counts.most_common(TRIED)}  # fmt: skip
+        there = {
+            template: np.array([path in images.paths for path in filled(frame, template)])
+            for template, _ in counts.most_common(TRIED)
+        }
         ranks = {t: _rank(t, float(there[t][~done].mean()), part) for t in there}
         best = min(ranks, key=lambda template: ranks[template], default=None)
         if best is None or (there[best] & done).any():
@@ -109,8 +111,10 @@ def _templates(row: dict, column: str, images: Images) -> Iterator[str]:
         if start + value + end != path or {"{", "}"} & {*path}:
             continue
         *folders, name = start.split("/")
-        choices = [[folder, *(f"{{{c}}}" for c in row if row[c] == folder and _safe(c))]
-                   for folder in folders]  # fmt: skip
+        choices = [
+            [folder, *(f"{{{c}}}" for c in row if row[c] == folder and _safe(c))]
+            for folder in folders
+        ]
         for above in product(*(choice[:ALIKE] for choice in choices)):
             yield "/".join([*above, f"{name}{{{column}}}{end}"])
 

@@ -157,8 +157,10 @@ def _write_unused(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> 
     if others:
         endings = Counter(PurePosixPath(path).suffix or "no ending" for path in others)
         shown = ", ".join(f"{ending} {n}" for ending, n in endings.most_common(SHOWN))
-        sheet.understood.append(f"left out: {len(others)} files that are no images or tables, "
-                                f"e.g. {example(others)} ({shown})")  # fmt: skip
+        sheet.understood.append(
+            f"left out: {len(others)} files that are no images or tables, "
+            f"e.g. {example(others)} ({shown})"
+        )
 
 
 def _inside(path: str, root: str) -> bool:

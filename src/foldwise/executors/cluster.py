@@ -141,8 +141,12 @@ class OnRay:
                     n for n in waiting.values() if not any(o.fits(needs[n]) for o in offers)
                 ]
                 if homeless and not warned:
-                    log.warning("%d tasks wait for a node that offers %s; Ctrl-C stops, and what "
-                                "is done is kept", len(homeless), needs[homeless[0]])  # fmt: skip
+                    log.warning(
+                        "%d tasks wait for a node that offers %s; Ctrl-C stops, and what "
+                        "is done is kept",
+                        len(homeless),
+                        needs[homeless[0]],
+                    )
                 warned = bool(homeless)
 
     def _pass_on(self, observe: Observe) -> None:
@@ -215,8 +219,11 @@ def _survey(order: Order) -> None:
     for ref in late:
         log.warning("node %s has not answered within %.0f s", asked[ref], SURVEY)
     if not locks:
-        log.warning("%s: file locks do not hold between the nodes: never run two commands on the "
-                    "same runs at once (docs/cluster.md)", order.runs)  # fmt: skip
+        log.warning(
+            "%s: file locks do not hold between the nodes: never run two commands on the "
+            "same runs at once (docs/cluster.md)",
+            order.runs,
+        )
 
 
 def _outcome(ref: Any) -> tuple[Any, Exception | None]:
@@ -248,8 +255,9 @@ def _raise(failed: dict[int, Exception], tasks: Sequence[Task]) -> None:
     if len(said) == 1:
         raise type(next(iter(failed.values())))(said[0])
     if said:
-        raise FoldwiseError(f"{len(said)} of {len(tasks)} failed, the others are done: "
-                            + " | ".join(said))  # fmt: skip
+        raise FoldwiseError(
+            f"{len(said)} of {len(tasks)} failed, the others are done: " + " | ".join(said)
+        )
 
 
 def _first_line(error: Exception) -> str:

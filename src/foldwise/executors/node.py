@@ -72,14 +72,19 @@ def complaint(order: Order, told: Mapping[str, Any]) -> str | None:
     theirs = told["versions"]
     other = [name for name in order.versions if theirs[name] != order.versions[name]]
     if other:
-        named = ", ".join(f"{name} {theirs[name]} instead of {order.versions[name]}"
-                          for name in other)  # fmt: skip
-        return (f"node {told['host']} has {named}; install the same versions on all nodes, and "
-                "start Ray there again")  # fmt: skip
+        named = ", ".join(
+            f"{name} {theirs[name]} instead of {order.versions[name]}" for name in other
+        )
+        return (
+            f"node {told['host']} has {named}; install the same versions on all nodes, and "
+            "start Ray there again"
+        )
     if not told["sees_runs"]:
-        return (f"node {told['host']} does not see {order.runs}; runs have to lie on storage that "
-                "every node sees under the same path: mount it there, or set FOLDWISE_RUNS to a "
-                "folder that is")  # fmt: skip
+        return (
+            f"node {told['host']} does not see {order.runs}; runs have to lie on storage that "
+            "every node sees under the same path: mount it there, or set FOLDWISE_RUNS to a "
+            "folder that is"
+        )
     return None
 
 
@@ -108,8 +113,11 @@ def supply(
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     base = Path(set_here) if set_here and apart else Path(cache) / "foldwise"
     base /= platform.node()  # a home folder may be shared
-    return replace(task, root=_written(base, task.competition, own),
-                   data=_raw(base, task.competition, order, files_of, fetch))  # fmt: skip
+    return replace(
+        task,
+        root=_written(base, task.competition, own),
+        data=_raw(base, task.competition, order, files_of, fetch),
+    )
 
 
 def _written(base: Path, competition: str, own: Mapping[str, bytes]) -> Path:
@@ -168,6 +176,8 @@ def _once(folder: Path) -> Iterator[bool]:
 
 def own_files(folder: Path) -> dict[str, bytes]:
     """The files of a competition's folder with their contents."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }

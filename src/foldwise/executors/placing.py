@@ -21,8 +21,7 @@ class Offer:
 
     def fits(self, needs: "Needs") -> bool:
         """Whether it could run a task of these needs, were it idle."""
-        return (needs.cpus <= self.cpus and needs.gpus <= self.gpus
-                and needs.memory <= self.memory)  # fmt: skip
+        return needs.cpus <= self.cpus and needs.gpus <= self.gpus and needs.memory <= self.memory
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,11 @@ class Needs:
     memory: float  # GB
 
     def __str__(self) -> str:
-        asked = [f"{self.cpus} CPUs", f"{self.gpus:g} GPUs" if self.gpus else "",
-                 f"{self.memory:g} GB of memory" if self.memory else ""]  # fmt: skip
+        asked = [
+            f"{self.cpus} CPUs",
+            f"{self.gpus:g} GPUs" if self.gpus else "",
+            f"{self.memory:g} GB of memory" if self.memory else "",
+        ]
         return ", ".join(filter(None, asked))
 
     def options(self) -> dict[str, Any]:
@@ -50,8 +52,15 @@ def offers_of(nodes: Iterable[Mapping[str, Any]]) -> list[Offer]:
     for node in nodes:
         has = node["Resources"]
         if node["Alive"] and has.get("CPU", 0) >= 1:
-            found.append(Offer(node["NodeID"], node["NodeManagerHostname"], int(has["CPU"]),
-                               has.get("GPU", 0.0), has.get("memory", 0.0) / GB))  # fmt: skip
+            found.append(
+                Offer(
+                    node["NodeID"],
+                    node["NodeManagerHostname"],
+                    int(has["CPU"]),
+                    has.get("GPU", 0.0),
+                    has.get("memory", 0.0) / GB,
+                )
+            )
     return found
 
 
@@ -86,5 +95,7 @@ def _largest(offers: Sequence[Offer]) -> str:
     if not offers:
         return "no node of the cluster has a CPU to run it on"
     best = max(offers, key=lambda offer: (offer.gpus, offer.cpus, offer.memory))
-    return (f"the largest node, {best.host}, offers {best.cpus} CPUs, {best.gpus:g} GPUs, "
-            f"{best.memory:.1f} GB of memory")  # fmt: skip
+    return (
+        f"the largest node, {best.host}, offers {best.cpus} CPUs, {best.gpus:g} GPUs, "
+        f"{best.memory:.1f} GB of memory"
+    )

@@ -106,8 +106,10 @@ def places_of(files: Sequence[File], first: int) -> list[Place]:
 def equal(folder: Path, files: Sequence[File]) -> bool:
     """Whether a folder has these files with these contents; sizes are looked at first."""
     paths = [folder / file.name for file in files]
-    sizes = (path.is_file() and path.stat().st_size == file.size
-             for path, file in zip(paths, files, strict=True))  # fmt: skip
+    sizes = (
+        path.is_file() and path.stat().st_size == file.size
+        for path, file in zip(paths, files, strict=True)
+    )
     return all(sizes) and all(
         sha256_of(path) == file.sha256 for path, file in zip(paths, files, strict=True)
     )
@@ -122,8 +124,10 @@ def receive(
     part is written the next one is on its way.
     Raises: ClusterError: the disk has no room, or what came has other hashes.
     """
-    first = next((number for number, file in enumerate(files)
-                  if not (folder / file.name).is_file()), len(files))  # fmt: skip
+    first = next(
+        (number for number, file in enumerate(files) if not (folder / file.name).is_file()),
+        len(files),
+    )
     needed = sum(file.size for file in files[first:])
     folder.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(folder).free) < needed:
@@ -149,8 +153,10 @@ def receive(
                 left -= len(piece)
         if digest.hexdigest() != file.sha256:
             temporary.unlink()
-            raise ClusterError(f"{file.name} arrived with other bytes than it was sent with; was "
-                               "it changed meanwhile? Run the same command again")  # fmt: skip
+            raise ClusterError(
+                f"{file.name} arrived with other bytes than it was sent with; was "
+                "it changed meanwhile? Run the same command again"
+            )
         temporary.replace(path)
 
 

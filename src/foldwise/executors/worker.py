@@ -107,8 +107,9 @@ def work(
                 raise ClusterError(said)
             if task.reads_data:
                 task = supply(task, order, own, *_raw_files(order, desk))
-                log.info("%s: on %s with %d CPUs, %g GPUs", task.what, told["host"], task.cpus,
-                         task.gpus)  # fmt: skip
+                log.info(
+                    "%s: on %s with %d CPUs, %g GPUs", task.what, told["host"], task.cpus, task.gpus
+                )
             return function(task, relay.event), None
         except FoldwiseError as error:
             return None, error

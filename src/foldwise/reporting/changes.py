@@ -34,12 +34,20 @@ def what_changed(folder: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str,
     found = []
     for number, row in enumerate(order):
         other = _best_before(order[:number], row)
-        told = {"run": row["run"], "score": row["score"], "than": None, "changes": [],
-                "begun": datetime.fromtimestamp(begun[row["run"]], UTC).strftime("%Y-%m-%d %H:%M"),
-                **dict.fromkeys(("difference", "error", "verdict"))}  # fmt: skip
+        told = {
+            "run": row["run"],
+            "score": row["score"],
+            "than": None,
+            "changes": [],
+            "begun": datetime.fromtimestamp(begun[row["run"]], UTC).strftime("%Y-%m-%d %H:%M"),
+            **dict.fromkeys(("difference", "error", "verdict")),
+        }
         if other:
-            told |= {"than": other["run"], **against(row, other),
-                     "changes": changed(records[other["run"]], records[row["run"]])}  # fmt: skip
+            told |= {
+                "than": other["run"],
+                **against(row, other),
+                "changes": changed(records[other["run"]], records[row["run"]]),
+            }
         found.append(told)
     return found[::-1]
 
@@ -61,10 +69,16 @@ def changed(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
     """
     before, after = dict(_values(old)), dict(_values(new))
     known, whole = before.keys() & after.keys(), _read(old) and _read(new)
-    keys = [key for key in dict.fromkeys((*before, *after))
-            if key in known or (whole and key not in HARDWARE)]  # fmt: skip
-    return [{"key": key, "old": before.get(key), "new": after.get(key)}
-            for key in keys if before.get(key) != after.get(key)]  # fmt: skip
+    keys = [
+        key
+        for key in dict.fromkeys((*before, *after))
+        if key in known or (whole and key not in HARDWARE)
+    ]
+    return [
+        {"key": key, "old": before.get(key), "new": after.get(key)}
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
 
 
 def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -109,8 +123,11 @@ def commands(workspace: Workspace, data: CompetitionData, record: dict[str, Any]
     try:
         now = load_recipe(folder, name).model_dump(mode="json")
         asked, written = dict(flat(record["recipe"])), dict(flat(now))
-        sets = [f"{key}={json.dumps(value)}" for key, value in asked.items()
-                if value != written.get(key) and value is not None]  # fmt: skip
+        sets = [
+            f"{key}={json.dumps(value)}"
+            for key, value in asked.items()
+            if value != written.get(key) and value is not None
+        ]
         again = load_recipe(folder, name, sets).model_dump(mode="json")
     except SpecError:  # the file has gone, or has other stages
         return []

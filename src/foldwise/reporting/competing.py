@@ -41,16 +41,19 @@ def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
         row["members"] = ", ".join(row["members"])
     records = {row["run"]: read_json(folder / row["run"] / "blend.json") for row in blends}
     return facts(workspace, data) | {
-        "metric": data.spec.metric.title, "higher": data.spec.metric.higher,
+        "metric": data.spec.metric.title,
+        "higher": data.spec.metric.higher,
         "submissions": [{"number": n, **row} for n, row in enumerate(submissions, 1)],
         "agreement": told["agreement"],
-        "runs": runs, "history": what_changed(folder, runs),
-        "blends": blends, "steps": [
+        "runs": runs,
+        "history": what_changed(folder, runs),
+        "blends": blends,
+        "steps": [
             {"blend": run, **step} for run, record in records.items() for step in record["steps"]
         ],
         "tried": {run: record["tried"] for run, record in records.items() if record["tried"]},
         "headline": head,
-    }  # fmt: skip
+    }
 
 
 def _first(

@@ -29,8 +29,14 @@ def curves(folds: Rows) -> str | None:
         for key, style in (("train_loss", "--"), ("valid_loss", "-")):
             values = [row.get(key) for row in fold["epochs"]]
             look = _look(number) if style == "-" else {**_look(number), "marker": None}
-            axes.plot(epochs, values, style, **look, markevery=max(1, len(epochs) // 6),
-                      label=f"fold {fold['fold']}" if style == "-" else None)  # fmt: skip
+            axes.plot(
+                epochs,
+                values,
+                style,
+                **look,
+                markevery=max(1, len(epochs) // 6),
+                label=f"fold {fold['fold']}" if style == "-" else None,
+            )
     _legend(axes)
     return _svg(figure, "Training loss (dashed) and validation loss by epoch, for each fold")
 
@@ -43,11 +49,22 @@ def rates(rows: Rows) -> str | None:
     axes.set_yscale("log")
     batches = [row["batch"] for row in rows]
     apart = any(row["low"] != row["high"] for row in rows)
-    axes.plot(batches, [row["high"] for row in rows], color=COLOURS[0], linewidth=1.4,
-              label="last layers" if apart else None)  # fmt: skip
+    axes.plot(
+        batches,
+        [row["high"] for row in rows],
+        color=COLOURS[0],
+        linewidth=1.4,
+        label="last layers" if apart else None,
+    )
     if apart:
-        axes.plot(batches, [row["low"] for row in rows], "--", color=COLOURS[5], linewidth=1.4,
-                  label="first layers")  # fmt: skip
+        axes.plot(
+            batches,
+            [row["low"] for row in rows],
+            "--",
+            color=COLOURS[5],
+            linewidth=1.4,
+            label="first layers",
+        )
         _legend(axes)
     return _svg(figure, "Learning rate by training batch")
 
@@ -59,9 +76,13 @@ def finder(found: Rows) -> str | None:
     figure, axes = _axes("learning rate", "smoothed training loss")
     axes.set_xscale("log")
     for number, one in enumerate(found):
-        axes.plot([row["rate"] for row in one["rows"]], [row["loss"] for row in one["rows"]],
-                  **_look(number), markevery=0.2,
-                  label=f"fold {one['fold']}, stage {one['stage']}")  # fmt: skip
+        axes.plot(
+            [row["rate"] for row in one["rows"]],
+            [row["loss"] for row in one["rows"]],
+            **_look(number),
+            markevery=0.2,
+            label=f"fold {one['fold']}, stage {one['stage']}",
+        )
     _legend(axes)
     return _svg(figure, "Training loss by learning rate, as the finder saw it")
 
@@ -73,8 +94,12 @@ def reliability(curves: Mapping[str, Rows]) -> str | None:
     figure, axes = _axes("confidence (probability that was said)", "accuracy (share that is right)")
     axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1, label="as sure as right")
     for number, (name, curve) in enumerate(curves.items()):
-        axes.plot([b["confidence"] for b in curve], [b["accuracy"] for b in curve],
-                  **_look(number), label=name)  # fmt: skip
+        axes.plot(
+            [b["confidence"] for b in curve],
+            [b["accuracy"] for b in curve],
+            **_look(number),
+            label=name,
+        )
     _legend(axes)
     return _svg(figure, "Accuracy by confidence; on the dotted line both agree")
 
@@ -86,8 +111,9 @@ def sweep(rows: Rows, metric: str) -> str | None:
     figure, axes = _axes("threshold (probability from which a class is named)", "score")
     thresholds = [row["threshold"] for row in rows]
     for number, (key, label) in enumerate((("metric", metric), ("accuracy", "accuracy of cells"))):
-        axes.plot(thresholds, [row[key] for row in rows], **_look(number), label=label,
-                  markevery=0.1)  # fmt: skip
+        axes.plot(
+            thresholds, [row[key] for row in rows], **_look(number), label=label, markevery=0.1
+        )
     _legend(axes)
     return _svg(figure, f"{metric} and accuracy by threshold")
 
@@ -104,9 +130,13 @@ def over_time(rows: Rows, metric: str) -> str | None:
         x, y = [row["number"] for row in shown], [row[key] for row in shown]
         if key == "local" and shown:
             ends = [(row["local_low"], row["local_high"]) for row in shown]
-            axes.vlines(x, [y if low is None else low for y, (low, _) in zip(y, ends, strict=True)],
-                        [y if high is None else high for y, (_, high) in zip(y, ends, strict=True)],
-                        color=COLOURS[0], linewidth=1)  # fmt: skip
+            axes.vlines(
+                x,
+                [y if low is None else low for y, (low, _) in zip(y, ends, strict=True)],
+                [y if high is None else high for y, (_, high) in zip(y, ends, strict=True)],
+                color=COLOURS[0],
+                linewidth=1,
+            )
         if shown:
             axes.plot(x, y, **_look(number), label=key)
     _legend(axes)
@@ -115,8 +145,11 @@ def over_time(rows: Rows, metric: str) -> str | None:
 
 def boards(rows: Rows, metric: str) -> str | None:
     """Public and private score by the local one, with the diagonal where they agree."""
-    both = [row for row in rows if row["local"] is not None
-            and (row["public"] is not None or row["private"] is not None)]  # fmt: skip
+    both = [
+        row
+        for row in rows
+        if row["local"] is not None and (row["public"] is not None or row["private"] is not None)
+    ]
     if not both:
         return None
     figure, axes = _axes(f"{metric}, local (OOF)", f"{metric}, board")
@@ -129,8 +162,14 @@ def boards(rows: Rows, metric: str) -> str | None:
             x, y = [row["local"] for row in shown], [row[key] for row in shown]
             axes.plot(x, y, **_look(number), linestyle="none", label=key)
         for row in shown:
-            axes.annotate(str(row["number"]), (row["local"], row[key]), xytext=(5, 3),
-                          textcoords="offset points", color=INK, fontsize="small")  # fmt: skip
+            axes.annotate(
+                str(row["number"]),
+                (row["local"], row[key]),
+                xytext=(5, 3),
+                textcoords="offset points",
+                color=INK,
+                fontsize="small",
+            )
     _legend(axes)
     return _svg(figure, f"{metric}: board by local score; on the dotted line both agree")
 
@@ -157,8 +196,14 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
 
 def _legend(axes: Any) -> None:
     above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": 5}
-    axes.legend(**above, frameon=False, fontsize="small", labelcolor=INK, columnspacing=1.2,
-                handlelength=1.6)  # fmt: skip
+    axes.legend(
+        **above,
+        frameon=False,
+        fontsize="small",
+        labelcolor=INK,
+        columnspacing=1.2,
+        handlelength=1.6,
+    )
 
 
 def _svg(figure: Any, title: str) -> str:

@@ -20,9 +20,17 @@ from foldwise.workspace import FINDINGS, Workspace
 SHIFTED = 5  # places at which each view is seen with tta_shift
 CURVES = {"before": "blend alone", "after": "after the steps"}  # of reliability, in blend.json
 NOTHING: dict[str, Any] = {
-    "record": None, "rates": None, "finder": [], "tta": None, "augmented": [], "maps": {},
-    "commands": [], "hashes": [], "change": None, "blend": None,
-}  # fmt: skip
+    "record": None,
+    "rates": None,
+    "finder": [],
+    "tta": None,
+    "augmented": [],
+    "maps": {},
+    "commands": [],
+    "hashes": [],
+    "change": None,
+    "blend": None,
+}
 
 
 def gather(workspace: Workspace, name: str, what: str) -> dict[str, Any]:
@@ -49,11 +57,18 @@ def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
     """
     path = workspace.data / data.spec.name / FINDINGS
     return {
-        "competition": {"name": data.spec.name, "title": data.spec.title,
-                        "platform": data.spec.platform, "page": data.spec.page},
-        "train_rows": len(data.train), "test_rows": len(data.test), "classes": len(data.classes),
-        "corrections": data.counts, "findings": read_json(path) if path.is_file() else {},
-    }  # fmt: skip
+        "competition": {
+            "name": data.spec.name,
+            "title": data.spec.title,
+            "platform": data.spec.platform,
+            "page": data.spec.page,
+        },
+        "train_rows": len(data.train),
+        "test_rows": len(data.test),
+        "classes": len(data.classes),
+        "corrections": data.counts,
+        "findings": read_json(path) if path.is_file() else {},
+    }
 
 
 def _of_run(
@@ -77,17 +92,24 @@ def _of_run(
     own = next(row for row in rows if row["run"] == folder.name)
     markers = {k: read_json(folder / f"fold{k}" / "done.json") for k in done}
     return told | {
-        "headline": headline(summary, rows), "record": record,
+        "headline": headline(summary, rows),
+        "record": record,
         "folds": folds_of(folder, summary["by_fold"]),
-        "rates": rates_of(folder), "finder": finder_of(folder),
+        "rates": rates_of(folder),
+        "finder": finder_of(folder),
         "tta": _tta(folder, data, own, record["recipe"]),
-        "augmented": augmented_of(folder), "maps": maps,
-        "change": next(row for row in what_changed(folder.parent, rows)
-                       if row["run"] == folder.name),
+        "augmented": augmented_of(folder),
+        "maps": maps,
+        "change": next(
+            row for row in what_changed(folder.parent, rows) if row["run"] == folder.name
+        ),
         "commands": commands(workspace, data, record),
-        "hashes": [{"fold": k, "file": file, "sha256": digest} for k, marker in markers.items()
-                   for file, digest in marker["sha256"].items()],
-    }  # fmt: skip
+        "hashes": [
+            {"fold": k, "file": file, "sha256": digest}
+            for k, marker in markers.items()
+            for file, digest in marker["sha256"].items()
+        ],
+    }
 
 
 def _tta(
@@ -104,8 +126,12 @@ def _tta(
         return None
     done = [k for k, value in enumerate(own["fold_scores"]) if value is not None]
     plain = scores_of(folder, read_folds(folder / "folds.csv"), done, data, "oof_plain")
-    return {"views": views, "mean": own["mean"], "plain": plain["mean"],
-            **against(own, {**own, **plain})}  # fmt: skip
+    return {
+        "views": views,
+        "mean": own["mean"],
+        "plain": plain["mean"],
+        **against(own, {**own, **plain}),
+    }
 
 
 def _of_blend(
@@ -126,17 +152,27 @@ def _of_blend(
     curves = record.get("reliability", {})
     weights = record["chain"]["fitted"].get("weights")
     members = [
-        {"member": each["name"], "score": each["score"]["value"], "low": each["score"]["low"],
-         "high": each["score"]["high"], "weight": weights and weights[number]}
+        {
+            "member": each["name"],
+            "score": each["score"]["value"],
+            "low": each["score"]["low"],
+            "high": each["score"]["high"],
+            "weight": weights and weights[number],
+        }
         for number, each in enumerate(record["members"])
-    ]  # fmt: skip
+    ]
     recipes = [each["recipe"] for each in rows if each["run"] in row["members"]]
     return told | {
         "headline": headline(row, [*rows, *blends], board_of(workspace, data.spec, row)),
         "folds": told["summary"]["by_fold"],
         "reliability": {CURVES[key]: curve["curve"] for key, curve in curves.items()},
-        "calibration_error": {CURVES[key]: curve["calibration_error"]
-                              for key, curve in curves.items()},
-        "blend": {**row, "record": record, "members_table": members,
-                  "recipes": [*dict.fromkeys(recipes)]},
-    }  # fmt: skip
+        "calibration_error": {
+            CURVES[key]: curve["calibration_error"] for key, curve in curves.items()
+        },
+        "blend": {
+            **row,
+            "record": record,
+            "members_table": members,
+            "recipes": [*dict.fromkeys(recipes)],
+        },
+    }

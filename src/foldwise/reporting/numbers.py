@@ -42,7 +42,8 @@ def of_predictions(
     curve = _reliability(data, oof)
     return {
         "summary": summary,
-        "accuracy": None if data.spec.multi
+        "accuracy": None
+        if data.spec.multi
         else float(pairs.loc[pairs["label"] == pairs["said"], "rows"].sum() / len(oof)),
         "pairs": pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
         "matrix": _matrix(data, pairs, summary["by_class"]),
@@ -51,7 +52,7 @@ def of_predictions(
         "reliability": {OWN: curve} if curve else {},
         "calibration_error": {OWN: calibrate.calibration_error(curve)} if curve else {},
         "sweep": _sweep(data, oof),
-    }  # fmt: skip
+    }
 
 
 def add_shares(
@@ -66,8 +67,9 @@ def add_shares(
         [read_predictions(path, data.classes).iloc[:, 1:].mean() for path in test],
         axis=0,
     )
-    shares = dict(zip(data.classes, zip(data.train.hot().mean(axis=0), said, strict=True),
-                      strict=True))  # fmt: skip
+    shares = dict(
+        zip(data.classes, zip(data.train.hot().mean(axis=0), said, strict=True), strict=True)
+    )
     for row in by_class:
         row["train_share"], row["test_share"] = map(float, shares[row["class"]])
 
@@ -82,9 +84,11 @@ def confusion(data: CompetitionData, oof: pd.DataFrame) -> pd.DataFrame:
     if data.spec.multi:
         return pd.DataFrame(columns=columns)
     said = np.array(data.classes)[oof[columns_of(data.classes)].to_numpy().argmax(axis=1)]
-    rows = oof[["id"]].assign(said=said).merge(
-        data.train.frame[["id", "label"]], on="id", validate="one_to_one"
-    )  # fmt: skip
+    rows = (
+        oof[["id"]]
+        .assign(said=said)
+        .merge(data.train.frame[["id", "label"]], on="id", validate="one_to_one")
+    )
     assert len(rows) == len(oof)
     table = rows.astype({"label": str}).groupby(["label", "said"]).size().reset_index(name="rows")
     table["share"] = table["rows"] / table.groupby("label")["rows"].transform("sum")
@@ -101,11 +105,15 @@ def samples(data: CompetitionData, oof: pd.DataFrame, count: int, seed: int = 0)
     rows = rows.sample(min(count, len(rows)), random_state=seed)
     probs = rows[columns_of(data.classes)].to_numpy()
     labels = pd.Series(data.train.labels().to_numpy(), index=data.train.frame["id"])
-    return pd.DataFrame({
-        "id": rows["id"].to_numpy(), "path": rows["path"].to_numpy(),
-        "label": labels[rows["id"]].to_numpy(),
-        "said": np.array(data.classes)[probs.argmax(axis=1)], "probability": probs.max(axis=1),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": rows["id"].to_numpy(),
+            "path": rows["path"].to_numpy(),
+            "label": labels[rows["id"]].to_numpy(),
+            "said": np.array(data.classes)[probs.argmax(axis=1)],
+            "probability": probs.max(axis=1),
+        }
+    )
 
 
 def _matrix(
@@ -122,8 +130,11 @@ def _matrix(
     table = pairs.pivot(index="label", columns="said", values="share")
     table = table.reindex(index=order, columns=order).fillna(0.0)
     counts = {row["class"]: row["rows"] for row in by_class}
-    return {"classes": order, "rows": [counts[name] for name in order],
-            "shares": table.to_numpy().tolist()}  # fmt: skip
+    return {
+        "classes": order,
+        "rows": [counts[name] for name in order],
+        "shares": table.to_numpy().tolist(),
+    }
 
 
 def _worst(
@@ -153,13 +164,21 @@ def _worst(
         image, size = thumbnail(data, id)
         said, packed = maps.get(id, (None, None))
         laid = overlay(packed, size, recipe) if packed and recipe and image else None
-        found.append({
-            "id": id, "label": labels[i], "said": str(names[probs[i].argmax()]),
-            "probability": float(probs[i].max()),
-            "cell": str(names[cells[i].argmin()]) if data.spec.multi else None,
-            "truth": float(right[i]), "loss": float(-np.log(max(right[i], TINY))),
-            "fold": int(number[id]), "image": image, "map": laid, "map_of": said,
-        })  # fmt: skip
+        found.append(
+            {
+                "id": id,
+                "label": labels[i],
+                "said": str(names[probs[i].argmax()]),
+                "probability": float(probs[i].max()),
+                "cell": str(names[cells[i].argmin()]) if data.spec.multi else None,
+                "truth": float(right[i]),
+                "loss": float(-np.log(max(right[i], TINY))),
+                "fold": int(number[id]),
+                "image": image,
+                "map": laid,
+                "map_of": said,
+            }
+        )
     return found
 
 

@@ -52,28 +52,37 @@ def located(workspace: Workspace, word: str) -> tuple[str, str | None]:
 def run_page(told: dict[str, Any]) -> str:
     """The page of what `gather` tells."""
     return _rendered(
-        "run.html.j2", told, curves=figures.curves(told["folds"]),
+        "run.html.j2",
+        told,
+        curves=figures.curves(told["folds"]),
         rates=figures.rates(told["rates"]["rows"]) if told["rates"] else None,
-        finder=figures.finder(told["finder"]), reliability=figures.reliability(told["reliability"]),
+        finder=figures.finder(told["finder"]),
+        reliability=figures.reliability(told["reliability"]),
         sweep=figures.sweep(told["sweep"], told["summary"]["metric"]),
-    )  # fmt: skip
+    )
 
 
 def competition_page(told: dict[str, Any]) -> str:
     """The page of what `gather_competition` tells."""
     return _rendered(
-        "competition.html.j2", told,
+        "competition.html.j2",
+        told,
         over_time=figures.over_time(told["submissions"], told["metric"]),
         boards=figures.boards(told["submissions"], told["metric"]),
-    )  # fmt: skip
+    )
 
 
 def _rendered(template: str, told: dict[str, Any], **drawn: str | None) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("foldwise", "reporting/pages")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"shown": shown, "exact": exact}
     told = {**told, "cards": headline_rows(told["headline"]) if told["headline"] else []}
     return environment.get_template(template).render(told=told, drawn=drawn)

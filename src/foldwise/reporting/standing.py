@@ -47,13 +47,19 @@ def with_manifests(
         told = read_json(path) if path.is_file() else {}
         own, blend = told.get("local") or {}, told.get("blend") or {}
         board = blend.get("expected") or {}
-        found.append({
-            **row, "local_low": own.get("low"), "local_high": own.get("high"),
-            "expected": board.get("value"), "expected_low": board.get("low"),
-            "expected_high": board.get("high"), "parts": blend.get("parts") or {},
-            "blend": blend.get("directory"),
-            "runs": [run["run"] for run in told.get("runs", ())] or None,
-        })  # fmt: skip
+        found.append(
+            {
+                **row,
+                "local_low": own.get("low"),
+                "local_high": own.get("high"),
+                "expected": board.get("value"),
+                "expected_low": board.get("low"),
+                "expected_high": board.get("high"),
+                "parts": blend.get("parts") or {},
+                "blend": blend.get("directory"),
+                "runs": [run["run"] for run in told.get("runs", ())] or None,
+            }
+        )
     return found
 
 
@@ -101,5 +107,7 @@ def blend_named(
     for row in blends:
         if row["run"] == what:
             return row
-    raise RunError(f"{what}: an earlier version made this blend, or its runs have gone; "
-                   f"`foldwise blend {data.spec.name}` makes it anew")  # fmt: skip
+    raise RunError(
+        f"{what}: an earlier version made this blend, or its runs have gone; "
+        f"`foldwise blend {data.spec.name}` makes it anew"
+    )

@@ -29,10 +29,13 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
     board's scores are new, they alone are told.
     """
     numbers = {
-        "local": entry.score.value, "local_low": entry.score.low, "local_high": entry.score.high,
-        "board_expected": entry.expected.value, "sha256": entry.sha256,
+        "local": entry.score.value,
+        "local_low": entry.score.low,
+        "local_high": entry.score.high,
+        "board_expected": entry.expected.value,
+        "sha256": entry.sha256,
         **{key: getattr(entry.receipt, key, None) for key in BOARD},
-    }  # fmt: skip
+    }
     told = _marker(runs, entry.file.stem)
     if told.is_file():
         join_scores(runs, data.spec.name, entry.file.stem, numbers)

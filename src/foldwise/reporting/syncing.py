@@ -72,8 +72,9 @@ def trouble() -> str | None:
 
     question = {"query": "query Viewer { viewer { id } }"}
     try:
-        reply = requests.post(f"{server()}/graphql", json=question, auth=("api", key() or ""),
-                              timeout=ANSWER)  # fmt: skip
+        reply = requests.post(
+            f"{server()}/graphql", json=question, auth=("api", key() or ""), timeout=ANSWER
+        )
     except requests.RequestException:
         return "does not answer"
     refuses = "does not accept your key (`wandb login` stores another one)"
@@ -133,9 +134,13 @@ def send(file: Path, live: bool = False) -> Sending:
     # with this process's service it would go on sending there once it is ended itself
     inherited = {name: value for name, value in os.environ.items() if name != SERVICE}
     with path.open("wb") as said:
-        process = subprocess.Popen([sys.executable, "-c", SENDER, *words, str(file)],
-                                   stdin=subprocess.PIPE, stdout=said, stderr=said,
-                                   env={**inherited, **changed})  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", SENDER, *words, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            env={**inherited, **changed},
+        )
     with contextlib.suppress(AttributeError, OSError):  # Windows; or it is over already
         os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
     return Sending(file, process, path)
@@ -160,8 +165,13 @@ def sync(runs: Path) -> tuple[int, list[Path]]:
             "the same command sends them later"
         )
     for number, file in enumerate(waiting, 1):
-        log.info("%s: sending run %d of %d to %s", file.stem.removeprefix("run-"), number,
-                 len(waiting), server())  # fmt: skip
+        log.info(
+            "%s: sending run %d of %d to %s",
+            file.stem.removeprefix("run-"),
+            number,
+            len(waiting),
+            server(),
+        )
         try:
             with locked(file.parent / LOCK, f"the W&B run {file.stem}", wait=False):
                 sending = send(file)

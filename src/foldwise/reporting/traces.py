@@ -33,15 +33,24 @@ def folds_of(folder: Path, scored: Sequence[dict[str, Any]]) -> list[dict[str, A
         times = {epoch["epoch"]: epoch for epoch in done.get("epochs", ())}
         memory = {
             f"{what}memory_GB": size and size / GB
-            for what, size in (("", done.get("memory_bytes")),
-                               ("GPU_", done.get("device_memory_bytes")))
-        }  # fmt: skip
-        found.append({
-            **row, "seconds": done["seconds"], "images_per_second": done.get("images_per_second"),
-            **memory, "early": done.get("stopped_early_after_epoch"),
-            "epochs": [{"epoch": number, **epoch, **times.get(number, {})}
-                       for number, epoch in enumerate(history, 1)],
-        })  # fmt: skip
+            for what, size in (
+                ("", done.get("memory_bytes")),
+                ("GPU_", done.get("device_memory_bytes")),
+            )
+        }
+        found.append(
+            {
+                **row,
+                "seconds": done["seconds"],
+                "images_per_second": done.get("images_per_second"),
+                **memory,
+                "early": done.get("stopped_early_after_epoch"),
+                "epochs": [
+                    {"epoch": number, **epoch, **times.get(number, {})}
+                    for number, epoch in enumerate(history, 1)
+                ],
+            }
+        )
     return found
 
 
@@ -68,11 +77,14 @@ def finder_of(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("fold*/lr-*.json")):
         told = read_json(path)
         curve = zip(told["rates"], told["losses"], strict=False)
-        found.append({
-            "fold": _number(path), "stage": path.stem.removeprefix("lr-"),
-            "suggestions": told["suggestions"],
-            "rows": [{"rate": rate, "loss": loss} for rate, loss in curve],
-        })  # fmt: skip
+        found.append(
+            {
+                "fold": _number(path),
+                "stage": path.stem.removeprefix("lr-"),
+                "suggestions": told["suggestions"],
+                "rows": [{"rate": rate, "loss": loss} for rate, loss in curve],
+            }
+        )
     return found
 
 
@@ -83,8 +95,10 @@ def augmented_of(folder: Path) -> list[dict[str, Any]]:
     """
     for path in sorted(folder.glob("fold*/augmented.parquet")):
         rows = read_stored(path).head(SAMPLES).to_dict("records")
-        return [{"id": row["id"], "label": row["label"], "image": data_url(row["image"])}
-                for row in rows]  # fmt: skip
+        return [
+            {"id": row["id"], "label": row["label"], "image": data_url(row["image"])}
+            for row in rows
+        ]
     return []
 
 

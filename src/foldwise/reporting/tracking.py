@@ -48,8 +48,11 @@ def mode(track: bool = True) -> Mode:
     if wanted in ("offline", "dryrun") or key() is None:
         return "offline"
     if why := trouble():
-        log.warning("W&B at %s %s; runs are tracked offline, and `foldwise status --sync` sends "
-                    "them later", server(), why)  # fmt: skip
+        log.warning(
+            "W&B at %s %s; runs are tracked offline, and `foldwise status --sync` sends them later",
+            server(),
+            why,
+        )
         return "offline"
     return "online"
 
@@ -65,8 +68,11 @@ def _never_in_the_way(method: Callable[..., None]) -> Callable[..., None]:
             method(self, *args, **kwargs)
         except Exception as error:  # W&B's own, and whatever its libraries raise
             self.mode = "disabled"
-            log.warning("W&B: %s: %s; nothing more is tracked (--no-track turns this off)",
-                        type(error).__name__, " ".join(str(error).split())[:200])  # fmt: skip
+            log.warning(
+                "W&B: %s: %s; nothing more is tracked (--no-track turns this off)",
+                type(error).__name__,
+                " ".join(str(error).split())[:200],
+            )
             log.debug("W&B", exc_info=True)
 
     return safe
@@ -95,9 +101,11 @@ class Tracker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.close(1 if kind else 0)
 
     def __call__(self, event: Event) -> None:
@@ -147,8 +155,11 @@ class Tracker:
             self.jobs.put(None)
             self.thread.join(WRITE)
             if self.thread.is_alive():
-                log.warning("W&B did not write its runs within %g seconds after the training; some "
-                            "are not complete (--no-track turns this off)", WRITE)  # fmt: skip
+                log.warning(
+                    "W&B did not write its runs within %g seconds after the training; some "
+                    "are not complete (--no-track turns this off)",
+                    WRITE,
+                )
                 return
         self._end(exit_code)
         self._settle()
@@ -178,8 +189,12 @@ class Tracker:
         for sending in self.sending if self.mode == "online" else ():
             over = sending.process.poll() is not None or now - (sending.since or now) > SEND
             if over and not sending.arrived():
-                log.warning("W&B at %s %s; tracking goes on offline, and `foldwise status --sync` "
-                            "sends it later", server(), trouble() or "takes nothing")  # fmt: skip
+                log.warning(
+                    "W&B at %s %s; tracking goes on offline, and `foldwise status --sync` "
+                    "sends it later",
+                    server(),
+                    trouble() or "takes nothing",
+                )
                 self.mode = "offline"
                 return
 
@@ -192,10 +207,15 @@ class Tracker:
         self.sending.clear()
         self.written.close()
         if left:
-            log.warning("%d W&B runs were not sent, as %s %s; they are kept in %s: `foldwise "
-                        "status %s --sync` sends them", len(left), server(),
-                        trouble() or f"did not take them within {SEND:g} seconds",
-                        self.runs / "wandb", self.competition)  # fmt: skip
+            log.warning(
+                "%d W&B runs were not sent, as %s %s; they are kept in %s: `foldwise "
+                "status %s --sync` sends them",
+                len(left),
+                server(),
+                trouble() or f"did not take them within {SEND:g} seconds",
+                self.runs / "wandb",
+                self.competition,
+            )
 
     @_never_in_the_way
     def summary(
@@ -222,8 +242,9 @@ class Tracker:
             run.log({name: wandb.Table(columns=[*frame.columns], data=rows)})
         shown: list[Any] = [wandb.Image(image, caption=text) for image, text in pictures]
         run.log({"pictures": shown})
-        artifact = wandb.Artifact(f"{self.competition}-submission", "submission",
-                                  metadata=dict(numbers))  # fmt: skip
+        artifact = wandb.Artifact(
+            f"{self.competition}-submission", "submission", metadata=dict(numbers)
+        )
         artifact.add_file(str(file))
         run.log_artifact(artifact)
         self._finish(run)
@@ -249,15 +270,26 @@ class Tracker:
         import wandb
 
         settings = wandb.Settings(
-            silent=True, console="off", disable_git=True, disable_code=True,
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
             x_save_requirements=False,  # 0.2 s a run; a fold's record has the versions that matter
-        )  # fmt: skip
+        )
         self.runs.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or f"foldwise-{self.competition}", name=name,
-            id=name, group=group, job_type=job, config=dict(config), mode="offline",
-            dir=str(self.runs), resume="allow", reinit="create_new", settings=settings,
-        )  # fmt: skip
+            project=os.environ.get("WANDB_PROJECT") or f"foldwise-{self.competition}",
+            name=name,
+            id=name,
+            group=group,
+            job_type=job,
+            config=dict(config),
+            mode="offline",
+            dir=str(self.runs),
+            resume="allow",
+            reinit="create_new",
+            settings=settings,
+        )
         folder = Path(run.settings.sync_file).parent
         self.written.enter_context(locked(folder / LOCK, f"the W&B run {name}", wait=False))
         return run
@@ -271,10 +303,14 @@ class Tracker:
 def _numbers(event: EpochDone) -> dict[str, float]:
     """What an epoch is told by; a number that there is not is left out."""
     values = {
-        "epoch": event.epoch, "train_loss": event.train_loss, "valid_loss": event.valid_loss,
-        "accuracy": event.accuracy, "score": event.score, "seconds": event.seconds,
+        "epoch": event.epoch,
+        "train_loss": event.train_loss,
+        "valid_loss": event.valid_loss,
+        "accuracy": event.accuracy,
+        "score": event.score,
+        "seconds": event.seconds,
         "images_per_second": event.images_per_second,
-    }  # fmt: skip
+    }
     low, high = event.rates or (None, None)
     values |= {"rate": high, "rate_lowest": low if low != high else None}
     return {key: value for key, value in values.items() if value is not None}

@@ -39,8 +39,9 @@ def check_data(told: Mapping[str, Any], data: CompetitionData) -> list[str]:
             hint = _newest(data) if key == "images" else f"; changed: {examples(of) or 'no file'}"
             wrong.append(f"{what} are others than the manifest's ({rows}{hint})")
     outside = {path for each in data.spec.submit.member for path in (each.oof, each.test)}
-    wrong += [f"{file}, of a member from elsewhere, has changed" for file in changed
-              if file in outside]  # fmt: skip
+    wrong += [
+        f"{file}, of a member from elsewhere, has changed" for file in changed if file in outside
+    ]
     wrong += _weights(told)
     if wrong:
         raise DataError(
@@ -53,8 +54,11 @@ def check_data(told: Mapping[str, Any], data: CompetitionData) -> list[str]:
 def other_differences(told: Mapping[str, Any], workspace: Workspace) -> Iterator[str]:
     """A line for each difference in code, versions, machine, and in what lies in competitions/."""
     folder = workspace.competition(told["competition"])
-    now = {"code": manifest.code(workspace.root, folder), "versions": manifest.versions(),
-           "machine": {**manifest.machine(), "threads": told["machine"]["threads"]}}  # fmt: skip
+    now = {
+        "code": manifest.code(workspace.root, folder),
+        "versions": manifest.versions(),
+        "machine": {**manifest.machine(), "threads": told["machine"]["threads"]},
+    }
     for part, values in now.items():
         for key in dict.fromkeys([*told[part], *values]):
             was, value = told[part].get(key), values.get(key)

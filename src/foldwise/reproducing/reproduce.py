@@ -68,9 +68,11 @@ class Reproduction:
         change = f"{self.again - self.local:+.2g}"
         lines.append(f"local   {self.local:.6f} then, {self.again:.6f} now ({change})")
         if not self.same:
-            why = "see the differences above" if self.differences else (
-                "nothing else is different; on a GPU only deterministic = true repeats bytes"
-            )  # fmt: skip
+            why = (
+                "see the differences above"
+                if self.differences
+                else ("nothing else is different; on a GPU only deterministic = true repeats bytes")
+            )
             lines.append(f"why     {why}")
         if self.kept:
             lines.append(f"kept    {self.kept}, with {SUBMISSION}, to look into; remove it freely")
@@ -96,8 +98,10 @@ def reproduce(
     told = manifest.read_manifest(path)
     file, name = path.with_suffix(".csv"), told["competition"]
     if file.is_file() and sha256_file(file) != told["sha256"]:
-        raise SubmissionError(f"{file} is not the file that its manifest tells of (its bytes have "
-                              "changed); restore it, or remove it")  # fmt: skip
+        raise SubmissionError(
+            f"{file} is not the file that its manifest tells of (its bytes have "
+            "changed); restore it, or remove it"
+        )
     from foldwise.training.machine import computing_with  # loads torch
 
     differences = _warned(other_differences(told, workspace))
@@ -183,12 +187,18 @@ def _trained(
     for fold in range(folds.n):
         for file, found in told["rates"].get(f"fold{fold}", {}).items():
             write_json(run.fold(fold) / Path(file).name, {"suggestions": found})
-    tasks = [FoldTask(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
-             for fold in run.planned_folds() if fold in run.unfinished()]  # fmt: skip
+    tasks = [
+        FoldTask(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
+        for fold in run.planned_folds()
+        if fold in run.unfinished()
+    ]
     run_here(run_fold, tasks, observe)
     if run.record["identity"] != told["identity"]:
-        log.warning("%s is %s now: something that its training depends on is not as it was",
-                    told["run"], run.name)  # fmt: skip
+        log.warning(
+            "%s is %s now: something that its training depends on is not as it was",
+            told["run"],
+            run.name,
+        )
     return run
 
 
@@ -216,9 +226,18 @@ def _compared(
     if not close and low is not None and low <= own.value <= high:
         verdict += "; the local score is within the interval of the first one"
     return Reproduction(
-        str(file), digest, same, close, verdict, largest, rows, told["local"]["value"], own.value,
-        differences, None if same else str(here.root),
-    )  # fmt: skip
+        str(file),
+        digest,
+        same,
+        close,
+        verdict,
+        largest,
+        rows,
+        told["local"]["value"],
+        own.value,
+        differences,
+        None if same else str(here.root),
+    )
 
 
 def verdict_of(largest: float | None) -> tuple[str, bool]:

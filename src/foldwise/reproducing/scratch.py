@@ -45,9 +45,13 @@ def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterat
     name = told["competition"]
     folder, root = workspace.competition(name), workspace.runs / name / f".reproduce-{path.stem}"
     code = manifest.code(workspace.root, folder)
-    begun = {"manifest": told[manifest.OWN], "package": code["package_sha256"],
-             "adapter": code["adapter_sha256"], "versions": manifest.versions(),
-             "machine": manifest.machine()}  # fmt: skip
+    begun = {
+        "manifest": told[manifest.OWN],
+        "package": code["package_sha256"],
+        "adapter": code["adapter_sha256"],
+        "versions": manifest.versions(),
+        "machine": manifest.machine(),
+    }
     marker, copy = root / "begun.json", root / "competitions" / name
     with locked(workspace.runs / name / ".reproduce.lock", f"reproducing {name}", wait=False):
         if marker.is_file() and read_json(marker) == begun:

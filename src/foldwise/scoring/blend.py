@@ -127,9 +127,15 @@ def blend_runs(
     spec = data.spec
     part = spec.model_dump(mode="json", include={"metric", "submission"})
     key = sha256_json(
-        [FORMAT, method, spec.submit.chain, part, parts or {},
-         *(member.identity for member in joined)]
-    )  # fmt: skip
+        [
+            FORMAT,
+            method,
+            spec.submit.chain,
+            part,
+            parts or {},
+            *(member.identity for member in joined),
+        ]
+    )
     target = folder / f"blend-{method}-{key[:8]}"
     with locked(target / ".lock", f"the blend {target.name}"):
         if (target / "blend.json").is_file():
@@ -151,8 +157,10 @@ def _members(
     files = [(each.name, home / each.oof, home / each.test) for each in data.spec.submit.member]
     for name, oof, test in [*files, *map(split_member, more)]:
         if name in [member.name for member in joined]:
-            raise SpecError(f"members of a blend should have different names, {name!r} is there "
-                            "twice; rename one")  # fmt: skip
+            raise SpecError(
+                f"members of a blend should have different names, {name!r} is there "
+                "twice; rename one"
+            )
         joined.append(of_files(name, oof, test, data.classes, ids, test_ids, data.spec.multi))
     return joined
 
@@ -211,14 +219,26 @@ def fit_blend(
     else:
         each = each_fold(fit.chain, count, members, multi)
         gain = drawn_gain(goal.metric, data.format, test, each, count, likely)
-    return Fitted(chosen, fit, chain, stack, fit.oof(stack, parts), test, gain,
-                  tried if method == AUTO else [])  # fmt: skip
+    return Fitted(
+        chosen,
+        fit,
+        chain,
+        stack,
+        fit.oof(stack, parts),
+        test,
+        gain,
+        tried if method == AUTO else [],
+    )
 
 
 def _make(
-    target: Path, data: CompetitionData, members: list[Member], folds: pd.DataFrame, method: str,
+    target: Path,
+    data: CompetitionData,
+    members: list[Member],
+    folds: pd.DataFrame,
+    method: str,
     parts_of_board: Mapping[str, int],
-) -> None:  # fmt: skip
+) -> None:
     """Fit the blend and write the directory's files, the record last."""
     goal, fold = goal_of(data, folds["id"]), folds["fold"].to_numpy()
     made = fit_blend(data, members, folds["id"], fold, method, target)
@@ -236,22 +256,36 @@ def _make(
     sizes = {ALL: units_of(data.test, data.train), **parts_of_board}
     boards = forecasts(data, folds["id"], probs, own, made.gain, sizes)
     kind = "groups" if data.train.frame["group"].notna().all() else "rows"
-    write_json(target / "blend.json", {
-        "asked": method, "method": made.method, "metric": goal.metric.title,
-        "score": asdict(own), "averaging_gain": made.gain,
-        "expected": asdict(boards.pop(ALL)),
-        "parts": {part: {"units": sizes[part], "of": kind, **asdict(each)}
-                  for part, each in boards.items()},
-        "folds": int(fold.max()) + 1,
-        **_values(fit, stack, goal, parts),
-        "members": [
-            {"name": member.name, "identity": member.identity, "score": asdict(each),
-             **member.facts}
-            for member, each in zip(members, scores, strict=True)
-        ],
-        "chain": made.chain, "steps": list(fit.trials), "by_fold": list(fit.by_fold),
-        "tried": made.tried,
-    })  # fmt: skip
+    write_json(
+        target / "blend.json",
+        {
+            "asked": method,
+            "method": made.method,
+            "metric": goal.metric.title,
+            "score": asdict(own),
+            "averaging_gain": made.gain,
+            "expected": asdict(boards.pop(ALL)),
+            "parts": {
+                part: {"units": sizes[part], "of": kind, **asdict(each)}
+                for part, each in boards.items()
+            },
+            "folds": int(fold.max()) + 1,
+            **_values(fit, stack, goal, parts),
+            "members": [
+                {
+                    "name": member.name,
+                    "identity": member.identity,
+                    "score": asdict(each),
+                    **member.facts,
+                }
+                for member, each in zip(members, scores, strict=True)
+            ],
+            "chain": made.chain,
+            "steps": list(fit.trials),
+            "by_fold": list(fit.by_fold),
+            "tried": made.tried,
+        },
+    )
 
 
 def forecasts(
@@ -313,12 +347,17 @@ def _compared(
     chosen, best = simplest(costs, by_fold), min(costs, key=lambda name: costs[name])
     sign = -1 if goal.metric.higher else 1
     return chosen, [
-        {"method": name, "metric": goal.metric.title, "cross_fitted": sign * costs[name],
-         "in_sample": samples[name], "difference": sign * (costs[name] - costs[best]),
-         "within_noise": name == best or within_noise(by_fold[name], by_fold[best]),
-         "chosen": name == chosen}
+        {
+            "method": name,
+            "metric": goal.metric.title,
+            "cross_fitted": sign * costs[name],
+            "in_sample": samples[name],
+            "difference": sign * (costs[name] - costs[best]),
+            "within_noise": name == best or within_noise(by_fold[name], by_fold[best]),
+            "chosen": name == chosen,
+        }
         for name in fits
-    ]  # fmt: skip
+    ]
 
 
 def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:

@@ -74,8 +74,10 @@ def _lowest(cost: Callable[[np.ndarray], float], probs: np.ndarray, multi: bool)
     found = scores(probs, multi)
     best = minimize_scalar(
         lambda log: cost(linked(found / np.exp(log), multi)),
-        bounds=(np.log(SHARPEST), np.log(FLATTEST)), method="bounded", options={"xatol": 5e-3},
-    )  # fmt: skip
+        bounds=(np.log(SHARPEST), np.log(FLATTEST)),
+        method="bounded",
+        options={"xatol": 5e-3},
+    )
     return float(np.exp(best.x))
 
 
@@ -122,10 +124,13 @@ def reliability(hot: np.ndarray, probs: np.ndarray, multi: bool) -> list[dict[st
     counts = np.bincount(number, minlength=BINS)
     sums = np.bincount(number, confidence, BINS), np.bincount(number, right, BINS)
     return [
-        {"confidence": float(sums[0][b] / counts[b]), "accuracy": float(sums[1][b] / counts[b]),
-         "count": int(counts[b])}
+        {
+            "confidence": float(sums[0][b] / counts[b]),
+            "accuracy": float(sums[1][b] / counts[b]),
+            "count": int(counts[b]),
+        }
         for b in np.flatnonzero(counts)
-    ]  # fmt: skip
+    ]
 
 
 def calibration_error(curve: Sequence[dict[str, float]]) -> float:

@@ -61,11 +61,16 @@ def _row(run: Path, data: CompetitionData) -> dict[str, Any]:
     markers = [run / f"fold{k}" / "done.json" for k in range(count)]
     done = {k: read_json(path) for k, path in enumerate(markers) if path.is_file()}
     row = {
-        "run": run.name, "recipe": record["recipe"]["name"], "seed": record["seed"],
-        "scheme": record["scheme"], "folds_sha256": record["folds_sha256"],
-        "folds": count, "done": len(done),
-        "metric": data.spec.metric.title, "higher": data.spec.metric.higher,
-    }  # fmt: skip
+        "run": run.name,
+        "recipe": record["recipe"]["name"],
+        "seed": record["seed"],
+        "scheme": record["scheme"],
+        "folds_sha256": record["folds_sha256"],
+        "folds": count,
+        "done": len(done),
+        "metric": data.spec.metric.title,
+        "higher": data.spec.metric.higher,
+    }
     ids = folds.loc[folds["fold"] >= 0, "id"]
     known = tuple(record["classes"]) == data.classes and ids.isin(data.train.frame["id"]).all()
     found = scores_of(run, folds, list(done), data) if known else _summary(None, [None] * count)
@@ -224,17 +229,25 @@ def _blend_row(
         score_of(oof[oof["id"].isin(rows["id"])], data, f"{folder.name} fold {k}")
         for k, rows in folds[folds["fold"] >= 0].groupby("fold")
     ]
-    board = {f"expected_{key}".removesuffix("_value"): value
-             for key, value in record["expected"].items()}  # fmt: skip
+    board = {
+        f"expected_{key}".removesuffix("_value"): value for key, value in record["expected"].items()
+    }
     row = {
-        "run": folder.name, "method": record["method"],
+        "run": folder.name,
+        "method": record["method"],
         "members": [each["name"] for each in record["members"]],
         **{key: best[key] for key in ("metric", "higher", "scheme", "folds_sha256")},
-        "folds": len(values), "done": len(values),
+        "folds": len(values),
+        "done": len(values),
         **_summary(record["score"]["value"], values),
-        "low": record["score"]["low"], "high": record["score"]["high"],
-        "in_sample": record["in_sample"], "blend_alone": record["blend_alone"],
-        "decided_apart": record["decided_apart"], **board, "parts": record["parts"],
-        "best_member": best["run"], "member_score": best["score"],
-    }  # fmt: skip
+        "low": record["score"]["low"],
+        "high": record["score"]["high"],
+        "in_sample": record["in_sample"],
+        "blend_alone": record["blend_alone"],
+        "decided_apart": record["decided_apart"],
+        **board,
+        "parts": record["parts"],
+        "best_member": best["run"],
+        "member_score": best["score"],
+    }
     return {**row, **against(row, best)}

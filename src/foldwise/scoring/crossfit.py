@@ -112,8 +112,9 @@ def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> np.ndarray:
     The rows should be predicted by one model per member, as those of a fold are.
     """
     stack = replace(stack, temperatures=chain["temperatures"])
-    return stepped(chain["steps"], blended(chain["method"], chain["fitted"], stack, rows),
-                   stack.multi)  # fmt: skip
+    return stepped(
+        chain["steps"], blended(chain["method"], chain["fitted"], stack, rows), stack.multi
+    )
 
 
 def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, multi: bool) -> np.ndarray:
@@ -224,8 +225,10 @@ class _Fitter:
     def _temperatures(self, left: frozenset[int]) -> list[float]:
         """The members' own temperatures."""
         rows = self._rows(left)
-        fits = (calibrate.fit_temperature(self.stack.of(m, rows), rows, self.goal)
-                for m in range(len(self.stack)))  # fmt: skip
+        fits = (
+            calibrate.fit_temperature(self.stack.of(m, rows), rows, self.goal)
+            for m in range(len(self.stack))
+        )
         return [fitted["temperature"] for fitted in fits]
 
     def _blend(self, left: frozenset[int], own: bool) -> Chain:

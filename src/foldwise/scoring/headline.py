@@ -27,8 +27,11 @@ def headline(
     """
     (own,) = (row for row in rows if row["run"] == summary["run"])
     alike = [row for row in rows if row["folds_sha256"] == own["folds_sha256"]]
-    others = [row for row in alike if row is not own and row["score"] is not None
-              and not _blend_of_it_alone(row, own)]  # fmt: skip
+    others = [
+        row
+        for row in alike
+        if row is not own and row["score"] is not None and not _blend_of_it_alone(row, own)
+    ]
     sign = -1 if own["higher"] else 1
     told = {key: summary.get(key) for key in OWN}
     told |= {"rank": None, "of": len(others) + 1, "best": None, "board": board}
@@ -57,11 +60,14 @@ def headline_rows(told: dict[str, Any]) -> list[dict[str, str]]:
         meaning += f"; {told['done']} of {told['folds']} folds are done"
     rows = [{"what": "local", "value": f"{told['score']:.5f}", "meaning": meaning}]
     if told["decided_apart"] is not None and abs(cost := told["decided_apart"] - told["score"]) > 0:
-        rows.append({
-            "what": "deciding", "value": f"{cost:+.5f}",
-            "meaning": "on top of it, were each fold's labels also kept out of deciding which "
-            "calibration or thresholds to use",
-        })  # fmt: skip
+        rows.append(
+            {
+                "what": "deciding",
+                "value": f"{cost:+.5f}",
+                "meaning": "on top of it, were each fold's labels also kept out of deciding which "
+                "calibration or thresholds to use",
+            }
+        )
     best = told["best"]
     if best is None:
         rows.append({"what": "best", "value": "-", "meaning": "no other one with these folds"})
@@ -69,8 +75,13 @@ def headline_rows(told: dict[str, Any]) -> list[dict[str, str]]:
         meaning = f"{best['run']}, the best other one; {_difference(best)}"
         rows.append({"what": "best", "value": f"{best['score']:.5f}", "meaning": meaning})
     if told["rank"] is not None:
-        rows.append({"what": "rank", "value": f"{told['rank']} of {told['of']}",
-                     "meaning": "among the finished ones with these folds"})  # fmt: skip
+        rows.append(
+            {
+                "what": "rank",
+                "value": f"{told['rank']} of {told['of']}",
+                "meaning": "among the finished ones with these folds",
+            }
+        )
     return rows + _board_rows(told["board"] or {})
 
 

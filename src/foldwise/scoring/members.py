@@ -111,8 +111,9 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else read_table(path)
     except (OSError, ValueError) as error:
-        raise PredictionError(f"{path} should be parquet, but cannot be read ({error}); write it "
-                              "again, or as CSV") from error  # fmt: skip
+        raise PredictionError(
+            f"{path} should be parquet, but cannot be read ({error}); write it again, or as CSV"
+        ) from error
     expected = ["id", *columns_of(classes)]
     if list(frame.columns) not in (expected, ["id", *classes]):
         swapped = sorted(map(str, frame.columns)) == sorted(expected)
@@ -124,8 +125,10 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
     frame = frame.assign(id=frame["id"].astype(str))
     twice = frame.loc[frame["id"].duplicated(), "id"]
     if len(twice):
-        raise PredictionError(f"{path}: {len(twice)} ids stand there twice, e.g. "
-                              f"{examples(twice)}; leave one row of each")  # fmt: skip
+        raise PredictionError(
+            f"{path}: {len(twice)} ids stand there twice, e.g. "
+            f"{examples(twice)}; leave one row of each"
+        )
     frame = align(frame, ids, str(path))
     cells = frame.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
     probs = cells.to_numpy(dtype=np.float64)

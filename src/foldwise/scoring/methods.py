@@ -182,8 +182,15 @@ def _fit_weights(stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
     equal = np.full(count, 1 / count)
     box = [(0, 1)] * count
     simplex = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(count)}
-    found = minimize(_log_loss_of(stack, rows, goal), equal, jac=True, method="SLSQP", bounds=box,
-                     constraints=simplex, options={"ftol": 1e-9})  # fmt: skip
+    found = minimize(
+        _log_loss_of(stack, rows, goal),
+        equal,
+        jac=True,
+        method="SLSQP",
+        bounds=box,
+        constraints=simplex,
+        options={"ftol": 1e-9},
+    )
     weights = _convex(found.x)
     if not goal.log_loss:
         cost = _cost_of(stack, rows, goal)

@@ -222,6 +222,13 @@ def _warn_of_constants(metric: Metric, probs: np.ndarray, classes: Sequence[str]
     constant = [name for name, column in zip(classes, probs.T, strict=True) if not np.ptp(column)]
     if metric.name in RANKED and constant:
         chance = "0.5" if metric.name == "auc" else "the share of its positive rows"
-        log.warning("%s: %d of %d classes have one prediction for all rows (%s); the %s of such a "
-                    "class is %s", WHAT, len(constant), len(classes), examples(constant),
-                    metric.title, chance)  # fmt: skip
+        log.warning(
+            "%s: %d of %d classes have one prediction for all rows (%s); the %s of such a "
+            "class is %s",
+            WHAT,
+            len(constant),
+            len(classes),
+            examples(constant),
+            metric.title,
+            chance,
+        )

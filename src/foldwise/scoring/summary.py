@@ -40,8 +40,12 @@ def run_summary(
 
 def made_by(run: str, record: dict[str, Any]) -> dict[str, Any]:
     """`run, recipe, seed, scheme` of a run's record."""
-    return {"run": run, "recipe": record["recipe"]["name"],
-            "seed": record["seed"], "scheme": record["scheme"]}  # fmt: skip
+    return {
+        "run": run,
+        "recipe": record["recipe"]["name"],
+        "seed": record["seed"],
+        "scheme": record["scheme"],
+    }
 
 
 def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
@@ -50,8 +54,10 @@ def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataF
     Raises: RunError: no run of the competition is called so, it was trained on other rows or
             classes, or none of its folds is done.
     """
-    runs, blends = ([path.parent.name for path in run.parent.glob(f"*/{kind}.json")]
-                    for kind in ("run", "blend"))  # fmt: skip
+    runs, blends = (
+        [path.parent.name for path in run.parent.glob(f"*/{kind}.json")]
+        for kind in ("run", "blend")
+    )
     if run.name not in runs:
         raise RunError(
             f"no run or blend of {data.spec.name} is called {run.name!r}"
@@ -68,14 +74,19 @@ def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataF
             "train it again"
         )
     frames = [
-        align(read_predictions(run / f"fold{k}" / "oof.parquet", data.classes), rows["id"],
-              f"{run.name} fold {k}")
+        align(
+            read_predictions(run / f"fold{k}" / "oof.parquet", data.classes),
+            rows["id"],
+            f"{run.name} fold {k}",
+        )
         for k, rows in part.groupby("fold")
         if (run / f"fold{k}" / "done.json").is_file()
-    ]  # fmt: skip
+    ]
     if not frames:
-        raise RunError(f"{run.name}: none of its folds is done yet; run `foldwise train` again, it "
-                       "goes on with them")  # fmt: skip
+        raise RunError(
+            f"{run.name}: none of its folds is done yet; run `foldwise train` again, it "
+            "goes on with them"
+        )
     return record, folds, pd.concat(frames, ignore_index=True)
 
 
@@ -91,15 +102,19 @@ def read_blend(
     run = next((each for each in runs if (each / "run.json").is_file()), None)
     made = read_json(run / "run.json") if run else {}
     if run is None or tuple(made["classes"]) != data.classes:
-        raise RunError(f"{blend.name}: its runs have gone, or have other classes than "
-                       f"{data.spec.name} now; `foldwise blend` makes it anew")  # fmt: skip
+        raise RunError(
+            f"{blend.name}: its runs have gone, or have other classes than "
+            f"{data.spec.name} now; `foldwise blend` makes it anew"
+        )
     folds, oof = (
         read_folds(run / "folds.csv"),
         read_predictions(blend / "oof.parquet", data.classes),
     )
     if not oof["id"].isin(data.train.frame["id"]).all():
-        raise RunError(f"{blend.name} was made of other rows than {data.spec.name} has now; "
-                       "`foldwise blend` makes it anew")  # fmt: skip
+        raise RunError(
+            f"{blend.name} was made of other rows than {data.spec.name} has now; "
+            "`foldwise blend` makes it anew"
+        )
     return {**record, "scheme": made["scheme"]}, folds, oof
 
 
@@ -141,17 +156,22 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
     answers = Answers(table.hot(), said[columns_of(data.classes)].to_numpy(), table.multi)
     groups = table.frame["group"].to_numpy() if grouped else None
     return {
-        "metric": metric.title, "higher": metric.higher, "rows": len(table),
-        "score": pooled.value, "low": pooled.low, "high": pooled.high,
+        "metric": metric.title,
+        "higher": metric.higher,
+        "rows": len(table),
+        "score": pooled.value,
+        "low": pooled.low,
+        "high": pooled.high,
         "resampled": "groups" if apart else "rows",
         "named_from": named_from(data.spec.submission, metric) if data.spec.multi else None,
-        "folds": int(folds["fold"].max()) + 1, "done": len(by_fold),
+        "folds": int(folds["fold"].max()) + 1,
+        "done": len(by_fold),
         "mean": float(np.mean(values)) if values else None,
         "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
         "by_fold": by_fold,
         "by_class": _worst_first(_by_class(metric, answers, data.classes), metric.higher),
         "by_group": _worst_first(_by_group(metric, answers, data.classes, groups), metric.higher),
-    }  # fmt: skip
+    }
 
 
 def _by_class(metric: Metric, answers: Answers, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -173,11 +193,15 @@ def _by_class(metric: Metric, answers: Answers, classes: Sequence[str]) -> list[
             value = _tried(metric_value, column, hot[:, [c]], table[:, [c]], True)
         elif rows is not None and true[c]:
             value = float(rows[hot[:, c] == 1].mean())
-        listed.append({
-            "class": name, "rows": int(true[c]), "value": value,
-            "precision": float(hits[c] / said[c]) if said[c] else None,
-            "recall": float(hits[c] / true[c]) if true[c] else None,
-        })  # fmt: skip
+        listed.append(
+            {
+                "class": name,
+                "rows": int(true[c]),
+                "value": value,
+                "precision": float(hits[c] / said[c]) if said[c] else None,
+                "recall": float(hits[c] / true[c]) if true[c] else None,
+            }
+        )
     return listed
 
 

@@ -102,9 +102,17 @@ def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
         return goal.cost(apply_cuts({"cuts": np.sort(cuts)}, probs, False), rows)
 
     simplex = np.vstack([middle, middle + 0.3 * np.eye(len(middle))])
-    found = minimize(cost, middle, method="Nelder-Mead", options={
-        "initial_simplex": simplex, "maxfev": 100 * len(middle), "xatol": 1e-3, "fatol": 1e-6,
-    })  # fmt: skip
+    found = minimize(
+        cost,
+        middle,
+        method="Nelder-Mead",
+        options={
+            "initial_simplex": simplex,
+            "maxfev": 100 * len(middle),
+            "xatol": 1e-3,
+            "fatol": 1e-6,
+        },
+    )
     return {"cuts": np.sort(found.x).tolist()}
 
 

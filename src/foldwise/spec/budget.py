@@ -73,11 +73,14 @@ def shrunk(recipe: "Recipe", factor: float, grid: int = GRIDS[0]) -> "Recipe":
         return height, width
 
     stages = [
-        stage.model_copy(update={
-            "image_size": size(recipe.stage_size(stage)), "presize": recipe.stage_presize(stage),
-        })
+        stage.model_copy(
+            update={
+                "image_size": size(recipe.stage_size(stage)),
+                "presize": recipe.stage_presize(stage),
+            }
+        )
         for stage in recipe.stage
-    ]  # fmt: skip
+    ]
     return recipe.model_copy(update={"stage": tuple(stages)})
 
 
@@ -181,8 +184,9 @@ def _longest(
 ) -> "Recipe | None":
     """The recipe with the most epochs whose fold keeps to the seconds; None if none does."""
     options = [_options(stage) for stage in recipe.stage]
-    shares = sorted({n / s.length for s, own in zip(recipe.stage, options, strict=True)
-                     for n in own})  # fmt: skip
+    shares = sorted(
+        {n / s.length for s, own in zip(recipe.stage, options, strict=True) for n in own}
+    )
 
     def lengths_at(share: float) -> list[int]:
         return [

@@ -146,9 +146,9 @@ class Submit(Strict):
 
     recipes: tuple[str, ...] = Field(min_length=1)
     folds: str = "default"
-    blend: Literal[
-        "single", "mean", "geometric", "rank", "weights", "climb", "stack", "auto"
-    ] = "mean"  # fmt: skip
+    blend: Literal["single", "mean", "geometric", "rank", "weights", "climb", "stack", "auto"] = (
+        "mean"
+    )
     chain: Literal["auto", "none"] = "auto"  # calibration, thresholds: as the metric asks, or none
     member: tuple[Outside, ...] = ()
 
@@ -194,8 +194,11 @@ class CompetitionSpec(Strict):
                 raise ValueError(f"{key!r} stands both in [platform] and before it: keep one")
         if "name" not in table:
             raise ValueError('[platform] needs name = "local", "kaggle" or "drivendata"')
-        return {**rest, "platform": table["name"],
-                **{key: table[key] for key in known[1:] if key in table}}  # fmt: skip
+        return {
+            **rest,
+            "platform": table["name"],
+            **{key: table[key] for key in known[1:] if key in table},
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> "CompetitionSpec":
@@ -296,6 +299,8 @@ def repeated(recipes: Sequence[str]) -> str | None:
     """
     for name in recipes:
         if recipes.count(name) > 1:
-            return (f"recipes should be different ones, got {name!r} {recipes.count(name)} times; "
-                    "name it once (its `seeds` train it several times)")  # fmt: skip
+            return (
+                f"recipes should be different ones, got {name!r} {recipes.count(name)} times; "
+                "name it once (its `seeds` train it several times)"
+            )
     return None

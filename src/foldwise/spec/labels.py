@@ -71,8 +71,9 @@ class Rules(Strict):
     def columns(self) -> list[str]:
         """The columns that the rules read."""
         path = [self.path] if self.yes_folders or self.no_folders else []
-        return list(dict.fromkeys([*path, *self.number, *self.every, *self.forbidden,
-                                   *self.failed]))  # fmt: skip
+        return list(
+            dict.fromkeys([*path, *self.number, *self.every, *self.forbidden, *self.failed])
+        )
 
     @model_validator(mode="after")
     def _two(self) -> "Rules":

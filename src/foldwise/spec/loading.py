@@ -31,8 +31,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise SpecError(f"{path} should have at most {LARGEST} bytes, got "
-                            f"{path.stat().st_size}; is it the right file?")  # fmt: skip
+            raise SpecError(
+                f"{path} should have at most {LARGEST} bytes, got "
+                f"{path.stat().st_size}; is it the right file?"
+            )
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SpecError(f"expected a file {path}, found none") from None
@@ -67,8 +69,9 @@ def with_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise SpecError(f"expected --set key=value, got {short(override)}, "
-                            "e.g. --set batch_size=32")  # fmt: skip
+            raise SpecError(
+                f"expected --set key=value, got {short(override)}, e.g. --set batch_size=32"
+            )
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

@@ -15,9 +15,18 @@ class Metric(Strict):
     """The competition's own metric with its constants."""
 
     name: Literal[
-        "log_loss", "accuracy", "top_k_error", "auc", "average_precision", "kappa", "f1",
-        "precision", "recall", "map", "hook",
-    ] = "log_loss"  # fmt: skip
+        "log_loss",
+        "accuracy",
+        "top_k_error",
+        "auc",
+        "average_precision",
+        "kappa",
+        "f1",
+        "precision",
+        "recall",
+        "map",
+        "hook",
+    ] = "log_loss"
     clip: float = Field(default=1e-15, gt=0, lt=0.1)  # log_loss: p is clipped to [clip, 1-clip]
     rescale: bool = True  # log_loss: divide each row by its sum first, as Kaggle does
     # f1, precision, recall; samples: per row
@@ -65,8 +74,9 @@ class Metric(Strict):
             )
         for name in self.weights:
             if name not in classes:
-                raise SpecError(f"[metric] weights name a class {name!r}"
-                                f"{nearest(name, list(classes))}")  # fmt: skip
+                raise SpecError(
+                    f"[metric] weights name a class {name!r}{nearest(name, list(classes))}"
+                )
         missing = [name for name in classes if name not in self.weights]
         if missing:
             raise SpecError(
@@ -96,9 +106,13 @@ class Metric(Strict):
         """The metric's name for people: `micro F1`, `MAP@5`."""
         average = {"samples": "per-row"}.get(self.average, self.average)
         names = {
-            "map": f"MAP@{self.k}", "top_k_error": f"top-{self.k} error", "auc": "ROC AUC",
-            "kappa": "quadratic weighted kappa", "f1": f"{average} F{self.beta:g}",
-            "precision": f"{average} precision", "recall": f"{average} recall",
-        }  # fmt: skip
+            "map": f"MAP@{self.k}",
+            "top_k_error": f"top-{self.k} error",
+            "auc": "ROC AUC",
+            "kappa": "quadratic weighted kappa",
+            "f1": f"{average} F{self.beta:g}",
+            "precision": f"{average} precision",
+            "recall": f"{average} recall",
+        }
         title = names.get(self.name, self.name.replace("_", " "))
         return title + (", columns weighted" if self.weights else "")

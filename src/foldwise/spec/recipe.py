@@ -255,11 +255,16 @@ class Recipe(Strict):
 
         Without pseudo-labels: no teacher lies where trials do.
         """
-        return self.model_copy(update={
-            "seeds": self.seeds[:1], "stage": tuple(stage.short() for stage in self.stage),
-            "swa": min(self.swa, len(self.stage)), "compile": self.compile is True,
-            "pseudo": None, "budget": None,
-        })  # fmt: skip
+        return self.model_copy(
+            update={
+                "seeds": self.seeds[:1],
+                "stage": tuple(stage.short() for stage in self.stage),
+                "swa": min(self.swa, len(self.stage)),
+                "compile": self.compile is True,
+                "pseudo": None,
+                "budget": None,
+            }
+        )
 
     def identity(self) -> dict[str, Any]:
         """The recipe as plain values without its list of seeds: a run has one of them.

@@ -54,8 +54,10 @@ class Stage(Strict):
             if self.cycles is None:
                 raise ValueError('schedule = "sgdr" needs cycles, e.g. cycles = 3')
             if self._cycles_end() > EPOCHS:
-                raise ValueError(f"a stage should have at most {EPOCHS} epochs, sgdr's cycles take "
-                                 "more; give it fewer cycles, or a smaller cycle_mult")  # fmt: skip
+                raise ValueError(
+                    f"a stage should have at most {EPOCHS} epochs, sgdr's cycles take "
+                    "more; give it fewer cycles, or a smaller cycle_mult"
+                )
             if self.epochs not in (None, sum(self.cycle_epochs)):
                 raise ValueError(
                     f"sgdr's cycles take {sum(self.cycle_epochs)} epochs, got epochs = "

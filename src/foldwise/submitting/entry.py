@@ -66,8 +66,14 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
         told = manifest.describe(workspace, data, blend, own, digest)
         write_json(file.with_suffix(".json"), told)
         if not earlier:  # before the file itself: a crash in between leaves a line, which is found
-            ledger.append(folder / LEDGER, "written", file.name, competition=data.spec.name,
-                          sha256=digest, local=round(own.value, 6))  # fmt: skip
+            ledger.append(
+                folder / LEDGER,
+                "written",
+                file.name,
+                competition=data.spec.name,
+                sha256=digest,
+                local=round(own.value, 6),
+            )
         candidate.rename(file)
     return Entry(file, digest, own, blend.member_scores, blend.expected)
 

@@ -35,11 +35,15 @@ def ask_first(spec: CompetitionSpec) -> None:
         try:
             examine(kaggle.connect(spec.slug or spec.name))
         except UnreachedError as error:
-            log.warning("training goes on, and Kaggle is asked again before anything is sent: %s",
-                        error)  # fmt: skip
+            log.warning(
+                "training goes on, and Kaggle is asked again before anything is sent: %s", error
+            )
     elif spec.platform == "kaggle":
-        log.warning("no Kaggle credentials here: the file will be written and scored, and not "
-                    "sent; to send it, %s", credentials.HOW)  # fmt: skip
+        log.warning(
+            "no Kaggle credentials here: the file will be written and scored, and not "
+            "sent; to send it, %s",
+            credentials.HOW,
+        )
 
 
 def fetch(spec: CompetitionSpec, raw: Path) -> None:

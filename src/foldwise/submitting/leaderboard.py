@@ -64,8 +64,12 @@ def _scores(frame: pd.DataFrame, path: Path) -> "pd.Series[float]":
         )
     log.warning(
         "%s: scores should be finite numbers, %d of %d are not, e.g. %s; places are counted "
-        "without these rows", path, len(odd), len(frame), example,
-    )  # fmt: skip
+        "without these rows",
+        path,
+        len(odd),
+        len(frame),
+        example,
+    )
     return scores
 
 
@@ -77,8 +81,10 @@ def _packed_table(path: Path) -> pd.DataFrame:
         unpack(path, Path(folder))
         files = [file for file in Path(folder).rglob("*") if file.is_file()]
         if len(files) != 1:
-            raise DataError(f"{path} should be a leaderboard's CSV, or a zip of that alone, got "
-                            f"{len(files)} files; download it again")  # fmt: skip
+            raise DataError(
+                f"{path} should be a leaderboard's CSV, or a zip of that alone, got "
+                f"{len(files)} files; download it again"
+            )
         return read_table(files[0])
 
 
@@ -131,9 +137,15 @@ def placed(
         if rank is None and scores is not None and row["public"] is not None:
             rank, teams, _ = place(scores, row["public"], higher)
         known = rank is not None and teams is not None
-        found.append({**row, "rank": rank, "teams": teams,
-                      "percentile": percentile(rank, teams) if known else None,
-                      "medal": medal(rank, teams) if known else None})  # fmt: skip
+        found.append(
+            {
+                **row,
+                "rank": rank,
+                "teams": teams,
+                "percentile": percentile(rank, teams) if known else None,
+                "medal": medal(rank, teams) if known else None,
+            }
+        )
     return found
 
 
@@ -152,12 +164,16 @@ def agreement(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any]:
     told: dict[str, Any] = {f"{one}_{two}": _together(frame, one, two) for one, two in PAIRS}
     most = max(told["local_public"]["submissions"], told["local_private"]["submissions"])
     if most < FEWEST:
-        verdict = f"too few to say: {most} submissions have a local score and a board's, " \
-                  f"{FEWEST} are needed"  # fmt: skip
+        verdict = (
+            f"too few to say: {most} submissions have a local score and a board's, "
+            f"{FEWEST} are needed"
+        )
         return {**told, "stopped": None, "verdict": verdict}
     reasons = [why for board in ("public", "private") if (why := _stopped(frame, board, higher))]
-    verdict = f"nothing says that the local score has stopped predicting the board, over {most} " \
-              "submissions"  # fmt: skip
+    verdict = (
+        f"nothing says that the local score has stopped predicting the board, over {most} "
+        "submissions"
+    )
     if reasons:
         verdict = (
             f"the local score has stopped predicting the board: {'; '.join(reasons)}. Do not "
@@ -189,10 +205,14 @@ def _stopped(frame: pd.DataFrame, board: str, higher: bool) -> str | None:
     both = frame[["local", board]].dropna()
     recent = _correlation(both.tail(RECENT))
     if len(both) >= RECENT and recent is not None and recent <= 0:
-        return (f"over the last {RECENT} scored submissions the rank correlation of local and "
-                f"{board} score is {recent:.2f}")  # fmt: skip
+        return (
+            f"over the last {RECENT} scored submissions the rank correlation of local and "
+            f"{board} score is {recent:.2f}"
+        )
     steps = np.diff(both.tail(3).to_numpy(), axis=0) * (1 if higher else -1)  # (2, 2): > 0 better
     if len(steps) == 2 and (steps[:, 0] > 0).all() and (steps[:, 1] < 0).all():
-        return f"in each of the last 2 submissions the local score got better and the {board} " \
-               "score worse"  # fmt: skip
+        return (
+            f"in each of the last 2 submissions the local score got better and the {board} "
+            "score worse"
+        )
     return None

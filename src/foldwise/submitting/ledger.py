@@ -8,8 +8,21 @@ from typing import Any
 
 from foldwise.storage import disk_errors, locked
 
-FIELDS = ("competition", "file", "sha256", "created", "local", "public", "private", "rank",
-          "teams", "state", "ref", "tag", "error")  # fmt: skip
+FIELDS = (
+    "competition",
+    "file",
+    "sha256",
+    "created",
+    "local",
+    "public",
+    "private",
+    "rank",
+    "teams",
+    "state",
+    "ref",
+    "tag",
+    "error",
+)
 OPEN = ("intent", "uploaded")  # an attempt to submit whose end nobody wrote down
 
 

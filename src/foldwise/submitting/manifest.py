@@ -24,11 +24,35 @@ from foldwise.storage import read_json, sha256_file, sha256_json
 from foldwise.submitting import ledger
 from foldwise.workspace import Workspace
 
-PACKAGES = ("foldwise", "torch", "torchvision", "fastai", "timm", "numpy", "pandas", "pyarrow",
-            "pillow", "scikit-learn", "safetensors")  # fmt: skip
+PACKAGES = (
+    "foldwise",
+    "torch",
+    "torchvision",
+    "fastai",
+    "timm",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "scikit-learn",
+    "safetensors",
+)
 OWN = "manifest_sha256"  # of everything else in the manifest
-NEEDED = ("competition", "sha256", "local", "spec", "data", "blend", "runs", "teachers", "folds",
-          "code", "versions", "machine", OWN)  # fmt: skip
+NEEDED = (
+    "competition",
+    "sha256",
+    "local",
+    "spec",
+    "data",
+    "blend",
+    "runs",
+    "teachers",
+    "folds",
+    "code",
+    "versions",
+    "machine",
+    OWN,
+)
 
 
 def describe(
@@ -72,8 +96,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         told = read_json(path)
     except StorageError as error:
-        raise SubmissionError(f"{path} is no manifest any more: {error.__cause__}; restore it from "
-                              "version control") from error  # fmt: skip
+        raise SubmissionError(
+            f"{path} is no manifest any more: {error.__cause__}; restore it from version control"
+        ) from error
     lacking = [key for key in NEEDED if key not in told]
     if lacking:
         commit = told.get("code", {}).get("commit")
@@ -85,8 +110,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     own = sha256_json({key: value for key, value in told.items() if key != OWN})
     names = [run["recipe"]["name"] for run in (*told["runs"], *told["teachers"])]
     if own != told[OWN] or any(Path(name).name != name for name in names):  # files have these names
-        raise SubmissionError(f"{path} was altered after it was written; restore it from version "
-                              "control")  # fmt: skip
+        raise SubmissionError(
+            f"{path} was altered after it was written; restore it from version control"
+        )
     return told
 
 
@@ -112,10 +138,11 @@ def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
         "labels": labels_hash(data.train),
         "soft": data.train.soft_hash(),
         "images": sources,
-        "format": sha256_json([shape.columns, asked.to_numpy().tolist(), [*shape.ids],
-                               [*shape.classes]]),
+        "format": sha256_json(
+            [shape.columns, asked.to_numpy().tolist(), [*shape.ids], [*shape.classes]]
+        ),
         "files": {path: sha256_file(home / path) for path in read},
-    }  # fmt: skip
+    }
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -171,8 +198,14 @@ def machine() -> dict[str, Any]:
     if cpuinfo.is_file():
         named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         processor = named[0].partition(": ")[2] if named else processor
-    return {"machine": platform.machine(), "system": platform.system(), "processor": processor,
-            "gpu": gpu(), "cpus": os.cpu_count(), "threads": threads()}  # fmt: skip
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "processor": processor,
+        "gpu": gpu(),
+        "cpus": os.cpu_count(),
+        "threads": threads(),
+    }
 
 
 def code(root: Path, competition: Path | None = None) -> dict[str, Any]:
@@ -186,8 +219,9 @@ def code(root: Path, competition: Path | None = None) -> dict[str, Any]:
     diff = _git(root, "diff", "HEAD", "--", ".", ":(exclude)submissions")
     package = Path(str(foldwise.__file__)).parent
     adapter = competition / "adapter.py" if competition else None
-    files = {path.relative_to(package).as_posix(): sha256_file(path)
-             for path in package.rglob("*.py")}  # fmt: skip
+    files = {
+        path.relative_to(package).as_posix(): sha256_file(path) for path in package.rglob("*.py")
+    }
     return {
         "commit": (commit or "").strip() or None,
         "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,

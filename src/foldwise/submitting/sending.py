@@ -62,8 +62,11 @@ def send_once(
         _settle_open(out, remote, listed, resend)
         done = _at_platform(out.book, out.sha256)
         if done and not again:
-            log.info("%s: submitted already, as number %d; nothing is sent twice (--again does)",
-                     done["file"], done["ref"])  # fmt: skip
+            log.info(
+                "%s: submitted already, as number %d; nothing is sent twice (--again does)",
+                done["file"],
+                done["ref"],
+            )
             return _await_score(out, remote, done["tag"], done["ref"])
         tag, ref = _send(out, remote, listed)
         return _await_score(out, remote, tag, ref)
@@ -190,12 +193,19 @@ def _send(out: Outgoing, remote: Remote, listed: Sequence[Listed]) -> tuple[str,
     _warn_if_worse(out)
     tag = f"fw-{secrets.token_hex(5)}"
     attempt = ledger.append(
-        out.book, "intent", out.file.name, tag=tag, sha256=out.sha256, today=quota.today,
-        counted=quota.total, listed=_valid(listed),
-    )  # fmt: skip
+        out.book,
+        "intent",
+        out.file.name,
+        tag=tag,
+        sha256=out.sha256,
+        today=quota.today,
+        counted=quota.total,
+        listed=_valid(listed),
+    )
     try:
-        ref = remote.upload(out.file, f"{out.file.stem} [{tag}]",
-                            lambda: _enter(out.book, attempt, "uploaded"))  # fmt: skip
+        ref = remote.upload(
+            out.file, f"{out.file.stem} [{tag}]", lambda: _enter(out.book, attempt, "uploaded")
+        )
     except UnclearError as error:
         log.warning("%s; asking whether it counts", error)
         found = _settle(out, remote, _attempt(out.book, tag))
@@ -225,8 +235,9 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
         except PlatformError as error:
             trouble = f" ({error})"
         if time.monotonic() + pause > ends:
-            log.warning("submission %d has no score yet%s; `foldwise status` fetches it", ref,
-                        trouble)  # fmt: skip
+            log.warning(
+                "submission %d has no score yet%s; `foldwise status` fetches it", ref, trouble
+            )
             return Receipt("sent", "sent; its score is still to come", ref=ref)
         time.sleep(pause)
         pause = min(2 * pause, 30)
@@ -243,8 +254,14 @@ def _enter(book: Path, attempt: dict[str, Any], event: str, **fields: Any) -> No
 
 
 def _enter_end(book: Path, attempt: dict[str, Any], row: Listed) -> None:
-    _enter(book, attempt, ENDS[row.status], public=row.public, private=row.private,
-           error=row.error or None)  # fmt: skip
+    _enter(
+        book,
+        attempt,
+        ENDS[row.status],
+        public=row.public,
+        private=row.private,
+        error=row.error or None,
+    )
 
 
 def _tagged(listed: Sequence[Listed], tag: str) -> Listed | None:
@@ -287,5 +304,9 @@ def _warn_if_worse(out: Outgoing) -> None:
     worse = best is not None and (out.local < best if out.higher else out.local > best)
     if worse:
         row = next(row for row in sent if row["local"] == best)
-        log.warning("the local score %.6g is worse than the best one sent, %.6g (%s)",
-                    out.local, best, row["file"])  # fmt: skip
+        log.warning(
+            "the local score %.6g is worse than the best one sent, %.6g (%s)",
+            out.local,
+            best,
+            row["file"],
+        )

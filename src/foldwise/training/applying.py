@@ -35,8 +35,9 @@ def predict_photos(fold: Path, recipe: Recipe, pixels: Path | int, target: Path)
         model = model.to(on).to(memory_format=torch.channels_last)
         size = 2 * recipe.stage_batch(recipe.stage[-1])  # as fastai's validation batches
         images = ahead(_batches(np.load(pixels, mmap_mode="r"), about, size, on), DEPTH)
-        batches = predict(model, images, recipe.tta, _precision(recipe, on), on, about.outputs,
-                          recipe.tta_shift)  # fmt: skip
+        batches = predict(
+            model, images, recipe.tta, _precision(recipe, on), on, about.outputs, recipe.tta_shift
+        )
     done = 0
     with writing(target, about.classes) as add:
         for mean, _ in batches:

@@ -109,8 +109,10 @@ def erase(images: torch.Tensor, p: float, mean: Sequence[float], u: Draws) -> No
     low, high = ERASED_AREA
     area = low + u.erase_area * (high - low)
     shares = sides(area, log_uniform(u.erase_ratio, *ERASED_RATIO))
-    width, height = ((share * n).round().clamp(1, n)
-                     for share, n in zip(shares, images.shape[:1:-1], strict=True))  # fmt: skip
+    width, height = (
+        (share * n).round().clamp(1, n)
+        for share, n in zip(shares, images.shape[:1:-1], strict=True)
+    )
     left = (u.erase_x * (images.shape[3] - width + 1)).floor()
     top = (u.erase_y * (images.shape[2] - height + 1)).floor()
     boxes = torch.stack([top, top + height, left, left + width], dim=1).long()

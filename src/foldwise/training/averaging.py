@@ -43,10 +43,15 @@ class Averaging(Callback):
         self._put(averaged=False)
         self.own = _tensors(self.learn.model)
         with torch.no_grad():  # in the layout of the model's own, wherever the average comes from
-            self.average = {name: torch.empty_like(tensor).copy_(self.average.get(name, tensor))
-                            for name, tensor in self.own.items()}  # fmt: skip
-        floats = [name for name, tensor in self.own.items()
-                  if tensor.is_floating_point() and not tensor.isinf().any()]  # fmt: skip
+            self.average = {
+                name: torch.empty_like(tensor).copy_(self.average.get(name, tensor))
+                for name, tensor in self.own.items()
+            }
+        floats = [
+            name
+            for name, tensor in self.own.items()
+            if tensor.is_floating_point() and not tensor.isinf().any()
+        ]
         self.floats = [[held[name] for name in floats] for held in (self.average, self.own)]
         self.copied = [name for name in self.own if name not in floats]
 

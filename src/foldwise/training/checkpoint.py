@@ -144,14 +144,17 @@ class Checkpoints(Callback):
         """Write the file: whole, or as it was before."""
         smooth = self.learn.recorder.smooth_loss
         state = {
-            "stage": self.stage, "epoch": epoch, "epochs": self.n_epoch, "batch": batch,
+            "stage": self.stage,
+            "epoch": epoch,
+            "epochs": self.n_epoch,
+            "batch": batch,
             "model": self.model.state_dict(),
             "opt": [dict(state) for state in self.learn.opt.state_dict()["state"]],
             "smooth": (smooth.count, smooth.val),
             "progress": (self.learn.pct_train, self.learn.train_iter),
             "streams": captured(self.learn),
             "kept": {name: thing.state_dict() for name, thing in self.kept.items()},
-        }  # fmt: skip
+        }
         save_state(self.path, state)
         self.saved = time.monotonic()
 

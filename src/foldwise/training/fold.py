@@ -41,8 +41,14 @@ from foldwise.training.showing import augmented
 from foldwise.training.stages import Place, train_stages
 from foldwise.training.streams import seeded
 
-FILES = ("weights.safetensors", "oof.parquet", "oof_plain.parquet", "test.parquet",
-         "test_plain.parquet", "history.json")  # fmt: skip
+FILES = (
+    "weights.safetensors",
+    "oof.parquet",
+    "oof_plain.parquet",
+    "test.parquet",
+    "test_plain.parquet",
+    "history.json",
+)
 
 # a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
 Part = tuple[str, "pd.Series[str]", Iterator[tuple[np.ndarray, np.ndarray]]]
@@ -68,8 +74,9 @@ class FoldInputs:
         """The inputs with the fold's pseudo-labels among the training rows, if the recipe wants."""
         if self.recipe.pseudo is None:
             return self
-        train, folds = with_pseudo(self.train, self.test, self.folds, self.fold,
-                                   self.recipe.pseudo, self.folder / FILE)  # fmt: skip
+        train, folds = with_pseudo(
+            self.train, self.test, self.folds, self.fold, self.recipe.pseudo, self.folder / FILE
+        )
         return replace(self, train=train, folds=folds)
 
     def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
@@ -105,8 +112,16 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
             told = _train_and_write(inputs.taught(), observe)
         seconds = time.perf_counter() - begun
         hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
-        write_json(marker, {"fold": inputs.fold, "seconds": round(seconds, 2), "sha256": hashes,
-                            "versions": versions(), **told})  # fmt: skip
+        write_json(
+            marker,
+            {
+                "fold": inputs.fold,
+                "seconds": round(seconds, 2),
+                "sha256": hashes,
+                "versions": versions(),
+                **told,
+            },
+        )
         observe(FoldDone(inputs.run, inputs.fold, seconds))
 
 
@@ -150,14 +165,19 @@ def _speeds(report: Report) -> dict[str, Any]:
 def _taken() -> dict[str, int]:
     """Bytes of memory that the fold took at most; on the CPU with all that came before it."""
     on_gpu = gpu_memory()
-    return {"memory_bytes": peak_memory(),
-            **({} if on_gpu is None else {"device_memory_bytes": on_gpu})}  # fmt: skip
+    return {
+        "memory_bytes": peak_memory(),
+        **({} if on_gpu is None else {"device_memory_bytes": on_gpu}),
+    }
 
 
 def _write_shown(
-    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, about: Preprocessing,
+    inputs: FoldInputs,
+    model: torch.nn.Module,
+    dls: DataLoaders,
+    about: Preprocessing,
     report: Report,
-) -> None:  # fmt: skip
+) -> None:
     """Write what reports alone look at. Nothing of it takes part in what the fold predicts."""
     oof = read_predictions(inputs.folder / "oof.parquet", inputs.train.classes)
     tables = {
@@ -205,16 +225,19 @@ def _predicted(
     """A trained model's predictions of both parts."""
     recipe = inputs.recipe
     for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
-        batches = predict(model, loader, recipe.tta, recipe.precision, device(), outputs,
-                          recipe.tta_shift)  # fmt: skip
+        batches = predict(
+            model, loader, recipe.tta, recipe.precision, device(), outputs, recipe.tta_shift
+        )
         yield part, loader.dataset.items["id"], batches
 
 
 def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[Part]:
     """A prior's predictions of both parts."""
     ids = inputs.train.frame["id"]
-    for part, own in (("oof", ids[inputs.folds.of(ids) == inputs.fold]),
-                      ("test", inputs.test.frame["id"])):  # fmt: skip
+    for part, own in (
+        ("oof", ids[inputs.folds.of(ids) == inputs.fold]),
+        ("test", inputs.test.frame["id"]),
+    ):
         yield part, own, prior.batches(len(own))
 
 

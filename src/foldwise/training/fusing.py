@@ -18,8 +18,13 @@ log = logging.getLogger(__name__)
 
 NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 # what oneDNN computes while a convolution's results are still at hand, by its name for it
-ACTIVATIONS = {nn.ReLU: "relu", nn.SiLU: "swish", F.relu: "relu", torch.relu: "relu",
-               F.silu: "swish"}  # fmt: skip
+ACTIVATIONS = {
+    nn.ReLU: "relu",
+    nn.SiLU: "swish",
+    F.relu: "relu",
+    torch.relu: "relu",
+    F.silu: "swish",
+}
 AFTER = {"relu": F.relu, "swish": F.silu}
 CONVS = (nn.Conv2d, SmallConv)
 SUMS = (operator.add, operator.iadd, torch.add)
@@ -138,9 +143,14 @@ def _fold_norm(traced: fx.GraphModule, node: fx.Node) -> None:
     if not isinstance(conv, nn.Conv2d) or type(conv) not in CONVS or len(before.users) > 1:
         return
     conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight,
+        conv.weight,
+        conv.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
         norm.bias,
-    )  # fmt: skip
+    )
     if isinstance(norm, BatchNormAct2d):
         traced.set_submodule(str(node.target), norm.act)  # drop is for training alone
     else:

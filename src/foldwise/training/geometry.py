@@ -14,9 +14,15 @@ PREFILTER = 1.5  # images that shrink more than this are first averaged down to 
 # The eight symmetries of the square in fastai's order (vision/augment.py, dihedral_mat, 2.8.12):
 # as is, mirrored, upside down, a quarter turn, a half turn, the other quarter, two transpositions.
 DIHEDRAL = (
-    ((1, 0), (0, 1)), ((-1, 0), (0, 1)), ((1, 0), (0, -1)), ((0, -1), (1, 0)),
-    ((-1, 0), (0, -1)), ((0, 1), (-1, 0)), ((0, 1), (1, 0)), ((0, -1), (-1, 0)),
-)  # fmt: skip
+    ((1, 0), (0, 1)),
+    ((-1, 0), (0, 1)),
+    ((1, 0), (0, -1)),
+    ((0, -1), (1, 0)),
+    ((-1, 0), (0, -1)),
+    ((0, 1), (-1, 0)),
+    ((0, 1), (1, 0)),
+    ((0, -1), (-1, 0)),
+)
 HORIZON = 0.05  # a warp's denominator is no less: points beyond its horizon are taken from near it
 
 
@@ -66,9 +72,15 @@ def drawn(augment: Augment, u: Draws) -> Geometry:
 def moves(augment: Augment) -> bool:
     """Whether a recipe changes any geometry."""
     return bool(
-        augment.hflip or augment.vflip or augment.dihedral or augment.crop or augment.rotate
-        or augment.zoom != (1, 1) or augment.shift or augment.warp
-    )  # fmt: skip
+        augment.hflip
+        or augment.vflip
+        or augment.dihedral
+        or augment.crop
+        or augment.rotate
+        or augment.zoom != (1, 1)
+        or augment.shift
+        or augment.warp
+    )
 
 
 def homographies(geometry: Geometry, size: tuple[int, int]) -> torch.Tensor:
@@ -98,9 +110,18 @@ def homographies(geometry: Geometry, size: tuple[int, int]) -> torch.Tensor:
         matrix(a, b, zero, c, d, zero, zero, zero, one),
         matrix(cos, sin / aspect, zero, -sin * aspect, cos, zero, zero, zero, one),
         matrix(scale, zero, zero, zero, scale, zero, zero, zero, one),
-        matrix(geometry.crop_width, zero, geometry.crop_x,
-               zero, geometry.crop_height, geometry.crop_y, zero, zero, one),
-    ):  # fmt: skip
+        matrix(
+            geometry.crop_width,
+            zero,
+            geometry.crop_x,
+            zero,
+            geometry.crop_height,
+            geometry.crop_y,
+            zero,
+            zero,
+            one,
+        ),
+    ):
         maps = maps @ each
     return maps
 

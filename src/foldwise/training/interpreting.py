@@ -58,9 +58,13 @@ class Told(Learner):
         return self
 
     def get_preds(
-        self, ds_idx: int = 1, dl: Any = None, with_input: bool = False,
-        with_decoded: bool = False, **others: Any,
-    ) -> tuple[Any, ...]:  # fmt: skip
+        self,
+        ds_idx: int = 1,
+        dl: Any = None,
+        with_input: bool = False,
+        with_decoded: bool = False,
+        **others: Any,
+    ) -> tuple[Any, ...]:
         """Inputs if asked for, predictions, targets, and if asked for what these say."""
         dl = self.dls[ds_idx] if dl is None else dl
         targets, kind = labels_of(dl.items, dl.vocab)

@@ -70,8 +70,12 @@ def most_wrong(table: LabelTable, oof: pd.DataFrame) -> pd.DataFrame:
     part = table.where(table.frame["id"].isin(oof["id"]).to_numpy())
     probs = align(oof, part.frame["id"], "activation maps").iloc[:, 1:].to_numpy()
     rows = np.argsort(of_truth(part.hot(), probs, part.multi), kind="stable")[:WORST]
-    return pd.DataFrame({"id": part.frame["id"].to_numpy()[rows],
-                         "said": probs[rows].argmax(axis=1).astype(np.int64)})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": part.frame["id"].to_numpy()[rows],
+            "said": probs[rows].argmax(axis=1).astype(np.int64),
+        }
+    )
 
 
 def _found(
@@ -97,8 +101,10 @@ def places(model: Any) -> list[Place]:
     body = body_of(model)
     known = getattr(body, "feature_info", [])
     layers = reversed(getattr(known, "info", known))
-    return [(FEATURES, getattr(body, "num_features", 0)),
-            *((info["module"], info["num_chs"]) for info in layers)]  # fmt: skip
+    return [
+        (FEATURES, getattr(body, "num_features", 0)),
+        *((info["module"], info["num_chs"]) for info in layers),
+    ]
 
 
 def evidence(

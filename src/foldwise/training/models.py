@@ -205,8 +205,9 @@ def _created(recipe: Recipe, **options: Any) -> Any:
         if recipe.drop_path and "drop_path_rate" in str(error):
             raise SpecError(_no_drop_path(recipe)) from None
         raise
-    if recipe.drop_path and not any((getattr(module, "drop_prob", None) or 0) > 0
-                                    for module in model.modules()):  # fmt: skip
+    if recipe.drop_path and not any(
+        (getattr(module, "drop_prob", None) or 0) > 0 for module in model.modules()
+    ):
         raise SpecError(_no_drop_path(recipe))
     if not hasattr(model, "get_classifier"):
         raise SpecError(

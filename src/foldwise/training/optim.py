@@ -53,8 +53,11 @@ class Adam(Dropping):
         """One step for every parameter that has a gradient."""
         for params, hyper in zip(self.param_lists, self.hypers, strict=True):
             for decays in (True, False):
-                chosen = [p for p in params if p.grad is not None
-                          and self.state[p].get("do_wd", True) is decays]  # fmt: skip
+                chosen = [
+                    p
+                    for p in params
+                    if p.grad is not None and self.state[p].get("do_wd", True) is decays
+                ]
                 if not chosen:
                     continue
                 states = [self._state_of(p) for p in chosen]

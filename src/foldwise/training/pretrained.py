@@ -145,13 +145,17 @@ def _explained(error: Exception, reason: str, source: Source) -> tuple[str, str]
     if isinstance(error, OfflineModeIsEnabled):
         return "the hub cannot be reached (HF_HUB_OFFLINE is set)", f"unset it and {again}"
     if isinstance(error, GatedRepoError) or status == 403:
-        return (f"{server} refuses access ({status})",
-                f"accept the terms at {source.page}, set HF_TOKEN to a token of the account that "
-                f"accepted them, and {again}")  # fmt: skip
+        return (
+            f"{server} refuses access ({status})",
+            f"accept the terms at {source.page}, set HF_TOKEN to a token of the account that "
+            f"accepted them, and {again}",
+        )
     if status == 401:
-        return (f"{server} wants to know who asks (401)",
-                f"set HF_TOKEN to a valid token that may read {source.page} (the hub answers the "
-                f"same where there is no such model), and {again}")  # fmt: skip
+        return (
+            f"{server} wants to know who asks (401)",
+            f"set HF_TOKEN to a valid token that may read {source.page} (the hub answers the "
+            f"same where there is no such model), and {again}",
+        )
     if status == 404:
         return (
             f"{server} has no such model (404 for {source.url})",

@@ -77,8 +77,14 @@ def pseudo_labels(
         rows = int(((of >= 0) & (of != fold)).sum())
         table, lowest = surest(frame, data.spec.multi, recipe.pseudo, rows, what)
         tables.append(table)
-        sources.append({"rows": len(table), "confidence": lowest, "test_sha256": sha256_file(path),
-                        "ids_sha256": sha256_json([*table["id"]])})  # fmt: skip
+        sources.append(
+            {
+                "rows": len(table),
+                "confidence": lowest,
+                "test_sha256": sha256_file(path),
+                "ids_sha256": sha256_json([*table["id"]]),
+            }
+        )
     told = {"run": teacher.name, "identity": record["identity"], "left_out": int(left_out.sum())}
     return PseudoLabels(tuple(tables), {**told, "folds": sources})
 
@@ -119,14 +125,18 @@ def teacher_of(
     assert recipe.pseudo is not None
     name, who = recipe.pseudo.run, f"recipe {recipe.name}: [pseudo] run = {recipe.pseudo.run!r}"
     if (folder / name / "blend.json").is_file():
-        raise RunError(f"{who} is a blend: for each fold's validation rows it knows models that "
-                       "were trained on them; name one run or recipe")  # fmt: skip
+        raise RunError(
+            f"{who} is a blend: for each fold's validation rows it knows models that "
+            "were trained on them; name one run or recipe"
+        )
     found = [(path.parent, read_json(path)) for path in sorted(folder.glob("*/run.json"))]
     named = [(run, record) for run, record in found if name in (run.name, record["recipe"]["name"])]
     if not named:
-        raise RunError(f"{who} names no run and no recipe that was trained; there are: "
-                       f"{examples([run.name for run, _ in found], 10) or 'none'}. Train it first: "
-                       f"`foldwise train {folder.name} --recipe {name}`")  # fmt: skip
+        raise RunError(
+            f"{who} names no run and no recipe that was trained; there are: "
+            f"{examples([run.name for run, _ in found], 10) or 'none'}. Train it first: "
+            f"`foldwise train {folder.name} --recipe {name}`"
+        )
     same = [each for each in named if each[1]["folds_sha256"] == folds.sha256]
     if not same:
         raise RunError(
@@ -136,8 +146,10 @@ def teacher_of(
         )
     chosen = [each for each in same if each[1]["seed"] == seed] or same
     if len(chosen) > 1:
-        raise RunError(f"{who} is one of {len(chosen)} runs on these folds; name one: "
-                       f"{examples([run.name for run, _ in chosen], 10)}")  # fmt: skip
+        raise RunError(
+            f"{who} is one of {len(chosen)} runs on these folds; name one: "
+            f"{examples([run.name for run, _ in chosen], 10)}"
+        )
     _check_teacher(*chosen[0], folds, classes, who)
     return chosen[0]
 
@@ -147,8 +159,10 @@ def _check_teacher(
 ) -> None:
     """Raises: RunError: see `teacher_of`."""
     if record["classes"] != list(classes):
-        raise RunError(f"{who} has other classes, {examples(record['classes'])}, here "
-                       f"{examples(classes)}; train it again")  # fmt: skip
+        raise RunError(
+            f"{who} has other classes, {examples(record['classes'])}, here "
+            f"{examples(classes)}; train it again"
+        )
     open_folds = [k for k in range(folds.n) if not (run / f"fold{k}" / "done.json").is_file()]
     if open_folds:
         raise RunError(

@@ -36,9 +36,12 @@ class Report(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Batches done and the tables, for a checkpoint."""
-        return {"done": self.done, "history": [dict(entry) for entry in self.history],
-                "epochs": [dict(entry) for entry in self.epochs],
-                "rates": [list(row) for row in self.used]}  # fmt: skip
+        return {
+            "done": self.done,
+            "history": [dict(entry) for entry in self.history],
+            "epochs": [dict(entry) for entry in self.epochs],
+            "rates": [list(row) for row in self.used],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; older ones know neither epochs' times nor rates."""
@@ -81,8 +84,9 @@ class Report(Callback):
         entry = dict(zip(names, values, strict=True))
         self.history.append(entry)
         speed = self.images / self.seconds
-        self.epochs.append({"epoch": len(self.history), "seconds": self.seconds,
-                            "images_per_second": speed})  # fmt: skip
+        self.epochs.append(
+            {"epoch": len(self.history), "seconds": self.seconds, "images_per_second": speed}
+        )
         if entry["train_loss"] != entry["train_loss"]:
             raise RunError(
                 f"{self.run_name} fold {self.fold}: the training loss became NaN in epoch "

@@ -21,8 +21,10 @@ from foldwise.storage import locked, read_json, sha256_json, write_json
 from foldwise.training.pseudo import PseudoLabels, pseudo_labels
 
 PACKAGES = ("torch", "timm", "fastai")  # what a run's folds are trained with
-UNDO = ("undo the change, and the same command goes on; or run it as it is: what was changed makes "
-        "another run, trained from its start")  # fmt: skip
+UNDO = (
+    "undo the change, and the same command goes on; or run it as it is: what was changed makes "
+    "another run, trained from its start"
+)
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,15 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
     if recipe.budget and recipe.stage:
         from foldwise.training.timing import plan
 
-        values["plan"] = plan(data, recipe.settled(values), left.folds, caches, left.rows,
-                              left.wanted, lambda: ends - time.monotonic())  # fmt: skip
+        values["plan"] = plan(
+            data,
+            recipe.settled(values),
+            left.folds,
+            caches,
+            left.rows,
+            left.wanted,
+            lambda: ends - time.monotonic(),
+        )
     return values
 
 

@@ -59,8 +59,13 @@ def augmented(
     mean, std = (torch.tensor(values)[:, None, None] for values in (about.mean, about.std))
     pixels = images.as_subclass(torch.Tensor).float().cpu() * std + mean
     levels = (pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return pd.DataFrame({"id": [*ids], "label": [labels[id] for id in ids],
-                         "image": [as_jpeg(each) for each in levels]})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": [*ids],
+            "label": [labels[id] for id in ids],
+            "image": [as_jpeg(each) for each in levels],
+        }
+    )
 
 
 def as_jpeg(levels: np.ndarray) -> bytes:

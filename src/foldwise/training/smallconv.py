@@ -85,10 +85,13 @@ def _by_patches(pixels: torch.Tensor, taps: torch.Tensor, stride: int) -> torch.
     rows, columns = -(-height // stride), -(-width // stride)
     padded = F.pad(pixels, (0, 0, 1, 1, 1, 1))
     patches = torch.stack(
-        [padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
-         for i in range(3) for j in range(3)],
+        [
+            padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
+            for i in range(3)
+            for j in range(3)
+        ],
         dim=3,
-    )  # fmt: skip
+    )
     out = F.linear(patches.reshape(-1, 9 * channels), taps.reshape(len(taps), -1))
     return out.view(n, rows, columns, len(taps))
 

@@ -81,8 +81,10 @@ def train_stages(
     Raises: RunError: the training diverges, or torch.compile fails. Interrupted: by Ctrl-C.
     """
     keep_freed_memory()
-    loaders = [dataloaders(block_of(i), recipe.stage_batch(stage), device())
-               for i, stage in enumerate(recipe.stage)]  # fmt: skip
+    loaders = [
+        dataloaders(block_of(i), recipe.stage_batch(stage), device())
+        for i, stage in enumerate(recipe.stage)
+    ]
     lengths = [stage.length for stage in recipe.stage]
     batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
     observe(FoldStarted(place.run, place.fold, place.folds, sum(lengths), batches))
@@ -134,8 +136,9 @@ def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoint
     if place.folder is None:
         return None
     states = {type(callback).__name__: callback for callback in kept}
-    saver = Checkpoints(place.folder / "checkpoint.pt",
-                        {"Scaler": learner.autocast.scaler, **states})  # fmt: skip
+    saver = Checkpoints(
+        place.folder / "checkpoint.pt", {"Scaler": learner.autocast.scaler, **states}
+    )
     learner.add_cb(saver)
     return saver
 

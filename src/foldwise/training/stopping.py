@@ -49,8 +49,11 @@ class EarlyStop(Callback):
                 "%s: stopped early after epoch %d of %d, %d without a better validation loss; "
                 "the images it validates on decided that, so their score is somewhat too good: "
                 "for one without that, set early_stop = 0 and the epochs yourself",
-                self.what, self.done, self.total, self.waited,
-            )  # fmt: skip
+                self.what,
+                self.done,
+                self.total,
+                self.waited,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What to save between two epochs, as plain numbers."""

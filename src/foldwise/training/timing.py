@@ -81,8 +81,18 @@ def plan(
     left: Callable[[], float],
 ) -> dict[str, Any]:
     """The plan of a run's recipe: see `plan_of`."""
-    inputs = FoldInputs("plan", Path(), recipe, recipe.seeds[0], wanted[0], folds, tuple(caches),
-                        data.train, data.test, data.spec.images.mode)  # fmt: skip
+    inputs = FoldInputs(
+        "plan",
+        Path(),
+        recipe,
+        recipe.seeds[0],
+        wanted[0],
+        folds,
+        tuple(caches),
+        data.train,
+        data.test,
+        data.spec.images.mode,
+    )
     return plan_of(inputs, rows, wanted, left)
 
 
@@ -108,12 +118,16 @@ def plan_of(
     fitted = recipe.planned(made)
     log.info(
         "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",
-        recipe.name, len(made["folds"]), folds.n, _listed(s.length for s in fitted.stage),
+        recipe.name,
+        len(made["folds"]),
+        folds.n,
+        _listed(s.length for s in fitted.stage),
         _listed(s.length for s in recipe.stage),
         _listed("x".join(map(str, fitted.stage_size(s))) for s in fitted.stage),
         _listed("x".join(map(str, recipe.stage_size(s))) for s in recipe.stage),
-        made["seconds"] / 60, " a seed" if len(recipe.seeds) > 1 else "",
-    )  # fmt: skip
+        made["seconds"] / 60,
+        " a seed" if len(recipe.seeds) > 1 else "",
+    )
     return made
 
 
@@ -152,8 +166,9 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
             steps.append(timed.step)
             starts.append(timed.start)
             checks.append(_per_image(_checked(model, dls, recipe), seconds / 3) * len(dls.valid_ds))
-        views = predict(model, dls.valid, recipe.tta, recipe.precision, on, about.outputs,
-                        recipe.tta_shift)  # fmt: skip
+        views = predict(
+            model, dls.valid, recipe.tta, recipe.precision, on, about.outputs, recipe.tta_shift
+        )
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()
         save_state(folder / "checkpoint.pt", [model.state_dict(), learner.opt.state_dict()])

@@ -135,8 +135,9 @@ def _pays(
     most = MOST[device().type] * steps * eager / (times + 1)  # and once to measure it
     if most < QUICK:
         return False, measured
-    log.info("measuring whether torch.compile is worth its while: %.0f s at most, once per run",
-             most)  # fmt: skip
+    log.info(
+        "measuring whether torch.compile is worth its while: %.0f s at most, once per run", most
+    )
     gc.collect()
     torch.cuda.empty_cache()  # the other process needs the memory
     settings = recipe.model_dump(mode="json")
@@ -155,8 +156,12 @@ def _pays(
         "compile_seconds": round(first, 2),
         "saved_seconds": round(saved - cost, 1),
     }
-    log.info("torch.compile: a step takes %.0f %% less, %.0f s are saved in all and %.0f s spent",
-             100 * (1 - compiled / eager), saved, cost)  # fmt: skip
+    log.info(
+        "torch.compile: a step takes %.0f %% less, %.0f s are saved in all and %.0f s spent",
+        100 * (1 - compiled / eager),
+        saved,
+        cost,
+    )
     return saved > cost, measured
 
 

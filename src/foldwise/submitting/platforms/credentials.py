@@ -16,15 +16,23 @@ HOW = (
     f"make a token at {SETTINGS} (API) and set KAGGLE_API_TOKEN to it, or put it into "
     "~/.kaggle/access_token (chmod 600)"
 )
-VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_KEY", "KAGGLE_TOKEN", "KAGGLE_IAP_TOKEN",
-             "WANDB_API_KEY", "HF_TOKEN")  # fmt: skip
+VARIABLES = (
+    "KAGGLE_API_TOKEN",
+    "KAGGLE_KEY",
+    "KAGGLE_TOKEN",
+    "KAGGLE_IAP_TOKEN",
+    "WANDB_API_KEY",
+    "HF_TOKEN",
+)
 KEYS = ("key", "token", "access_token", "refresh_token")  # of kaggle.json and credentials.json
 PATTERNS = (  # in what servers and libraries say: headers, signed addresses, proxies' passwords
     (re.compile(r"\b(Bearer|Basic)\s+(?=\S*[\d=])[\w.~+/=-]{16,}", re.I), r"\1 ***"),
-    (re.compile(r"([?&][\w%-]*(?:token|signature|credential|key|upload_id)=)[^&\s'\")]+", re.I),
-     r"\1***"),
+    (
+        re.compile(r"([?&][\w%-]*(?:token|signature|credential|key|upload_id)=)[^&\s'\")]+", re.I),
+        r"\1***",
+    ),
     (re.compile(r"(://)[^/\s@'\"]+@"), r"\1***@"),
-)  # fmt: skip
+)
 SHORTEST = 8  # characters; shorter ones would tear words apart
 
 

@@ -69,22 +69,29 @@ class Kaggle:
                 f"same command again ({kept})"
             )
         if facts.deadline and facts.deadline.replace(tzinfo=UTC) < datetime.now(UTC):
-            log.warning("%s ended on %s: a late submission is scored and has no place",
-                        self.slug, facts.deadline.date())  # fmt: skip
+            log.warning(
+                "%s ended on %s: a late submission is scored and has no place",
+                self.slug,
+                facts.deadline.date(),
+            )
         if file is None:
             return
         size = file.stat().st_size
         if not size:
             raise PlatformError(f"{file} is empty; remove it and run the same command again")
         if size > LARGE:
-            log.warning("%s has %.0f MB; should Kaggle refuse it, upload a zip of it by hand",
-                        file.name, size / 1e6)  # fmt: skip
+            log.warning(
+                "%s has %.0f MB; should Kaggle refuse it, upload a zip of it by hand",
+                file.name,
+                size / 1e6,
+            )
 
     def quota(self) -> Quota:
         """What the team has used today and ever, and may still send today."""
         limits = self._read("get_submission_limits", request("GetSubmissionLimits", self.slug))
-        return Quota(limits.num_today, limits.num_total, limits.num_allowed_now,
-                     limits.limited_by_total)  # fmt: skip
+        return Quota(
+            limits.num_today, limits.num_total, limits.num_allowed_now, limits.limited_by_total
+        )
 
     def submissions(self) -> list[Listed]:
         """The team's submissions from all pages, the newest first."""
@@ -138,8 +145,10 @@ class Kaggle:
             told = credentials.redacted(str(reply.message))
             raise UnclearError(f"Kaggle did not number the submission ({told})")
         printed = credentials.redacted(" ".join(said.getvalue().split()))[-200:]
-        raise PlatformError(f"the upload of {file} failed ({printed or reply.message}); nothing was"
-                            " submitted: run the same command again")  # fmt: skip
+        raise PlatformError(
+            f"the upload of {file} failed ({printed or reply.message}); nothing was"
+            " submitted: run the same command again"
+        )
 
     def download(self, folder: Path) -> Path:
         """The competition's data as one verified archive in folder; an unfinished one goes on.
@@ -158,8 +167,10 @@ class Kaggle:
         archives = sorted(folder.glob(f"{self.slug}.*"), key=lambda path: path.stat().st_mtime)
         whole = [path for path in archives if not path.name.endswith(".kaggle-partial")]
         if not whole:
-            raise DataError(f"Kaggle sent no archive for {self.slug}; download it by hand at "
-                            f"{SITE}/{self.slug}/data")  # fmt: skip
+            raise DataError(
+                f"Kaggle sent no archive for {self.slug}; download it by hand at "
+                f"{SITE}/{self.slug}/data"
+            )
         return whole[-1]
 
     def board(self, folder: Path) -> Path:
@@ -194,8 +205,9 @@ class Kaggle:
 
     def _read(self, method: str, asked: Any) -> Any:
         """The reply of a method of the client's SDK that changes nothing."""
-        return self._ask(lambda client: getattr(client.competitions.competition_api_client,
-                                                method)(asked))  # fmt: skip
+        return self._ask(
+            lambda client: getattr(client.competitions.competition_api_client, method)(asked)
+        )
 
     def _plain(self, method: str, asked: Any, kept: str = "nothing was sent") -> dict[str, Any]:
         """The same as plain JSON, of a method by its name on the wire."""
@@ -252,9 +264,15 @@ def listed(row: Any) -> Listed | None:
         return None
     date = re.sub(r"(\.\d*)?Z?$", "Z", str(row["date"])) if row.get("date") else ""
     status = re.split(r"[._]", str(row.get("status") or "pending"))[-1].lower()
-    return Listed(ref, date, str(row.get("description") or ""), status,
-                  _number(row.get("publicScore")), _number(row.get("privateScore")),
-                  credentials.redacted(str(row.get("errorDescription") or "")))  # fmt: skip
+    return Listed(
+        ref,
+        date,
+        str(row.get("description") or ""),
+        status,
+        _number(row.get("publicScore")),
+        _number(row.get("privateScore")),
+        credentials.redacted(str(row.get("errorDescription") or "")),
+    )
 
 
 def _number(value: Any) -> float | None:

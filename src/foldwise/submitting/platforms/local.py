@@ -37,8 +37,14 @@ def send(parcel: Parcel) -> Receipt:
     """
     board = entered(parcel, parcel.file)
     rank, teams = standing(board, parcel.spec.metric.higher)
-    return Receipt("scored", f"on the local leaderboard: place {rank} of {teams}",
-                   board[-1]["public"], board[-1]["private"], rank, teams)  # fmt: skip
+    return Receipt(
+        "scored",
+        f"on the local leaderboard: place {rank} of {teams}",
+        board[-1]["public"],
+        board[-1]["private"],
+        rank,
+        teams,
+    )
 
 
 def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
@@ -54,8 +60,11 @@ def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
         metric = parcel.spec.metric.model_dump(mode="json")
         of = sha256_json([sha256_file(folder / "truth.csv"), metric])
         mine = [{"team": TEAM, "file": file.name, **_scores(parcel, file, truth)}] if file else []
-        board = [entry for entry in _board(folder, parcel, truth, of)
-                 if file is None or entry.get("file") != file.name]  # fmt: skip
+        board = [
+            entry
+            for entry in _board(folder, parcel, truth, of)
+            if file is None or entry.get("file") != file.name
+        ]
         write_json(folder / "board.json", {"of": of, "entries": board + mine})
     return board + mine
 
@@ -106,8 +115,11 @@ def _board(folder: Path, parcel: Parcel, truth: pd.DataFrame, of: str) -> list[d
         try:
             board.append({**entry, **_scores(parcel, file, truth)})
         except SubmissionError as error:
-            log.warning("the local leaderboard leaves out an entry of %r, which cannot be scored: "
-                        "%s", team, error)  # fmt: skip
+            log.warning(
+                "the local leaderboard leaves out an entry of %r, which cannot be scored: %s",
+                team,
+                error,
+            )
     return board
 
 
