@@ -156,3 +156,11 @@ def test_light_verbs_load_nothing_heavy(
     loaded = done.stdout.splitlines()[-1].removeprefix("heavy:").split("exit:")
     assert set(loaded[0].split()) <= set(allowed)
     assert loaded[1].strip() == "0"
+
+
+def test_ruff_format_decides_every_line(repository: Path) -> None:
+    marks = ("# fmt" + ": skip", "# fmt" + ": off")
+    for folder in ("src", "tests", "benchmarks", "competitions"):
+        for path in (repository / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not any(mark in text for mark in marks), f"{path}: let ruff format decide"

@@ -15,8 +15,16 @@ from PIL import Image, ImageChops
 
 CHUNK = 1 << 20  # bytes
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a PNG
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
-         (0, 1, 1, 2))  # fmt: skip  # x, y of the first pixel of each pass, and its steps
+# x, y of the first pixel of each pass, and its steps
+ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
 PLANAR = 284  # TIFF's tag: 2 where each channel has strips of its own
 GREY = 128  # what libjpeg writes where it has no data
 MARKER, END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]"), b"\xff\xd9"  # of JPEGs, but for restarts

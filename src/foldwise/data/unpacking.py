@@ -32,8 +32,15 @@ MOST_FILES = 3_000_000  # ImageNet's localisation task has two million
 CHUNK = 1 << 20  # bytes read at once
 BLOCK = 4096  # bytes that any file takes on a disk
 HEADER = 4 << 20  # bytes of a tar's header (pax, long name) at most: tarfile reads each one whole
-ODD = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ,  # names
-       errno.EINVAL, errno.EOVERFLOW)  # fmt: skip  # places in the file
+ODD = (  # a name that the disk does not take, or a place in the file that there is not
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EOVERFLOW,
+)
 SPOKEN = 200  # characters of a library's own message
 
 
