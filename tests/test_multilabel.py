@@ -252,7 +252,9 @@ def test_out_of_fold_probabilities_are_each_classs_own(
     sent: tuple[Workspace, pipeline.Entry],
 ) -> None:
     workspace, _ = sent
-    for run in pipeline.train(workspace, "stripes"):
+    runs = pipeline.train(workspace, "stripes")
+    assert runs
+    for run in runs:
         oof = run.oof()
         assert list(oof["id"]) == sorted(names_of("train", N_TRAIN))
         sums = oof[list(TAGS)].sum(axis=1)

@@ -98,6 +98,7 @@ def test_a_turned_jpeg_is_recorded_as_it_is_seen(workspace: Workspace) -> None:
 def test_every_row_is_recorded(workspace: Workspace) -> None:
     (cache,) = built(workspace, (16, 24))
     rows = np.fromfile(cache.folder / "rows.bin", ROW)
+    assert len(rows) == 42
     for id, row in zip(cache.ids, rows, strict=True):
         with Image.open(workspace.raw("tiny") / "images" / f"{id}.png") as image:
             assert (row["width"], row["height"], row["scale"]) == (*image.size, 1)

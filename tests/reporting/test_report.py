@@ -100,6 +100,7 @@ def test_what_a_class_gets_in_test_is_the_mean_of_all_folds(
     workspace, data = made
     paths = (workspace.runs / "tiny" / "tiny-s0-whole").glob("fold*/test.parquet")
     mean = pd.concat(pd.read_parquet(path) for path in paths)[list(data.classes)].mean()
+    assert len(whole["summary"]["by_class"]) == 3
     for row in whole["summary"]["by_class"]:
         assert row["test_share"] == pytest.approx(mean[row["class"]])
         assert row["train_share"] == pytest.approx(1 / 3)

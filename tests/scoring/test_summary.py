@@ -154,6 +154,7 @@ def test_a_class_has_the_value_of_its_own_column(
     table = probs if settings["name"] in ("auc", "average_precision") else answers
     own = data.spec.metric.model_copy(update={"average": "micro"})
     told = summarise(data, oof, folds_of(data))
+    assert len(told["by_class"]) == len(CLASSES)
     for row in told["by_class"]:
         c = CLASSES.index(row["class"])
         alone = metric_value(own, hot[:, [c]], table[:, [c]], True)
@@ -215,6 +216,7 @@ def test_many_labels_have_a_value_per_column(data: CompetitionData) -> None:
     oof = predictions_frame(frame["id"], probs, CLASSES)
     for name in ("log_loss", "accuracy"):
         told = summarise(under(many, name=name), oof, folds_of(data))
+        assert len(told["by_class"]) == len(CLASSES)
         for row in told["by_class"]:
             c = CLASSES.index(row["class"])
             wrong = -np.log(np.where(hot[:, c] == 1, probs[:, c], 1 - probs[:, c]))

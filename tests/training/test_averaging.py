@@ -135,6 +135,8 @@ def test_training_itself_is_as_without_an_average(make: Any) -> None:
         learner = learner_of(watch, *cbs)
         fit(learner, 1)
         fit(learner, 2)
+    assert plain.seen
+    assert plain.seen[0]
     for theirs, ours in zip(plain.seen, averaged.seen, strict=True):
         for name, value in theirs.items():
             assert torch.equal(ours[name], value), name

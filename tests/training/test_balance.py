@@ -129,6 +129,8 @@ def test_images_belong_to_the_targets_drawn(uneven: Competition) -> None:
         pixels = dls.train_ds.tls[0].tfms.fs[1].encodes(id)
         known[pixels.numpy().tobytes()] = int(training_targets(dls)[position])
     dls.train.after_batch = Pipeline()
+    assert len(dls.train) > 0
     for images, targets in dls.train:
+        assert len(images)
         for image, target in zip(images, targets, strict=True):
             assert known[image.contiguous().numpy().tobytes()] == int(target)
