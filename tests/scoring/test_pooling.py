@@ -92,6 +92,14 @@ def test_temperature_and_bounds_change_the_mean() -> None:
     np.testing.assert_allclose(other, wanted[:5])
 
 
+def test_a_chain_of_an_earlier_version_goes_on_as_it_was() -> None:
+    _, probs = models(50, False, 1.0)
+    chain = {**PLAIN, "steps": [{"step": "temperature", "temperature": 1.3}]}
+    each = tempered(probs[:FOLDS].reshape(-1, 3), 1.3, False).reshape(FOLDS, -1, 3)
+    found = averaged(chain, FOLDS, members(probs), False)
+    np.testing.assert_allclose(found, each.mean(axis=0))
+
+
 def test_thresholds_move_each_fold_before_the_mean() -> None:
     _, probs = models(50, True, 1.0)
     steps = [{"step": "threshold", "thresholds": 0.25, "to": 0.5}]

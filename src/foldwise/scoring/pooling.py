@@ -143,13 +143,14 @@ def averaged(chain: Chain, count: int, members: Sequence[Member], multi: bool) -
 
 
 def _temperatures(chain: Chain) -> dict[str, Any]:
-    """The chain's temperature step; empty where there is none."""
-    return next((step for step in chain["steps"] if step["step"] == "temperature"), {})
+    """The chain's temperature step; empty where there is none, or one of an earlier version, which
+    belongs to each fold."""
+    return next((step for step in chain["steps"] if "of_mean" in step), {})
 
 
 def _after(chain: Chain, mean: np.ndarray, multi: bool) -> np.ndarray:
     steps = [
-        {**step, "temperature": step["of_mean"]} if step["step"] == "temperature" else step
+        {**step, "temperature": step["of_mean"]} if "of_mean" in step else step
         for step in chain["steps"]
     ]
     return stepped(steps, mean, multi)
