@@ -70,6 +70,20 @@ def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
     assert drawn_gain(Metric(name="hook"), shape, mean, iter(parts), len(parts), mean) == 0
 
 
+def test_drawn_labels_are_as_many_as_rows_have() -> None:
+    parts = np.clip(draws(7, 4000, 3, 2), 0.02, 0.98)
+    likely = parts.mean(axis=0)
+    metric, shape = Metric(name="accuracy"), form("wide", True)
+    free = drawn_gain(metric, shape, likely, iter(parts), 2, likely)
+    right = [((likely >= 0.5) == (part >= 0.5)).mean() for part in parts]
+    assert 0 < free < 1 - np.mean(right)
+    one = drawn_gain(metric, shape, likely, iter(parts), 2, likely, (1, 1))
+    assert one > 1.1 * free  # the mean's largest probability is right more often
+    single = np.full((50, 3), 0.3)
+    never = drawn_gain(metric, shape, single, iter([single] * 2), 2, single, (4, 4))
+    assert never == 0  # no row has four of three: they stay as they were drawn last
+
+
 def test_draws_without_a_value_are_left_out() -> None:
     parts = draws(6, 40, 3, 2)
     rare = np.full((40, 3), 0.02)  # some draws have no positive row at all, which AUC needs

@@ -218,7 +218,9 @@ def fit_blend(
         gain = averaging_gain(test, pool.logs, likely, multi, weights)
     else:
         each = each_fold(fit.chain, count, members, multi)
-        gain = drawn_gain(goal.metric, data.format, test, each, count, likely)
+        tags = goal.hot.sum(axis=1, dtype=int)
+        bounds = int(tags.min()), int(tags.max())
+        gain = drawn_gain(goal.metric, data.format, test, each, count, likely, bounds)
     return Fitted(
         chosen,
         fit,

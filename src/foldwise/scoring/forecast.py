@@ -15,6 +15,8 @@ from foldwise.errors import PredictionError
 from foldwise.scoring.metrics import Score, metric_value
 from foldwise.spec.metric import Metric
 
+MANY = 1 << 30  # labels of a row: more than there are
+TRIES = 100  # of a row's labels
 NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
 DRAWS, WORK = 20, 100_000_000  # of labels: at most; cells of the table times folds times draws
 
@@ -55,17 +57,19 @@ def drawn_gain(
     folds: Iterable[np.ndarray],
     count: int,
     likely: np.ndarray,
+    tags: tuple[int, int] = (0, MANY),
 ) -> float:
     """By how much any other metric should be better for the folds' mean than for one fold.
 
     The mean over drawn labels of what `final` scores better than `folds`, predictions (n, C) of
     each of count folds. Draws for which the metric has no value are left out.
+    tags: how many labels a row has, fewest and most, where it may have many.
     """
     if not len(final) or metric.name == "hook":
         return 0.0
     classes, multi, rng = given.classes, given.multi, np.random.default_rng(0)
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
-    truths = [_drawn(likely, multi, rng) for _ in range(draws)]
+    truths = [_tags(likely, tags, rng) if multi else _one(likely, rng) for _ in range(draws)]
 
     def values(probs: np.ndarray) -> np.ndarray:
         answers, found = given.said(probs), []
@@ -81,13 +85,24 @@ def drawn_gain(
     return float(gained.mean()) if len(gained) else 0.0
 
 
-def _drawn(likely: np.ndarray, multi: bool, rng: np.random.Generator) -> np.ndarray:
-    """Labels of these probabilities, 0 or 1, (n, C)."""
-    if multi:
-        return (rng.random(likely.shape) < likely).astype(np.uint8)
+def _one(likely: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One label a row of these probabilities, 0 or 1, (n, C)."""
     ends = likely.cumsum(axis=1)
     codes = (rng.random((len(likely), 1)) * ends[:, -1:] > ends).sum(axis=1)
     return np.eye(likely.shape[1], dtype=np.uint8)[codes]
+
+
+def _tags(likely: np.ndarray, tags: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Any number of labels a row, 0 or 1, (n, C), each for itself; rows with too few or too many
+    are drawn again: labels of one image are not independent, and that much is known of them."""
+    hot = (rng.random(likely.shape) < likely).astype(np.uint8)
+    for _ in range(TRIES):
+        counts = hot.sum(axis=1)
+        odd = np.flatnonzero((counts < tags[0]) | (counts > tags[1]))
+        if not len(odd):
+            break
+        hot[odd] = rng.random((len(odd), likely.shape[1])) < likely[odd]
+    return hot
 
 
 def units_of(table: LabelTable, train: LabelTable) -> int:
