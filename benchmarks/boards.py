@@ -70,13 +70,13 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         found = list(pool.map(boards_of, jobs, chunksize=4))
     rows = pd.DataFrame([row for several in found for row in several])
-    made_with = provenance()
+    scored, made_with = len(rows), provenance()
     rows["commit"], rows["diff_sha256"] = made_with["commit"], made_with["diff_sha256"]
     if RESULTS.is_file():
         known = pd.read_csv(RESULTS)
         rows = pd.concat([known[~known["set"].isin(options.sets)], rows], ignore_index=True)
     rows.round(6).to_csv(RESULTS, index=False)
-    print(f"{len(rows)} boards in {time.perf_counter() - begun:.0f} s, {RESULTS.relative_to(ROOT)}")
+    print(f"{scored} boards in {time.perf_counter() - begun:.0f} s, {RESULTS.relative_to(ROOT)}")
     tell(rows)
 
 
