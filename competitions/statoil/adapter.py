@@ -33,10 +33,8 @@ def _draw(folder: Path, path: Path, row: dict) -> dict:
     bands = [np.array(row.pop(band, ()), dtype=np.float64) for band in ("band_1", "band_2")]
     good = all(band.shape == (75 * 75,) and np.isfinite(band).all() for band in bands)
     if not good or not str(row.get("id", "")).isalnum():  # the id becomes a file's name
-        raise DataError(
-            f"{path}: a row should have an id and two bands of 5625 finite numbers, "
-            f"got {[b.size for b in bands]} in {row}; unpack it again"
-        )
+        said = f"an id and two bands of 5625 finite numbers, got {[b.size for b in bands]} in {row}"
+        raise DataError(f"{path}: a row should have {said}; unpack it again")
     pixels = np.interp([*bands, sum(bands) / 2], (LOW, HIGH), (0, 255)).round().astype(np.uint8)
     Image.fromarray(pixels.T.reshape(75, 75, 3)).save(folder / f"{row['id']}.png")
     return row
