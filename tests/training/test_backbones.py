@@ -146,6 +146,23 @@ def test_a_family_whose_own_names_begin_as_those_of_fastais_head_do_is_loaded(
         assert torch.equal(more.state_dict()["body.conv1.conv.weight"], saved[0])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("of", "into"), [("fastai", "linear"), ("linear", "fastai")])
+def test_a_classifiers_hidden_layer_is_loaded_under_either_head(
+    of: str, into: str, tmp_path: Path
+) -> None:
+    path, hidden = tmp_path / "w.safetensors", "head.pre_logits.fc.weight"
+    own = recipe("resnet50_mlp", head=of)  # without pooling timm makes this layer a convolution
+    first = build_model(own, 3, 3)
+    save_weights(path, first, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+    more = build_model(recipe("resnet50_mlp", head=into, weights=str(path)), 5, 3)
+    one, other = (
+        (model.body if isinstance(model, Headed) else model).state_dict()[hidden].flatten(1)
+        for model in (first, more)
+    )
+    assert torch.equal(one, other)
+
+
 def test_a_body_that_cannot_leave_out_its_classifiers_takes_no_fastai_head() -> None:
     with pytest.raises(SpecError, match=r'CrossVit gives no features; use head = "linear"'):
         build_model(recipe("crossvit_tiny_240", 64, head="fastai"), 3, 3)

@@ -83,6 +83,7 @@ def load_into(model: Any, path: Path, channels: int) -> None:
         bare = copy.deepcopy(model)
         bare.reset_classifier(0, "")  # as the file's body was: of some families a norm goes too
         dropped = own.keys() - bare.state_dict().keys()
+        state = {n: _unpooled(t, own.get(n)) for n, t in state.items()}
     config = model.pretrained_cfg
     firsts = config["first_conv"]
     for name in (f"{n}.weight" for n in ([firsts] if isinstance(firsts, str) else firsts or [])):
@@ -105,6 +106,14 @@ def load_into(model: Any, path: Path, channels: int) -> None:
             f"({examples(wrong, 2)}); is `model` the one that the file was made for?"
         )
     model.load_state_dict(state, strict=False)
+
+
+def _unpooled(tensor: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:
+    """A 1x1 convolution's weights as those of the linear layer that stands for it behind pooling:
+    a body without pooling keeps the hidden layer of its classifier as a convolution."""
+    if own is not None and own.ndim == 2 and tensor.shape == (*own.shape, 1, 1):
+        return tensor.flatten(1)
+    return tensor
 
 
 def filled_by_timm(path: Path, create: Callable[[], Any]) -> Any:
