@@ -33,6 +33,7 @@ import pandas as pd
 from boarding import competing, summing
 from boarding.sets import READ, ImageSet, read_set
 from boarding.splits import ELSEWHERE, VERSION, Split, predicted
+from foldwise.data.competition import CompetitionData
 from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PredictionError
 from foldwise.scoring.blend import fit_blend, forecasts
@@ -123,8 +124,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     hot = test.hot()
 
     def value(probs: np.ndarray, some: np.ndarray | slice = slice(None)) -> float:
-        answers = data.format.said(probs[some])
-        return metric_value(metric, hot[some], answers, multi, data.classes)
+        return valued(data, hot[some], probs[some])
 
     each = list(each_fold(made.fit.chain, count, members, multi))
     gains = []
@@ -136,7 +136,8 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     sign = -1 if metric.higher else 1
     real = sign * (np.mean([value(probs) for probs in each]) - value(made.test))
     singles = [_mean_of([member], count) for member in members]
-    best = int(np.argmin([sign * value_of(data, member.oof()) for member in members]))
+    own_hot, oof = data.train.hot(), [member.oof() for member in members]
+    best = int(np.argmin([sign * valued(data, own_hot, probs) for probs in oof]))
     file, plain = value(made.test), value(_mean_of(members, count))
     others = [value(probs) for probs in singles]
     cheapest = min(sign * each for each in (file, plain, *others)) * sign
@@ -180,15 +181,14 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     }
 
 
-def value_of(data: Any, probs: np.ndarray) -> float:
-    """The metric of out-of-fold predictions."""
-    answers = data.format.said(probs)
-    return metric_value(data.spec.metric, data.train.hot(), answers, data.spec.multi, data.classes)
+def valued(data: CompetitionData, hot: np.ndarray, probs: np.ndarray) -> float:
+    """The metric of what a file would say of predictions (n, C), against labels of 0 or 1."""
+    answers, spec = data.format.said(probs), data.spec
+    return metric_value(spec.metric, hot, answers, spec.multi, data.classes)
 
 
 def _mean_of(members: Sequence[Member], count: int) -> np.ndarray:
-    probs = np.mean([member.test(fold) for member in members for fold in range(count)], axis=0)
-    return probs
+    return np.mean([member.test(fold) for member in members for fold in range(count)], axis=0)
 
 
 def _error(own: Score) -> float:

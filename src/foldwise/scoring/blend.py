@@ -169,15 +169,18 @@ def _members(
 class Fitted:
     """A blend before it is written.
 
+    parts: what `fit` was cross-fitted over, (n,), see `parts_of`.
     chain: for test rows, see `for_the_mean`. oof: cross-fitted predictions (n, C). test: those that
     are submitted, (n_test, C). gain: of averaging the folds, in the metric, better is above 0.
     tried: see `Blend.table`.
     """
 
     method: str
+    goal: Goal
+    stack: Stack
+    parts: np.ndarray
     fit: CrossFit
     chain: Chain
-    stack: Stack
     oof: np.ndarray
     test: np.ndarray
     gain: float
@@ -222,14 +225,16 @@ def fit_blend(
         bounds = int(tags.min()), int(tags.max())
         gain = drawn_gain(goal.metric, data.format, test, each, count, likely, bounds)
     return Fitted(
-        chosen,
-        fit,
-        chain,
-        stack,
-        fit.oof(stack, parts),
-        test,
-        gain,
-        tried if method == AUTO else [],
+        method=chosen,
+        goal=goal,
+        stack=stack,
+        parts=parts,
+        fit=fit,
+        chain=chain,
+        oof=fit.oof(stack, parts),
+        test=test,
+        gain=gain,
+        tried=tried if method == AUTO else [],
     )
 
 
@@ -242,9 +247,9 @@ def _make(
     parts_of_board: Mapping[str, int],
 ) -> None:
     """Fit the blend and write the directory's files, the record last."""
-    goal, fold = goal_of(data, folds["id"]), folds["fold"].to_numpy()
+    fold = folds["fold"].to_numpy()
     made = fit_blend(data, members, folds["id"], fold, method, target)
-    fit, stack, parts = made.fit, made.stack, parts_of(goal, fold)
+    goal, fit, stack, parts = made.goal, made.fit, made.stack, made.parts
     scores = [_score(data, folds["id"], stack.of(m, slice(None))) for m in range(len(members))]
     for name, table, probs in (("oof", folds, made.oof), ("test", data.test.frame, made.test)):
         frame = predictions_frame(table["id"], probs, data.classes)
@@ -272,7 +277,7 @@ def _make(
                 for part, each in boards.items()
             },
             "folds": int(fold.max()) + 1,
-            **_values(fit, stack, goal, parts),
+            **_values(made),
             "members": [
                 {
                     "name": member.name,
@@ -311,13 +316,14 @@ def forecasts(
     }
 
 
-def _values(fit: CrossFit, stack: Stack, goal: Goal, folds: np.ndarray) -> dict[str, Any]:
+def _values(made: Fitted) -> dict[str, Any]:
     """`in_sample`, `blend_alone` (cross-fitted, without steps), and for log loss `reliability`.
 
     `decided_apart`: what the score would be if each fold's own labels had no part in deciding which
     steps are kept, None where there are none to decide on.
     """
-    rows, before, after = np.arange(len(folds)), fit.before(stack, folds), fit.oof(stack, folds)
+    fit, stack, goal, folds = made.fit, made.stack, made.goal, made.parts
+    rows, before = np.arange(len(folds)), fit.before(stack, folds)
     found: dict[str, Any] = {
         "in_sample": goal.value(fit.in_sample(stack, folds), rows),
         "blend_alone": goal.value(before, rows),
@@ -325,7 +331,7 @@ def _values(fit: CrossFit, stack: Stack, goal: Goal, folds: np.ndarray) -> dict[
     }
     if goal.log_loss:
         found["reliability"] = {}
-        for name, probs in (("before", before), ("after", after)):
+        for name, probs in (("before", before), ("after", made.oof)):
             curve = reliability(goal.hot, probs, goal.multi)
             error = calibration_error(curve)
             found["reliability"][name] = {"calibration_error": error, "curve": curve}

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -141,16 +142,19 @@ def of_smaller(
         return None
     rows, samples = len(hot), int(np.clip(WORK // hot.size, *SAMPLES)) // 2
     units = rows if groups is None else len(np.unique(groups))
-    whole, found = _value(metric, result, rows), []
-    for size in sizes:
+    whole = _value(metric, result, rows)
+
+    @cache  # halves of a board are often alike
+    def of(size: int) -> tuple[float, float]:
         same = resampled(result, rows, groups, samples, size=size)
         if size < units:
             parts = resampled(result, rows, groups, samples, size=size, replace=False)
             shift = np.nanmean(parts) - whole
         else:
             shift = np.nanmean(same) - np.nanmean(resampled(result, rows, groups, samples))
-        found.append((float(shift), float(np.nanstd(same, ddof=1))))
-    return found
+        return float(shift), float(np.nanstd(same, ddof=1))
+
+    return [of(size) for size in sizes]
 
 
 def _classes_of(truth: pd.DataFrame) -> list[str]:
