@@ -34,27 +34,27 @@ import timm
 import torch
 from torch import nn
 
-from foldwise.data.cache import ImageCache
+from foldwise.config.recipe import Recipe
+from foldwise.config.stage import Stage
 from foldwise.data.folds import Folds
+from foldwise.data.images.cache import ImageCache
 from foldwise.errors import FoldwiseError, SpecError
-from foldwise.spec.recipe import Recipe
-from foldwise.spec.stage import Stage
-from foldwise.storage import replacing
-from foldwise.training.batches import datablock, dataloaders
-from foldwise.training.groups import check_groups, layer_groups
-from foldwise.training.heads import classifier_parameters
-from foldwise.training.models import (
+from foldwise.store.files import replacing
+from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.streams import seeded
+from foldwise.training.loading.batches import datablock, dataloaders
+from foldwise.training.models.building import (
     Preprocessing,
     build_model,
     load_trained,
     preprocessing_of,
     save_weights,
 )
-from foldwise.training.precision import device
+from foldwise.training.models.groups import check_groups, layer_groups
+from foldwise.training.models.heads import classifier_parameters
+from foldwise.training.models.sizes import made_for, native_size
 from foldwise.training.predict import predict
-from foldwise.training.sizes import made_for, native_size
-from foldwise.training.stages import Place, train_stages
-from foldwise.training.streams import seeded
+from foldwise.training.speed.precision import device
 from provenance import ROOT, provenance
 
 RESULTS = ROOT / "benchmarks" / "results" / "backbones.csv"

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.data.formats import SubmissionFormat, blank_rows
-from foldwise.scoring.crossfit import crossfit, slots_of
-from foldwise.scoring.goal import Goal
-from foldwise.scoring.members import Member, of_files, oof_stack
-from foldwise.scoring.methods import METHODS
-from foldwise.spec.competition import Submission
-from foldwise.spec.metric import Metric
-from foldwise.submitting.ledger import now
+from foldwise.config.competition import Submission
+from foldwise.config.metric import Metric
+from foldwise.ensembling.crossfit import crossfit, slots_of
+from foldwise.ensembling.goal import Goal
+from foldwise.ensembling.members import Member, of_files, oof_stack
+from foldwise.ensembling.methods import METHODS
+from foldwise.shapes.formats import SubmissionFormat, blank_rows
+from foldwise.store.ledger import now
 from provenance import append, provenance
 
 RESULTS = Path(__file__).resolve().parent / "results" / "blending.csv"

@@ -34,13 +34,13 @@ from boarding import competing, summing
 from boarding.sets import READ, ImageSet, read_set
 from boarding.splits import ELSEWHERE, VERSION, Split, predicted
 from foldwise.data.competition import CompetitionData
-from foldwise.data.predictions import predictions_frame
+from foldwise.ensembling.blend import fit_blend, forecasts
+from foldwise.ensembling.forecast import NORMAL, units_of
+from foldwise.ensembling.members import Member
+from foldwise.ensembling.pooling import each_fold
 from foldwise.errors import PredictionError
-from foldwise.scoring.blend import fit_blend, forecasts
-from foldwise.scoring.forecast import NORMAL, units_of
-from foldwise.scoring.members import Member
-from foldwise.scoring.metrics import Score, metric_value, score
-from foldwise.scoring.pooling import each_fold
+from foldwise.metrics.scoring import Score, metric_value, score
+from foldwise.store.predictions import predictions_frame
 from provenance import ROOT, provenance
 
 RESULTS = ROOT / "benchmarks" / "results" / "boards.csv"

@@ -35,14 +35,14 @@ from fastai.vision.all import (
 from sklearn.metrics import log_loss
 
 from apart import Apart
+from foldwise.config.budget import seconds_of
+from foldwise.config.recipe import Recipe
 from foldwise.data.folds import Folds
-from foldwise.data.listing import images_below
-from foldwise.data.predictions import read_predictions
-from foldwise.spec.budget import seconds_of
-from foldwise.spec.recipe import Recipe
-from foldwise.training.fold import FoldInputs, train_fold
-from foldwise.training.timing import plan_of
-from foldwise.training.tuning import settle
+from foldwise.store.predictions import read_predictions
+from foldwise.tables.listing import images_below
+from foldwise.training.fitting.fold import FoldInputs, train_fold
+from foldwise.training.fitting.timing import plan_of
+from foldwise.training.fitting.tuning import settle
 from inputs import caches_of, table_of
 from quality import IMAGES, unpacked
 from speed import record

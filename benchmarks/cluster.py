@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.executors import executor
-from foldwise.storage import read_json
-from foldwise.submitting.ledger import now
+from foldwise.store.files import read_json
+from foldwise.store.ledger import now
 from foldwise.workspace import Workspace
 from provenance import append, provenance
 from site_leak import make_workspace

@@ -30,15 +30,16 @@ from types import FrameType
 import torch
 
 import sides
-from foldwise.storage import sha256_file
-from foldwise.submitting.ledger import now
-from foldwise.training import checkpoint, machine, tuning
-from foldwise.training.apart import apart
-from foldwise.training.events import BatchDone, EpochDone, Event
-from foldwise.training.models import save_weights
-from foldwise.training.precision import determinism, device
-from foldwise.training.stages import Place, train_stages
-from foldwise.training.streams import seeded
+from foldwise.kinds.events import BatchDone, EpochDone, Event
+from foldwise.store.files import sha256_file
+from foldwise.store.ledger import now
+from foldwise.training.fitting import checkpoint, tuning
+from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.streams import seeded
+from foldwise.training.models.building import save_weights
+from foldwise.training.speed import machine
+from foldwise.training.speed.apart import apart
+from foldwise.training.speed.precision import determinism, device
 from inputs import invented
 from provenance import append, provenance
 from speed import alternate
@@ -91,7 +92,7 @@ class Scale:
 
 FULL = Scale("tests", "resnet18", ("resnet50", "convnext_tiny"), 224, 256, 128, 40)
 DRY = Scale(
-    "tests/training/test_precision.py",
+    "tests/training/speed/test_precision.py",
     "test_resnet",
     ("test_resnet", "test_convnext"),
     32,
@@ -395,7 +396,7 @@ def compiling(scale: Scale, ends: float) -> Iterator[Figure]:
 
 def recipe_of(scale: Scale, **settings: object):
     """The benchmarks' recipe of the first model, which leaves `compile` open."""
-    from foldwise.spec.recipe import Recipe
+    from foldwise.config.recipe import Recipe
     from inputs import RECIPE
 
     changes = {

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 import wildlife_photos
-from foldwise.data.building import build_caches
-from foldwise.data.cache import ImageCache
-from foldwise.data.labels import LabelTable
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.spec.recipe import Recipe
+from foldwise.config.competition import CompetitionSpec
+from foldwise.config.recipe import Recipe
+from foldwise.data.images.building import build_caches
+from foldwise.data.images.cache import ImageCache
+from foldwise.data.labels.table import LabelTable
 
 PHOTOS, SIZE, BATCH = 600, (350, 300), 32
 RECIPE = {

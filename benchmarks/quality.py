@@ -22,16 +22,16 @@ import torch
 from fastai.vision.all import ImageDataLoaders, aug_transforms, resnet18, set_seed, vision_learner
 from sklearn.metrics import log_loss
 
+from foldwise.config.recipe import Recipe
 from foldwise.data.folds import Folds
-from foldwise.data.listing import images_below
-from foldwise.spec.recipe import Recipe
-from foldwise.training.batches import datablock
-from foldwise.training.models import build_model, preprocessing_of
-from foldwise.training.precision import device
+from foldwise.tables.listing import images_below
+from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.tuning import settle
+from foldwise.training.loading.batches import datablock
+from foldwise.training.models.building import build_model, preprocessing_of
 from foldwise.training.predict import predict
-from foldwise.training.stages import Place, train_stages
-from foldwise.training.streams import seeded
-from foldwise.training.tuning import settle
+from foldwise.training.speed.precision import device
 from inputs import cache_of, table_of
 from speed import record
 

@@ -23,18 +23,18 @@ from fastai.vision.all import (
 )
 from torch import nn
 
-from foldwise.data.cache import ImageCache
+from foldwise.config.recipe import Recipe
 from foldwise.data.folds import Folds
-from foldwise.spec.recipe import Recipe
-from foldwise.training.batches import datablock, dataloaders
-from foldwise.training.events import BatchDone
-from foldwise.training.fusing import for_prediction
-from foldwise.training.models import Preprocessing, build_model, preprocessing_of
-from foldwise.training.optim import Adam
-from foldwise.training.precision import autocast, device
+from foldwise.data.images.cache import ImageCache
+from foldwise.kinds.events import BatchDone
+from foldwise.training.fitting.optim import Adam
+from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.tuning import settle
+from foldwise.training.loading.batches import datablock, dataloaders
+from foldwise.training.models.building import Preprocessing, build_model, preprocessing_of
 from foldwise.training.predict import predict
-from foldwise.training.stages import Place, train_stages
-from foldwise.training.tuning import settle
+from foldwise.training.speed.fusing import for_prediction
+from foldwise.training.speed.precision import autocast, device
 
 Side = Callable[[], float]
 VIEWS = ("none", "hflip", "vflip", "rot90", "rot180")  # five, as learn.tta(n=4) has

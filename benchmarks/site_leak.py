@@ -18,11 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 import wildlife_photos
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
-from foldwise.scoring.blend import blend_runs
-from foldwise.scoring.metrics import score
-from foldwise.submitting.ledger import now
+from foldwise.ensembling.blend import blend_runs
+from foldwise.metrics.scoring import score
+from foldwise.store.ledger import now
 from foldwise.workspace import Workspace
 from provenance import append, provenance
 

@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 
 from apart import Apart
-from foldwise.data.listing import images_below
-from foldwise.spec.recipe import Recipe
-from foldwise.submitting.ledger import now
+from foldwise.config.recipe import Recipe
+from foldwise.store.ledger import now
+from foldwise.tables.listing import images_below
 from inputs import BATCH, PHOTOS, RECIPE, cache_of, generated, invented, table_of
 from provenance import append, provenance
 
@@ -231,8 +231,8 @@ def peak(rows: int) -> float:
 
 def peak_of(rows: int) -> float:
     """This process's peak memory in MB after 50 batches of so many rows."""
-    from foldwise.training.events import BatchDone, Event
-    from foldwise.training.stages import Place, train_stages
+    from foldwise.kinds.events import BatchDone, Event
+    from foldwise.training.fitting.stages import Place, train_stages
 
     class Enough(Exception):
         pass

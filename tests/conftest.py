@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import write_tiny

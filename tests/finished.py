@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.config.competition import Submit
+from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds, frame_hash, write_folds
-from foldwise.data.predictions import predictions_frame, write_predictions
-from foldwise.spec.competition import Submit
-from foldwise.spec.recipe import Recipe
-from foldwise.storage import write_json
-from foldwise.training.run import Run
+from foldwise.store.files import write_json
+from foldwise.store.predictions import predictions_frame, write_predictions
+from foldwise.training.fitting.run import Run
 from planted import softmax
 from tiny import CLASSES
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.formats import SubmissionFormat, blank_rows
-from foldwise.scoring.goal import Goal
-from foldwise.spec.competition import Submission
-from foldwise.spec.metric import Metric
+from foldwise.config.competition import Submission
+from foldwise.config.metric import Metric
+from foldwise.ensembling.goal import Goal
+from foldwise.shapes.formats import SubmissionFormat, blank_rows
 
 
 def goal(

@@ -20,13 +20,13 @@ from fastai.callback.core import Callback
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from catalogue import FIXTURES
-from foldwise import pipeline
-from foldwise.spec.competition import load_competition, recipe_names
-from foldwise.spec.recipe import Augment, Recipe, load_recipe
-from foldwise.storage import read_json
-from foldwise.training import stages
-from foldwise.training.augment import Augmentation
-from foldwise.training.run import Run
+from foldwise.commands import pipeline
+from foldwise.config.competition import load_competition, recipe_names
+from foldwise.config.recipe import Augment, Recipe, load_recipe
+from foldwise.store.files import read_json
+from foldwise.training.fitting import stages
+from foldwise.training.fitting.run import Run
+from foldwise.training.loading.augment import Augmentation
 from foldwise.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from foldwise import pipeline
 from foldwise.cli import app
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
-from foldwise.scoring.methods import METHODS
-from foldwise.scoring.metrics import score
+from foldwise.ensembling.methods import METHODS
+from foldwise.metrics.scoring import score
 from foldwise.workspace import Workspace
 from tiny import copy, edit, write_tiny
 
@@ -113,7 +113,8 @@ def test_a_member_from_elsewhere_joins_by_its_two_files(trained: Workspace, tmp_
 def test_blending_loads_neither_torch_nor_scikit_learn(trained: Workspace, tmp_path: Path) -> None:
     workspace = copy(trained, tmp_path)
     program = (
-        "import sys\nfrom foldwise.workspace import Workspace\nfrom foldwise import pipeline\n"
+        "import sys\nfrom foldwise.commands import pipeline\n"
+        "from foldwise.workspace import Workspace\n"
         f"pipeline.blend(Workspace.find({str(workspace.root)!r}), 'tiny', method='stack')\n"
         "print([name for name in ('torch', 'fastai', 'timm', 'sklearn') if name in sys.modules])"
     )

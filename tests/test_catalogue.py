@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 from catalogue import FIXTURES
-from foldwise import doctor, overview, pipeline
-from foldwise.data.archives import add_to_raw
+from foldwise import doctor
+from foldwise.commands import overview, pipeline
+from foldwise.config.competition import load_competition
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.predictions import read_predictions
-from foldwise.scoring.metrics import score
-from foldwise.spec.competition import load_competition
-from foldwise.submitting.submission import read_submission, write_submission
+from foldwise.metrics.scoring import score
+from foldwise.shapes.submission import read_submission, write_submission
+from foldwise.store.predictions import read_predictions
+from foldwise.tables.archives import add_to_raw
 from foldwise.workspace import Workspace
 from packing import contents, make_tar, make_zip, packed
 

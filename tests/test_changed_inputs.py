@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foldwise import doctor, pipeline
+from foldwise import doctor
+from foldwise.commands import pipeline
 from foldwise.errors import RunError, SpecError
-from foldwise.storage import read_json, write_json
+from foldwise.kinds.events import Event, FoldDone
+from foldwise.store.files import read_json, write_json
 from foldwise.submitting.entry import Entry
-from foldwise.training.events import Event, FoldDone
-from foldwise.training.run import Run, need_same_data, need_same_versions, versions
+from foldwise.training.fitting.run import Run, need_same_data, need_same_versions, versions
 from foldwise.workspace import Workspace
 from tiny import copy, edit, ids, only_run
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
 from foldwise.workspace import Workspace
 from tiny import draw

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise import doctor, overview, pipeline
+from foldwise import doctor
 from foldwise.cli import app
-from foldwise.data.archives import add_to_raw
+from foldwise.commands import overview, pipeline
+from foldwise.config.competition import CompetitionSpec, load_competition, recipe_names
+from foldwise.config.loading import parse
+from foldwise.config.recipe import Recipe, load_recipe
 from foldwise.data.competition import load_data
-from foldwise.spec.competition import CompetitionSpec, load_competition, recipe_names
-from foldwise.spec.loading import parse
-from foldwise.spec.recipe import Recipe, load_recipe
-from foldwise.submitting.submission import read_submission
-from foldwise.training.models import preprocessing_of
+from foldwise.shapes.submission import read_submission
+from foldwise.tables.archives import add_to_raw
+from foldwise.training.models.building import preprocessing_of
 from foldwise.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]

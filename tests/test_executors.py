@@ -13,18 +13,18 @@ from rich.console import Console
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-from foldwise import pipeline
 from foldwise.cli import app
-from foldwise.data.cache import open_cache
+from foldwise.cli.progress import Bars
+from foldwise.commands import pipeline
+from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import load_data
+from foldwise.data.images.cache import open_cache
 from foldwise.executors import ClusterError, Task, executor, node, run_here, shipping
 from foldwise.executors.node import Order, complaint, machine_of, own_files, report, supply
 from foldwise.executors.placing import Needs, needs_of, offers_of
 from foldwise.executors.shipping import File, equal, listed, part_of, places_of, receive
-from foldwise.progress import Bars
-from foldwise.spec.recipe import load_recipe
-from foldwise.storage import locked
-from foldwise.training.events import BatchDone, FoldStarted
+from foldwise.kinds.events import BatchDone, FoldStarted
+from foldwise.store.files import locked
 from foldwise.workspace import Workspace
 from tiny import only_run, small_disk, task, tree
 
@@ -117,7 +117,7 @@ def test_a_fold_computes_with_the_threads_that_it_asks_for_here_too_and_so_do_th
 ) -> None:
     import torch
 
-    from foldwise.training import fold
+    from foldwise.training.fitting import fold
 
     seen: list[int] = []
     before = torch.get_num_threads()

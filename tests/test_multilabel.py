@@ -16,19 +16,20 @@ from fastai.torch_core import TensorMultiCategory
 from PIL import Image
 from typer.testing import CliRunner
 
-from foldwise import Competition, doctor, overview, pipeline
+from foldwise import Competition, doctor
 from foldwise.cli import app
+from foldwise.commands import overview, pipeline
 from foldwise.data.competition import load_data
-from foldwise.data.predictions import predictions_frame, read_predictions
+from foldwise.ensembling.methods import Stack, blended
 from foldwise.errors import LabelError, PlatformError, SpecError, SubmissionError
-from foldwise.scoring.methods import Stack, blended
-from foldwise.scoring.metrics import score
-from foldwise.submitting import ledger
+from foldwise.metrics.scoring import score
+from foldwise.shapes.submission import read_submission, write_submission
+from foldwise.store import ledger
+from foldwise.store.predictions import predictions_frame, read_predictions
 from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.platforms import Parcel, local
-from foldwise.submitting.submission import read_submission, write_submission
-from foldwise.training.losses import loss_of
-from foldwise.training.models import read_preprocessing
+from foldwise.training.fitting.losses import loss_of
+from foldwise.training.models.building import read_preprocessing
 from foldwise.workspace import Workspace
 from tiny import RECIPE, copy, edit, tree
 
@@ -234,7 +235,7 @@ def test_training_is_by_binary_cross_entropy(sent: tuple[Workspace, pipeline.Ent
 def test_label_smoothing_moves_binary_targets() -> None:
     import tomllib
 
-    from foldwise.spec.recipe import Recipe
+    from foldwise.config.recipe import Recipe
 
     recipe = Recipe.model_validate({"name": "r", **tomllib.loads(RECIPE)})
     logits = torch.tensor([[2.0, -1.0, 0.0, 3.0]])
@@ -459,7 +460,7 @@ def test_predicting_again_from_the_weights_gives_the_same_bytes(
     sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
 ) -> None:
     from foldwise.executors import FoldTask
-    from foldwise.training.fold import predict_again
+    from foldwise.training.fitting.fold import predict_again
 
     workspace, _ = sent
     run = pipeline.train(workspace, "stripes")[1]

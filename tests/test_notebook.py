@@ -16,10 +16,10 @@ from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
 from foldwise import Competition
-from foldwise.data.predictions import read_predictions
 from foldwise.errors import RunError, SpecError
+from foldwise.store.predictions import read_predictions
 from foldwise.submitting.entry import Entry
-from foldwise.training.models import load_trained
+from foldwise.training.models.building import load_trained
 from foldwise.workspace import Workspace
 from tiny import CLASSES, edit, only_run
 

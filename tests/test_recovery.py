@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foldwise import overview, pipeline
+from foldwise.commands import overview, pipeline
 from foldwise.data.competition import load_data
+from foldwise.ensembling.blend import blend_runs
 from foldwise.errors import (
     DataError,
     FoldwiseError,
@@ -21,18 +22,17 @@ from foldwise.errors import (
     StorageError,
     WeightsError,
 )
-from foldwise.scoring.blend import blend_runs
-from foldwise.storage import locked, sha256_file
-from foldwise.training.events import Event, FoldDone
-from foldwise.training.run import Run
+from foldwise.kinds.events import Event, FoldDone
+from foldwise.store.files import locked, sha256_file
+from foldwise.training.fitting.run import Run
 from foldwise.workspace import Workspace
 from tiny import copy, edit, ids, only_run, write_tiny
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from foldwise import pipeline
-from foldwise.training.events import FoldDone, FoldStarted
+from foldwise.commands import pipeline
+from foldwise.kinds.events import FoldDone, FoldStarted
 from foldwise.workspace import Workspace
 
 seen = []

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.data.formats import SubmissionFormat, blank_rows
+from foldwise.config.competition import Submission
 from foldwise.executors import FoldTask
-from foldwise.spec.competition import Submission
-from foldwise.storage import sha256_file
+from foldwise.shapes.formats import SubmissionFormat, blank_rows
+from foldwise.store.files import sha256_file
 from foldwise.workspace import Workspace
 
 CLASSES = ("zebra", "10", "ant")  # neither sorted as text nor as numbers

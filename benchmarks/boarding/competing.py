@@ -9,11 +9,11 @@ import pandas as pd
 
 from boarding.sets import ImageSet
 from boarding.splits import Split
+from foldwise.config.competition import CompetitionSpec
 from foldwise.data.competition import CompetitionData
-from foldwise.data.formats import submission_format
-from foldwise.data.labels import LabelTable
-from foldwise.scoring.members import Member
-from foldwise.spec.competition import CompetitionSpec
+from foldwise.data.labels.table import LabelTable
+from foldwise.ensembling.members import Member
+from foldwise.shapes.formats import submission_format
 
 # kind of board: [metric], [submission] shape
 SINGLE: dict[str, tuple[dict[str, str], str]] = {

@@ -10,7 +10,7 @@ from torturing import samples
 from torturing.mutating import NUMBERS, WORDS, mutated, table
 
 ADAPTER = """\
-from foldwise.data.coco import read_coco
+from foldwise.data.labels.coco import read_coco
 
 def read_labels(spec, raw):
     return read_coco(raw / "train.json").assign(path=lambda rows: "images/" + rows["file_name"])

@@ -197,8 +197,8 @@ def _replace(path: Path, old: str, new: str) -> None:
 
 def _keys(which: str) -> list[str]:
     """Every dotted key that the settings of a competition or a recipe have."""
-    from foldwise.spec.competition import CompetitionSpec
-    from foldwise.spec.recipe import Recipe
+    from foldwise.config.competition import CompetitionSpec
+    from foldwise.config.recipe import Recipe
 
     models = {"competition": CompetitionSpec, "recipe": Recipe}
     return sorted({*_fields(models[which], "")})

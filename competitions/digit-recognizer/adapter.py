@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import DataError, ImageError
-from foldwise.spec.competition import CompetitionSpec
 
 
 def read_labels(spec: CompetitionSpec, raw: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from foldwise.spec.competition import CompetitionSpec
+from foldwise.config.competition import CompetitionSpec
 
 SEED = 20240101
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldwise.data.coco import read_coco
+from foldwise.config.competition import CompetitionSpec
+from foldwise.data.labels.coco import read_coco
 from foldwise.errors import LabelError
-from foldwise.spec.competition import CompetitionSpec
 
 
 def read_labels(spec: CompetitionSpec, raw: Path) -> pd.DataFrame:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import DataError
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import write_text
+from foldwise.store.files import write_text
 
 LOW, HIGH = -45.0, 35.0  # dB that become 0 and 255, 0.31 dB a step, alike for all; else clipped
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from foldwise.commands.overview import standing
+from foldwise.commands.pipeline import caches_of, recipes_of, scheme_folds, train
+from foldwise.commands.predicting import predict, recipe_of
+from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import Folds
 from foldwise.errors import SpecError
-from foldwise.overview import standing
-from foldwise.pipeline import caches_of, recipes_of, scheme_folds, train
-from foldwise.predicting import predict, recipe_of
-from foldwise.scoring.comparing import compare_runs
-from foldwise.scoring.summary import read_run
-from foldwise.spec.recipe import Recipe
+from foldwise.reporting.comparing import compare_runs
+from foldwise.reporting.summary import read_run
 from foldwise.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastai.interpret import Interpretation
     from fastai.learner import Learner
 
-    from foldwise.training.fold import FoldInputs
+    from foldwise.training.fitting.fold import FoldInputs
 
 __all__ = ["Competition", "Recipe"]
 
@@ -82,7 +82,7 @@ class Competition:
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
     ) -> DataBlock:
         """The fastai DataBlock that training uses for a fold and stage."""
-        from foldwise.training.models import preprocessing_of
+        from foldwise.training.models.building import preprocessing_of
 
         inputs = self._inputs(fold, recipe, scheme)
         mode, multi = inputs.mode, self.data.spec.multi
@@ -164,7 +164,7 @@ class Competition:
 
     def _inputs(self, fold: int, recipe: str | Recipe, scheme: str | None) -> FoldInputs:
         """What training a fold needs; what is `auto` is settled for this device."""
-        from foldwise.training.tuning import settle
+        from foldwise.training.fitting.tuning import settle
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
         if not recipe.stage:
@@ -175,7 +175,7 @@ class Competition:
         return self._with(recipe.settled(values), folds, recipe.seeds[0], fold)
 
     def _with(self, recipe: Recipe, folds: Folds, seed: int, fold: int) -> FoldInputs:
-        from foldwise.training.fold import FoldInputs
+        from foldwise.training.fitting.fold import FoldInputs
 
         caches, mode = tuple(caches_of(self.data, recipe)), self.data.spec.images.mode
         return FoldInputs(

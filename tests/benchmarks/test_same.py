@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import same
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
 from foldwise.workspace import Workspace
 

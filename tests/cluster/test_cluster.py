@@ -22,13 +22,13 @@ ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 
 import offline  # noqa: E402
-from foldwise import pipeline  # noqa: E402
+from foldwise.commands import pipeline  # noqa: E402
+from foldwise.commands.predicting import predict  # noqa: E402
 from foldwise.errors import FoldwiseError, RunError  # noqa: E402
 from foldwise.executors import ClusterError, Execute, cluster, executor  # noqa: E402
-from foldwise.predicting import predict  # noqa: E402
-from foldwise.storage import read_json, sha256_file  # noqa: E402
-from foldwise.tasks import Knock  # noqa: E402
-from foldwise.training.events import EpochDone, Event, FoldDone, FoldStarted  # noqa: E402
+from foldwise.jobs import Knock  # noqa: E402
+from foldwise.kinds.events import EpochDone, Event, FoldDone, FoldStarted  # noqa: E402
+from foldwise.store.files import read_json, sha256_file  # noqa: E402
 from foldwise.workspace import Workspace  # noqa: E402
 from tiny import edit, only_run, write_tiny  # noqa: E402
 
@@ -41,7 +41,7 @@ LARGE = {**NODE, "memory": 3 * 10**9}
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from foldwise import pipeline
+from foldwise.commands import pipeline  # noqa: E402
 from foldwise.executors import executor
 from foldwise.workspace import Workspace
 

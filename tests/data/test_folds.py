@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
+from foldwise.config.competition import FoldScheme
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.grouped import balanced_groups, imbalance
-from foldwise.data.labels import LabelTable
+from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError
-from foldwise.spec.competition import FoldScheme
 
 
 def table(labels: list[str], groups: list[str] | None = None, order: object = None) -> LabelTable:

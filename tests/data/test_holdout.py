@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from foldwise.config.competition import CompetitionSpec
+from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.holdout import read_truth, split, write_solution, write_truth
-from foldwise.data.labels import LabelTable
+from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, FoldError, ImageError, LabelError
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.spec.loading import parse
 from foldwise.workspace import Workspace
 from tiny import CLASSES, edit, ids
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from catalogue.files import image
-from foldwise import pipeline, printing
+from foldwise.cli import printing
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
 from foldwise.data.leftovers import Leftovers, leftovers
 from foldwise.drafting.draft import draft

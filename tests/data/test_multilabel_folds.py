@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise.config.competition import FoldScheme
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.grouped import balanced_groups, dealt
-from foldwise.data.labels import LabelTable
+from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError
-from foldwise.spec.competition import FoldScheme
 
 SHARES = (0.6, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02)  # of rows that have each of the classes
 

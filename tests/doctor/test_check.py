@@ -112,7 +112,7 @@ def test_the_real_wildlife_csvs_are_understood(
 ) -> None:
     import shutil
 
-    from foldwise.data.archives import add_to_raw
+    from foldwise.tables.archives import add_to_raw
 
     shutil.copytree(
         repository / "competitions" / "wildlife", tmp_path / "competitions" / "wildlife"

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise import doctor, pipeline
-from foldwise.data.archives import add_to_raw
+from foldwise import doctor
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
 from foldwise.errors import DataError
+from foldwise.tables.archives import add_to_raw
 from foldwise.workspace import Workspace
 from tiny import CLASSES, ids, write_tiny
 

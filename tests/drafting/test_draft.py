@@ -11,13 +11,13 @@ from PIL import Image
 from catalogue import FIXTURES
 from catalogue.files import image, table
 from foldwise import doctor
-from foldwise.data.archives import unpack
+from foldwise.config.competition import CompetitionSpec, load_competition
+from foldwise.config.recipe import load_recipe
 from foldwise.doctor.findings import Findings
 from foldwise.drafting.draft import Draft, draft
 from foldwise.drafting.sections import Sheet, toml
 from foldwise.errors import DataError, SpecError
-from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.spec.recipe import load_recipe
+from foldwise.tables.archives import unpack
 from foldwise.workspace import Workspace
 
 HOOKED = ("digit-recognizer", "digits", "iwildcam-2020", "statoil")  # adapter.py does much there

@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from catalogue import FIXTURES
 from catalogue.files import image, table
-from foldwise import doctor, printing
-from foldwise.cli import app
-from foldwise.data.archives import unpack
+from foldwise import doctor
+from foldwise.cli import app, printing
 from foldwise.data.competition import load_data
 from foldwise.drafting.hosting import Hosted, baselines, host
 from foldwise.errors import DataError, ImageError, SpecError
-from foldwise.storage import read_json
-from foldwise.submitting.submission import read_submission
+from foldwise.shapes.submission import read_submission
+from foldwise.store.files import read_json
+from foldwise.tables.archives import unpack
 from foldwise.workspace import Workspace
 from tiny import edit
 

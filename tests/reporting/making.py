@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import frame_hash, write_folds
-from foldwise.data.predictions import predictions_frame, write_predictions
-from foldwise.spec.recipe import load_recipe
-from foldwise.storage import write_json
+from foldwise.store.files import write_json
+from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.workspace import Workspace
 from tiny import edit, write_tiny
 

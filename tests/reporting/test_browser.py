@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foldwise.reporting.page import write_report
+from foldwise.reporting.html.page import write_report
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from reporting.chromium import Tab, opened, program

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.reporting.changes import changed, commands, flat, what_changed
-from foldwise.scoring.comparing import compare_runs
-from foldwise.spec.recipe import load_recipe
-from foldwise.storage import read_json
+from foldwise.reporting.comparing import compare_runs
+from foldwise.reporting.html.changes import changed, commands, flat, what_changed
+from foldwise.store.files import read_json
 from foldwise.workspace import Workspace
 from reporting.making import write_run
 from tiny import edit

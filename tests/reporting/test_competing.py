@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 from rich.table import Table
 
-from foldwise import doctor, overview
+from foldwise import doctor
+from foldwise.cli.printing import headline_lines, run_summarised
+from foldwise.commands import overview
 from foldwise.data.competition import load_data
-from foldwise.printing import headline_lines, run_summarised
-from foldwise.reporting import figures
-from foldwise.reporting.competing import gather_competition
-from foldwise.reporting.gathering import gather
-from foldwise.reporting.page import competition_page, write_report
-from foldwise.scoring.headline import headline_rows
-from foldwise.scoring.summary import run_summary
-from foldwise.submitting import ledger
+from foldwise.reporting.headline import headline_rows
+from foldwise.reporting.html import figures
+from foldwise.reporting.html.competing import gather_competition
+from foldwise.reporting.html.gathering import gather
+from foldwise.reporting.html.page import competition_page, write_report
+from foldwise.reporting.summary import run_summary
+from foldwise.store import ledger
 from foldwise.submitting.entry import LEDGER, Entry
 from foldwise.workspace import Workspace
 from reporting.making import write_run

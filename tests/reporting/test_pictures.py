@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from foldwise.data.competition import load_data
-from foldwise.reporting.pictures import laid, overlay, thumbnail
+from foldwise.reporting.html.pictures import laid, overlay, thumbnail
 from foldwise.workspace import Workspace
 from reporting.making import packed
 from tiny import ids

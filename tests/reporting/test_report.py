@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from foldwise.cli import app
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.errors import RunError, SpecError
-from foldwise.reporting import figures
-from foldwise.reporting.gathering import gather
-from foldwise.reporting.page import exact, located, run_page, shown
-from foldwise.scoring.metrics import score
+from foldwise.metrics.scoring import score
+from foldwise.reporting.html import figures
+from foldwise.reporting.html.gathering import gather
+from foldwise.reporting.html.page import exact, located, run_page, shown
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from reporting.making import write_run, write_shown
@@ -324,7 +324,7 @@ def test_a_name_in_two_competitions_needs_the_competition(
 def test_a_report_loads_no_torch(submitted: tuple[Workspace, Entry]) -> None:
     workspace = submitted[0]
     program = (
-        "import sys\nfrom foldwise.reporting.page import write_report\n"
+        "import sys\nfrom foldwise.reporting.html.page import write_report\n"
         "from foldwise.workspace import Workspace\n"
         f"w = Workspace.find({str(workspace.root)!r})\n"
         f"for name in (None, {run_of(workspace)!r}, {blend_of(workspace)!r}):\n"

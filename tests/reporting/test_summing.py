@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
-from foldwise.reporting.numbers import confusion, samples
+from foldwise.reporting.html.numbers import confusion, samples
 from foldwise.reporting.summing import join_scores, sum_up
 from foldwise.reporting.syncing import offline_runs
 from foldwise.submitting.entry import Entry

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from foldwise.cli import app
 from foldwise.errors import PlatformError
+from foldwise.kinds.events import EpochDone, FoldDone, FoldStarted
 from foldwise.reporting import syncing, tracking
 from foldwise.reporting.syncing import LOCK, offline_runs, sync, trouble
 from foldwise.reporting.tracking import Tracker, mode
-from foldwise.storage import locked, write_json
-from foldwise.training.events import EpochDone, FoldDone, FoldStarted
+from foldwise.store.files import locked, write_json
 from foldwise.workspace import Workspace
 from wandb_server import KEY, STREAM, VIEWER, WandbServer
 
@@ -200,7 +200,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from foldwise.reporting.tracking import Tracker
-from foldwise.training.events import FoldStarted
+from foldwise.kinds.events import FoldStarted
 with Tracker(Path(sys.argv[1]), "birds", {}) as tracker:
     tracker(FoldStarted(sys.argv[2], 0, 1, 2, 8))
     while not tracker.sending:

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from foldwise.cli import app
 from foldwise.data.competition import load_data
+from foldwise.kinds.events import BatchDone, EpochDone, FoldDone, FoldStarted
 from foldwise.reporting import syncing, tracking
+from foldwise.reporting.summary import run_summary
 from foldwise.reporting.syncing import offline_runs
 from foldwise.reporting.tracking import Tracker, mode
-from foldwise.scoring.summary import run_summary
-from foldwise.storage import write_json
-from foldwise.training.events import BatchDone, EpochDone, FoldDone, FoldStarted
+from foldwise.store.files import write_json
 from foldwise.workspace import Workspace
 from offline import read
 

@@ -14,20 +14,20 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from foldwise import pipeline
 from foldwise.cli import app
+from foldwise.commands import pipeline
+from foldwise.config.competition import CompetitionSpec, load_competition
+from foldwise.config.loading import parse
 from foldwise.data.competition import load_data
 from foldwise.errors import DataError, FoldwiseError, ImageError, StorageError, SubmissionError
+from foldwise.kinds.events import Event, FoldDone, FoldStarted
 from foldwise.reproducing.differences import check_data
 from foldwise.reproducing.reproduce import Reproduction, reproduce, verdict_of
 from foldwise.reproducing.scratch import find_manifest, toml_of
-from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.spec.loading import parse
-from foldwise.storage import locked, read_json, sha256_json, write_json
+from foldwise.store.files import locked, read_json, sha256_json, write_json
 from foldwise.submitting.entry import Entry
 from foldwise.submitting.manifest import OWN, read_manifest
-from foldwise.training import finder, tuning
-from foldwise.training.events import Event, FoldDone, FoldStarted
+from foldwise.training.fitting import finder, tuning
 from foldwise.workspace import Workspace
 from tiny import copy, edit, ids, tree
 
@@ -325,7 +325,7 @@ def test_teachers_rates_seeds_and_weights_are_the_manifests(
     assert [*student["rates"]] == ["fold0", "fold1", "fold2"]
     assert [*student["rates"]["fold0"]["lr-0.json"]] == ["valley", "steep", "minimum/10"]
     monkeypatch.setattr(finder, "find_rate", lambda *given: pytest.fail("searched again"))
-    monkeypatch.setattr("foldwise.training.stages.find_rate", finder.find_rate)
+    monkeypatch.setattr("foldwise.training.fitting.stages.find_rate", finder.find_rate)
     assert reproduce(own, entry.file.name).same
     shutil.copy(run / "fold1" / "weights.safetensors", weights)
     with pytest.raises(DataError, match=r"the weights that student-s3-.* began with are others"):

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from foldwise.errors import FoldwiseError, PlatformError, StorageError, UnclearError
-from foldwise.storage import sha256_file
-from foldwise.submitting import ledger
+from foldwise.store import ledger
+from foldwise.store.files import sha256_file
 from foldwise.submitting.platforms import Receipt, kaggle
 from foldwise.submitting.platforms.kaggle_client import timeout
 from foldwise.submitting.sending import Outgoing, send_once

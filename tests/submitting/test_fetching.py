@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from foldwise import overview, pipeline, printing
+from foldwise.cli import printing
+from foldwise.commands import overview, pipeline
 from foldwise.errors import ArchiveError, DataError, PlatformError, StorageError
-from foldwise.submitting import ledger
+from foldwise.store import ledger
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.platforms import kaggle
 from foldwise.submitting.platforms.kaggle import Kaggle

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foldwise import overview, printing
+from foldwise.cli import printing
+from foldwise.commands import overview
 from foldwise.errors import DataError
-from foldwise.submitting import ledger
+from foldwise.store import ledger
 from foldwise.submitting.leaderboard import agreement, medal, place, placed, read_leaderboard
 from foldwise.workspace import Workspace
 

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise.config.metric import Metric
 from foldwise.data.competition import load_data
-from foldwise.data.predictions import predictions_frame
 from foldwise.errors import DataError, LabelError, PlatformError
-from foldwise.scoring.metrics import score
-from foldwise.spec.metric import Metric
+from foldwise.metrics.scoring import score
+from foldwise.shapes.submission import write_submission
+from foldwise.store.predictions import predictions_frame
 from foldwise.submitting.platforms import Parcel, local
-from foldwise.submitting.submission import write_submission
 from foldwise.workspace import Workspace
 from tiny import CLASSES, ids, wide
 

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from foldwise.storage import sha256_file
+from foldwise.store.files import sha256_file
 from foldwise.submitting import manifest
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from foldwise.config.competition import CompetitionSpec
+from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.errors import PlatformError, SpecError
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.spec.loading import parse
 from foldwise.submitting.parts import board_parts
 from foldwise.workspace import Workspace
 

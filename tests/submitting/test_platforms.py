@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise import overview, pipeline
+from foldwise.commands import overview, pipeline
 from foldwise.data.competition import load_data
-from foldwise.data.predictions import predictions_frame
 from foldwise.errors import PlatformError, SubmissionError
-from foldwise.scoring.metrics import score
+from foldwise.metrics.scoring import score
+from foldwise.shapes.submission import write_submission
+from foldwise.store.predictions import predictions_frame
 from foldwise.submitting.platforms import Parcel, local
-from foldwise.submitting.submission import write_submission
 from foldwise.workspace import Workspace
 from tiny import CLASSES, edit, ids
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from foldwise import overview
 from foldwise.cli import app
+from foldwise.commands import overview
 from foldwise.errors import SubmissionError
-from foldwise.submitting import ledger
+from foldwise.store import ledger
 from foldwise.submitting.recording import record
 from foldwise.workspace import Workspace
 from tiny import edit

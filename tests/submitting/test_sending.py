@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from foldwise.errors import PlatformError, StorageError, UnclearError, UnreachedError
-from foldwise.storage import locked, sha256_file
-from foldwise.submitting import ledger
+from foldwise.store import ledger
+from foldwise.store.files import locked, sha256_file
 from foldwise.submitting.fetching import BOARD, save_board
 from foldwise.submitting.platforms import kaggle
 from foldwise.submitting.sending import Outgoing, refresh, send_once

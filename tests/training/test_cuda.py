@@ -10,13 +10,13 @@ import timm
 import torch
 from torch import nn
 
-from foldwise import pipeline
+from foldwise.commands import pipeline
 from foldwise.executors import FoldTask
-from foldwise.storage import read_json, sha256_file
-from foldwise.training import checkpoint
-from foldwise.training.events import BatchDone
-from foldwise.training.fusing import for_prediction
-from foldwise.training.run import Run
+from foldwise.kinds.events import BatchDone
+from foldwise.store.files import read_json, sha256_file
+from foldwise.training.fitting import checkpoint
+from foldwise.training.fitting.run import Run
+from foldwise.training.speed.fusing import for_prediction
 from foldwise.workspace import Workspace
 from tiny import write_tiny
 
@@ -38,7 +38,7 @@ def train(workspace: Workspace, *overrides: str) -> Run:
 def test_each_precision_trains_and_predicts_the_same_after_loading(
     tmp_path: Path, precision: str
 ) -> None:
-    from foldwise.training.fold import predict_again
+    from foldwise.training.fitting.fold import predict_again
 
     workspace = write_tiny(tmp_path)
     run = train(workspace, f"precision={precision}", "stage.0.epochs=3")

@@ -15,10 +15,11 @@ from PIL import Image
 from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 
-from foldwise import Competition, pipeline
-from foldwise.data.predictions import predictions_frame
-from foldwise.spec.recipe import Recipe
-from foldwise.training.baselines import Linear
+from foldwise import Competition
+from foldwise.commands import pipeline
+from foldwise.config.recipe import Recipe
+from foldwise.store.predictions import predictions_frame
+from foldwise.training.fitting.streams import seeded
 from foldwise.training.maps import (
     FEATURES,
     as_png,
@@ -28,9 +29,9 @@ from foldwise.training.maps import (
     places,
     worst_maps,
 )
-from foldwise.training.models import build_model
-from foldwise.training.smallconv import SmallConv
-from foldwise.training.streams import seeded
+from foldwise.training.models.baselines import Linear
+from foldwise.training.models.building import build_model
+from foldwise.training.speed.smallconv import SmallConv
 from foldwise.workspace import Workspace
 from tiny import CLASSES, only_run
 

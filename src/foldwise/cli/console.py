@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from foldwise import printing
+from foldwise.cli import printing
 from foldwise.errors import FoldwiseError, Interrupted, terminate
-from foldwise.storage import disk_error
+from foldwise.store.files import disk_error
 
 app = typer.Typer(
     no_args_is_help=True,

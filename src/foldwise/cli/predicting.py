@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foldwise import printing
+from foldwise.cli import printing
 from foldwise.cli.console import AsJson, Root, err, tell, verb
 from foldwise.cli.executing import Address, Executor, executing
 from foldwise.workspace import Workspace
@@ -34,9 +34,9 @@ def predict(
     A photo that cannot be read is a row with an error.
     Example: `foldwise predict blend-mean-4107a5c8 ~/Pictures --out said.csv`
     """
-    from foldwise import predicting
-    from foldwise.progress import watching
-    from foldwise.storage import replacing
+    from foldwise.cli.progress import watching
+    from foldwise.commands import predicting
+    from foldwise.store.files import replacing
 
     where = Workspace.find(root)
     with executing(executor, address) as execute, watching(err) as (_, decoded):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foldwise import printing
+from foldwise.cli import printing
 from foldwise.cli.console import (
     AsJson,
     Name,
@@ -26,7 +26,7 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
 
     Example: `foldwise list`
     """
-    from foldwise import overview
+    from foldwise.commands import overview
 
     rows = overview.catalogue(Workspace.find(root))
     columns = ["competition", "platform", "task", "metric", "rows", "state", "local", "public"]
@@ -50,8 +50,8 @@ def new(
     """
     where = Workspace.find(root)
     if host:
+        from foldwise.cli.progress import watching
         from foldwise.drafting import hosting
-        from foldwise.progress import watching
 
         with watching(err) as (_, images):
             hosted = hosting.host(where, name, source.expanduser(), images)
@@ -84,7 +84,7 @@ def data(
     Exit code 1 where files or images are still missing.
     Example: `foldwise data leaf --from leaf-classification.zip`
     """
-    from foldwise import pipeline
+    from foldwise.commands import pipeline
 
     if clear:
         number, freed = pipeline.clear_cache(Workspace.find(root), name)
@@ -104,7 +104,7 @@ def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
     Exit code 1 where something would stop a run. Example: `foldwise check wildlife`
     """
     from foldwise import doctor
-    from foldwise.progress import watching
+    from foldwise.cli.progress import watching
 
     with watching(err) as (_, images):
         findings = doctor.check(Workspace.find(root), name, images)

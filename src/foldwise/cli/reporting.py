@@ -22,7 +22,7 @@ def report(
 
     Example: `foldwise report digits --open`
     """
-    from foldwise.reporting.page import write_report
+    from foldwise.reporting.html.page import write_report
 
     path = write_report(Workspace.find(root), name, run)
     out.print(f"report  {path}")

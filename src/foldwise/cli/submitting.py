@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from foldwise import printing
+from foldwise.cli import printing
 from foldwise.cli.console import AsJson, Name, NoTrack, Root, err, say, show, tell, verb
 from foldwise.cli.executing import Address, Executor, executing
 from foldwise.workspace import Workspace
@@ -35,8 +35,8 @@ def submit(
     platform cannot score the file.
     Example: `foldwise submit digits`
     """
-    from foldwise import overview, pipeline
-    from foldwise.progress import watching
+    from foldwise.cli.progress import watching
+    from foldwise.commands import overview, pipeline
 
     where = Workspace.find(root)
     with executing(executor, address) as execute, watching(err) as (observe, images):
@@ -60,7 +60,7 @@ def reproduce(
     Exit code 1 where answers are different. Runs, submissions and ledger stay as they are.
     Example: `foldwise reproduce 20261122-054120-blend-mean-4107a5c8.csv`
     """
-    from foldwise.progress import watching
+    from foldwise.cli.progress import watching
     from foldwise.reproducing import reproduce as again
 
     with watching(err) as (observe, images):
@@ -102,7 +102,7 @@ def status(
 
     Example: `foldwise status digits --json`
     """
-    from foldwise import overview
+    from foldwise.commands import overview
     from foldwise.submitting import recording
 
     where, numbers = Workspace.find(root), (public, private, rank, teams)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foldwise import printing
+from foldwise.cli import printing
 from foldwise.cli.console import (
     AsJson,
     Name,
@@ -61,8 +61,8 @@ def train(
 
     Example: `foldwise train digits --recipe resnet18 --fold 0`
     """
-    from foldwise import overview, pipeline, trials
-    from foldwise.progress import watching
+    from foldwise.cli.progress import watching
+    from foldwise.commands import overview, pipeline, trials
 
     tried = fast + find_lr + show_batch
     if tried > 1 or (tried and (len(fold or ()) > 1 or executor != "local")):
@@ -107,7 +107,7 @@ def blend(
 
     Example: `foldwise blend digits --method geometric`
     """
-    from foldwise import pipeline
+    from foldwise.commands import pipeline
 
     if auto and method:
         raise typer.BadParameter(f"expected --auto or --method {method}, got both")

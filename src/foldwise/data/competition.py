@@ -9,39 +9,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.adapter import load_hooks, need_hooks
-from foldwise.data.archives import still_packed
-from foldwise.data.building import build_caches
-from foldwise.data.cache import DONE, ImageCache, sources_key
-from foldwise.data.corrections import corrected
-from foldwise.data.duplicates import pixel_digests
-from foldwise.data.formats import (
-    FormatFile,
-    SubmissionFormat,
-    asked,
-    read_format,
-    submission_format,
-)
+from foldwise.config.bounds import too_long
+from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.data.holdout import split, write_solution
-from foldwise.data.images import BILINEAR, Progress, missing_images
-from foldwise.data.labels import (
+from foldwise.data.images.building import build_caches
+from foldwise.data.images.cache import DONE, ImageCache, sources_key
+from foldwise.data.images.decoding import BILINEAR, Progress, missing_images
+from foldwise.data.images.duplicates import pixel_digests
+from foldwise.data.images.levels import Levels
+from foldwise.data.images.scale import settled_levels
+from foldwise.data.images.sources import source_hashes
+from foldwise.data.labels.corrections import corrected
+from foldwise.data.labels.hooks import load_hooks, need_hooks
+from foldwise.data.labels.readers import split_tags
+from foldwise.data.labels.rows import Rows, Tags
+from foldwise.data.labels.table import (
     LabelTable,
     label_table,
     read_test,
     read_train,
     unlabelled_table,
 )
-from foldwise.data.levels import Levels
-from foldwise.data.listing import alike_on_disk, as_on_disk
-from foldwise.data.readers import split_tags
-from foldwise.data.rows import Rows, Tags
-from foldwise.data.scale import settled_levels
-from foldwise.data.sources import source_hashes
-from foldwise.data.tables import REPEATED, one_row_each, paths_inside, unique_ids
 from foldwise.errors import DataError, ImageError, LabelError, alike, examples
-from foldwise.spec.bounds import too_long
-from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.storage import disk_errors, locked, read_json, sha256_file, write_json
+from foldwise.shapes.formats import (
+    FormatFile,
+    SubmissionFormat,
+    asked,
+    read_format,
+    submission_format,
+)
+from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
+from foldwise.tables.archives import still_packed
+from foldwise.tables.listing import alike_on_disk, as_on_disk
+from foldwise.tables.text import REPEATED, one_row_each, paths_inside, unique_ids
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)

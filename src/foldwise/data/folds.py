@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.duplicates import copies, joined
+from foldwise.config.competition import FoldScheme
 from foldwise.data.grouped import balanced_groups, dealt
-from foldwise.data.labels import LabelTable
+from foldwise.data.images.duplicates import copies, joined
+from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, examples, nearest
-from foldwise.spec.competition import FoldScheme
-from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
+from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
 
 ANY = "*"  # in allow_missing: every class
 TRIES = 100  # seeds tried where a split leaves a class out of a training part

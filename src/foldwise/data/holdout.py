@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.data.columns import columns_of
-from foldwise.data.corrections import merged
+from foldwise.config.competition import CompetitionSpec, FoldScheme, Images
 from foldwise.data.folds import labels_hash, make_folds
-from foldwise.data.labels import LabelTable, label_table
-from foldwise.data.readers import READERS
-from foldwise.data.tables import numeric, read_table, unique_ids
+from foldwise.data.labels.corrections import merged
+from foldwise.data.labels.readers import READERS
+from foldwise.data.labels.table import LabelTable, label_table
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
-from foldwise.spec.competition import CompetitionSpec, FoldScheme, Images
-from foldwise.storage import locked, read_json, replacing, sha256_json, write_json
+from foldwise.kinds.columns import columns_of
+from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
+from foldwise.tables.text import numeric, read_table, unique_ids
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.folders import IGNORED
-from foldwise.data.listing import example, images_below
+from foldwise.data.labels.folders import IGNORED
 from foldwise.errors import examples
+from foldwise.tables.listing import example, images_below
 
 
 @dataclass(frozen=True)

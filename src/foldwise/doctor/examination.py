@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.config.competition import FoldScheme
+from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import load_folds, make_folds
-from foldwise.data.images import Progress
+from foldwise.data.images.decoding import Progress
 from foldwise.doctor.findings import Findings
 from foldwise.doctor.images import check_copies, check_files, check_headers, decoded_digests
 from foldwise.doctor.leaks import (
@@ -18,8 +20,6 @@ from foldwise.doctor.leaks import (
     telling_columns,
 )
 from foldwise.errors import FoldwiseError, examples
-from foldwise.spec.competition import FoldScheme
-from foldwise.spec.recipe import load_recipe
 from foldwise.workspace import Workspace
 
 LISTED = ("id", "path", "name", "label", "folder", "root")  # columns that readers make

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foldwise.storage import read_json, write_json
+from foldwise.store.files import read_json, write_json
 from foldwise.workspace import FINDINGS
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData, digests, need_images
-from foldwise.data.duplicates import copies
-from foldwise.data.images import Progress, missing_images
+from foldwise.data.images.decoding import Progress, missing_images
+from foldwise.data.images.duplicates import copies
+from foldwise.data.images.opening import opening
+from foldwise.data.images.scale import described
 from foldwise.data.leftovers import leftovers
-from foldwise.data.opening import opening
-from foldwise.data.scale import described
 from foldwise.doctor.findings import Findings
 from foldwise.errors import ImageError
-from foldwise.storage import replacing
+from foldwise.store.files import replacing
 
 COPIES = "copies.csv"  # id, part, label of each image that stands in several rows; beside raw
 

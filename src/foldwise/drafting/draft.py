@@ -13,7 +13,7 @@ from foldwise.drafting.labels import Labels, find_labels
 from foldwise.drafting.roles import Roles, find_roles
 from foldwise.drafting.survey import ARCHIVES, Survey, survey
 from foldwise.errors import SpecError
-from foldwise.storage import scratch, write_text
+from foldwise.store.files import scratch, write_text
 from foldwise.workspace import Workspace
 
 SIZES = (64, 224)  # pixels a side: below, layers leave nothing to see; what weights were trained at

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.archives import add_to_raw
+from foldwise.config.competition import load_competition
 from foldwise.data.competition import CompetitionData, image_caches, load_data
-from foldwise.data.images import Progress
-from foldwise.data.predictions import predictions_frame
+from foldwise.data.images.decoding import Progress
 from foldwise.drafting.draft import Draft, draft
 from foldwise.errors import SpecError
-from foldwise.scoring.metrics import score
-from foldwise.spec.competition import load_competition
+from foldwise.metrics.scoring import score
+from foldwise.shapes.submission import write_submission
+from foldwise.store.predictions import predictions_frame
 from foldwise.submitting.platforms import Grade, Parcel, local
-from foldwise.submitting.submission import write_submission
+from foldwise.tables.archives import add_to_raw
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from foldwise.data.listing import is_image
-from foldwise.spec.templates import columns_of
-from foldwise.spec.templates import filled as fill
+from foldwise.config.templates import columns_of
+from foldwise.config.templates import filled as fill
+from foldwise.tables.listing import is_image
 
 PROBED = 24  # rows from which templates are made
 TRIED = 8  # templates, the most frequent ones, that are tried on all rows

@@ -6,17 +6,17 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any
 
-from foldwise.data.listing import example
 from foldwise.drafting.groups import NUMBER, fold_numbers
 from foldwise.drafting.labels import TAG_SEPARATORS, Labels
 from foldwise.drafting.matching import filled
 from foldwise.drafting.roles import Part, Roles
 from foldwise.drafting.survey import ARCHIVES, Survey
+from foldwise.tables.listing import example
 
 METRICS = {"label": "accuracy", "tags": "f1", "top": "map"}  # of other shapes: log loss
 HOOKS = (
     "no column (of one row per image), folder or file name was understood as a label: this needs "
-    "an adapter.py with hooks (for COCO's JSON see foldwise.data.coco.read_coco): "
+    "an adapter.py with hooks (for COCO's JSON see foldwise.data.labels.coco.read_coco): "
     "read_labels(spec, raw) -> frame id, label, path (and group); read_test(spec, raw) -> frame "
     "id, path, where test rows are not a CSV's; where images are no files, read_image(spec, row) "
     "-> uint8 array (height, width, channels), or prepare(spec, raw), which writes them and a CSV"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldwise.data.listing import CLUTTER, files_below, is_image, readable
-from foldwise.data.opening import opening
-from foldwise.data.sqlite import query
-from foldwise.data.tables import is_index, read_table
+from foldwise.data.images.opening import opening
+from foldwise.data.labels.sqlite import query
 from foldwise.errors import DataError
+from foldwise.tables.listing import CLUTTER, files_below, is_image, readable
+from foldwise.tables.text import is_index, read_table
 
 OPENED = 48  # images opened, to see sizes and modes
 SHOWN = 8  # columns of a table named in a line

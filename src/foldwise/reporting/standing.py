@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foldwise.config.competition import CompetitionSpec
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import RunError
-from foldwise.scoring.comparing import compare_blends, compare_runs
-from foldwise.scoring.headline import headline
-from foldwise.scoring.summary import read_run, summarise
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import read_json
+from foldwise.reporting.comparing import compare_blends, compare_runs
+from foldwise.reporting.headline import headline
+from foldwise.reporting.summary import read_run, summarise
+from foldwise.store.files import read_json
+from foldwise.store.ledger import submissions
 from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.fetching import BOARD
 from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
-from foldwise.submitting.ledger import submissions
 from foldwise.workspace import Workspace
 
 EXPECTED = ("expected", "expected_low", "expected_high", "parts")

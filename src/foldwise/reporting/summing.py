@@ -8,13 +8,13 @@ import pandas as pd
 from PIL import Image
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.images import decoded
-from foldwise.data.scale import recorded_levels
+from foldwise.data.images.decoding import decoded
+from foldwise.data.images.scale import recorded_levels
+from foldwise.ensembling.blend import Blend
 from foldwise.errors import ImageError
-from foldwise.reporting.numbers import confusion, samples
+from foldwise.reporting.html.numbers import confusion, samples
 from foldwise.reporting.tracking import Tracker
-from foldwise.scoring.blend import Blend
-from foldwise.storage import read_json, write_json
+from foldwise.store.files import read_json, write_json
 from foldwise.submitting.entry import Entry
 
 LOOKED_AT = 32  # sample predictions

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from foldwise.errors import PlatformError, StorageError
-from foldwise.storage import locked
+from foldwise.store.files import locked
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from foldwise.reporting.syncing import LOCK, Sending, key, send, server, trouble
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import locked, read_json
-from foldwise.training.events import (
+from foldwise.config.competition import CompetitionSpec
+from foldwise.kinds.events import (
     BatchDone,
     EpochDone,
     Event,
@@ -30,6 +28,8 @@ from foldwise.training.events import (
     FoldStarted,
     Observer,
 )
+from foldwise.reporting.syncing import LOCK, Sending, key, send, server, trouble
+from foldwise.store.files import locked, read_json
 
 log = logging.getLogger(__name__)
 

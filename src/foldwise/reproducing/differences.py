@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from foldwise.commands.pipeline import recipes_of
+from foldwise.config.competition import CompetitionSpec, load_competition
+from foldwise.config.loading import parse
+from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import DataError, SpecError, WeightsError, examples
-from foldwise.pipeline import recipes_of
-from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.spec.loading import parse
-from foldwise.spec.recipe import Recipe
-from foldwise.storage import sha256_file
+from foldwise.store.files import sha256_file
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
 
@@ -105,7 +105,7 @@ def _newest(data: CompetitionData) -> str:
 
 
 def _weights(told: Mapping[str, Any]) -> Iterator[str]:
-    from foldwise.training.models import weights_file  # loads torch
+    from foldwise.training.models.building import weights_file  # loads torch
 
     for run in (*told["teachers"], *told["runs"]):
         if run["weights_sha256"] is not None:

@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.data.cache import ImageCache
+from foldwise.commands.pipeline import caches_of, run_fold
+from foldwise.config.loading import parse
+from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData, digests, load_data
 from foldwise.data.folds import Folds, load_folds
-from foldwise.data.images import Progress
+from foldwise.data.images.cache import ImageCache
+from foldwise.data.images.decoding import Progress
+from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.errors import DataError, SubmissionError
 from foldwise.executors import FoldTask, run_here
-from foldwise.pipeline import caches_of, run_fold
+from foldwise.kinds.events import Observer
 from foldwise.reproducing.differences import check_data, other_differences
 from foldwise.reproducing.scratch import find_manifest, scratch
-from foldwise.scoring.blend import Blend, blend_runs
-from foldwise.spec.loading import parse
-from foldwise.spec.recipe import Recipe
-from foldwise.storage import read_json, sha256_file, write_json
+from foldwise.shapes.submission import read_submission, write_submission
+from foldwise.store.files import read_json, sha256_file, write_json
 from foldwise.submitting import manifest
 from foldwise.submitting.entry import score_through_file
-from foldwise.submitting.submission import read_submission, write_submission
-from foldwise.training.events import Observer
-from foldwise.training.pseudo import pseudo_labels
-from foldwise.training.run import Run, open_run
+from foldwise.training.fitting.pseudo import pseudo_labels
+from foldwise.training.fitting.run import Run, open_run
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def reproduce(
             f"{file} is not the file that its manifest tells of (its bytes have "
             "changed); restore it, or remove it"
         )
-    from foldwise.training.machine import computing_with  # loads torch
+    from foldwise.training.speed.machine import computing_with  # loads torch
 
     differences = _warned(other_differences(told, workspace))
     with scratch(workspace, path, told) as here:

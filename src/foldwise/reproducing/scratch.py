@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.errors import SubmissionError, nearest
-from foldwise.storage import locked, read_json, write_json, write_text
+from foldwise.store.files import locked, read_json, write_json, write_text
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
 

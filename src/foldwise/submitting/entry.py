@@ -9,17 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
+from foldwise.ensembling.blend import Blend
 from foldwise.errors import DataError
-from foldwise.scoring.blend import Blend
-from foldwise.scoring.metrics import Score, score
-from foldwise.storage import scratch, sha256_file, write_json
-from foldwise.submitting import ledger, manifest
+from foldwise.metrics.scoring import Score, score
+from foldwise.shapes.submission import read_submission, write_submission
+from foldwise.store import ledger
+from foldwise.store.files import scratch, sha256_file, write_json
+from foldwise.submitting import manifest
 from foldwise.submitting.fetching import can_ask, save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
 from foldwise.submitting.platforms import Parcel, Receipt, drivendata, kaggle, local
 from foldwise.submitting.platforms.kaggle_client import timeout
 from foldwise.submitting.sending import Outgoing, send_once, stored
-from foldwise.submitting.submission import read_submission, write_submission
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)

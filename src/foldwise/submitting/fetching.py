@@ -5,14 +5,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from foldwise.data.archives import add_to_raw
-from foldwise.data.listing import files_here
-from foldwise.data.unpacking import unpack
+from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import ArchiveError, PlatformError, UnreachedError
-from foldwise.spec.competition import CompetitionSpec
-from foldwise.storage import locked, replacing
+from foldwise.store.files import locked, replacing
 from foldwise.submitting.platforms import Quota, credentials, kaggle
 from foldwise.submitting.sending import examine, refresh
+from foldwise.tables.archives import add_to_raw
+from foldwise.tables.listing import files_here
+from foldwise.tables.unpacking import unpack
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.tables import read_table
-from foldwise.data.unpacking import is_archive, unpack
+from foldwise.config.bounds import short
 from foldwise.errors import DataError
-from foldwise.spec.bounds import short
+from foldwise.tables.text import read_table
+from foldwise.tables.unpacking import is_archive, unpack
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import foldwise
-from foldwise.data.cache import sources_key
+from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData, need_images
 from foldwise.data.folds import labels_hash
-from foldwise.data.sources import source_hashes
+from foldwise.data.images.cache import sources_key
+from foldwise.data.images.sources import source_hashes
+from foldwise.ensembling.blend import Blend
 from foldwise.errors import StorageError, SubmissionError, WeightsError, examples
-from foldwise.scoring.blend import Blend
-from foldwise.scoring.metrics import Score
-from foldwise.spec.recipe import Recipe
-from foldwise.storage import read_json, sha256_file, sha256_json
-from foldwise.submitting import ledger
+from foldwise.metrics.scoring import Score
+from foldwise.store import ledger
+from foldwise.store.files import read_json, sha256_file, sha256_json
 from foldwise.workspace import Workspace
 
 PACKAGES = (
@@ -147,7 +147,7 @@ def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
 
 def _run(folder: Path) -> dict[str, Any]:
     """What it takes to train a run again, from its directory."""
-    from foldwise.training.models import weights_file  # loads torch
+    from foldwise.training.models.building import weights_file  # loads torch
 
     record, weights = read_json(folder / "run.json"), None
     rates: dict[str, dict[str, dict[str, float]]] = {}  # by fold, file and method
@@ -192,7 +192,7 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """What results depend on of the machine: processor, GPU, and the number of threads."""
-    from foldwise.training.machine import gpu, threads  # loads torch
+    from foldwise.training.speed.machine import gpu, threads  # loads torch
 
     cpuinfo, processor = Path("/proc/cpuinfo"), platform.processor()
     if cpuinfo.is_file():

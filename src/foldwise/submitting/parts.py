@@ -1,7 +1,7 @@
 """The parts of a leaderboard whose sizes are known, so that each has an interval of its own."""
 
 from foldwise.data.competition import CompetitionData
-from foldwise.scoring.forecast import units_of
+from foldwise.ensembling.forecast import units_of
 from foldwise.submitting.platforms import local
 from foldwise.workspace import Workspace
 

@@ -5,9 +5,9 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.errors import SubmissionError, nearest
-from foldwise.spec.competition import CompetitionSpec, load_competition
-from foldwise.submitting import ledger
+from foldwise.store import ledger
 from foldwise.submitting.entry import LEDGER
 from foldwise.workspace import Workspace
 

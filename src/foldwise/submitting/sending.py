@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.errors import PlatformError, UnclearError
-from foldwise.storage import locked
-from foldwise.submitting import ledger
+from foldwise.store import ledger
+from foldwise.store.files import locked
 from foldwise.submitting.platforms import Listed, Quota, Receipt, Remote
 
 log = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ import torch
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.core import TensorImage
 
-from foldwise.data.predictions import writing
-from foldwise.spec.recipe import Recipe
-from foldwise.training.augment import NormalizeInPlace, Resampling
-from foldwise.training.baselines import Prior
-from foldwise.training.batches import DEPTH, ahead
-from foldwise.training.models import Preprocessing, load_trained
-from foldwise.training.precision import CPU, device, resolve, sent
+from foldwise.config.recipe import Recipe
+from foldwise.store.predictions import writing
+from foldwise.training.loading.augment import NormalizeInPlace, Resampling
+from foldwise.training.loading.batches import DEPTH, ahead
+from foldwise.training.models.baselines import Prior
+from foldwise.training.models.building import Preprocessing, load_trained
 from foldwise.training.predict import predict
+from foldwise.training.speed.precision import CPU, device, resolve, sent
 
 
 def predict_photos(fold: Path, recipe: Recipe, pixels: Path | int, target: Path) -> None:

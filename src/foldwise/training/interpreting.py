@@ -12,15 +12,15 @@ from fastai.learner import Learner
 from fastai.torch_core import TensorBase
 from torch import nn
 
-from foldwise.data.predictions import TINY, of_truth
-from foldwise.training.batches import dataloaders, labels_of
-from foldwise.training.fold import FoldInputs
-from foldwise.training.losses import loss_of
-from foldwise.training.memory import keep_freed_memory
-from foldwise.training.models import build_model, preprocessing_of
-from foldwise.training.precision import device
-from foldwise.training.stages import learner_of, prepare_stage
-from foldwise.training.streams import seeded
+from foldwise.store.predictions import TINY, of_truth
+from foldwise.training.fitting.fold import FoldInputs
+from foldwise.training.fitting.losses import loss_of
+from foldwise.training.fitting.stages import learner_of, prepare_stage
+from foldwise.training.fitting.streams import seeded
+from foldwise.training.loading.batches import dataloaders, labels_of
+from foldwise.training.models.building import build_model, preprocessing_of
+from foldwise.training.speed.memory import keep_freed_memory
+from foldwise.training.speed.precision import device
 
 
 def loaders_of(inputs: FoldInputs, number: int = -1) -> DataLoaders:

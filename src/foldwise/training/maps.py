@@ -18,11 +18,11 @@ from fastai.data.core import DataLoaders
 from PIL import Image
 from torch import nn
 
-from foldwise.data.labels import LabelTable
-from foldwise.data.predictions import align, of_truth
-from foldwise.training.baselines import Linear
-from foldwise.training.heads import body_of
-from foldwise.training.precision import first_line
+from foldwise.data.labels.table import LabelTable
+from foldwise.store.predictions import align, of_truth
+from foldwise.training.models.baselines import Linear
+from foldwise.training.models.heads import body_of
+from foldwise.training.speed.precision import first_line
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from foldwise.spec.outputs import Outputs
-from foldwise.training.activations import ACTIVATIONS
-from foldwise.training.fusing import for_prediction
-from foldwise.training.memory import keep_freed_memory
-from foldwise.training.precision import autocast
+from foldwise.config.outputs import Outputs
+from foldwise.training.fitting.activations import ACTIVATIONS
+from foldwise.training.speed.fusing import for_prediction
+from foldwise.training.speed.memory import keep_freed_memory
+from foldwise.training.speed.precision import autocast
 
 VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "none": lambda x: x,

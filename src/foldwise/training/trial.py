@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from foldwise.training.batches import dataloaders
-from foldwise.training.finder import find_rate
-from foldwise.training.fold import FoldInputs
-from foldwise.training.memory import keep_freed_memory
-from foldwise.training.models import build_model, preprocessing_of
-from foldwise.training.precision import determinism, device
-from foldwise.training.showing import save_sheet
-from foldwise.training.stages import learner_of, own_callbacks, prepare_stage
-from foldwise.training.streams import EpochStreams, seeded
+from foldwise.training.fitting.finder import find_rate
+from foldwise.training.fitting.fold import FoldInputs
+from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
+from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.loading.batches import dataloaders
+from foldwise.training.loading.showing import save_sheet
+from foldwise.training.models.building import build_model, preprocessing_of
+from foldwise.training.speed.memory import keep_freed_memory
+from foldwise.training.speed.precision import determinism, device
 
 BATCHES = 3  # of the training part; as many rows are validated, and predicted of the test set
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import pandas as pd
 
-from foldwise.data.formats import SubmissionFormat
-from foldwise.spec.competition import CompetitionSpec
+from foldwise.config.competition import CompetitionSpec
+from foldwise.shapes.formats import SubmissionFormat
 
 Grade = Callable[[pd.DataFrame, pd.DataFrame], float]  # truth, predictions -> the metric
 

@@ -1,7 +1,7 @@
 """DrivenData: no public API takes submissions; a person uploads the file and records its score."""
 
+from foldwise.shapes.submission import read_submission
 from foldwise.submitting.platforms import Parcel, Receipt
-from foldwise.submitting.submission import read_submission
 
 
 def send(parcel: Parcel) -> Receipt:

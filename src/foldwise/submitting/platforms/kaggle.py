@@ -18,7 +18,7 @@ from foldwise.errors import (
     UnclearError,
     UnreachedError,
 )
-from foldwise.storage import disk_errors
+from foldwise.store.files import disk_errors
 from foldwise.submitting.platforms import Listed, Parcel, Quota, Receipt, credentials
 from foldwise.submitting.platforms.kaggle_client import (
     BUSY,

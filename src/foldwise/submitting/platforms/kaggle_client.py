@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.errors import UnreachedError
-from foldwise.storage import need_space
+from foldwise.store.files import need_space
 from foldwise.submitting.platforms import credentials
 
 PATIENCE = 30.0  # seconds before a request is repeated, at most, whatever the server asks for

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data.columns import columns_of
-from foldwise.data.formats import SubmissionFormat
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.holdout import read_truth
 from foldwise.errors import PlatformError, SubmissionError, examples
-from foldwise.storage import locked, read_json, sha256_file, sha256_json, write_json
+from foldwise.kinds.columns import columns_of
+from foldwise.shapes.formats import SubmissionFormat
+from foldwise.shapes.submission import read_submission
+from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
 from foldwise.submitting.platforms import Parcel, Receipt
-from foldwise.submitting.submission import read_submission
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,295 @@
+"""What verbs found, as people read it in a terminal: tables, and lines of Rich's markup."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from foldwise.doctor.findings import Findings
+    from foldwise.drafting.draft import Draft
+    from foldwise.drafting.hosting import Hosted
+    from foldwise.submitting.entry import Entry
+    from foldwise.training.fitting.run import Run
+
+SHOWN = 20  # rows of a table that is cut
+PHOTOS, BEST = 40, 3  # rows of predicted photos, and classes of each
+
+
+def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:
+    """A table of some columns of the rows; numbers stand to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        number = any(isinstance(row.get(column), int | float) for row in rows)
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(plain(row.get(column))) for column in columns))
+    return table
+
+
+def plain(value: Any) -> str:
+    """A value as a person reads it in one line."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        if not value:
+            return "none"
+        shown = [f"{k} {plain(v)}" for k, v in list(value.items())[:12]]
+        return ", ".join(shown) + (f", … ({len(value)} in all)" if len(value) > 12 else "")
+    if isinstance(value, list | tuple):
+        return " to ".join(map(plain, value))
+    return str(value)
+
+
+def draft_lines(made: "Draft", then: str) -> list[str]:
+    """What `new` understood, is unsure of and wrote. then: the command that follows."""
+    return [
+        *(escape(line) for line in made.understood),
+        *(f"[yellow]unsure[/] {escape(line)}" for line in made.unsure),
+        *(escape(f"written {path}") for path in made.paths),
+        escape(f"Next: read competition.toml, then {then}"),
+    ]
+
+
+def hosted_lines(made: "Hosted") -> list[str | Table]:
+    """A practice competition that `new --host` made: its parts, its files, its board."""
+    parts = f"{made.train_rows} training rows and {made.test_rows} test rows"
+    group = f"; no {made.group!r} stands in both" if made.group else ""
+    return [
+        escape(f"{made.name}: {parts}{group}"),
+        escape(f"their truth, for the local platform alone: {made.truth}"),
+        escape(f"what a submission must look like: {made.format}"),
+        as_table(made.board, ["team", "public", "private"]),
+    ]
+
+
+def data_lines(name: str, facts: dict[str, Any]) -> list[str]:
+    """What `get_data` found."""
+    rows = f"{facts['train_rows']} training rows and {facts['test_rows']} test rows"
+    lines = [f"{name}: {rows} in {facts['raw']}"]
+    lines += [f"{count} {what}" for what, count in facts["changes"].items()]
+    lines += facts["unused"]
+    if packed := facts["packed"]:
+        path = Path(facts["raw"], packed[0])
+        lines.append(
+            f"still packed: {packed[0]} ({len(packed)} in all); where something in it is "
+            f"needed: foldwise data {name} --from {path}"
+        )
+    if facts["images_missing"]:
+        lines.append(
+            f"{facts['images_missing']} images are still missing, e.g. "
+            f"{facts['missing'][0]!r}: foldwise check {name}"
+        )
+    return [escape(line) for line in lines]
+
+
+def findings_lines(findings: "Findings") -> list[str]:
+    """What `check` found: warnings, errors, facts, and whether a run can begin."""
+    return [
+        *(f"[yellow]warning[/] {escape(warning)}" for warning in findings.warnings),
+        *(f"[bold red]error[/] {escape(error)}" for error in findings.errors),
+        *(f"[bold]{key}[/]: {escape(plain(value))}" for key, value in findings.facts.items()),
+        "[green]ok[/]" if findings.ok else "[bold red]not ready[/]",
+    ]
+
+
+def headline_lines(told: dict[str, Any]) -> list[Table]:
+    """The headline of a run or a blend, the one of its page: what `overview.headline` tells."""
+    from foldwise.reporting.headline import headline_rows
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for row in headline_rows(told):
+        table.add_row(f"[bold]{row['what']}[/]", row["value"], escape(row["meaning"]))
+    return [table]
+
+
+def run_line(run: "Run") -> str:
+    """How far a run is, and where it lies."""
+    done = run.folds.n - len(run.unfinished())
+    return escape(f"{run.name}: {done} of {run.folds.n} folds done in {run.folder}")
+
+
+def entry_lines(entry: "Entry") -> list[str]:
+    """What an entry's file was made of, and what became of it; its headline has the scores."""
+    lines = [f"run     {run}: {score}" for run, score in entry.member_scores.items()]
+    file, here, receipt = entry.file, Path.cwd(), entry.receipt
+    lines.append(f"file    {file.relative_to(here) if file.is_relative_to(here) else file}")
+    lines.append(f"{receipt.state:7} {receipt.message}" if receipt else "sent    no: dry run")
+    return [escape(line) for line in lines]
+
+
+def standing_lines(told: dict[str, Any]) -> list[str | Table]:
+    """The submissions of a competition, and how far its scores agree: what `standing` tells."""
+    rows, agreed, quota = told["submissions"], told["agreement"], told["quota"]
+    sent = None
+    if quota:
+        room = f"{quota['left']} left {'ever' if quota['for_good'] else 'today'}"
+        sent = f"{quota['today']} submissions today, {quota['total']} in all; {room}"
+    if not rows:
+        nothing = "no submissions yet: `foldwise submit NAME` makes the first one"
+        return [nothing, *([sent] if sent else [])]
+    columns = [
+        "file",
+        "created",
+        "local",
+        "public",
+        "private",
+        "rank",
+        "teams",
+        "percentile",
+        "medal",
+        "state",
+    ]
+    lines: list[str | Table] = [as_table(rows, columns), *([sent] if sent else [])]
+    for one, two in (("local", "public"), ("local", "private"), ("public", "private")):
+        pair = agreed[f"{one}_{two}"]
+        if pair["submissions"]:
+            lines.append(
+                f"{one} and {two}: rank correlation {plain(pair['correlation'])}, mean difference "
+                f"{pair['gap']:+.5f} ({pair['submissions']} submissions)"
+            )
+    verdict = escape(agreed["verdict"])
+    return [*lines, f"[yellow]warning[/] {verdict}" if agreed["stopped"] else verdict]
+
+
+def sync_lines(sent: int, left: Sequence[Path]) -> list[str]:
+    """What became of offline runs: what `overview.sync` tells."""
+    lines = [f"{sent} offline runs sent to W&B"]
+    if left:
+        lines.append(
+            f"[yellow]warning[/] {len(left)} not sent, e.g. {escape(str(left[0]))}: is "
+            "the server up, and the key right? The same command tries again"
+        )
+    return lines
+
+
+def predicted_lines(
+    rows: Sequence[dict[str, Any]], says: Sequence[str], out: Path | None
+) -> list[str | Table]:
+    """What a model says of photos, with its most probable classes; says: the other columns."""
+    unread = sum(row["error"] is not None for row in rows)
+    shown = []
+    for row in rows[:PHOTOS]:
+        probs = {key: value for key, value in row.items() if key not in says and value is not None}
+        best = sorted(probs, key=lambda name: -probs[name])[:BEST]
+        likely = ", ".join(f"{name} {probs[name]:.2f}" for name in best)
+        shown.append({**{key: row[key] for key in says}, "most probable": likely})
+    columns = [*says[:-1], "most probable", *(says[-1:] if unread else [])]
+    lines: list[str | Table] = [as_table(shown, columns)]
+    if len(rows) > len(shown):
+        lines.append(f"{len(shown)} of {len(rows)} photos; --out FILE.csv has them all")
+    if unread:
+        lines.append(f"[yellow]warning[/] {unread} of {len(rows)} photos could not be read")
+    return [*lines, *([escape(f"written {out}")] if out else [])]
+
+
+def trial_line(row: dict[str, Any]) -> str:
+    """What a trial ran: a row of `trials.fast`."""
+    return (
+        f"{row['recipe']} fold {row['fold']}: everything runs in {row['precision']} on "
+        f"{row['device']}, {plain(row['images_per_second'])} images/s (stages {row['stages']}, "
+        f"batches {row['batches']}, validation rows {row['validation_rows']}, test rows "
+        f"{row['test_rows']}, {plain(row['seconds'])} s); nothing of it is kept"
+    )
+
+
+def rates_found(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
+    """The suggested learning rates, and where the curves lie: rows of `trials.find_lr`."""
+    columns = [column for column in rows[0] if column != "curve"]
+    return [
+        as_table(rows, columns),
+        *(escape(f"curve of {r['recipe']}: {r['curve']}") for r in rows),
+    ]
+
+
+def sheet_line(row: dict[str, Any]) -> str:
+    """Where a sheet of training images lies: a row of `trials.show_batch`."""
+    what = f"{row['images']} augmented training images of {row['recipe']} fold {row['fold']}"
+    return escape(f"{what}: {row['sheet']}")
+
+
+def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
+    """The runs of a competition in a table, and what its columns mean: rows of `compare_runs`."""
+    if not rows:
+        return ["no runs yet: `foldwise train NAME` makes the first one"]
+    shown = [_compared(row) for row in rows]
+    meaning = (
+        f"{rows[0]['metric']}, {'higher' if rows[0]['higher'] else 'lower'} is better; spread: "
+        "standard deviation over folds; to best: mean difference over the folds that both have, "
+        "with its standard error; verdict: by its 95 % interval"
+    )
+    return [as_table(shown, list(shown[0])), meaning]
+
+
+def run_summarised(told: dict[str, Any]) -> list[str | Table]:
+    """A run's scores: pooled, by fold, by class and by group; what `run_summary` tells.
+
+    With its `headline`, as `overview.summary` tells it, that comes first.
+    """
+    better = "higher" if told["higher"] else "lower"
+    pooled = f"{told['metric']} {told['score']:.5f}"
+    if told["low"] is not None:
+        pooled += (
+            f", 95 % interval {told['low']:.5f} to {told['high']:.5f} "
+            f"(bootstrap over {told['resampled']})"
+        )
+    lines: list[str | Table] = [
+        escape(f"{told['run']}: {pooled}; {better} is better; {told['rows']} rows")
+    ]
+    if "headline" in told:
+        lines = [
+            escape(f"{told['run']}: {told['metric']} of {told['rows']} rows"),
+            *headline_lines(told["headline"]),
+        ]
+    if told["done"] < told["folds"]:
+        lines.append(
+            f"[yellow]unfinished[/] {told['done']} of {told['folds']} folds are done; "
+            "all figures are of these alone"
+        )
+    if told["mean"] is not None:
+        spread = _with_error(told["mean"], told["deviation"])
+        lines.append(f"folds: mean ± standard deviation {spread}")
+    lines.append(as_table(told["by_fold"], ["fold", "rows", "value"]))
+    for key, columns in (
+        ("class", ["class", "rows", "value", "precision", "recall"]),
+        ("group", ["group", "rows", "value", "share"]),
+    ):
+        rows = told[f"by_{key}"]
+        if rows:
+            cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+            meaning = "; share: of the total loss" if key == "group" else ""
+            if key == "class" and told["named_from"] is not None:
+                meaning = (
+                    f"; a label counts from a probability of {told['named_from']:g} on, to "
+                    "which a blend moves the thresholds that it fits"
+                )
+            lines += [f"by {key}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
+    return lines
+
+
+def _compared(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `compare_runs` by the columns of its table."""
+    speed = row["images_per_second"]
+    return {
+        **{key: row[key] for key in ("run", "recipe", "seed", "scheme")},
+        "folds": f"{row['done']}/{row['folds']}",
+        "score": _with_error(row["score"], None),
+        "mean ± spread": _with_error(row["mean"], row["deviation"]),
+        "seconds": row["seconds"],
+        "images/s": None if speed is None else round(speed),
+        "to best ± error": _with_error(row["difference"], row["error"], "+"),
+        "verdict": row["verdict"],
+    }
+
+
+def _with_error(value: float | None, error: float | None, sign: str = "") -> str | None:
+    """A value with its error, where there is one."""
+    if value is None:
+        return None
+    return f"{value:{sign}.5f}" + ("" if error is None else f" ± {error:.5f}")

@@ -1,0 +1,139 @@
+"""What there is: competitions, runs and submissions; from files, and if asked from platforms."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from foldwise.config.competition import load_competition
+from foldwise.data.competition import load_data
+from foldwise.errors import PlatformError, SpecError
+from foldwise.reporting import syncing
+from foldwise.reporting.comparing import compare_runs
+from foldwise.reporting.headline import headline as head
+from foldwise.reporting.standing import headline_of, stand
+from foldwise.reporting.summary import run_summary
+from foldwise.reporting.summing import join_scores
+from foldwise.store.files import read_json
+from foldwise.store.ledger import submissions
+from foldwise.submitting.entry import LEDGER
+from foldwise.submitting.fetching import can_ask, update
+from foldwise.tables.listing import files_here, rows_here
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]]:
+    """The submissions of a competition, or of all: see `ledger.submissions` for the keys."""
+    rows = []
+    for each in [name] if name else workspace.names():
+        practice = load_competition(workspace.competition(each)).practice
+        rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
+    return rows
+
+
+def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, Any]:
+    """How a competition's submissions stand: `submissions`, `agreement` and `quota`.
+
+    submissions, agreement: see `stand`. quota: submissions `today`, in `total` and `left`, None
+    where the platform was not asked. ask: ask it, where it can be, for late scores and its board
+    too; that it does not answer is a warning.
+    Raises: DataError: the file is no board.
+    """
+    spec = load_competition(workspace.competition(name))
+    quota = None
+    if ask and can_ask(spec):
+        book = workspace.submissions(name, spec.practice) / LEDGER
+        try:
+            quota = asdict(update(spec, book, workspace.data / name))
+        except PlatformError as error:
+            log.warning("%s", error)
+    if quota:
+        for row in status(workspace, name):
+            join_scores(workspace.runs / name, name, Path(row["file"]).stem, row)
+    return {**stand(workspace, spec), "quota": quota}
+
+
+def sync(workspace: Workspace, name: str | None = None) -> tuple[int, list[Path]]:
+    """Send a competition's offline W&B runs, or those of all; see `syncing.sync`.
+
+    Raises: SpecError: there is no key. PlatformError: the server takes nothing now.
+    """
+    if syncing.key() is None:
+        raise SpecError(
+            f"expected a key for W&B at {syncing.server()}, found none; run `wandb login`, or set "
+            "WANDB_API_KEY, and run the same command again"
+        )
+    sent, left = 0, list[Path]()
+    for each in [name] if name else workspace.names():
+        workspace.competition(each)
+        done, others = syncing.sync(workspace.runs / each)
+        sent, left = sent + done, left + others
+    return sent, left
+
+
+def headline(workspace: Workspace, name: str, what: str | Path) -> dict[str, Any]:
+    """What is to be known first of a run or a blend: see `headline_of`.
+
+    what: its name, or a submission file, for the blend that it was made of.
+    """
+    if isinstance(what, Path):
+        what = str(read_json(what.with_suffix(".json"))["blend"]["directory"])
+    return headline_of(workspace, load_data(workspace, name), what)
+
+
+def headlines(workspace: Workspace, name: str, runs: Sequence[str]) -> list[dict[str, Any]]:
+    """The `headline` of each of some runs, by name."""
+    data = load_data(workspace, name)
+    rows = compare_runs(workspace.runs / name, data)
+    return [headline_of(workspace, data, run, rows) for run in runs]
+
+
+def summary(workspace: Workspace, name: str, run: str) -> dict[str, Any]:
+    """A run by folds, classes and groups, with its `headline`: see `run_summary`."""
+    data = load_data(workspace, name)
+    told = run_summary(workspace, name, run, data)
+    return {**told, "headline": head(told, compare_runs(workspace.runs / name, data))}
+
+
+def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    """The runs of a competition side by side, best first: see `compare_runs` for the keys."""
+    data = load_data(workspace, name)
+    return compare_runs(workspace.runs / name, data)
+
+
+def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
+    """One dict per competition: `competition, title, platform, task, metric, rows, state, local,
+    public`.
+
+    rows: the number of training rows, None where only reading them would tell. state: `no data`,
+    `data`, `trained` or `submitted`. local, public: the best scores, in the metric's direction.
+    """
+    rows = []
+    for name in workspace.names():
+        spec = load_competition(workspace.competition(name))
+        done = status(workspace, name)
+        here = files_here(spec, workspace.raw(name))
+        count = rows_here(spec, workspace.raw(name)) if here else None
+        trained = any((workspace.runs / name).glob("*/fold*/done.json"))
+        state = "submitted" if done else "trained" if trained else "data" if here else "no data"
+        best = max if spec.metric.higher else min
+        scores = {
+            key: best((row[key] for row in done if row[key] is not None), default=None)
+            for key in ("local", "public")
+        }
+        rows.append(
+            {
+                "competition": name,
+                "title": spec.title,
+                "platform": spec.platform,
+                "task": spec.task,
+                "metric": spec.metric.title,
+                "rows": count,
+                "state": state,
+                **scores,
+            }
+        )
+    return rows

@@ -1,0 +1,266 @@
+"""Predictions of a trained run, or of a blend of some, for photos from anywhere."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from foldwise.config.competition import CompetitionSpec, load_competition, named_from
+from foldwise.config.recipe import Recipe
+from foldwise.data.images.decoding import Progress
+from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
+from foldwise.ensembling.members import Member
+from foldwise.ensembling.pooling import averaged
+from foldwise.errors import RunError, SpecError, nearest
+from foldwise.executors import Execute, FoldTask, run_here
+from foldwise.kinds.columns import columns_of
+from foldwise.store.files import read_json, scratch
+from foldwise.store.predictions import read_predictions
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+NONE = "none of these"
+SAYS = ("image", "answer", "confidence", "error")  # the columns before the classes
+ALONE: dict[str, Any] = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
+
+
+@dataclass(frozen=True)
+class PhotoTask(FoldTask):
+    """A fold's model that looks at photos."""
+
+    reads_data: ClassVar[bool] = False
+    pixels: Path | int  # see `predict_photos`
+    target: Path
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Finished runs, and the chain that makes one prediction of theirs.
+
+    folds: the numbers of those that predict, the same in each run.
+    """
+
+    competition: str
+    runs: tuple[Path, ...]
+    folds: tuple[int, ...]
+    chain: dict[str, Any]
+
+
+def predict(
+    workspace: Workspace,
+    name: str,
+    sources: Sequence[Path],
+    threshold: float | None = None,
+    progress: Progress | None = None,
+    execute: Execute = run_here,
+) -> pd.DataFrame:
+    """What a run or a blend, by its name or path, says of photos: a row for each, in order.
+
+    Columns `image` (as it was named), `answer`, `confidence`, `error`, and one probability per
+    class, in class order: TTA, blend, calibration and thresholds are those of its submission, so
+    that test images get the submission's numbers. answer: the most probable class; with many
+    labels all that reach the threshold, joined as in the submission, NONE where none does.
+    confidence: the probability of the answer; with many labels of its least sure class, named or
+    not. threshold: another one than the competition's; with one label per image, which has none,
+    an answer below it is NONE, and its confidence what the answer lacks to 1. A photo that cannot
+    be read has an error and nothing else. execute: runs the models, see `executor`.
+
+    Raises: RunError, SpecError: see `trained`. DataError: see `photos_of`.
+    """
+    own = trained(workspace, name)
+    spec = load_competition(workspace.competition(own.competition))
+    names, files = photos_of(sources)
+    classes = tuple(read_json(own.runs[0] / "run.json")["classes"])
+    with scratch(own.runs[0].parent, "predict") as folder:
+        looks = {run: look_of(recipe_of(run), read_json(run / "run.json")) for run in own.runs}
+        seen = [look for look in looks.values() if look is not None]
+        pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
+        log.info("photos: %d; models: %d", len(files), len(own.runs) * len(own.folds))
+        tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
+        execute(predict_fold, tasks.values(), lambda event: None)
+        members = [_member(run, own.folds, tasks, classes) for run in own.runs]
+        probs = averaged(own.chain, len(own.folds), members, spec.multi)
+    probs[list(failures)] = np.nan
+    answers, confidence = answered(probs, classes, spec, threshold)
+    said = pd.DataFrame(
+        {
+            "image": names,
+            "answer": answers,
+            "confidence": confidence,
+            "error": [failures.get(row) for row in range(len(names))],
+        }
+    )
+    return pd.concat([said, pd.DataFrame(probs, columns=columns_of(classes, SAYS))], axis=1)
+
+
+def as_rows(said: pd.DataFrame) -> list[dict[str, Any]]:
+    """What `predict` gives as plain values; None where there is nothing."""
+    rows = said.to_dict("records")
+    return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows]
+
+
+def trained(workspace: Workspace, name: str) -> Trained:
+    """The run or blend of a name or path. Of a run the folds that are done are enough.
+
+    Raises: SpecError: nothing is called so. RunError: a fold or a run is not there (any more), or
+            a member came from elsewhere.
+    """
+    folder = _folder(workspace, name)
+    competition = folder.parent.name
+    if (folder / "run.json").is_file():
+        _record(folder, "run")
+        done = sorted(
+            int(p.parent.name.removeprefix("fold")) for p in folder.glob("fold*/done.json")
+        )
+        if not done:
+            raise RunError(
+                f"{folder.name}: no fold is trained yet; run `foldwise train "
+                f"{competition}`, it goes on with them"
+            )
+        return Trained(competition, (folder,), tuple(done), ALONE)
+    record = _record(folder, "blend")
+    runs = []
+    for member in record["members"]:
+        run = folder.parent / member["name"]
+        path = run / "run.json"
+        if "oof" in member or not path.is_file():
+            raise RunError(
+                f"{folder.name}: member {member['name']!r} "
+                + (
+                    "came from elsewhere, as a file of predictions"
+                    if "oof" in member
+                    else f"should be the run {run}, which is gone"
+                )
+                + "; predict with one of its runs instead"
+            )
+        if _record(run, "run")["identity"] != member["identity"]:
+            raise RunError(
+                f"{folder.name}: {run} is another run than the one that was blended; "
+                f"run `foldwise blend {competition}` and use that one"
+            )
+        runs.append(run)
+    count = record.get("folds") or len(record["by_fold"])
+    return Trained(competition, tuple(runs), tuple(range(count)), record["chain"])
+
+
+def answered(
+    probs: np.ndarray, classes: Sequence[str], spec: CompetitionSpec, threshold: float | None
+) -> tuple[list[str | None], np.ndarray]:
+    """The answer to each row of probabilities (n, C), and its confidence: see `predict`.
+
+    None and NaN where a row is NaN.
+    """
+    if spec.multi:
+        named = probs >= (threshold or named_from(spec.submission, spec.metric))
+        confidence = np.where(named, probs, 1 - probs).min(axis=1)
+        separator = spec.submission.separator
+        rows = zip(named, probs, strict=True)
+        return [
+            None if np.isnan(p).any() else separator.join(np.array(classes)[row]) or NONE
+            for row, p in rows
+        ], confidence
+    best = probs.max(axis=1)
+    unsure = best < (threshold or 0.0)
+    answers = [
+        None if np.isnan(p) else NONE if not_sure else classes[number]
+        for number, p, not_sure in zip(probs.argmax(axis=1), best, unsure, strict=True)
+    ]
+    return answers, np.where(unsure, 1 - best, best)
+
+
+def predict_fold(task: PhotoTask, observe: Callable[[Any], None]) -> None:
+    """Predict the photos of a task: the function that executors map."""
+    from foldwise.training.applying import predict_photos
+    from foldwise.training.speed.machine import computing_with, threads
+
+    with computing_with(task.cpus or threads()):
+        predict_photos(task.run / f"fold{task.fold}", recipe_of(task.run), task.pixels, task.target)
+
+
+def recipe_of(run: Path) -> Recipe:
+    """The settled recipe of a run's directory."""
+    record = read_json(run / "run.json")
+    return Recipe.model_validate(record["recipe"]).settled(record["resolved"])
+
+
+def _tasks(
+    workspace: Workspace,
+    own: Trained,
+    folder: Path,
+    count: int,
+    looks: Mapping[Path, Look | None],
+    pixels: Mapping[Look, Path],
+) -> dict[tuple[Path, int], PhotoTask]:
+    """A task for each run and fold; pixels: of each look. Predictions come into the folder."""
+    tasks = {}
+    for run in own.runs:
+        look, recipe = looks[run], recipe_of(run)
+        seen: Path | int = count if look is None else pixels[look]
+        for fold in own.folds:
+            tasks[run, fold] = PhotoTask(
+                workspace.root,
+                workspace.data,
+                workspace.runs,
+                own.competition,
+                run,
+                fold,
+                seen,
+                folder / f"{run.name}-{fold}.parquet",
+                cpus=recipe.cpus,
+                gpus=recipe.gpus,
+                memory=recipe.memory,
+                beside=len(own.runs) * len(own.folds),
+            )
+    return tasks
+
+
+def _member(
+    run: Path,
+    folds: Sequence[int],
+    tasks: Mapping[tuple[Path, int], PhotoTask],
+    classes: Sequence[str],
+) -> Member:
+    """A run as a member of the chain, whose test set are the photos."""
+
+    def test(number: int) -> np.ndarray:
+        frame = read_predictions(tasks[run, folds[number]].target, classes)
+        return frame[columns_of(classes)].to_numpy()
+
+    return Member(run.name, "", lambda: np.empty((0, len(classes))), test, {})
+
+
+def _record(folder: Path, kind: str) -> dict[str, Any]:
+    """run.json or blend.json. Raises: RunError: it lacks what predicting needs."""
+    record = read_json(folder / f"{kind}.json")
+    needed = record.get("resolved", {}).get("batch_size") if kind == "run" else record.get("chain")
+    if needed is None:
+        again = "train" if kind == "run" else "blend"
+        raise RunError(
+            f"{folder.name} was made by an earlier version of foldwise, which did not write down "
+            f"all that predicting needs; run `foldwise {again} {folder.parent.name}` again"
+        )
+    return record
+
+
+def _folder(workspace: Workspace, name: str) -> Path:
+    """The directory of a run or blend. Raises: SpecError: there is none; the nearest is named."""
+    known = {
+        path.parent.name: path.parent
+        for kind in ("run", "blend")
+        for path in workspace.runs.glob(f"*/*/{kind}.json")
+    }
+    given = Path(name).expanduser()
+    for folder in (known.get(name), given):
+        if folder and any((folder / f"{kind}.json").is_file() for kind in ("run", "blend")):
+            return folder.resolve()
+    if any(name == folder.parent.name for folder in known.values()):
+        own = sorted(each for each, folder in known.items() if folder.parent.name == name)
+        raise SpecError(
+            f"expected a run or a blend, got the competition {name!r}; it has: {', '.join(own)}"
+        )
+    raise SpecError(f"no run or blend is called {name!r}{nearest(name, [*known])}")

@@ -1,0 +1,183 @@
+"""Trials before a training: does everything run, at which rate, on what images? No run is left."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import pandas as pd
+
+from foldwise.commands.pipeline import fold_inputs, planned
+from foldwise.config.recipe import Recipe
+from foldwise.data.images.decoding import Progress
+from foldwise.errors import Interrupted, SpecError
+from foldwise.executors import FoldTask
+from foldwise.kinds.events import Event, FoldStarted, Observer
+from foldwise.store.files import read_json, replacing, scratch
+from foldwise.training.fitting.run import open_runs
+from foldwise.workspace import Workspace
+
+
+def fast(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    fold: int = 0,
+    scheme: str | None = None,
+    observe: Observer = lambda event: None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Train a few batches of a fold in every stage of each recipe, and predict a few rows.
+
+    Returns one dict per recipe: `recipe, fold, stages, batches` (all that were trained),
+    `validation_rows, test_rows` (predicted), `precision, device, seconds, images_per_second` (None
+    where there are no batches). Weights and predictions are written and removed; folds and image
+    caches stay.
+    Raises: FoldwiseError: as training does. Interrupted: by Ctrl-C.
+    """
+    rows = []
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        from foldwise.training.fitting.fold import (
+            train_fold,  # loads torch; plans are checked first
+        )
+        from foldwise.training.trial import few
+
+        for task in tasks:
+            inputs = few(fold_inputs(task))
+            started: list[FoldStarted] = []
+
+            def watch(event: Event, started: list[FoldStarted] = started) -> None:
+                if isinstance(event, FoldStarted):
+                    started.append(event)
+                observe(event)
+
+            train_fold(inputs, watch)
+            done = read_json(inputs.folder / "done.json")
+            resolved = read_json(task.run / "run.json")["resolved"]
+            held = inputs.folds.of(inputs.train.frame["id"]) == fold
+            rows.append(
+                {
+                    "recipe": inputs.recipe.name,
+                    "fold": fold,
+                    "stages": len(inputs.recipe.stage),
+                    "batches": started[0].batches,
+                    "validation_rows": int(held.sum()),
+                    "test_rows": len(inputs.test),
+                    "precision": resolved["precision"],
+                    "device": resolved["device"],
+                    "seconds": done["seconds"],
+                    "images_per_second": done.get("images_per_second"),
+                }
+            )
+    return rows
+
+
+def find_lr(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    fold: int = 0,
+    scheme: str | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """What the learning-rate finder suggests for each recipe's first stage, on one fold.
+
+    Returns one dict per recipe: `recipe, fold, precision`, a rate by the name of each of the
+    finder's methods, and `curve`: the file runs/<competition>/lr-<recipe>.csv, `rate,loss` after
+    each batch. Nothing is trained beyond the search.
+    Raises: SpecError: a recipe has no stage. RunError: see `find_rate`. FoldwiseError: the rooms.
+    """
+    rows = []
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        from foldwise.training.trial import search  # loads torch; plans are checked first
+
+        for task in tasks:
+            inputs = fold_inputs(task)
+            recipe = inputs.recipe
+            _need_stage(recipe, "--find-lr")
+            found = search(inputs)
+            path = workspace.runs / name / f"lr-{recipe.name}.csv"
+            curve = pd.DataFrame({"rate": found["rates"], "loss": found["losses"]})
+            with replacing(path) as temporary:
+                curve.to_csv(temporary, index=False)
+            rows.append(
+                {
+                    "recipe": recipe.name,
+                    "fold": fold,
+                    "precision": recipe.precision,
+                    **found["suggestions"],
+                    "curve": str(path),
+                }
+            )
+    return rows
+
+
+def show_batch(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    fold: int = 0,
+    scheme: str | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Save a sheet of augmented training images, with their labels, as each recipe's last stage
+    sees them; train nothing.
+
+    Returns one dict per recipe: `recipe, fold, images` (their number), and `sheet`: the file
+    runs/<competition>/batch-<recipe>.png.
+    Raises: SpecError: a recipe has no stage. FoldwiseError: the rooms.
+    """
+    rows = []
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+        from foldwise.training.trial import sheet  # loads torch; plans are checked first
+
+        for task in tasks:
+            inputs = fold_inputs(task)
+            recipe = inputs.recipe
+            _need_stage(recipe, "--show-batch")
+            path = workspace.runs / name / f"batch-{recipe.name}.png"
+            images = sheet(inputs, path)
+            rows.append({"recipe": recipe.name, "fold": fold, "images": images, "sheet": str(path)})
+    return rows
+
+
+def _need_stage(recipe: Recipe, option: str) -> None:
+    """Raises: SpecError: the recipe trains nothing, so an option has nothing to look at."""
+    if not recipe.stage:
+        raise SpecError(
+            f"{option} needs a recipe with a [[stage]], and recipe {recipe.name} has none "
+            f'(model = "{recipe.model}"); name another one with --recipe'
+        )
+
+
+@contextmanager
+def _trials(
+    workspace: Workspace,
+    name: str,
+    recipes: Sequence[str],
+    overrides: Sequence[str],
+    fold: int,
+    scheme: str | None,
+    progress: Progress | None,
+) -> Iterator[list[FoldTask]]:
+    """A task of a fold for each recipe's first seed, in a runs folder of their own.
+
+    It is removed afterwards, so nothing takes them for runs. Stages have one epoch.
+    """
+    plan = planned(workspace, name, recipes, overrides, [fold], scheme, progress)
+    with scratch(Path(gettempdir()), "foldwise-trial") as runs:
+        tasks = [
+            FoldTask(workspace.root, workspace.data, runs, name, run.folder, fold)
+            for recipe, caches in plan.recipes
+            for run in open_runs(runs, plan.data, recipe.short(), plan.folds, caches)
+        ]
+        try:
+            yield tasks
+        except (Interrupted, KeyboardInterrupt) as stop:  # what is said of these promises to go on
+            number = getattr(stop, "number", signal.SIGINT)
+            raise Interrupted("stopped; nothing of the trial was kept", number) from None

@@ -1,0 +1,306 @@
+"""CompetitionSpec: the facts of a competition, from its competition.toml."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, FiniteFloat, field_validator, model_validator
+
+from foldwise.config.bounds import Count, Inside, Name, Seed, inside
+from foldwise.config.labels import TABLES, Labels
+from foldwise.config.loading import Strict, parse, read_toml
+from foldwise.config.metric import Metric
+from foldwise.config.templates import columns_of
+from foldwise.errors import SpecError, nearest
+
+
+class Files(Strict):
+    """Files of the download, relative to the raw folder."""
+
+    train: str | None = None  # one row per training image (CSV; `sqlite`: the database)
+    labels: str | None = None  # the labels, where they are not columns of `train`
+    test: str | None = None  # one row per test image; without it the format file's rows count
+    format: str | None = None  # the submission format file (sample submission)
+    solution: str | None = None  # platform "local": the test rows' labels, read as those of train
+    extra: tuple[str, ...] = ()  # other files that the adapter's hooks read
+
+    def names(self) -> list[str]:
+        """The distinct file names, in the order in which they are read."""
+        listed = (self.train, self.labels, self.test, self.format, self.solution, *self.extra)
+        return list(dict.fromkeys(name for name in listed if name))
+
+    @field_validator("train", "labels", "test", "format", "solution")
+    @classmethod
+    def _inside_raw(cls, value: str | None) -> str | None:
+        return inside(value, "the raw folder")
+
+    @field_validator("extra")
+    @classmethod
+    def _all_inside_raw(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(inside(name, "the raw folder")) for name in value)
+
+
+class Images(Strict):
+    """Where an id's image lies and how it is read."""
+
+    # template over the columns of the id's row; of several the one whose file is there
+    path: tuple[str, ...] | None = ("{id}.jpg",)
+    test_path: tuple[str, ...] | None = None  # the same for test rows, where it differs
+    folders: tuple[str, ...] = ()  # folders that the download holds, named in the steps to get them
+    mode: Literal["L", "RGB", "RGBA"] = "RGB"  # channels that the model sees
+    skip: tuple[str, ...] = ()  # ids left out on purpose, counted in every report
+    # images of more than 8 bits: the values that become black and white; by default from the data
+    range: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and value[0] >= value[1]:
+            raise ValueError(f"should be [low, high], e.g. [0, 4095], got {list(value)}")
+        return value
+
+    @field_validator("path", "test_path", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("path", "test_path", "folders")
+    @classmethod
+    def _inside_raw(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return value and tuple(str(inside(path, "the raw folder")) for path in value)
+
+    @field_validator("path", "test_path")
+    @classmethod
+    def _templates(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for path in value or ([] if value is None else [""]):
+            columns_of(path)
+        return value
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of a cached image."""
+        return len(self.mode)
+
+
+class Submission(Strict):
+    """What a submission file holds: probabilities, labels or tags."""
+
+    shape: Literal["wide", "positive", "label", "top", "tags", "long"] = "wide"
+    id: str | None = None  # the format file's id column; by default its first
+    column: str | None = None  # the answer's column; by default the only one left (not for `wide`)
+    positive: str | None = None  # positive: the class whose probability the column holds
+    codes: dict[str, str] = Field(
+        default_factory=dict
+    )  # what stands in the file for a class; by default its name
+    k: Count = 5  # top: at most so many classes, the most probable first
+    separator: str = " "  # top and tags: between two classes of a cell
+    threshold: Inside = 0.5  # tags: classes at least so probable
+    none: str | None = None  # tags: the cell where no class passes; else the most probable one
+    row: str = "{id}_{class}"  # long with two columns: the first column's text
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Submission":
+        if (self.shape == "positive") != (self.positive is not None):
+            raise ValueError(
+                '[submission] shape = "positive" needs positive = "<a class>", and no other does'
+            )
+        for field in ("{id}", "{class}"):
+            if field not in self.row:
+                raise ValueError(f"[submission] row must hold {field}, got {self.row!r}")
+        return self
+
+
+class Holdout(Strict):
+    """Platform "local" without a test set: some training rows become one, by group if there is."""
+
+    fraction: float = Field(default=0.2, ge=0.05, le=0.5)  # 1 / fraction is rounded
+    seed: Seed = 42
+
+
+class FoldScheme(Strict):
+    """A named way to split the training rows."""
+
+    kind: Literal["stratified", "group", "stratified_group"]
+    n: int = Field(default=5, ge=2, le=100)
+    seed: Seed = 0
+    allow_missing: tuple[str, ...] = ()  # classes that a training part may lack; "*": any
+    duplicates: bool = True  # pixel-identical images stay in one fold
+
+
+class Outside(Strict):
+    """A member of the blend from elsewhere: CSV or parquet files `id, *classes` in data/<name>."""
+
+    name: str = Field(min_length=1)
+    oof: str  # out-of-fold predictions of the training rows, for the folds of `submit`
+    test: str
+
+    @field_validator("oof", "test")
+    @classmethod
+    def _inside_data(cls, value: str) -> str | None:
+        return inside(value, "the competition's data folder")
+
+
+class Submit(Strict):
+    """What `submit` trains and blends."""
+
+    recipes: tuple[str, ...] = Field(min_length=1)
+    folds: str = "default"
+    blend: Literal["single", "mean", "geometric", "rank", "weights", "climb", "stack", "auto"] = (
+        "mean"
+    )
+    chain: Literal["auto", "none"] = "auto"  # calibration, thresholds: as the metric asks, or none
+    member: tuple[Outside, ...] = ()
+
+    @field_validator("recipes")
+    @classmethod
+    def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := repeated(value):
+            raise ValueError(wrong)
+        return value
+
+
+class CompetitionSpec(Strict):
+    """The facts of one competition."""
+
+    name: Name
+    title: str
+    platform: Literal["local", "kaggle", "drivendata"]
+    # of the test rows: so many count for the public leaderboard, where its page says so
+    public_share: Inside | None = None
+    slug: str | None = None  # the platform's own name for the competition
+    page: str | None = None  # where a person reads about it and downloads the data
+    files: Files = Files()
+    labels: Labels
+    images: Images = Images()
+    metric: Metric = Metric()
+    submission: Submission = Submission()
+    holdout: Holdout | None = None
+    folds: dict[str, FoldScheme]
+    submit: Submit
+
+    @model_validator(mode="before")
+    @classmethod
+    def _platform_as_table(cls, values: object) -> object:
+        """`[platform] name, public_share, slug, page` says the same as these keys by themselves."""
+        if not isinstance(values, dict) or not isinstance(values.get("platform"), dict):
+            return values
+        table, rest = values["platform"], {k: v for k, v in values.items() if k != "platform"}
+        known = ("name", "public_share", "slug", "page")
+        for key in table:
+            if key not in known:
+                raise ValueError(f"[platform] has no key {key!r}{nearest(key, list(known))}")
+            if key != "name" and key in rest:
+                raise ValueError(f"{key!r} stands both in [platform] and before it: keep one")
+        if "name" not in table:
+            raise ValueError('[platform] needs name = "local", "kaggle" or "drivendata"')
+        return {
+            **rest,
+            "platform": table["name"],
+            **{key: table[key] for key in known[1:] if key in table},
+        }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CompetitionSpec":
+        for name in self.folds:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+                raise ValueError(
+                    f"[folds.{name}]: a name is letters, digits, _ and - only, at most 100"
+                )
+        if self.submit.folds not in self.folds:
+            found = nearest(self.submit.folds, list(self.folds))
+            raise ValueError(f"[submit] folds = {self.submit.folds!r} is no [folds.*] table{found}")
+        for name, scheme in self.folds.items():
+            if scheme.kind != "stratified" and self.labels.group_column is None:
+                raise ValueError(f"[folds.{name}] kind = {scheme.kind!r} needs [labels] group")
+        self._need_files()
+        return self
+
+    def _need_files(self) -> None:
+        if self.labels.format in TABLES and self.files.train is None:
+            raise ValueError(f'[labels] format = "{self.labels.format}" needs [files] train')
+        if (self.files.format is None) != (self.holdout is not None):
+            raise ValueError(
+                "a competition has either a format file ([files] format) or a [holdout] that "
+                "makes a test set of some training rows"
+            )
+        if self.practice and self.public_share is not None:
+            raise ValueError(
+                'public_share belongs to other platforms: platform = "local" knows its own parts'
+            )
+        if not self.practice and (self.holdout or self.files.solution):
+            raise ValueError('[holdout] and [files] solution belong to platform = "local"')
+        if self.holdout and (self.files.test or self.files.solution):
+            raise ValueError("[holdout] makes the test set: leave out [files] test and solution")
+        if self.files.solution and self.labels.format not in TABLES:
+            known = " or ".join(f'"{name}"' for name in TABLES)
+            raise ValueError(f"[files] solution is read by [labels] format = {known} alone")
+        if self.labels.merge and self.submission.shape == "wide" and self.files.format:
+            raise ValueError("[labels] merge would leave out a class that the format file asks for")
+
+    @property
+    def practice(self) -> bool:
+        """True when the leaderboard is on this machine; its ledger is then data, not history."""
+        return self.platform == "local"
+
+    @property
+    def multi(self) -> bool:
+        """True where an image has any number of labels."""
+        return self.labels.many
+
+    @property
+    def task(self) -> str:
+        """`multi-label`, `binary` (one probability is asked for) or `multi-class`."""
+        if self.multi:
+            return "multi-label"
+        two = self.submission.shape == "positive" or len(self.labels.classes or ()) == 2
+        return "binary" if two else "multi-class"
+
+    def training_part(self) -> dict[str, object]:
+        """What training depends on; metric, platform and fold definitions are left out.
+
+        So is an `[images] range` that is not set: runs from before there was one stay the same.
+        """
+        part = self.model_dump(mode="json", include={"files", "labels", "images"})
+        if self.images.range is None:
+            del part["images"]["range"]
+        return part
+
+
+def named_from(submission: Submission, metric: Metric) -> float:
+    """The probability from which on a class counts as named, by the file or by the metric."""
+    return (submission if submission.shape == "tags" else metric).threshold
+
+
+def load_competition(folder: Path) -> CompetitionSpec:
+    """The spec in folder/competition.toml; its name is the folder's.
+
+    Raises: SpecError: a key is unknown, missing or wrong, or a recipe of `[submit]` is missing.
+    """
+    path = folder / "competition.toml"
+    spec = parse(CompetitionSpec, {"name": folder.name, **read_toml(path)}, str(path))
+    available = recipe_names(folder)
+    for recipe in spec.submit.recipes:
+        if recipe not in available:
+            found = nearest(recipe, available)
+            raise SpecError(f"{path}: [submit] recipes: recipes/{recipe}.toml is missing{found}")
+    return spec
+
+
+def recipe_names(folder: Path) -> list[str]:
+    """The names of a competition's recipes, sorted."""
+    return sorted(p.stem for p in (folder / "recipes").glob("*.toml"))
+
+
+def repeated(recipes: Sequence[str]) -> str | None:
+    """What is wrong with a list of recipes' names that has one of them twice; None where none is.
+
+    Two of them would be one run, and count twice in the blend.
+    """
+    for name in recipes:
+        if recipes.count(name) > 1:
+            return (
+                f"recipes should be different ones, got {name!r} {recipes.count(name)} times; "
+                "name it once (its `seeds` train it several times)"
+            )
+    return None

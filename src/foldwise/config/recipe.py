@@ -1,0 +1,306 @@
+"""Recipe: the choices of a training run, from recipes/<name>.toml."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from foldwise.config.baselines import FIXED, check_baseline, with_defaults
+from foldwise.config.bounds import (
+    Amount,
+    AmountOrNone,
+    Anywhere,
+    BatchSize,
+    Count,
+    CountOrNone,
+    Name,
+    Part,
+    Share,
+    Threads,
+)
+from foldwise.config.budget import seconds_of
+from foldwise.config.competition import recipe_names
+from foldwise.config.loading import Strict, parse, read_toml, with_overrides
+from foldwise.config.pseudo import Pseudo, check_pseudo
+from foldwise.config.stage import Size, Stage
+from foldwise.errors import SpecError, nearest
+
+View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
+
+
+class Augment(Strict):
+    """Random changes to training images, drawn anew for every image and epoch."""
+
+    hflip: bool = False
+    vflip: bool = False
+    dihedral: bool = False  # one of the eight symmetries of the square
+    rotate: float = Field(default=0.0, ge=0, le=180)  # degrees, drawn from ±rotate
+    zoom: tuple[float, float] = (1.0, 1.0)  # scale factor drawn from this range; > 1 shows less
+    shift: float = Field(default=0.0, ge=0, le=0.5)  # fraction of the side, drawn from ±shift
+    warp: float = Field(default=0.0, ge=0, le=0.3)  # perspective, drawn from ±warp in x and in y
+    p_affine: Share = 1.0  # chance for each of rotate, zoom, shift, warp
+    crop: tuple[float, float] | None = None  # share of the area that is kept, drawn from this range
+    crop_ratio: tuple[float, float] = (0.75, 1.3333)  # width by height, as shares; log-uniform
+    brightness: Share = 0.0  # added, drawn from ±brightness
+    contrast: Part = 0.0  # factor drawn from [1-contrast, 1+contrast]
+    saturation: Share = 0.0  # likewise; a factor of 0 is grey
+    p_lighting: Share = 1.0  # chance for each of these three
+    erase: Share = 0.0  # chance that a rectangle becomes the mean colour
+    padding: Literal["reflection", "zeros", "border"] = "reflection"
+
+    @field_validator("zoom", "crop", "crop_ratio")
+    @classmethod
+    def _range(
+        cls, value: tuple[float, float] | None, info: ValidationInfo
+    ) -> tuple[float, float] | None:
+        least, most = (0.01, 1) if info.field_name == "crop" else (0.1, 10)
+        if value is not None and not least <= value[0] <= value[1] <= most:
+            wanted = f"[low, high] with {least} <= low <= high <= {most}"
+            raise ValueError(f"{info.field_name} must be {wanted}, got {list(value)}")
+        return value
+
+
+class Recipe(Strict):
+    """How to train one model; with a seed it is a run."""
+
+    name: Name
+    # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or linear, or prior
+    model: Annotated[str, Field(min_length=1, max_length=300)]
+    weights: Anywhere = "auto"  # auto (timm's), none (random), or a file
+    head: Literal["linear", "fastai"] = "linear"  # timm's own, or vision_learner's
+    image_size: Size | Literal["auto"]  # pixels that the model sees; auto: as its weights saw
+    presize: Size | None = None  # pixels kept in the cache; None: image_size
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"  # auto: as its weights saw them
+    batch_size: BatchSize | Literal["auto"] = (
+        64  # auto: the largest that fits a GPU's memory; 64 on a CPU
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
+    deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
+    weight_decay: AmountOrNone = 0.01
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Part = 0.0  # of sgd, Nesterov's; 0: plain
+    # auto: cross-entropy, or binary cross-entropy where an image may have many labels
+    loss: Literal["auto", "cross_entropy", "bce", "focal", "mae"] = "auto"
+    focal_gamma: AmountOrNone = 2.0  # how little sure rows count in the focal loss
+    class_weights: Literal["balanced"] | dict[str, Amount] | None = None  # in the loss
+    sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: classes equally likely
+    ordinal: Amount | None = None  # reach of a class among ordered ones
+    label_smoothing: Part = 0.0
+    drop_rate: Part = 0.0  # dropout before the classifier
+    drop_path: Part = 0.0  # chance to skip the last block; 0: timm's
+    mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of the Beta that shares are drawn from
+    cutmix: float = Field(default=0.0, ge=0, le=10)  # likewise; with both, each batch takes one
+    ema: Part = 0.0  # decay of the weights' moving average; 0: none
+    swa: CountOrNone = 0  # last epochs whose weights are averaged
+    clip: AmountOrNone = 0.0  # largest norm of all gradients together; 0: any
+    accumulate: Count = 1  # batches whose gradients make one step
+    early_stop: CountOrNone = 0  # epochs without a better validation loss; 0: never
+    augment: Augment = Augment()
+    pseudo: Pseudo | None = None  # test rows that are trained on too
+    tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
+    tta_shift: float = Field(default=0.0, ge=0, le=0.25)  # share of the sides: each view moved too
+    seeds: Annotated[tuple[int, ...], Field(max_length=1000)] = (0,)
+    budget: str | None = None  # time for all folds and seeds, as 30m; epochs are fitted to it
+    cpus: Threads | None = None  # of a fold: threads; on a cluster, what it has
+    gpus: Share | None = None  # likewise; 0.5: two folds share one
+    memory: Amount | None = None  # likewise; GB
+    stage: Annotated[tuple[Stage, ...], Field(max_length=100)] = ()  # none for a prior alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, table: Any) -> Any:
+        return with_defaults(table)
+
+    @model_validator(mode="after")
+    def _baseline(self) -> "Recipe":
+        sizes = [self.stage_size(stage) for stage in self.stage]
+        check_baseline(self.model, {key: getattr(self, key) for key in FIXED}, sizes)
+        check_pseudo(self.pseudo, self.name, self.model)
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        _check_sides([self.image_size, self.presize])
+        _check_sides(size for stage in self.stage for size in (stage.image_size, stage.presize))
+        _check_sides(self.cache_sizes)
+        if "none" not in self.tta:
+            raise ValueError('tta must hold "none", the plain view')
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f'momentum is of optimizer = "sgd", got "{self.optimizer}"; remove it')
+        for key in ("tta", "seeds"):
+            values = getattr(self, key)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{key} must be a list of different values, got {list(values)}")
+        for stage in self.stage:
+            size, presize = self.stage_size(stage), self.stage_presize(stage)
+            if presize[0] < size[0] or presize[1] < size[1]:
+                raise ValueError(
+                    f"a stage's presize must be at least its image_size, got {[*presize]} for "
+                    f"{[*size]}; give the stage a larger one, or the recipe, of which it has the "
+                    "share that its image_size has of the recipe's"
+                )
+        height, width = self.final_size
+        if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:
+            raise ValueError("tta views that turn an image by 90 degrees need a square image_size")
+        return self
+
+    @model_validator(mode="after")
+    def _averaged(self) -> "Recipe":
+        epochs = sum(stage.length for stage in self.stage)
+        if self.swa > epochs:
+            raise ValueError(f"swa must be at most all stages' epochs, {epochs}, got {self.swa}")
+        if self.swa and self.ema:
+            raise ValueError(
+                f"ema and swa both average the weights, got ema = {self.ema} and swa = {self.swa}; "
+                "set one of them to 0"
+            )
+        if self.swa and self.early_stop:
+            raise ValueError(
+                f"swa averages the last epochs, but early_stop leaves open which these are, got "
+                f"swa = {self.swa} and early_stop = {self.early_stop}; set one of them to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _square(self) -> "Recipe":
+        for height, width in map(self.stage_size, self.stage if self.augment.dihedral else ()):
+            if height != width:
+                raise ValueError(
+                    f"augment.dihedral needs a square image_size, got {[height, width]}; use "
+                    "augment.hflip and augment.vflip, or another image_size"
+                )
+        return self
+
+    @field_validator("budget")
+    @classmethod
+    def _a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds_of(value)
+        return value
+
+    @property
+    def cache_sizes(self) -> tuple[tuple[int, int], ...]:
+        """The different sizes at which images are cached, (height, width), in order of stages."""
+        return tuple(dict.fromkeys(self.stage_presize(stage) for stage in self.stage))
+
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """The image size of the last stage, (height, width): the one that predicts."""
+        return self.stage_size(self.stage[-1]) if self.stage else _sides(self.image_size)
+
+    @property
+    def kernel(self) -> str:
+        """The interpolation that images are resized with; bilinear where `auto` is not settled."""
+        return "bilinear" if self.interpolation == "auto" else self.interpolation
+
+    def stage_size(self, stage: Stage) -> tuple[int, int]:
+        """A stage's image size in pixels, (height, width)."""
+        return _sides(stage.image_size or self.image_size)
+
+    def stage_presize(self, stage: Stage) -> tuple[int, int]:
+        """The size in pixels, (height, width), at which a stage's images are cached.
+
+        A presize above image_size leaves room for zooming, and lets training and validation images
+        pass the same resampling: images that only training resamples are softer than those of
+        validation (docs/architecture.md).
+        """
+        size, whole = self.stage_size(stage), _sides(self.image_size)
+        if stage.presize is not None:
+            return _sides(stage.presize)
+        if self.presize is None:
+            return size
+        kept = _sides(self.presize)
+        height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
+        return height, width
+
+    def stage_batch(self, stage: Stage) -> int:
+        """A stage's batch size: its own, else the recipe's."""
+        return stage.batch_size or self.batch
+
+    def stage_decay(self, stage: Stage) -> float:
+        """A stage's weight decay: its own, else the recipe's."""
+        return self.weight_decay if stage.weight_decay is None else stage.weight_decay
+
+    @property
+    def batch(self) -> int:
+        """The batch size; 64 where `auto` is not settled, and on a CPU."""
+        return 64 if self.batch_size == "auto" else self.batch_size
+
+    def as_weights(self, size: tuple[int, int], interpolation: str) -> "Recipe":
+        """The recipe with what its weights were trained with, where it says `auto`.
+
+        Raises: SpecError: other sizes of the recipe do not go with that one.
+        """
+        seen = {"image_size": size, "interpolation": interpolation}
+        auto = {key: value for key, value in seen.items() if getattr(self, key) == "auto"}
+        where = f"recipe {self.name} at its weights' {[*size]} pixels"
+        return parse(Recipe, {**self.model_dump(), **auto}, where)
+
+    def settled(self, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe with what `auto` became put in; values: `resolved` of run.json."""
+        settled = {key: values[key] for key in ("precision", "batch_size", "compile")}
+        recipe = self.model_copy(update=settled)
+        return recipe.planned(values["plan"]) if "plan" in values else recipe
+
+    def planned(self, plan: Mapping[str, Any]) -> "Recipe":
+        """The recipe with the stages that fit its budget; plan: see `budget.fit`."""
+        stages = tuple(Stage.model_validate(stage) for stage in plan["stage"])
+        return self.model_copy(update={"stage": stages, "swa": plan["swa"]})
+
+    def short(self) -> "Recipe":
+        """The recipe for a trial: the first seed, one epoch a stage, compiled only on request.
+
+        Without pseudo-labels: no teacher lies where trials do.
+        """
+        return self.model_copy(
+            update={
+                "seeds": self.seeds[:1],
+                "stage": tuple(stage.short() for stage in self.stage),
+                "swa": min(self.swa, len(self.stage)),
+                "compile": self.compile is True,
+                "pseudo": None,
+                "budget": None,
+            }
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The recipe as plain values without its list of seeds: a run has one of them.
+
+        Without what there is none of, too, of lines that recipes once did not have: runs from
+        before stay the same. Without what a fold asks a cluster for: it is the same one anywhere.
+        """
+        unset = {key for key in ("pseudo", "budget") if getattr(self, key) is None}
+        if self.interpolation in ("auto", "bilinear"):
+            unset.add("interpolation")
+        if not self.tta_shift:
+            unset.add("tta_shift")
+        places = {"cpus", "gpus", "memory"}
+        return self.model_dump(mode="json", exclude={"seeds", *places, *unset})
+
+
+def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A competition's recipe by name, with `key=value` overrides put in.
+
+    Raises: SpecError: no such recipe (with the nearest name), or a key or value is wrong.
+    """
+    if name not in recipe_names(folder):
+        found = nearest(name, recipe_names(folder))
+        raise SpecError(f"{folder.name} has no recipe {name!r} in {folder / 'recipes'}{found}")
+    path = folder / "recipes" / f"{name}.toml"
+    return parse(Recipe, {"name": name, **with_overrides(read_toml(path), overrides)}, str(path))
+
+
+def _sides(size: Size | Literal["auto"]) -> tuple[int, int]:
+    if size == "auto":  # until it is known; see `Recipe.as_weights`
+        return 224, 224
+    return (size, size) if isinstance(size, int) else size
+
+
+def _check_sides(sizes: Iterable[Size | Literal["auto"] | None]) -> None:
+    for size in sizes:
+        for side in _sides(size) if size is not None else ():
+            if not 8 <= side <= 4096:
+                raise ValueError(f"image_size and presize must be 8 to 4096 pixels, got {side}")

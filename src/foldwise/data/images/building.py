@@ -1,0 +1,279 @@
+"""Image caches are built: one decoding per image for all sizes, raw or recompressed as they fit."""
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from foldwise.config.competition import CompetitionSpec
+from foldwise.data.images.cache import (
+    DONE,
+    PACK,
+    PIXELS,
+    PLAN,
+    ROW,
+    ROWS,
+    ImageCache,
+    cache_folder,
+    crc_of,
+    end_of,
+    folder_of,
+    intact,
+    lock_of,
+    open_cache,
+    sources_key,
+)
+from foldwise.data.images.decoding import (
+    BILINEAR,
+    Decoded,
+    Progress,
+    each_image,
+    images_of,
+    raise_unreadable,
+    resized,
+)
+from foldwise.data.images.levels import Levels
+from foldwise.data.images.packed import PER_CORE, QUALITY, about, packed
+from foldwise.data.labels.table import LabelTable
+from foldwise.errors import StorageError
+from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
+
+log = logging.getLogger(__name__)
+
+Fitted = Callable[[Image.Image, tuple[int, int]], np.ndarray]  # an image at a size, as uint8
+
+PART = "pixels.part"
+KEPT_FREE = 0.1  # of the free disk: other things are written too
+WORTH_SAYING = 1e9  # bytes
+
+
+def build_caches(
+    spec: CompetitionSpec,
+    table: LabelTable,
+    raw: Path,
+    hashes: "pd.Series[str]",
+    sizes: Sequence[tuple[int, int]],
+    resize: str,
+    read_image: Callable[..., Any] | None = None,
+    progress: Progress | None = None,
+    interpolation: str = BILINEAR,
+    levels: Levels | None = None,
+) -> list[ImageCache]:
+    """The caches of table's images at each size (height, width); built where they are not there.
+
+    hashes: the content hash of each id's source, indexed by id: with mode, resize, interpolation,
+    the size and the longest side of all sizes they name a cache, so another source makes another
+    one, and another order of rows does not. All that is missing is made from one decoding per
+    image. A build that was killed goes on with the rows that are not there yet. levels: of deep
+    images.
+
+    Raises: ImageError: images are missing or unreadable; all are listed in a file.
+            StorageError: the disk is too full.
+    """
+    caches, mode, side = raw.parent / "cache", spec.images.mode, max(max(size) for size in sizes)
+    own = levels if levels and levels.named else None
+    bases = [
+        cache_folder(caches, mode, size, side, resize, hashes, interpolation, own) for size in sizes
+    ]
+    shapes = {
+        base: (len(table), *size, spec.images.channels)
+        for base, size in zip(bases, sizes, strict=True)
+    }
+    with ExitStack() as stack:
+        for base in sorted(shapes):  # one order in every process
+            stack.enter_context(locked(lock_of(base), f"the image cache {base.name}"))
+        kinds = _kinds(spec, shapes)
+        stack.enter_context(disk_errors(caches))
+        sites = [
+            stack.enter_context(Site(base, kinds[base], shape, [*table.frame["id"]]))
+            for base, shape in shapes.items()
+            if not (folder_of(base, kinds[base]) / DONE).is_file()
+        ]
+        if sites:
+            fitted = partial(resized, resize=resize, interpolation=interpolation)
+            _fill(
+                sites,
+                images_of(spec, table, raw, read_image, side, levels),
+                fitted,
+                table,
+                progress,
+            )
+            for site in sites:
+                site.finish({"mode": mode, "sources": sources_key(hashes), **_told(levels, own)})
+    return [open_cache(folder_of(base, kinds[base])) for base in bases]
+
+
+def _told(levels: Levels | None, named: Levels | None) -> dict[str, list[float]]:
+    """What a cache's marker says of levels: those of its pixels, those in its name."""
+    told = {"levels": levels, "named_levels": named}
+    return {key: each.pair() for key, each in told.items() if each}
+
+
+class Site:
+    """A cache under construction.
+
+    A row's checksum is written after its bytes and says that they are there; after an interruption
+    rows whose bytes have it are kept.
+    """
+
+    def __init__(
+        self, base: Path, recompress: bool, shape: tuple[int, ...], ids: list[str]
+    ) -> None:
+        """base: the folder of the raw cache, whichever kind it becomes."""
+        self.folder = folder = folder_of(base, recompress)
+        self.packed, self.shape, self.ids = recompress, shape, ids
+        self._prepare()
+        self.rows = np.memmap(folder / ROWS, ROW, "r+", shape=shape[:1])
+        content = (folder / PART).stat().st_size
+        data = np.memmap(folder / PART, np.uint8, "r") if content else np.empty(0, np.uint8)
+        self.there = intact(data, self.rows)  # bool (n,)
+        self.rows[~self.there] = 0
+        self.end = end_of(self.rows)  # recompressed images are appended
+        self.lock = threading.Lock()
+        if self.there.any():
+            log.info(
+                "%s: %d of %d images are there already", folder.name, self.there.sum(), shape[0]
+            )
+
+    def __enter__(self) -> "Site":
+        self.file = os.open(self.folder / PART, os.O_RDWR)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self.file)
+
+    def put(self, row: int, image: Decoded, fitted: Fitted) -> None:
+        """Write a row: the image fitted to the size."""
+        size = self.shape[1], self.shape[2]
+        pixels = np.ascontiguousarray(fitted(image.image, size))
+        content = memoryview(packed(pixels) if self.packed else pixels.reshape(-1).data)
+        with self.lock:
+            start = self.end if self.packed else row * len(content)
+            self.end = max(self.end, start + len(content))
+        written = 0
+        while written < len(content):
+            written += os.pwrite(self.file, content[written:], start + written)
+        self.rows[row] = (start, len(content), image.width, image.height, image.scale, 0)
+        self.rows["crc"][row] = crc_of(content)
+
+    def finish(self, what: dict[str, Any]) -> None:
+        """Flush, name the files as finished ones, and write the marker. what: goes into it."""
+        os.ftruncate(self.file, end_of(self.rows))
+        os.fsync(self.file)
+        self.rows.flush()
+        file = self.folder / (PACK if self.packed else PIXELS)
+        os.replace(self.folder / PART, file)
+        done = {
+            "packed": self.packed,
+            "modified_ns": file.stat().st_mtime_ns,
+            "rows_sha256": sha256_file(self.folder / ROWS),
+        }
+        plan = {"shape": list(self.shape), "ids": self.ids}
+        write_json(self.folder / DONE, {**what, **done, **plan})
+
+    def _prepare(self) -> None:
+        """Make the files, unless they are those of an interrupted build of the same rows."""
+        plan = {"shape": list(self.shape), "ids": self.ids}
+        file, rows = self.folder / PART, self.folder / ROWS
+        begun = (self.folder / PLAN).is_file() and read_json(self.folder / PLAN) == plan
+        if begun and file.is_file() and rows.is_file():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sizes = {
+            file: 0 if self.packed else int(np.prod(self.shape)),
+            rows: ROW.itemsize * self.shape[0],
+        }
+        for path, size in sizes.items():
+            path.unlink(missing_ok=True)
+            with path.open("wb") as handle:
+                if size:
+                    os.posix_fallocate(handle.fileno(), 0, size)
+        write_json(self.folder / PLAN, plan)
+
+
+def _fill(
+    sites: Sequence[Site],
+    load: Callable[[int], Decoded],
+    fitted: Fitted,
+    table: LabelTable,
+    progress: Progress | None,
+) -> None:
+    """Fill all sites, image by image. Raises: ImageError: see `build_caches`."""
+    complete = np.all([site.there for site in sites], axis=0)
+
+    def fill(row: int) -> None:
+        image = load(row)
+        for site in sites:
+            if not site.there[row]:
+                site.put(row, image, fitted)
+
+    wanted = np.flatnonzero(~complete).tolist()
+    failures = each_image(fill, wanted, table, progress, before=int(complete.sum()))
+    if failures:
+        for site in sites:
+            shutil.rmtree(site.folder)  # mended images make other caches
+        raise_unreadable(failures, sites[0].folder.parent.parent / "unreadable.txt", len(table))
+
+
+def _kinds(spec: CompetitionSpec, wanted: Mapping[Path, tuple[int, ...]]) -> dict[Path, bool]:
+    """Whether each cache is recompressed: as it is finished or begun; a new one, if need be.
+
+    wanted: the shape of each by its raw folder. Raises: StorageError: see `_raw_fits`.
+    """
+    kinds = {
+        base: recompressed
+        for marker in (PLAN, DONE)  # the last one counts: finished before begun, raw before not
+        for base in wanted
+        for recompressed in (True, False)
+        if (folder_of(base, recompressed) / marker).is_file()
+    }
+    new = [base for base in wanted if base not in kinds]
+    if new:
+        recompress = not _raw_fits(spec, new[0].parent, [wanted[base] for base in new])
+        kinds |= dict.fromkeys(new, recompress)
+    return kinds
+
+
+def _raw_fits(spec: CompetitionSpec, folder: Path, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether caches of these shapes are kept raw; else they are recompressed, and it is said.
+
+    Raises: StorageError: the disk has room for neither.
+    """
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    needed, smaller = sum(int(np.prod(s)) for s in shapes), sum(about(s) for s in shapes)
+    if needed <= (1 - KEPT_FREE) * free:
+        if needed >= WORTH_SAYING:
+            log.info("%s: the image cache takes %.1f GB", spec.name, needed / 1e9)
+        return True
+    if smaller > (1 - KEPT_FREE) * free:
+        raise StorageError(
+            f"the image cache of {spec.name} needs {needed / 1e9:.2f} GB of disk space at "
+            f"{existing}, or about {smaller / 1e9:.2f} GB recompressed, and a tenth of the disk's "
+            f"free space beside it; {free / 1e9:.2f} GB are free; make room, or set FOLDWISE_DATA "
+            "to another disk"
+        )
+    how = "losslessly" if spec.images.mode == "RGBA" else f"as JPEG of quality {QUALITY}"
+    log.warning(
+        "%s: raw, the image cache takes %.2f GB, and %.2f GB are free: it is recompressed %s, "
+        "which takes about %.2f GB. Every epoch decodes it again (about %d images of 256 px a "
+        "second and core), and runs from it are other runs than those from raw pixels. For raw "
+        "pixels make room and say `foldwise data %s --clear-cache` first",
+        spec.name,
+        needed / 1e9,
+        free / 1e9,
+        how,
+        smaller / 1e9,
+        PER_CORE,
+        spec.name,
+    )
+    return False

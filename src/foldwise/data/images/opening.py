@@ -1,0 +1,219 @@
+"""Image files opened: only formats that Pillow reads by itself, whole, and within a memory bound.
+
+Whatever a decoder raises becomes an ImageError of one line that names the file.
+"""
+
+import math
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from foldwise.data.images.damage import ends_early, lacks_strips
+from foldwise.errors import ImageError
+from foldwise.tables.listing import FORMATS, readable
+
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# Formats by their first bytes, the package that reads each, what registers it, how to get it.
+PLUGINS = (
+    (
+        "HEIF",
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIC,
+        "pillow_heif",
+        "pip install 'foldwise[heif]'",
+    ),
+    (
+        "JPEG XL",
+        lambda head: head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+        "pillow_jxl",
+        "pip install pillow-jxl-plugin",
+    ),
+)
+# Formats that a row may name, though files with their endings are icons or come from programs.
+NAMED = (
+    "ICO",
+    "ICNS",
+    "CUR",
+    "BLP",
+    "DCX",
+    "FITS",
+    "FLI",
+    "FTEX",
+    "GBR",
+    "IM",
+    "MSP",
+    "PCD",
+    "PIXAR",
+    "SUN",
+    "XBM",
+    "XPM",
+    "SPIDER",
+)
+# What decoders take beside Pillow's pixels, in bytes per pixel; measured at 16 megapixels with
+# Pillow 13.0.0. Progressive JPEGs keep their coefficients.
+EXTRA = {
+    "JPEG": 0,
+    "MPO": 0,
+    "PNG": 0,
+    "BMP": 0,
+    "PPM": 0,
+    "GIF": 1,
+    "AVIF": 6,
+    "HEIF": 8,
+    "WEBP": 14,
+    "JPEG2000": 16,
+}
+PROGRESSIVE, OTHERS = 6, 4
+NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # other modes: 4
+ALLOWED = 17  # bytes for each of Pillow's MAX_IMAGE_PIXELS: 1.5 GB, all threads together
+STRIP = 1 << 22  # pixels that are worked on at once, beside the image itself
+SMALL = 128e6  # bytes: images that take less are not counted
+RESIZED = 1024  # pixels: the longest side that an image is resized to, if nothing is known of it
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[Image.Image]:
+    """The image of a file, its pixels not decoded yet; inside, whatever Pillow raises is caught.
+
+    Raises: ImageError: the file is missing, empty, damaged, no image, a pipe or a socket, or of a
+            format for which a package is missing; with the file's path.
+    """
+    name = readable(str(path))
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it; half an image is no image
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its other end
+            raise ImageError("is no file, but a folder, a pipe, a socket or a device")
+        # odd EXIF and ICC blocks, large images; pixels are checked while they are decoded
+        with warnings.catch_warnings(action="ignore"), _opened(path) as image:
+            yield image
+    except FileNotFoundError:
+        raise ImageError(f"{name} is missing") from None
+    except ImageError as error:
+        raise ImageError(f"{name} {error}") from error
+    except Image.DecompressionBombError as error:
+        said = str(error).partition(", could")[0]
+        raise ImageError(f"{name} may be a decompression bomb: {said}; {_smaller()}") from error
+    except Exception as error:  # decoders raise RuntimeError, TypeError, IndexError, struct.error
+        raise ImageError(f"{name} {_why(path, error)}") from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    with suppress(OSError):
+        if path.stat().st_size == 0:
+            return "is empty"
+    said = readable(str(error)) or type(error).__name__
+    return f"cannot be decoded ({said})"
+
+
+def _opened(path: Path) -> Image.Image:
+    """The opened image, by a package where Pillow needs one. Raises: ImageError: it is missing."""
+    Image.init()
+    known = [name for name in (*FORMATS, *NAMED) if name in Image.OPEN]
+    try:
+        return Image.open(path, formats=known)
+    except UnidentifiedImageError:
+        with path.open("rb") as handle:
+            head = handle.read(16)
+        for what, fits, package, how in PLUGINS:
+            if fits(head) and _registered(package):
+                return Image.open(path, formats=[n for n in FORMATS if n in Image.OPEN])
+            if fits(head):
+                raise ImageError(
+                    f"is {what}, which needs a package: {how}, or convert it"
+                ) from None
+        raise
+
+
+def _registered(package: str) -> bool:
+    """Whether the package that reads a format is there; Pillow knows the format afterwards."""
+    try:
+        plugin = import_module(package)  # pillow_jxl registers itself
+    except ImportError:
+        return False
+    if hasattr(plugin, "register_heif_opener"):
+        plugin.register_heif_opener()
+    return True
+
+
+def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 0) -> None:
+    """Decode an opened image, once there is memory for it, and see that no rows are lacking.
+
+    side: the longest side in pixels that it will be resized to. beside: bytes per pixel that other
+    copies of it take meanwhile.
+    Raises: ImageError: it takes too much memory, or its data end early.
+    """
+    width, height = image.size
+    own = NARROW.get(image.mode, 4)
+    extra = EXTRA.get(str(image.format), OTHERS)
+    if image.info.get("progressive"):
+        extra += PROGRESSIVE
+    # a copy in the wanted mode; resizing goes over the width first
+    needed = width * height * (own + extra + beside + 4) + 4 * (side or RESIZED) * height
+    if needed > allowed():
+        raise ImageError(
+            f"has {width} x {height} pixels, and decoding and resizing them takes about "
+            f"{needed / 1e9:.1f} GB of memory, more than {allowed() / 1e9:.1f}; {_smaller()}"
+        )
+    ROOM.take(needed)
+    lacking = lacks_strips(image)
+    image.load()
+    if lacking or ends_early(image, path):
+        raise ImageError("is damaged: its data end before its last row")
+
+
+def _smaller() -> str:
+    return (
+        "make a smaller copy of it, or if it is right, write PIL.Image.MAX_IMAGE_PIXELS = ... "
+        "(half the limit) into adapter.py"
+    )
+
+
+def allowed() -> float:
+    """The bytes that decoding may take; they follow Pillow's own limit of pixels."""
+    return ALLOWED * (Image.MAX_IMAGE_PIXELS or math.inf)
+
+
+class Room:
+    """The memory of threads that decode large images at the same time: together within bounds."""
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self.changed = threading.Condition()
+        self.mine = threading.local()
+
+    def take(self, needed: float) -> None:
+        """Wait until there is room for so many bytes; a thread that holds some does not wait."""
+        held = getattr(self.mine, "held", None)
+        if held is None or needed < SMALL:
+            return
+        with self.changed:
+            self.changed.wait_for(lambda: held or self.used + needed <= allowed())
+            self.used += needed
+        self.mine.held = held + needed
+
+    @contextmanager
+    def until_done(self) -> Iterator[None]:
+        """What a thread takes inside is given back at the end."""
+        self.mine.held = 0.0
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.used -= self.mine.held
+                self.changed.notify_all()
+            self.mine.held = None
+
+
+ROOM = Room()
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in copies of some of its rows, with the number of their first row."""
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))

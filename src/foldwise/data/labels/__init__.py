@@ -1,0 +1,1 @@
+"""From label formats to one checked table."""

@@ -1,0 +1,141 @@
+"""Label reader for SQLite: a query's column is the class, or rules over its columns decide it."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldwise.config.competition import CompetitionSpec
+from foldwise.config.labels import Limits, Rules
+from foldwise.data.labels.rows import Rows, image_paths
+from foldwise.errors import DataError, LabelError, examples, nearest
+from foldwise.tables.text import REPEATED, one_row_each, unique_ids
+
+LEFT_OUT = "rows left out for a failure code"
+TRUE = ("1", "1.0", "true", "yes")
+
+
+def read_sqlite(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
+    """The rows of `[labels] query`; their class is a column, or what `[labels.rules]` say.
+
+    Raises: DataError: the file is no SQLite database, the query fails or lacks a column.
+            LabelError: ids are wrong, or a rule's column holds no number.
+    """
+    path = raw / str(spec.files.train)
+    rules = spec.labels.rules
+    needed = [spec.labels.id, *(rules.columns() if rules else [str(spec.labels.column)])]
+    source = query(path, str(spec.labels.query), needed)
+    counts: dict[str, int] = {}
+    if rules and rules.failed:
+        failed = np.zeros(len(source), dtype=bool)
+        for column, codes in rules.failed.items():
+            failed |= source[column].isin(codes).to_numpy()
+        counts = {LEFT_OUT: int(failed.sum())} if failed.any() else {}
+        source = source[~failed].reset_index(drop=True)
+    source, again = one_row_each(source, spec.labels.id, source.columns)
+    counts |= {REPEATED: again} if again else {}
+    unique_ids(source, spec.labels.id, path, spec.labels.column)
+    if rules:
+        yes = decided(source, rules, spec.labels.id, path)
+        tags = [(rules.yes,) if is_yes else (rules.no,) for is_yes in yes]
+    else:
+        tags = [(label,) for label in source[str(spec.labels.column)]]
+    paths = None
+    if spec.images.path:
+        paths = image_paths(source, spec.images.path, spec.labels.id, path, raw)
+    order = (rules.no, rules.yes) if rules else None
+    return Rows(source, source[spec.labels.id], tags, path, order, paths, counts)
+
+
+def query(path: Path, sql: str, needed: Sequence[str]) -> pd.DataFrame:
+    """The rows of a query as text; NULL is "". The database is opened for reading alone.
+
+    Raises: DataError: no such file, no database, the query fails, gives no row or lacks a column.
+    """
+    if not path.is_file():
+        raise DataError(f"expected the file {path}, found none")
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            cursor = connection.execute(sql)
+            columns = [entry[0] for entry in cursor.description or ()]
+            records = cursor.fetchall()
+        finally:
+            connection.close()
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
+        why = " ".join(str(error).split())
+        raise DataError(f"{path}: [labels] query fails: {why}; it is {sql!r}") from error
+    except sqlite3.DatabaseError as error:
+        raise DataError(f"{path} is no SQLite database ({error}); download it again") from error
+    twice = [column for column in columns if columns.count(column) > 1]
+    if twice:
+        raise DataError(
+            f"{path}: [labels] query should give every column a name of its own, "
+            f"{twice[0]!r} stands twice; rename one with AS"
+        )
+    for column in needed:
+        if column not in columns:
+            raise DataError(
+                f"{path}: [labels] query should give a column {column!r}{nearest(column, columns)}"
+            )
+    if not records:
+        raise DataError(f"{path}: [labels] query gives no row; it is {sql!r}")
+    values = zip(*records, strict=True)
+    return pd.DataFrame(
+        {c: pd.Series(_text(v), dtype=str) for c, v in zip(columns, values, strict=True)}
+    )
+
+
+def decided(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> np.ndarray:
+    """Which rows are yes, bool (n,), by the rules in their stated order (see `Rules`).
+
+    Raises: LabelError: a cell of a rule's column is no number.
+    """
+    yes = np.ones(len(source), dtype=bool)
+    for column, limits in rules.number.items():
+        values = _numbers(source[column], column, source[id], path)
+        yes &= _within(values, limits)
+    for column, limits in rules.every.items():
+        cells = source[column].str.split(",").explode().str.strip()
+        cells = cells[cells != ""]
+        numbers = _numbers(cells, column, source[id].loc[cells.index], path)
+        outside = cells.index[~_within(numbers, limits)]
+        yes &= ~source.index.isin(outside)
+    for column in rules.forbidden:
+        yes &= ~source[column].str.lower().isin(TRUE).to_numpy()
+    yes |= _below(source, rules.path, rules.yes_folders)
+    return yes & ~_below(source, rules.path, rules.no_folders)
+
+
+def _below(source: pd.DataFrame, column: str, folders: Sequence[str]) -> np.ndarray:
+    """Which rows' paths lie in one of the folders, bool (n,)."""
+    found = np.zeros(len(source), dtype=bool)
+    for folder in folders:
+        inner = f"/{folder.strip('/')}/"
+        found |= ("/" + source[column]).str.contains(inner, regex=False).to_numpy()
+    return found
+
+
+def _within(values: np.ndarray, limits: Limits) -> np.ndarray:
+    low = values >= limits.min if limits.min else np.ones(len(values), dtype=bool)
+    return low & (values <= limits.max) if limits.max else low
+
+
+def _numbers(cells: pd.Series, column: str, ids: pd.Series, path: Path) -> np.ndarray:
+    values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise LabelError(
+            f"{path}: {bad.sum()} values of {column!r} should be numbers, e.g. "
+            f"{examples(cells[bad], 1)} of id {examples(ids[bad], 1)}; leave such rows out with "
+            f'[labels.rules.failed] {column} = ["<the code>"]'
+        )
+    return values
+
+
+def _text(values: Sequence[object]) -> list[str]:
+    """Values as text: NULL is "", and a REAL 1.0 is the integer's "1"."""
+    whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
+    return ["" if value is None else str(value) for value in whole]

@@ -1,0 +1,1 @@
+"""From the predictions of several models to one, cross-fitted."""

@@ -1,0 +1,315 @@
+"""The chain, a blend and the steps after it, fitted on the folds but one and applied to that one.
+
+A chain is plain data: `method` and what it `fitted`, the members' own `temperatures` or None, and
+`steps`, each a `step` by name with what it fitted.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from foldwise.data.grouped import balanced_groups, dealt
+from foldwise.ensembling import calibrate, thresholds
+from foldwise.ensembling.goal import FEWEST, Goal, fold_costs, within_noise
+from foldwise.ensembling.methods import METHODS, Rows, Stack, blended
+
+Chain = dict[str, Any]
+Trials = tuple[dict[str, Any], ...]
+OWN = "temperature of each member"
+LEAST = 1e-6  # a smaller gain is none: boards show five or six digits
+SEED = 0  # of the halves that `parts_of` makes
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something fitted on probabilities (rows, C) of rows of a goal, and applied to others."""
+
+    fit: Callable[[np.ndarray, np.ndarray, Goal], dict[str, Any]]
+    apply: Callable[[dict[str, Any], np.ndarray, bool], np.ndarray]
+
+
+STEPS: dict[str, Step] = {
+    "temperature": Step(calibrate.fit_temperature, calibrate.at_temperature),
+    "clip": Step(calibrate.fit_clip, calibrate.clipped),
+    "threshold": Step(thresholds.fit_threshold, thresholds.apply_thresholds),
+    "thresholds": Step(thresholds.fit_thresholds, thresholds.apply_thresholds),
+    "cuts": Step(thresholds.fit_cuts, thresholds.apply_cuts),
+}
+NAMED = ("accuracy", "f1", "precision", "recall")  # metrics of what is named and what not
+
+
+def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
+    """The steps worth trying after a blend: of each tuple one, or none, the simpler one first.
+
+    For log loss a temperature and clipping bounds; for labels that are named or not one threshold
+    or one per class; for kappa cut points.
+    """
+    shape, metric = goal.format.settings.shape, goal.metric.name
+    if goal.log_loss:
+        return ("temperature",), ("clip",)
+    if goal.multi and (shape == "tags" or metric in NAMED):
+        several = len(goal.format.classes) <= thresholds.MANY
+        return (("threshold", "thresholds")[: 1 + several],)
+    if metric == "kappa" and shape in ("label", "wide"):
+        return (("cuts",),)
+    return ()
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a chain is made of, before any value is fitted; and how that was decided.
+
+    own: whether each member has its own temperature. steps: the names of those kept, in order.
+    trials: each step that was tried: `step, kept, gain` (of the metric, better is above 0).
+    """
+
+    own: bool = False
+    steps: tuple[str, ...] = ()
+    trials: Trials = ()
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """A chain fitted on all folds, and one of the same form per fold, fitted on the others.
+
+    blends: the chains per fold without any calibration or step. nested: the chains per fold, each
+    of the form that the others decide. trials: of the form; see `Form`.
+    """
+
+    chain: Chain
+    by_fold: tuple[Chain, ...]
+    blends: tuple[Chain, ...]
+    nested: tuple[Chain, ...]
+    trials: Trials
+
+    def oof(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """The cross-fitted predictions (n, C): each row by values that never saw its fold."""
+        return _fold_by_fold(self.by_fold, stack, folds)
+
+    def before(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """The same of the blend alone."""
+        return _fold_by_fold(self.blends, stack, folds)
+
+    def unstepped(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """The same of the chains without their steps, members' own temperatures included."""
+        return _fold_by_fold([{**chain, "steps": []} for chain in self.by_fold], stack, folds)
+
+    def decided_apart(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """The same of chains whose form did not see the fold either."""
+        return _fold_by_fold(self.nested, stack, folds)
+
+    def in_sample(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+        """Predictions (n, C) by the chain that was fitted on all of these rows: too good."""
+        return _fold_by_fold([self.chain] * len(self.by_fold), stack, folds)
+
+
+def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> np.ndarray:
+    """A chain's predictions of some rows, (rows, C).
+
+    The rows should be predicted by one model per member, as those of a fold are.
+    """
+    stack = replace(stack, temperatures=chain["temperatures"])
+    return stepped(
+        chain["steps"], blended(chain["method"], chain["fitted"], stack, rows), stack.multi
+    )
+
+
+def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, multi: bool) -> np.ndarray:
+    """What a chain's steps make of its blend (rows, C)."""
+    for step in steps:
+        probs = STEPS[step["step"]].apply(step, probs, multi)
+    return probs
+
+
+def crossfit(
+    stack: Stack, goal: Goal, folds: np.ndarray, method: str, slots: Sequence[Sequence[str]] = ()
+) -> CrossFit:
+    """A method's chain, fitted on all folds and on all but each.
+
+    Which steps are kept is decided once, by all folds, so that what is scored has the form of what
+    is submitted: the blend is fitted on all folds but one and applied to that one, so are the steps
+    to what it gives, and a step is kept where their cross-fitted cost is lower with it than
+    without, beyond noise (of two steps the simpler one, likewise). The values of a chain that is
+    applied to a fold are fitted on the others alone; `nested` tells what it costs to decide the
+    form without that fold too. With two folds there are no steps: one training fold cannot be
+    cross-fitted (see `parts_of`).
+
+    folds: the fold of each row, (n,), 0 to K - 1. slots: as `slots_of` gives them.
+    """
+    count = int(folds.max()) + 1
+    fitter = _Fitter(stack, goal, folds, method, slots if count >= FEWEST else ())
+    whole: frozenset[int] = frozenset()
+    others = [frozenset([fold]) for fold in range(count)]
+    form = fitter.form(whole)
+    chain = fitter.chain(whole, form)
+    by_fold, nested = [], []
+    for left in others:
+        by_fold.append(fitter.chain(left, form))
+        nested.append(fitter.chain(left, fitter.form(left)))
+    blends = tuple(fitter.blend(left, False) for left in others)
+    return CrossFit(chain, tuple(by_fold), blends, tuple(nested), form.trials)
+
+
+def parts_of(goal: Goal, folds: np.ndarray) -> np.ndarray:
+    """The parts that a chain is cross-fitted over, (n,), 0 to K - 1: the folds themselves.
+
+    Where there are fewer than three, each is split in two, stratified, groups whole: a chain's few
+    values can be fitted on half of a fold's rows, where its model could not.
+    """
+    if folds.max() + 1 >= FEWEST:
+        return folds
+    parts = np.empty_like(folds)
+    for fold in np.unique(folds):
+        rows = np.flatnonzero(folds == fold)
+        groups = goal.truth["group"].iloc[rows] if "group" in goal.truth else None
+        if groups is None or groups.isna().any() or groups.nunique() < 2:
+            half = dealt(goal.hot[rows], np.arange(len(rows)), 2, SEED)
+        else:
+            half = balanced_groups(goal.hot[rows], groups.to_numpy(dtype=str), 2, SEED)
+        parts[rows] = 2 * fold + half
+    return parts
+
+
+class _Fitter:
+    """Fits chains without some folds; what several of them need is fitted once."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        goal: Goal,
+        folds: np.ndarray,
+        method: str,
+        slots: Sequence[Sequence[str]],
+    ) -> None:
+        self.stack, self.goal, self.folds = stack, goal, folds
+        self.method, self.slots = method, slots
+        self.may_own = METHODS[method].tempers and goal.log_loss and len(stack) > 1
+        self.blend = cache(self._blend)
+        self.temperatures = cache(self._temperatures)
+        self.inner = lru_cache(2)(self._inner)  # with and without own temperatures: they are large
+
+    def form(self, left: frozenset[int]) -> Form:
+        """The form that all folds but some decide on."""
+        if not self.slots:
+            return Form()
+        rows = self._rows(left)
+        folds, plain = self.folds[rows], self.inner(left, False)
+        steps, trials, probs = _kept(plain, rows, folds, self.goal, self.slots)
+        if not self.may_own:
+            return Form(False, tuple(steps), tuple(trials))
+        others = _kept(self.inner(left, True), rows, folds, self.goal, self.slots)
+        own = _better(others[2], probs, rows, folds, self.goal)
+        gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
+        if own:
+            steps, trials, _ = others
+        return Form(own, tuple(steps), ({"step": OWN, "kept": own, "gain": gain}, *trials))
+
+    def chain(self, left: frozenset[int], form: Form) -> Chain:
+        """The chain of a form, its values fitted without some folds."""
+        blend = self.blend(left, form.own)
+        if not form.steps:
+            return blend
+        rows, probs, steps = self._rows(left), self.inner(left, form.own), []
+        for name in form.steps:
+            steps.append({"step": name, **STEPS[name].fit(probs, rows, self.goal)})
+            if name != form.steps[-1]:
+                probs = _tried(STEPS[name], probs, rows, self.folds[rows], self.goal)
+        return {**blend, "steps": steps}
+
+    def _rows(self, left: frozenset[int]) -> np.ndarray:
+        return np.flatnonzero(~np.isin(self.folds, [*left]))
+
+    def _temperatures(self, left: frozenset[int]) -> list[float]:
+        """The members' own temperatures."""
+        rows = self._rows(left)
+        fits = (
+            calibrate.fit_temperature(self.stack.of(m, rows), rows, self.goal)
+            for m in range(len(self.stack))
+        )
+        return [fitted["temperature"] for fitted in fits]
+
+    def _blend(self, left: frozenset[int], own: bool) -> Chain:
+        """The blend as a chain without steps."""
+        found = self.temperatures(left) if own else None
+        stack = replace(self.stack, temperatures=found)
+        fitted = METHODS[self.method].fit(stack, self._rows(left), self.goal)
+        return {"method": self.method, "fitted": fitted, "temperatures": found, "steps": []}
+
+    def _inner(self, left: frozenset[int], own: bool) -> np.ndarray:
+        """The blend of the rows, (rows, C), each fold's fitted without that one too."""
+        rows = self._rows(left)
+        probs = np.empty((len(rows), len(self.goal.format.classes)))
+        for fold in np.unique(self.folds[rows]).tolist():
+            held = self.folds[rows] == fold
+            probs[held] = apply_chain(self.blend(left | {fold}, own), self.stack, rows[held])
+        return probs
+
+
+def _kept(
+    probs: np.ndarray,
+    rows: np.ndarray,
+    folds: np.ndarray,
+    goal: Goal,
+    slots: Sequence[Sequence[str]],
+) -> tuple[list[str], list[dict[str, Any]], np.ndarray]:
+    """The steps to keep, what was tried, and the cross-fitted probabilities with those kept.
+
+    probs: the cross-fitted blend (rows, C). folds: the fold of each of these rows.
+    """
+    steps, trials, before = [], [], goal.cost(probs, rows)
+    for slot in slots:
+        tried = {name: _tried(STEPS[name], probs, rows, folds, goal) for name in slot}
+        costs = {name: goal.cost(answers, rows) for name, answers in tried.items()}
+        by_fold = {name: fold_costs(goal, tried[name], rows, folds) for name in slot}
+        name = simplest(costs, by_fold)
+        kept = _better(tried[name], probs, rows, folds, goal)
+        trials += [
+            {"step": each, "kept": kept and each == name, "gain": before - costs[each]}
+            for each in slot
+        ]
+        if kept:
+            steps.append(name)
+            probs, before = tried[name], costs[name]
+    return steps, trials, probs
+
+
+def _better(
+    probs: np.ndarray, than: np.ndarray, rows: np.ndarray, folds: np.ndarray, goal: Goal
+) -> bool:
+    """Whether predictions (rows, C) have a lower cost than others, beyond the noise of the folds;
+    of two folds none is known."""
+    if goal.cost(probs, rows) >= goal.cost(than, rows) - LEAST:
+        return False
+    own, its = (fold_costs(goal, each, rows, folds) for each in (probs, than))
+    return len(own) < FEWEST or not within_noise(its, own)
+
+
+def _tried(
+    step: Step, probs: np.ndarray, rows: np.ndarray, folds: np.ndarray, goal: Goal
+) -> np.ndarray:
+    """What a step makes of each fold's rows, (rows, C), fitted on the others."""
+    answers = np.empty_like(probs)
+    for fold in np.unique(folds):
+        held = folds == fold
+        fitted = step.fit(probs[~held], rows[~held], goal)
+        answers[held] = step.apply(fitted, probs[held], goal.multi)
+    return answers
+
+
+def simplest(costs: dict[str, float], by_fold: dict[str, np.ndarray]) -> str:
+    """The first of the names, from simple to less simple, that is within noise of the best.
+
+    costs, by_fold: of each name, of all rows together and per fold.
+    """
+    best = min(costs, key=lambda name: costs[name])
+    return next(n for n in costs if n == best or within_noise(by_fold[n], by_fold[best]))
+
+
+def _fold_by_fold(chains: Sequence[Chain], stack: Stack, folds: np.ndarray) -> np.ndarray:
+    """Predictions (n, C) of all rows, those of each fold by its chain."""
+    parts = [np.flatnonzero(folds == fold) for fold in range(len(chains))]
+    made = [apply_chain(c, stack, rows) for c, rows in zip(chains, parts, strict=True)]
+    return np.concatenate(made)[np.argsort(np.concatenate(parts))]

@@ -1,0 +1,195 @@
+"""Members of a blend: runs, and predictions from elsewhere, as two files that are checked."""
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.ensembling.methods import Stack
+from foldwise.errors import PredictionError, SpecError, examples
+from foldwise.kinds.columns import columns_of
+from foldwise.store.files import need_readable, need_space, read_json, sha256_file, sha256_json
+from foldwise.store.predictions import align, read_predictions
+from foldwise.tables.text import read_table
+from foldwise.training.fitting.run import Run
+
+HELD = 1 << 30  # bytes of predictions in memory; more lie in a file that is mapped
+OFF = 1e-3  # how far a row's sum may be from 1: a hundred probabilities rounded to five digits
+HONEST = ("early_stop", "ema", "swa")  # what a recipe says of which weights predicted
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a blend needs of a member.
+
+    oof, test: give probabilities (rows, C) of the rows that the blend asks for, test by fold.
+    facts: what its record says of it.
+    """
+
+    name: str
+    identity: str
+    oof: Callable[[], np.ndarray]
+    test: Callable[[int], np.ndarray]
+    facts: dict[str, Any]
+
+
+def of_run(run: Run, ids: Sequence[str], test_ids: Sequence[str]) -> Member:
+    """A finished run as a member. ids: those of its out-of-fold rows, in order."""
+
+    def oof() -> np.ndarray:
+        frame = run.oof()
+        assert list(frame["id"]) == list(ids)
+        return frame[columns_of(run.classes)].to_numpy()
+
+    def test(fold: int) -> np.ndarray:
+        frame = read_predictions(run.fold(fold) / "test.parquet", run.classes)
+        return align(frame, test_ids, f"{run.name} fold {fold}, test").iloc[:, 1:].to_numpy()
+
+    facts = {key: value for key in HONEST if (value := getattr(run.recipe, key))}
+    stopped = {
+        str(fold): done["stopped_early_after_epoch"]
+        for fold in range(run.folds.n)
+        if "stopped_early_after_epoch" in (done := read_json(run.fold(fold) / "done.json"))
+    }
+    if stopped:
+        facts["stopped_early_after_epoch"] = stopped
+    return Member(run.name, run.record["identity"], oof, test, facts)
+
+
+def of_files(
+    name: str,
+    oof: Path,
+    test: Path,
+    classes: Sequence[str],
+    ids: Sequence[str],
+    test_ids: Sequence[str],
+    multi: bool,
+) -> Member:
+    """A member from elsewhere; its one test file stands for every fold.
+
+    Raises: PredictionError: see `read_member`.
+    """
+    for path in (oof, test):
+        if not path.is_file():
+            raise PredictionError(f"member {name!r}: expected the file {path}, found none")
+    identity = sha256_json([name, sha256_file(oof), sha256_file(test)])
+    facts = {"oof": oof.name, "test": test.name}
+    return Member(
+        name,
+        identity,
+        lambda: read_member(oof, classes, ids, multi),
+        lambda fold: read_member(test, classes, test_ids, multi),
+        facts,
+    )
+
+
+def split_member(text: str) -> tuple[str, Path, Path]:
+    """Name, OOF file and test file from NAME=oof.csv,test.csv. Raises: SpecError."""
+    name, _, files = text.partition("=")
+    oof, _, test = files.partition(",")
+    if not (name and oof and test):
+        raise SpecError(
+            f"expected a member as NAME=OOF,TEST, got {text!r}, e.g. other=oof.csv,test.csv"
+        )
+    return name, Path(oof).expanduser(), Path(test).expanduser()
+
+
+def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: bool) -> np.ndarray:
+    """Probabilities (ids, C) from a CSV or parquet file `id, *classes`, float64.
+
+    Rows may stand in any order; unless multi their sums are made exactly 1.
+    Raises: PredictionError: other columns or another order of them, an id that is missing, unknown
+            or there twice, a cell that is no number of 0 to 1, a row that does not sum to 1, or
+            the same row for every id.
+    """
+    need_readable(path)
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else read_table(path)
+    except (OSError, ValueError) as error:
+        raise PredictionError(
+            f"{path} should be parquet, but cannot be read ({error}); write it again, or as CSV"
+        ) from error
+    expected = ["id", *columns_of(classes)]
+    if list(frame.columns) not in (expected, ["id", *classes]):
+        swapped = sorted(map(str, frame.columns)) == sorted(expected)
+        raise PredictionError(
+            f"{path}: expected the columns {examples(expected, 6)}, got "
+            f"{examples(frame.columns, 6)}; "
+            + ("write them in this order" if swapped else "write one column per class, by its name")
+        )
+    frame = frame.assign(id=frame["id"].astype(str))
+    twice = frame.loc[frame["id"].duplicated(), "id"]
+    if len(twice):
+        raise PredictionError(
+            f"{path}: {len(twice)} ids stand there twice, e.g. "
+            f"{examples(twice)}; leave one row of each"
+        )
+    frame = align(frame, ids, str(path))
+    cells = frame.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
+    probs = cells.to_numpy(dtype=np.float64)
+    _check(path, frame, probs, classes, multi)
+    return probs if multi else probs / probs.sum(axis=1, keepdims=True)
+
+
+def _check(
+    path: Path, frame: pd.DataFrame, probs: np.ndarray, classes: Sequence[str], multi: bool
+) -> None:
+    """Raises: PredictionError: a cell is no probability, a sum is not 1, or all rows are equal."""
+    bad = np.argwhere(~((probs >= 0) & (probs <= 1)))  # NaN is neither
+    if len(bad):
+        row, column = bad[0]
+        raise PredictionError(
+            f"{path}: {len(bad)} cells should be numbers of 0 to 1, e.g. id "
+            f"{frame['id'].iloc[row]!r} has {frame.iloc[row, column + 1]!r} in {classes[column]!r}"
+        )
+    sums = probs.sum(axis=1)
+    off = np.flatnonzero(np.abs(sums - 1) > OFF)
+    if len(off) and not multi:
+        raise PredictionError(
+            f"{path}: every row should sum to 1 within {OFF:g}, {len(off)} of {len(sums)} do not, "
+            f"e.g. id {frame['id'].iloc[off[0]]!r} sums to {sums[off[0]]:.6g}; give probabilities"
+        )
+    if len(probs) > 1 and (probs == probs[0]).all():
+        raise PredictionError(
+            f"{path}: all {len(probs)} rows are the same, e.g. {probs[0][:3].round(4).tolist()}; "
+            "constant predictions tell nothing: leave this member out"
+        )
+
+
+def oof_stack(
+    members: Sequence[Member], rows: int, classes: int, multi: bool, folder: Path
+) -> Stack:
+    """The members' out-of-fold predictions, read one after the other.
+
+    Above 1 GiB they lie in a nameless temporary file in folder: the system holds of it what it has
+    memory for. Raises: StorageError: the disk is too full for that.
+    """
+    shape = (len(members), rows, classes)
+    probs: np.ndarray
+    if 8 * math.prod(shape) > HELD:
+        need_space(folder, 8 * math.prod(shape), "blending so many predictions")
+        with tempfile.TemporaryFile(dir=folder) as file:  # the map stays when it is closed
+            probs = np.memmap(file, np.float64, "w+", shape=shape)
+    else:
+        probs = np.empty(shape)
+    for m, member in enumerate(members):
+        probs[m] = member.oof()
+    return Stack(probs, multi)
+
+
+class OneFold(Sequence[np.ndarray]):
+    """The members' test predictions by the models of one fold, read when they are asked for."""
+
+    def __init__(self, members: Sequence[Member], fold: int) -> None:
+        self.members, self.fold = members, fold
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, member: Any) -> Any:
+        return self.members[member].test(self.fold)

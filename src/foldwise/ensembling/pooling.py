@@ -1,0 +1,156 @@
+"""The folds' models on test rows: their mean, its temperature, and what labels it makes likely.
+
+A mean of models is another model than each of them: less sure where they disagree, and right more
+often. A temperature that is fitted on OOF is that of one fold's models, so it is translated.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foldwise.ensembling.calibrate import scores, tempered
+from foldwise.ensembling.crossfit import Chain, apply_chain, stepped
+from foldwise.ensembling.members import Member, OneFold
+from foldwise.ensembling.methods import Stack
+from foldwise.store.predictions import TINY
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Test predictions of all folds, averaged, each (n, C).
+
+    blend: the mean of the folds' blends at the temperature `of_each`. of_mean: at which it is as
+    well calibrated as can be told. answers: the mean of what the chain makes of each fold. logs:
+    that of these answers' logarithms; with many labels (2, n, C), of p and of 1 - p.
+    """
+
+    blend: np.ndarray
+    of_each: float
+    of_mean: float
+    answers: np.ndarray
+    logs: np.ndarray
+
+    def likely(self, multi: bool) -> np.ndarray:
+        """The probabilities of the labels as the folds together see them."""
+        return tempered(self.blend, self.of_mean, multi)
+
+
+def each_fold(chain: Chain, count: int, members: Sequence[Member], multi: bool) -> Iterator[Any]:
+    """A chain's test predictions by the models of each of count folds."""
+    for fold in range(count):
+        yield apply_chain(chain, Stack(OneFold(members, fold), multi), slice(None))
+
+
+def pool_of(
+    chain: Chain,
+    count: int,
+    members: Sequence[Member],
+    multi: bool,
+    single: float,
+    weights: Sequence[float] | None = None,
+) -> Pool:
+    """The test predictions of count folds.
+
+    single: the temperature that is best for the blend of one fold, as OOF tells it.
+    weights: of the columns, where they count differently.
+
+    What is too sure is made calibrated before it is averaged, as no temperature of the mean undoes
+    a vote; what is too timid is averaged as it is. The temperature of the mean is then the one at
+    which labels drawn from it would make `single` the best for one fold's models on these rows too.
+    No label of a test row is needed, and rows that are somewhat harder than those of OOF change
+    little. At the best temperature T of scores s the gradient of the log loss is 0:
+    E[s·y] = E[s·softmax(s / T)], in the mean over rows. So E[s·q] for labels of the probabilities q
+    has to be what the folds' tempered predictions give. A mean is never less sure than right by
+    more than its members are too sure; and K of them that err independently are so by K at most,
+    in variance: T stays within 1 and 1 / sqrt(K) of what one fold needs.
+
+    That a mean needs another temperature than its members: Rahaman and Thiery 2021, "Uncertainty
+    Quantification and Deep Ensembles"; Wu and Gales 2021, "Should Ensemble Members Be Calibrated?"
+    (abstracts read 2026-11-30).
+    """
+    columns = np.ones(1) if weights is None else np.array(weights)
+    flat, sums, pull = max(single, 1.0), _Sums(), 0.0
+    for probs in each_fold({**chain, "steps": []}, count, members, multi):
+        said, score = stepped(chain["steps"], probs, multi), columns * scores(probs, multi)
+        log = np.log(np.clip(np.stack([said, 1 - said]) if multi else said, TINY, 1))
+        pull += float((tempered(probs, single, multi) * score).sum())
+        sums.add(blend=tempered(probs, flat, multi), answers=said, logs=log, score=score)
+    blend, answers = (_mean(sums.of[name], count, multi) for name in ("blend", "answers"))
+    most = min(single, 1.0)
+    bounds = (most / count**0.5, most)
+    mean = _temperature(blend, sums.of["score"], pull, multi, bounds) if len(blend) else most
+    return Pool(blend, flat, mean, answers, sums.of["logs"] / count)
+
+
+class _Sums:
+    """Sums over folds, by name."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, np.ndarray] = {}
+
+    def add(self, **more: np.ndarray) -> None:
+        """Add an array (n, C) to each name's sum."""
+        for name, array in more.items():
+            self.of[name] = self.of[name] + array if name in self.of else array
+
+
+def _mean(total: np.ndarray, count: int, multi: bool) -> np.ndarray:
+    mean = total / count
+    return mean if multi else mean / mean.sum(axis=1, keepdims=True)
+
+
+def _temperature(
+    blend: np.ndarray, score: np.ndarray, pull: float, multi: bool, bounds: tuple[float, float]
+) -> float:
+    """The temperature T at which the sum of score * tempered(blend, T) is `pull`."""
+    from scipy.optimize import brentq
+
+    def excess(log_temperature: float) -> float:
+        drawn = tempered(blend, float(np.exp(log_temperature)), multi)
+        return float((score * drawn).sum()) - pull
+
+    low, high = np.log(bounds)
+    if excess(low) <= 0:
+        return bounds[0]
+    return bounds[1] if excess(high) >= 0 else float(np.exp(brentq(excess, low, high, xtol=1e-3)))
+
+
+def for_the_mean(chain: Chain, pool: Pool) -> Chain:
+    """The chain with two more temperatures: `of_each` fold before the mean, and `of_mean`."""
+    own = {"of_each": pool.of_each, "of_mean": pool.of_mean}
+    steps = [{**step, **own} if step["step"] == "temperature" else step for step in chain["steps"]]
+    return {**chain, "steps": steps}
+
+
+def final(chain: Chain, pool: Pool, multi: bool) -> np.ndarray:
+    """The test predictions (n, C) that are submitted. chain: as `for_the_mean` gives it.
+
+    Where the chain has a temperature, that and what comes after it change the mean of the folds;
+    else each fold's answers are averaged.
+    """
+    return _after(chain, pool.blend, multi) if _temperatures(chain) else pool.answers
+
+
+def averaged(chain: Chain, count: int, members: Sequence[Member], multi: bool) -> np.ndarray:
+    """The same of other rows, (n, C), with the temperatures that the test rows settled."""
+    own, sums = _temperatures(chain), _Sums()
+    for probs in each_fold({**chain, "steps": []} if own else chain, count, members, multi):
+        sums.add(probs=tempered(probs, own["of_each"], multi) if own else probs)
+    mean = _mean(sums.of["probs"], count, multi)
+    return _after(chain, mean, multi) if own else mean
+
+
+def _temperatures(chain: Chain) -> dict[str, Any]:
+    """The chain's temperature step; empty where there is none, or one of an earlier version, which
+    belongs to each fold."""
+    return next((step for step in chain["steps"] if "of_mean" in step), {})
+
+
+def _after(chain: Chain, mean: np.ndarray, multi: bool) -> np.ndarray:
+    steps = [
+        {**step, "temperature": step["of_mean"]} if "of_mean" in step else step
+        for step in chain["steps"]
+    ]
+    return stepped(steps, mean, multi)

@@ -1,0 +1,134 @@
+"""Thresholds for labels that are named or not, and cut points for ordered classes.
+
+Both are applied as monotone maps of probabilities: what is fitted moves to where the file's writer,
+or the metric, decides anyway. So nothing else need know of them, and folds can be averaged.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.ensembling.goal import Goal, some
+
+SWEPT = np.arange(5, 96) / 100
+COARSE, NEAR = SWEPT[::5], np.arange(-4, 5) / 100  # for one class: first these, then around it
+MANY = 100  # classes; above, one threshold each is too much to fit
+MOST = 500_000  # numbers that a threshold per class is fitted on
+Fitted = dict[str, Any]
+
+
+def moved(probs: np.ndarray, threshold: float | np.ndarray, to: float) -> np.ndarray:
+    """Probabilities by the piecewise linear map of 0..1 onto itself that moves a threshold.
+
+    p >= threshold exactly where the result is >= to. probs: (n, C). threshold: one, or (C,).
+    """
+    below = probs * to / threshold
+    above = to + (probs - threshold) * (1 - to) / (1 - threshold)
+    # rounding may lift what is just below onto the threshold
+    return np.where(
+        probs >= threshold, np.minimum(above, 1), np.minimum(below, np.nextafter(to, 0))
+    )
+
+
+def apply_thresholds(fitted: Fitted, probs: np.ndarray, multi: bool) -> np.ndarray:
+    """`moved` by what `fit_threshold` or `fit_thresholds` gave."""
+    return moved(probs, np.array(fitted["thresholds"]), fitted["to"])
+
+
+def fit_threshold(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+    """`thresholds`: the one for all classes that is best for the metric; `to`: where it moves.
+
+    probs: (rows, C). Of equally good ones the middle one counts.
+    """
+    costs = [goal.cost(moved(probs, t, goal.threshold), rows) for t in SWEPT]
+    return {"thresholds": float(SWEPT[_middle(costs)]), "to": goal.threshold}
+
+
+def fit_thresholds(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+    """`thresholds`: one per class in class order, best for the metric; `to`: where they move.
+
+    Class by class, from the one threshold that is best for all: first 0.05 apart, then 0.01.
+    probs: (rows, C). Of very many rows some are drawn.
+    """
+    drawn = some(rows, probs.shape[1], MOST)
+    probs, rows = probs[drawn], rows[drawn]
+    to = goal.threshold
+    found = np.full(probs.shape[1], fit_threshold(probs, rows, goal)["thresholds"])
+    answers = moved(probs, found, to)
+    for near in (False, True):
+        for c in range(len(found)):
+            tries = np.clip((found[c] + NEAR).round(2), SWEPT[0], SWEPT[-1]) if near else COARSE
+            tries = np.unique(np.append(tries, found[c]))
+            costs = []
+            for threshold in tries:
+                answers[:, c] = moved(probs[:, c], threshold, to)
+                costs.append(goal.cost(answers, rows))
+            found[c] = tries[_middle(costs)]
+            answers[:, c] = moved(probs[:, c], found[c], to)
+    return {"thresholds": found.tolist(), "to": to}
+
+
+def _middle(costs: list[float]) -> int:
+    """The middle one of the places with the lowest cost."""
+    lowest = np.flatnonzero(np.array(costs) == min(costs))
+    return int(lowest[len(lowest) // 2])
+
+
+def sweep(probs: np.ndarray, goal: Goal) -> pd.DataFrame:
+    """The curve `threshold, metric, accuracy`: what one threshold for all classes would score.
+
+    accuracy: the share of right cells. probs: (n, C), all rows of the goal.
+    """
+    rows, found = np.arange(len(probs)), []
+    for threshold in SWEPT:
+        answers = moved(probs, threshold, goal.threshold)
+        right = (goal.format.said(answers) >= goal.threshold) == (goal.hot == 1)
+        found.append((threshold, goal.value(answers, rows), right.mean()))
+    return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])
+
+
+def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+    """`cuts`: between which expected class numbers a row is called class 0, 1, ..., (C - 1,).
+
+    probs: (rows, C). Searched from k + 1/2 (Nelder and Mead 1965, by scipy), as the metric has no
+    gradient.
+    """
+    from scipy.optimize import minimize
+
+    middle = np.arange(probs.shape[1] - 1) + 0.5
+
+    def cost(cuts: np.ndarray) -> float:
+        return goal.cost(apply_cuts({"cuts": np.sort(cuts)}, probs, False), rows)
+
+    simplex = np.vstack([middle, middle + 0.3 * np.eye(len(middle))])
+    found = minimize(
+        cost,
+        middle,
+        method="Nelder-Mead",
+        options={
+            "initial_simplex": simplex,
+            "maxfev": 100 * len(middle),
+            "xatol": 1e-3,
+            "fatol": 1e-6,
+        },
+    )
+    return {"cuts": np.sort(found.x).tolist()}
+
+
+def apply_cuts(fitted: Fitted, probs: np.ndarray, multi: bool) -> np.ndarray:
+    """Probabilities on two neighbouring classes, (n, C), the more probable one as the cuts say.
+
+    The expected class number, sum of k p_k, is mapped piecewise linearly so that each cut comes to
+    lie at k + 1/2, and is then shared between the two whole numbers around it. So a fold that is
+    nearly undecided weighs little against the others when folds are averaged.
+    """
+    top = probs.shape[1] - 1
+    expected = probs @ np.arange(top + 1)
+    cuts = np.clip(fitted["cuts"], 1e-9, top - 1e-9)
+    place = np.interp(expected, [0, *cuts, top], [0, *(np.arange(top) + 0.5), top])
+    lower = np.minimum(place.astype(np.int64), top - 1)
+    share = place - lower
+    answer, rows = np.zeros_like(probs), np.arange(len(probs))
+    answer[rows, lower], answer[rows, lower + 1] = 1 - share, share
+    return answer

@@ -1,0 +1,235 @@
+"""What tasks do, wherever they run: train a fold, or settle what a run leaves open."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from foldwise.config.recipe import Recipe
+from foldwise.data.competition import CompetitionData, image_caches, load_data
+from foldwise.data.folds import Folds, read_folds
+from foldwise.data.images.cache import DONE, PLAN, ImageCache, lock_of, open_cache
+from foldwise.errors import StorageError
+from foldwise.executors import Execute, FoldTask, Task
+from foldwise.kinds.events import Observer
+from foldwise.metrics.out_of_fold import epoch_score
+from foldwise.store.files import locked, read_json, write_json
+from foldwise.training.fitting.run import Open, Run, need_same_data, need_same_versions, settle
+from foldwise.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+CELLS = 10_000_000  # rows times classes up to which each epoch is scored
+
+
+@dataclass(frozen=True)
+class Knock(Task):
+    """A question whether there is a place for a recipe's folds."""
+
+    recipe: str
+
+    reads_data: ClassVar[bool] = False
+
+    @property
+    def what(self) -> str:
+        """The recipe's name, for people."""
+        return f"recipe {self.recipe}"
+
+
+@dataclass(frozen=True)
+class SettleTask(Task):
+    """What a run leaves open, to be settled where it will be trained."""
+
+    open: Open
+    caches: tuple[str, ...]  # names
+
+    @property
+    def what(self) -> str:
+        """The recipe's name, for people."""
+        return f"recipe {self.open.recipe.name}"
+
+
+def knock(workspace: Workspace, name: str, execute: Execute, recipes: Iterable[Recipe]) -> None:
+    """Ask an executor for places, before hours are spent on image caches.
+
+    Raises: ClusterError: no node has what a recipe asks for, or some node cannot take part.
+    """
+    execute(
+        _nothing,
+        [
+            Knock(
+                workspace.root,
+                workspace.data,
+                workspace.runs,
+                name,
+                recipe.name,
+                cpus=recipe.cpus or 1,
+                gpus=recipe.gpus,
+                memory=recipe.memory,
+            )
+            for recipe in recipes
+        ],
+        lambda event: None,
+    )
+
+
+def _nothing(task: Knock, observe: Observer) -> None:
+    pass
+
+
+def tasks_of(
+    workspace: Workspace, name: str, run: Run, folds: Iterable[int], beside: int
+) -> list[FoldTask]:
+    """A task for each of a run's folds. beside: tasks that will want a place at the same time."""
+    recipe = run.recipe
+    cpus = recipe.cpus or run.record["resolved"].get("threads")
+    return [
+        FoldTask(
+            workspace.root,
+            workspace.data,
+            workspace.runs,
+            name,
+            run.folder,
+            fold,
+            cpus=cpus,
+            gpus=recipe.gpus,
+            memory=recipe.memory,
+            beside=beside,
+        )
+        for fold in folds
+    ]
+
+
+def run_fold(task: FoldTask, observe: Observer) -> None:
+    """Train the fold of a task: the function that executors map."""
+    from foldwise.training.fitting.fold import train_fold
+    from foldwise.training.speed.machine import computing_with, threads
+
+    count = task.cpus or read_json(task.run / "run.json")["resolved"].get("threads")
+    _await(task)
+    with computing_with(count or threads()):
+        train_fold(fold_inputs(task), observe)
+
+
+def _await(task: FoldTask) -> None:
+    """Wait until no other process holds the fold, or the task's patience is at an end.
+
+    On a cluster that process has lost its node or its driver, and ends within seconds.
+    """
+    ends = time.monotonic() + task.patience
+    while time.monotonic() < ends:
+        try:
+            with locked(task.run / f"fold{task.fold}" / ".lock", task.what, wait=False):
+                return
+        except StorageError:
+            time.sleep(0.5)
+
+
+def fold_inputs(task: FoldTask) -> Any:
+    """What training a task's fold needs (a training.fold.FoldInputs), from disk.
+
+    Raises: RunError: data or versions are not those that the run was begun with.
+    """
+    from foldwise.training.fitting.fold import FoldInputs
+
+    data = load_data(Workspace(task.root, task.data, task.runs), task.competition)
+    need_same_data(task.run, data)
+    need_same_versions(task.run)
+    record = read_json(task.run / "run.json")
+    recipe = Recipe.model_validate(record["recipe"])
+    return FoldInputs(
+        run=task.run.name,
+        folder=task.run / f"fold{task.fold}",
+        recipe=recipe.settled(record["resolved"]),
+        seed=record["seed"],
+        fold=task.fold,
+        folds=Folds(record["scheme"], read_folds(task.run / "folds.csv"), record["folds_sha256"]),
+        caches=_caches(task, data, recipe, record["caches"]),
+        train=data.train,
+        test=data.test,
+        mode=data.spec.images.mode,
+        score=_epoch_score(data, len(record["classes"])),
+    )
+
+
+def _epoch_score(
+    data: CompetitionData, classes: int
+) -> Callable[[pd.DataFrame], float | None] | None:
+    """The metric of predictions; None where it takes long after an epoch, or who knows how long."""
+    if data.spec.metric.name == "hook" or len(data.train) * classes > CELLS:
+        return None
+    return functools.partial(epoch_score, data=data)
+
+
+def _caches(
+    task: Task, data: CompetitionData, recipe: Recipe, names: Sequence[str]
+) -> tuple[ImageCache, ...]:
+    """The image caches of these names; on a node that does not have them they are built.
+
+    Their names tell what the pixels were made from, so others cannot be taken for them.
+    """
+    folders = [task.data / task.competition / "cache" / name for name in names]
+    if not all((folder / DONE).is_file() for folder in folders):
+        log.info("%s: building image caches in %s", task.what, folders[0].parent)
+        for folder in folders:
+            _begin(folder)
+        image_caches(data, recipe.cache_sizes, recipe.resize, None, recipe.kernel)
+    return tuple(open_cache(folder) for folder in folders)
+
+
+def _begin(folder: Path) -> None:
+    """Mark a cache as begun: it will be raw or recompressed as its name says, whatever disk space
+    there is here."""
+    with locked(lock_of(folder), f"the image cache {folder.name}"):
+        if not any((folder / marker).is_file() for marker in (PLAN, DONE)):
+            write_json(folder / PLAN, {})
+
+
+def settle_there(task: SettleTask, observe: Observer) -> dict[str, Any]:
+    """What `auto` and a budget become on the machine that runs the task; see `settle`.
+
+    On a CPU the number of threads is among it: results depend on it.
+    """
+    from foldwise.training.speed.machine import computing_with, threads
+    from foldwise.training.speed.sharing import part_of_gpu
+
+    recipe = task.open.recipe
+    data = load_data(Workspace(task.root, task.data, task.runs), task.competition)
+    caches = _caches(task, data, recipe, task.caches) if recipe.budget else ()
+    with computing_with(task.cpus or threads()), part_of_gpu(task.gpus):
+        values = settle(data, caches, task.open)
+    return values | ({"threads": task.cpus} if values["device"] == "cpu" else {})
+
+
+def settling(
+    workspace: Workspace,
+    name: str,
+    execute: Execute,
+    observe: Observer,
+    caches: Sequence[ImageCache],
+    beside: int,
+) -> Callable[[Open], dict[str, Any]]:
+    """A function that has what a recipe leaves open settled by an executor."""
+
+    def settled(left: Open) -> dict[str, Any]:
+        recipe = left.recipe
+        task = SettleTask(
+            workspace.root,
+            workspace.data,
+            workspace.runs,
+            name,
+            left,
+            tuple(cache.folder.name for cache in caches),
+            cpus=recipe.cpus,
+            gpus=recipe.gpus,
+            memory=recipe.memory,
+            beside=beside,
+        )
+        return execute(settle_there, [task], observe)[0]
+
+    return settled

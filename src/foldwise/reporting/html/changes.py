@@ -1,0 +1,136 @@
+"""What a run changed: its recipe beside another one's, and the command that makes it again."""
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from foldwise.config.recipe import Recipe, load_recipe
+from foldwise.data.competition import CompetitionData
+from foldwise.errors import SpecError
+from foldwise.reporting.comparing import against
+from foldwise.store.files import read_json
+from foldwise.workspace import Workspace
+
+HARDWARE = ("device", "precision", "compile")  # of `resolved`; what else it has, the recipe says
+
+
+def what_changed(folder: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each run of a folder beside the best finished one that was begun before it, the last first.
+
+    rows: of `compare_runs`. Without an earlier finished run with the same folds, beside the one
+    just before.
+    Keys: `run`; `begun` (UTC, by the time of its run.json); `score`; `than`, the other run; of the
+    difference to it `difference, error, verdict` (see `compare_runs`); `changes`: `key, old, new`.
+    The first run has None, and no changes.
+    """
+    begun = {row["run"]: (folder / row["run"] / "run.json").stat().st_mtime for row in rows}
+    order = sorted(rows, key=lambda row: (begun[row["run"]], row["run"]))
+    records = {row["run"]: read_json(folder / row["run"] / "run.json") for row in rows}
+    found = []
+    for number, row in enumerate(order):
+        other = _best_before(order[:number], row)
+        told = {
+            "run": row["run"],
+            "score": row["score"],
+            "than": None,
+            "changes": [],
+            "begun": datetime.fromtimestamp(begun[row["run"]], UTC).strftime("%Y-%m-%d %H:%M"),
+            **dict.fromkeys(("difference", "error", "verdict")),
+        }
+        if other:
+            told |= {
+                "than": other["run"],
+                **against(row, other),
+                "changes": changed(records[other["run"]], records[row["run"]]),
+            }
+        found.append(told)
+    return found[::-1]
+
+
+def _best_before(earlier: Sequence[dict[str, Any]], row: dict[str, Any]) -> dict[str, Any] | None:
+    """The best of earlier runs that a run can be compared with, else the last one."""
+    folds = row["folds_sha256"]
+    alike = [o for o in earlier if o["score"] is not None and o["folds_sha256"] == folds]
+    sign = -1 if row["higher"] else 1
+    best = min(alike, key=lambda other: sign * other["score"], default=None)
+    return best or (earlier[-1] if earlier else None)
+
+
+def changed(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """`key, old, new` of all in which two runs' records differ: recipe, seed, folds, hardware.
+
+    A value is None where there is no such key, as of a stage that only one of them has. What a
+    record of another version does not know is left out. Nothing differs where only data do.
+    """
+    before, after = dict(_values(old)), dict(_values(new))
+    known, whole = before.keys() & after.keys(), _read(old) and _read(new)
+    keys = [
+        key
+        for key in dict.fromkeys((*before, *after))
+        if key in known or (whole and key not in HARDWARE)
+    ]
+    return [
+        {"key": key, "old": before.get(key), "new": after.get(key)}
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All that changes answers in a run's record, as `key, value`."""
+    recipe, resolved = _read(record) or record["recipe"], record.get("resolved", {})
+    stages = resolved.get("plan", {}).get("stage")  # what a budget made of them
+    recipe = {**recipe, **({"stage": stages} if stages else {})}
+    yield "recipe", recipe["name"]
+    yield from flat({k: v for k, v in recipe.items() if k not in ("name", "seeds", *HARDWARE)})
+    yield from (("seed", record["seed"]), ("folds", record["scheme"]))
+    yield from ((key, resolved[key]) for key in HARDWARE if key in resolved)
+
+
+def _read(record: dict[str, Any]) -> dict[str, Any] | None:
+    """The record's recipe with all keys of today's; None where today's does not take it."""
+    try:
+        return Recipe.model_validate(record["recipe"]).model_dump(mode="json")
+    except ValidationError:
+        return None
+
+
+def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values as `key, value`, the key as `--set` has it: stage.0.epochs."""
+    tables = isinstance(values, list) and any(isinstance(value, dict) for value in values)
+    items = enumerate(values) if tables else values.items() if isinstance(values, dict) else None
+    if items is None:
+        yield prefix, values
+        return
+    for key, value in items:
+        yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def commands(workspace: Workspace, data: CompetitionData, record: dict[str, Any]) -> list[str]:
+    """The command that trains a run again, if the recipe's file still says what it takes; else [].
+
+    What was given with --set is what the record says and the file does not.
+    """
+    folder, name = workspace.competition(data.spec.name), record["recipe"]["name"]
+    words = ["foldwise", "train", data.spec.name, "--recipe", name]
+    if record["scheme"] != data.spec.submit.folds:
+        words += ["--scheme", record["scheme"]]
+    try:
+        now = load_recipe(folder, name).model_dump(mode="json")
+        asked, written = dict(flat(record["recipe"])), dict(flat(now))
+        sets = [
+            f"{key}={json.dumps(value)}"
+            for key, value in asked.items()
+            if value != written.get(key) and value is not None
+        ]
+        again = load_recipe(folder, name, sets).model_dump(mode="json")
+    except SpecError:  # the file has gone, or has other stages
+        return []
+    if again != _read(record):
+        return []
+    return [shlex.join([*words, *(word for each in sets for word in ("--set", each))])]

@@ -1,0 +1,68 @@
+"""What a competition's page says: its submissions, runs and blends side by side, from files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from foldwise.data.competition import load_data
+from foldwise.reporting.comparing import compare_blends, compare_runs
+from foldwise.reporting.html.changes import what_changed
+from foldwise.reporting.html.gathering import facts
+from foldwise.reporting.standing import EXPECTED, headline_of, stand, with_manifests
+from foldwise.store.files import read_json
+from foldwise.workspace import Workspace
+
+PAGE = "report.html"  # of a run, a blend or a competition, in its directory
+
+
+def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
+    """All that a competition's page shows; lists of dicts are its tables.
+
+    Keys: those of `facts`; `metric, higher`; `submissions`: see `with_manifests`, each with its
+    `number`; `agreement`: see there; `runs`: of `compare_runs`, and `history`: see `what_changed`;
+    `blends`: of `compare_blends`, `steps`: what each gained in them, and `tried`: what `auto`
+    tried, by blend; `headline`: of the blend that was submitted last, else of the best one or the
+    best run, with the last submission's board; None before. Runs and blends have a `link` where
+    their page was written.
+    Raises: DataError: leaderboard.csv is no board.
+    """
+    data, folder = load_data(workspace, name), workspace.runs / name
+    runs = compare_runs(folder, data)
+    blends = compare_blends(folder, data, runs)
+    told = stand(workspace, data.spec)
+    submissions = with_manifests(workspace, data.spec, told["submissions"])
+    first = _first(submissions, runs, blends)
+    head = headline_of(workspace, data, first, runs, blends) if first else None
+    if head and submissions and not (head["board"] or {}).get("file"):
+        own = head["board"] or {}  # what is expected of another blend says nothing of this one
+        head["board"] = {**submissions[-1], **{key: own.get(key) for key in EXPECTED}}
+    for row in (*runs, *blends):
+        row["link"] = f"{row['run']}/{PAGE}" if (folder / row["run"] / PAGE).is_file() else None
+    for row in blends:
+        row["members"] = ", ".join(row["members"])
+    records = {row["run"]: read_json(folder / row["run"] / "blend.json") for row in blends}
+    return facts(workspace, data) | {
+        "metric": data.spec.metric.title,
+        "higher": data.spec.metric.higher,
+        "submissions": [{"number": n, **row} for n, row in enumerate(submissions, 1)],
+        "agreement": told["agreement"],
+        "runs": runs,
+        "history": what_changed(folder, runs),
+        "blends": blends,
+        "steps": [
+            {"blend": run, **step} for run, record in records.items() for step in record["steps"]
+        ],
+        "tried": {run: record["tried"] for run, record in records.items() if record["tried"]},
+        "headline": head,
+    }
+
+
+def _first(
+    submissions: Sequence[dict[str, Any]],
+    runs: Sequence[dict[str, Any]],
+    blends: Sequence[dict[str, Any]],
+) -> str | None:
+    """The name of what the headline is about."""
+    known = [row["run"] for row in blends]
+    sent = [row["blend"] for row in submissions if row["blend"] in known]
+    finished = [row["run"] for row in runs if row["score"] is not None]
+    return next(iter([*sent[::-1], *known, *finished]), None)

@@ -1,0 +1,178 @@
+"""What the page of a run or a blend says: read from its directory, as plain values; nothing is
+computed anew that the directory does not hold, and torch is not needed."""
+
+from pathlib import Path
+from typing import Any
+
+from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.folds import read_folds
+from foldwise.reporting.comparing import against, compare_blends, compare_runs, scores_of
+from foldwise.reporting.headline import headline
+from foldwise.reporting.html import numbers
+from foldwise.reporting.html.changes import commands, what_changed
+from foldwise.reporting.html.traces import augmented_of, finder_of, folds_of, maps_of, rates_of
+from foldwise.reporting.standing import blend_named, board_of
+from foldwise.reporting.summary import made_by, read_run
+from foldwise.store.files import read_json
+from foldwise.store.predictions import read_predictions
+from foldwise.workspace import FINDINGS, Workspace
+
+SHIFTED = 5  # places at which each view is seen with tta_shift
+CURVES = {"before": "blend alone", "after": "after the steps"}  # of reliability, in blend.json
+NOTHING: dict[str, Any] = {
+    "record": None,
+    "rates": None,
+    "finder": [],
+    "tta": None,
+    "augmented": [],
+    "maps": {},
+    "commands": [],
+    "hashes": [],
+    "change": None,
+    "blend": None,
+}
+
+
+def gather(workspace: Workspace, name: str, what: str) -> dict[str, Any]:
+    """All that the page of a run or a blend shows; lists of dicts are its tables.
+
+    Keys: `run`, `runs` (see `compare_runs`), `headline`, and those of `facts`,
+    `numbers.of_predictions`, and `_of_run` or `_of_blend`; of what there is not, None or empty.
+    Raises: RunError: see `read_run` and `blend_named`.
+    """
+    data, folder = load_data(workspace, name), workspace.runs / name / what
+    rows = compare_runs(folder.parent, data)
+    told = {**NOTHING, **facts(workspace, data), "run": what, "runs": rows}
+    if (folder / "blend.json").is_file():
+        return told | _of_blend(workspace, data, folder, rows)
+    return told | _of_run(workspace, data, folder, rows)
+
+
+def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
+    """What is known of a competition's data.
+
+    Keys: `competition`: `name, title, platform, page`; `train_rows, test_rows, classes`;
+    `corrections`: counts by what was ignored or changed; `findings`: what `check` and `submit`
+    found (see `doctor.Findings.save`), by which of them.
+    """
+    path = workspace.data / data.spec.name / FINDINGS
+    return {
+        "competition": {
+            "name": data.spec.name,
+            "title": data.spec.title,
+            "platform": data.spec.platform,
+            "page": data.spec.page,
+        },
+        "train_rows": len(data.train),
+        "test_rows": len(data.test),
+        "classes": len(data.classes),
+        "corrections": data.counts,
+        "findings": read_json(path) if path.is_file() else {},
+    }
+
+
+def _of_run(
+    workspace: Workspace, data: CompetitionData, folder: Path, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a run's page says beside the facts.
+
+    Keys: `summary`; `record`: run.json; `folds`: see `folds_of`; `rates, finder, augmented, maps`:
+    see `traces`; `tta`: see `_tta`; `change`: see `what_changed`; `commands`; `hashes`: `fold,
+    file, sha256`.
+    """
+    record, folds, oof = read_run(folder, data)
+    maps = maps_of(folder)
+    told = numbers.of_predictions(data, folds, oof, maps, record["recipe"])
+    summary = told["summary"]
+    summary |= made_by(folder.name, record)
+    done = [row["fold"] for row in summary["by_fold"]]
+    numbers.add_shares(
+        summary["by_class"], data, [folder / f"fold{k}" / "test.parquet" for k in done]
+    )
+    own = next(row for row in rows if row["run"] == folder.name)
+    markers = {k: read_json(folder / f"fold{k}" / "done.json") for k in done}
+    return told | {
+        "headline": headline(summary, rows),
+        "record": record,
+        "folds": folds_of(folder, summary["by_fold"]),
+        "rates": rates_of(folder),
+        "finder": finder_of(folder),
+        "tta": _tta(folder, data, own, record["recipe"]),
+        "augmented": augmented_of(folder),
+        "maps": maps,
+        "change": next(
+            row for row in what_changed(folder.parent, rows) if row["run"] == folder.name
+        ),
+        "commands": commands(workspace, data, record),
+        "hashes": [
+            {"fold": k, "file": file, "sha256": digest}
+            for k, marker in markers.items()
+            for file, digest in marker["sha256"].items()
+        ],
+    }
+
+
+def _tta(
+    folder: Path, data: CompetitionData, own: dict[str, Any], recipe: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What test-time augmentation gains: `views` (how many), `mean, plain`, `difference, error,
+    verdict`.
+
+    plain: the mean over the folds of the score without it, as mean is with it. None where there is
+    none. own: the run's row of `compare_runs`.
+    """
+    views = len(recipe["tta"]) * (SHIFTED if recipe.get("tta_shift") else 1)
+    if views == 1:
+        return None
+    done = [k for k, value in enumerate(own["fold_scores"]) if value is not None]
+    plain = scores_of(folder, read_folds(folder / "folds.csv"), done, data, "oof_plain")
+    return {
+        "views": views,
+        "mean": own["mean"],
+        "plain": plain["mean"],
+        **against(own, {**own, **plain}),
+    }
+
+
+def _of_blend(
+    workspace: Workspace, data: CompetitionData, folder: Path, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What a blend's page says beside the facts.
+
+    Keys: `summary`; `folds`: as there; `blend`: its row of `compare_blends`, `record` (blend.json),
+    `members_table` (`member, score, low, high, weight`), and the `recipes` of its runs.
+    """
+    blends = compare_blends(folder.parent, data, rows)
+    row = blend_named(blends, data, folder.name)
+    record = read_json(folder / "blend.json")
+    folds = read_folds(folder.parent / row["best_member"] / "folds.csv")
+    oof = read_predictions(folder / "oof.parquet", data.classes)
+    told = numbers.of_predictions(data, folds, oof)
+    numbers.add_shares(told["summary"]["by_class"], data, [folder / "test.parquet"])
+    curves = record.get("reliability", {})
+    weights = record["chain"]["fitted"].get("weights")
+    members = [
+        {
+            "member": each["name"],
+            "score": each["score"]["value"],
+            "low": each["score"]["low"],
+            "high": each["score"]["high"],
+            "weight": weights and weights[number],
+        }
+        for number, each in enumerate(record["members"])
+    ]
+    recipes = [each["recipe"] for each in rows if each["run"] in row["members"]]
+    return told | {
+        "headline": headline(row, [*rows, *blends], board_of(workspace, data.spec, row)),
+        "folds": told["summary"]["by_fold"],
+        "reliability": {CURVES[key]: curve["curve"] for key, curve in curves.items()},
+        "calibration_error": {
+            CURVES[key]: curve["calibration_error"] for key, curve in curves.items()
+        },
+        "blend": {
+            **row,
+            "record": record,
+            "members_table": members,
+            "recipes": [*dict.fromkeys(recipes)],
+        },
+    }

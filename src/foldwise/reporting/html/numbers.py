@@ -1,0 +1,203 @@
+"""The numbers behind figures: who was taken for whom, how sure, and rows to look at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data.competition import CompetitionData
+from foldwise.ensembling import calibrate, thresholds
+from foldwise.ensembling.goal import goal_of
+from foldwise.kinds.columns import columns_of
+from foldwise.reporting.html.pictures import overlay, thumbnail
+from foldwise.reporting.summary import summarise
+from foldwise.store.predictions import TINY, of_truth, read_predictions
+
+WORST = 24  # images with the largest losses
+PAIRS = 12  # most confused pairs of classes
+MATRIX = 40  # classes up to which the whole confusion matrix is shown
+GROUPS = 15  # groups at either end
+OWN = "this run"  # a reliability curve's name
+Maps = dict[str, tuple[str, bytes]]  # see `traces.maps_of`
+
+
+def of_predictions(
+    data: CompetitionData,
+    folds: pd.DataFrame,
+    oof: pd.DataFrame,
+    maps: Maps | None = None,
+    recipe: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What out-of-fold predictions `id, *classes` tell.
+
+    Keys: `summary` (see `summarise`); `accuracy`: None with many labels; `pairs`: see `confusion`;
+    `matrix`; `worst`; `groups`: at most GROUPS from either end of `by_group`; `reliability`: curves
+    by their name, and `calibration_error` likewise; `sweep`: `threshold, metric, accuracy`.
+    maps, recipe: of activation maps, and what the model saw of an image.
+    """
+    summary = summarise(data, oof, folds)
+    pairs, groups = confusion(data, oof), summary["by_group"]
+    curve = _reliability(data, oof)
+    return {
+        "summary": summary,
+        "accuracy": None
+        if data.spec.multi
+        else float(pairs.loc[pairs["label"] == pairs["said"], "rows"].sum() / len(oof)),
+        "pairs": pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
+        "matrix": _matrix(data, pairs, summary["by_class"]),
+        "worst": _worst(data, oof, folds, maps or {}, recipe),
+        "groups": groups if len(groups) <= 2 * GROUPS else [*groups[:GROUPS], *groups[-GROUPS:]],
+        "reliability": {OWN: curve} if curve else {},
+        "calibration_error": {OWN: calibrate.calibration_error(curve)} if curve else {},
+        "sweep": _sweep(data, oof),
+    }
+
+
+def add_shares(
+    by_class: Sequence[dict[str, Any]], data: CompetitionData, test: Sequence[Path]
+) -> None:
+    """Add to rows of `by_class` `train_share`, and `test_share`: the mean probability in test.
+
+    Where they differ much, test has other classes than train, or the model is lost there. test:
+    the folds' predictions of it.
+    """
+    said = np.mean(
+        [read_predictions(path, data.classes).iloc[:, 1:].mean() for path in test],
+        axis=0,
+    )
+    shares = dict(
+        zip(data.classes, zip(data.train.hot().mean(axis=0), said, strict=True), strict=True)
+    )
+    for row in by_class:
+        row["train_share"], row["test_share"] = map(float, shares[row["class"]])
+
+
+def confusion(data: CompetitionData, oof: pd.DataFrame) -> pd.DataFrame:
+    """How often each class was taken for each: `label, said, rows, share`, most rows first.
+
+    said: the most probable class of the OOF predictions `id, *classes`. share: of the label's rows.
+    Pairs that do not occur are left out; with many labels per image there are none.
+    """
+    columns = ["label", "said", "rows", "share"]
+    if data.spec.multi:
+        return pd.DataFrame(columns=columns)
+    said = np.array(data.classes)[oof[columns_of(data.classes)].to_numpy().argmax(axis=1)]
+    rows = (
+        oof[["id"]]
+        .assign(said=said)
+        .merge(data.train.frame[["id", "label"]], on="id", validate="one_to_one")
+    )
+    assert len(rows) == len(oof)
+    table = rows.astype({"label": str}).groupby(["label", "said"]).size().reset_index(name="rows")
+    table["share"] = table["rows"] / table.groupby("label")["rows"].transform("sum")
+    order = table.sort_values(["rows", "label", "said"], ascending=[False, True, True])
+    return order.reset_index(drop=True)[columns]
+
+
+def samples(data: CompetitionData, oof: pd.DataFrame, count: int, seed: int = 0) -> pd.DataFrame:
+    """Rows drawn at random: `id, path, label, said, probability`, the same ones for a seed.
+
+    label: with many labels per image all of them, joined by a space. said: the most probable class.
+    """
+    rows = oof.merge(data.train.frame[["id", "path"]], on="id", validate="one_to_one")
+    rows = rows.sample(min(count, len(rows)), random_state=seed)
+    probs = rows[columns_of(data.classes)].to_numpy()
+    labels = pd.Series(data.train.labels().to_numpy(), index=data.train.frame["id"])
+    return pd.DataFrame(
+        {
+            "id": rows["id"].to_numpy(),
+            "path": rows["path"].to_numpy(),
+            "label": labels[rows["id"]].to_numpy(),
+            "said": np.array(data.classes)[probs.argmax(axis=1)],
+            "probability": probs.max(axis=1),
+        }
+    )
+
+
+def _matrix(
+    data: CompetitionData, pairs: pd.DataFrame, by_class: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The confusion matrix, rows of shares, the class with the lowest recall first.
+
+    Keys: `classes`, `rows` (of each class), `shares`. None with many labels or too many classes.
+    """
+    if data.spec.multi or len(data.classes) > MATRIX:
+        return None
+    recalls = {row["class"]: row["recall"] for row in by_class if row["rows"]}
+    order = sorted(recalls, key=lambda name: recalls[name] or 0.0)
+    table = pairs.pivot(index="label", columns="said", values="share")
+    table = table.reindex(index=order, columns=order).fillna(0.0)
+    counts = {row["class"]: row["rows"] for row in by_class}
+    return {
+        "classes": order,
+        "rows": [counts[name] for name in order],
+        "shares": table.to_numpy().tolist(),
+    }
+
+
+def _worst(
+    data: CompetitionData,
+    oof: pd.DataFrame,
+    folds: pd.DataFrame,
+    maps: Maps,
+    recipe: dict[str, Any] | None,
+) -> list[dict[str, Any]]:
+    """The rows with the largest log loss: `id, label, said, probability, cell, truth, loss, fold,
+    image, map, map_of`.
+
+    truth: the probability of the label; with many labels, of what is right of the worst one, cell.
+    image: a small JPEG as a data URL, None where it cannot be had. map: likewise, of what spoke for
+    the class map_of.
+    """
+    table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
+    rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
+    probs, hot = rows[columns_of(data.classes)].to_numpy(), table.hot()
+    cells = np.where(hot == 1, probs, 1 - probs)
+    right = of_truth(hot, probs, data.spec.multi)
+    names, labels = np.array(data.classes), table.labels().to_numpy()
+    number = dict(zip(folds["id"], folds["fold"], strict=True))
+    found = []
+    for i in np.argsort(right, kind="stable")[:WORST]:
+        id = str(rows["id"][i])
+        image, size = thumbnail(data, id)
+        said, packed = maps.get(id, (None, None))
+        laid = overlay(packed, size, recipe) if packed and recipe and image else None
+        found.append(
+            {
+                "id": id,
+                "label": labels[i],
+                "said": str(names[probs[i].argmax()]),
+                "probability": float(probs[i].max()),
+                "cell": str(names[cells[i].argmin()]) if data.spec.multi else None,
+                "truth": float(right[i]),
+                "loss": float(-np.log(max(right[i], TINY))),
+                "fold": int(number[id]),
+                "image": image,
+                "map": laid,
+                "map_of": said,
+            }
+        )
+    return found
+
+
+def _reliability(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
+    """The reliability curve, where probabilities are scored."""
+    if data.spec.metric.name != "log_loss":
+        return []
+    table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
+    rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
+    probs = rows[columns_of(data.classes)].to_numpy()
+    return calibrate.reliability(table.hot(), probs, data.spec.multi)
+
+
+def _sweep(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
+    """`threshold, metric, accuracy` where images have many labels and these are what is scored."""
+    if not data.spec.multi or data.spec.metric.name in ("log_loss", "auc", "average_precision"):
+        return []
+    goal = goal_of(data, oof["id"])
+    table = thresholds.sweep(oof[columns_of(data.classes)].to_numpy(), goal)
+    return [
+        {str(key): float(value) for key, value in row.items()} for row in table.to_dict("records")
+    ]

@@ -1,0 +1,108 @@
+"""Reports: one HTML file of a run, a blend or a competition, that opens from disk."""
+
+from pathlib import Path
+from typing import Any
+
+from foldwise.errors import RunError, SpecError, nearest
+from foldwise.reporting.headline import headline_rows
+from foldwise.reporting.html import figures
+from foldwise.reporting.html.competing import PAGE, gather_competition
+from foldwise.reporting.html.gathering import gather
+from foldwise.store.files import write_text
+from foldwise.workspace import Workspace
+
+
+def write_report(workspace: Workspace, name: str, run: str | None = None) -> Path:
+    """Write the page of a competition, or of a run or blend, into its directory; returns the file.
+
+    name: a competition, or, where no run is given, a run's or blend's own name.
+    Raises: SpecError, RunError: see `located`, and `gather`. DataError: see `gather_competition`.
+    """
+    name, run = (name, run) if run else located(workspace, name)
+    workspace.competition(name)
+    path = workspace.runs / name / (run or "") / PAGE
+    if run:
+        write_text(path, run_page(gather(workspace, name, run)))
+    else:
+        write_text(path, competition_page(gather_competition(workspace, name)))
+    return path
+
+
+def located(workspace: Workspace, word: str) -> tuple[str, str | None]:
+    """The competition and the run or blend that a word names; None for a competition itself.
+
+    Raises: SpecError: it names neither. RunError: several competitions have a run of this name.
+    """
+    if word in workspace.names():
+        return word, None
+    paths = [*workspace.runs.glob("*/*/run.json"), *workspace.runs.glob("*/*/blend.json")]
+    runs = [(path.parts[-3], path.parts[-2]) for path in paths]
+    found = sorted(name for name, run in runs if run == word)
+    if len(found) > 1:
+        raise RunError(
+            f"expected one run called {word!r}, but {' and '.join(found)} have one each; say "
+            f"which: foldwise report {found[0]} --run {word}"
+        )
+    if not found:
+        known = [*workspace.names(), *(run for _, run in runs)]
+        raise SpecError(f"no competition or run is called {word!r}{nearest(word, known)}")
+    return found[0], word
+
+
+def run_page(told: dict[str, Any]) -> str:
+    """The page of what `gather` tells."""
+    return _rendered(
+        "run.html.j2",
+        told,
+        curves=figures.curves(told["folds"]),
+        rates=figures.rates(told["rates"]["rows"]) if told["rates"] else None,
+        finder=figures.finder(told["finder"]),
+        reliability=figures.reliability(told["reliability"]),
+        sweep=figures.sweep(told["sweep"], told["summary"]["metric"]),
+    )
+
+
+def competition_page(told: dict[str, Any]) -> str:
+    """The page of what `gather_competition` tells."""
+    return _rendered(
+        "competition.html.j2",
+        told,
+        over_time=figures.over_time(told["submissions"], told["metric"]),
+        boards=figures.boards(told["submissions"], told["metric"]),
+    )
+
+
+def _rendered(template: str, told: dict[str, Any], **drawn: str | None) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("foldwise", "reporting/html/pages")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "exact": exact}
+    told = {**told, "cards": headline_rows(told["headline"]) if told["headline"] else []}
+    return environment.get_template(template).render(told=told, drawn=drawn)
+
+
+def shown(value: Any) -> str:
+    """A value as the page shows it: five digits at most, a dash for what is not known."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if value and abs(value) < 0.001:
+            return f"{value:.1e}"
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value)) or "-"
+    return str(value)
+
+
+def exact(value: Any) -> str:
+    """A setting's value as it was written."""
+    return f"{value:g}" if isinstance(value, float) else shown(value)

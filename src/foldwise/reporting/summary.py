@@ -1,0 +1,240 @@
+"""A run by folds, classes and groups: where its score comes from, and how far it can be trusted."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.config.competition import named_from
+from foldwise.config.metric import Metric
+from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.folds import read_folds
+from foldwise.errors import PredictionError, RunError, nearest
+from foldwise.kinds.columns import columns_of
+from foldwise.metrics.rules import Answers
+from foldwise.metrics.scoring import COUNTED, RANKED, metric_value, row_values, score
+from foldwise.store.files import read_json
+from foldwise.store.predictions import align, read_predictions
+from foldwise.workspace import Workspace
+
+
+def run_summary(
+    workspace: Workspace, name: str, run: str, data: CompetitionData | None = None
+) -> dict[str, Any]:
+    """What `summarise` tells of a run's folds that are done, and `run, recipe, seed, scheme`.
+
+    Of a blend too, cross-fitted: its recipe is the method, and it has no seed.
+    data: the competition's, where it was read already.
+    Raises: RunError: see `read_run` and `read_blend`.
+    """
+    data, folder = data or load_data(workspace, name), workspace.runs / name / run
+    if (folder / "blend.json").is_file():
+        record, folds, oof = read_blend(folder, data)
+        made = {"run": run, "recipe": record["method"], "seed": None, "scheme": record["scheme"]}
+        return {**made, **summarise(data, oof, folds)}
+    record, folds, oof = read_run(folder, data)
+    return {**made_by(run, record), **summarise(data, oof, folds)}
+
+
+def made_by(run: str, record: dict[str, Any]) -> dict[str, Any]:
+    """`run, recipe, seed, scheme` of a run's record."""
+    return {
+        "run": run,
+        "recipe": record["recipe"]["name"],
+        "seed": record["seed"],
+        "scheme": record["scheme"],
+    }
+
+
+def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """A run's record, its folds `id, fold`, and the OOF predictions of those that are done.
+
+    Raises: RunError: no run of the competition is called so, it was trained on other rows or
+            classes, or none of its folds is done.
+    """
+    runs, blends = (
+        [path.parent.name for path in run.parent.glob(f"*/{kind}.json")]
+        for kind in ("run", "blend")
+    )
+    if run.name not in runs:
+        raise RunError(
+            f"no run or blend of {data.spec.name} is called {run.name!r}"
+            f"{nearest(run.name, runs + blends)}"
+        )
+    record, folds = read_json(run / "run.json"), read_folds(run / "folds.csv")
+    part = folds[folds["fold"] >= 0]
+    if (
+        tuple(record["classes"]) != data.classes
+        or not part["id"].isin(data.train.frame["id"]).all()
+    ):
+        raise RunError(
+            f"{run.name} was trained on other rows or classes than {data.spec.name} has now; "
+            "train it again"
+        )
+    frames = [
+        align(
+            read_predictions(run / f"fold{k}" / "oof.parquet", data.classes),
+            rows["id"],
+            f"{run.name} fold {k}",
+        )
+        for k, rows in part.groupby("fold")
+        if (run / f"fold{k}" / "done.json").is_file()
+    ]
+    if not frames:
+        raise RunError(
+            f"{run.name}: none of its folds is done yet; run `foldwise train` again, it "
+            "goes on with them"
+        )
+    return record, folds, pd.concat(frames, ignore_index=True)
+
+
+def read_blend(
+    blend: Path, data: CompetitionData
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """A blend's record with its `scheme`, its folds `id, fold`, and its cross-fitted predictions.
+
+    Raises: RunError: it is of other rows or classes, or its runs have gone.
+    """
+    record = read_json(blend / "blend.json")
+    runs = [blend.parent / member["name"] for member in record["members"]]
+    run = next((each for each in runs if (each / "run.json").is_file()), None)
+    made = read_json(run / "run.json") if run else {}
+    if run is None or tuple(made["classes"]) != data.classes:
+        raise RunError(
+            f"{blend.name}: its runs have gone, or have other classes than "
+            f"{data.spec.name} now; `foldwise blend` makes it anew"
+        )
+    folds, oof = (
+        read_folds(run / "folds.csv"),
+        read_predictions(blend / "oof.parquet", data.classes),
+    )
+    if not oof["id"].isin(data.train.frame["id"]).all():
+        raise RunError(
+            f"{blend.name} was made of other rows than {data.spec.name} has now; "
+            "`foldwise blend` makes it anew"
+        )
+    return {**record, "scheme": made["scheme"]}, folds, oof
+
+
+def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> dict[str, Any]:
+    """Scores of out-of-fold predictions: pooled, by fold, by class and by group; plain values.
+
+    oof: `id, *classes`, of all folds or of some. folds: `id, fold`. Scored is what a submission
+    file would say of the predictions.
+
+    Keys: `metric, higher, rows`; `score, low, high`: pooled, with the 95 % bootstrap interval, and
+    `resampled`: `groups` where no group is in two folds, else `rows`; `named_from`: from which
+    probability on a label counts, None where an image has one label; `folds, done`: how many
+    there are and how many are in oof; `mean, deviation`: of the folds' scores; and lists of dicts:
+    `by_fold`: `fold, rows, value`; `by_class`, the worst first: `class, rows, value, precision,
+    recall`; `by_group`, the worst first: `group, rows, value, share`, the share of the total loss
+    (of what is missing to 1 where higher is better).
+
+    A class's value is its column's where the metric takes columns apart, else the mean over its
+    rows. None is what cannot be told: AUC of a fold without positive rows, say.
+    Raises: PredictionError: ids or classes are not those of the training rows.
+    """
+    metric, hook = data.spec.metric, data.hooks.get("score")
+    table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
+    ids = table.frame["id"]
+    said = align(data.format.decided(oof), ids, "out-of-fold predictions")
+    fold = align(folds[folds["id"].isin(ids)], ids, "folds")["fold"]
+    grouped = bool(table.frame["group"].notna().all())
+    apart = grouped and fold.groupby(table.frame["group"]).nunique().max() == 1
+    pooled = score(metric, table.frame if apart else table.frame.drop(columns="group"), said, hook)
+
+    def plain(rows: pd.DataFrame) -> float:
+        return score(metric, rows, said.loc[rows.index], hook, interval=False).value
+
+    by_fold = [
+        {"fold": int(k), "rows": len(rows), "value": _tried(plain, rows)}
+        for k, rows in table.frame.groupby(fold)
+    ]
+    values = [row["value"] for row in by_fold if row["value"] is not None]
+    answers = Answers(table.hot(), said[columns_of(data.classes)].to_numpy(), table.multi)
+    groups = table.frame["group"].to_numpy() if grouped else None
+    return {
+        "metric": metric.title,
+        "higher": metric.higher,
+        "rows": len(table),
+        "score": pooled.value,
+        "low": pooled.low,
+        "high": pooled.high,
+        "resampled": "groups" if apart else "rows",
+        "named_from": named_from(data.spec.submission, metric) if data.spec.multi else None,
+        "folds": int(folds["fold"].max()) + 1,
+        "done": len(by_fold),
+        "mean": float(np.mean(values)) if values else None,
+        "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "by_fold": by_fold,
+        "by_class": _worst_first(_by_class(metric, answers, data.classes), metric.higher),
+        "by_group": _worst_first(_by_group(metric, answers, data.classes, groups), metric.higher),
+    }
+
+
+def _by_class(metric: Metric, answers: Answers, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """`class, rows, value, precision, recall` of each class, in class order."""
+    hot, named = answers.hot, answers.named(metric.threshold)
+    true, said, hits = (table.sum(axis=0, dtype=int) for table in (hot, named, hot & named))
+    column = metric.model_copy(update={"average": "macro", "weights": {}})
+    rows, table = None, None
+    if metric.name in COUNTED:
+        table = named
+    elif metric.name in RANKED or (answers.multi and metric.name in ("log_loss", "accuracy")):
+        table = answers.probs
+    elif metric.name != "hook":
+        rows = row_values(metric, hot, answers.probs, answers.multi, classes)
+    listed = []
+    for c, name in enumerate(classes):
+        value = None
+        if table is not None and (table is not named or true[c] or said[c]):
+            value = _tried(metric_value, column, hot[:, [c]], table[:, [c]], True)
+        elif rows is not None and true[c]:
+            value = float(rows[hot[:, c] == 1].mean())
+        listed.append(
+            {
+                "class": name,
+                "rows": int(true[c]),
+                "value": value,
+                "precision": float(hits[c] / said[c]) if said[c] else None,
+                "recall": float(hits[c] / true[c]) if true[c] else None,
+            }
+        )
+    return listed
+
+
+def _by_group(
+    metric: Metric, answers: Answers, classes: Sequence[str], groups: np.ndarray | None
+) -> list[dict[str, Any]]:
+    """`group, rows, value, share` of each group; none where there are no groups."""
+    if groups is None or metric.name == "hook":
+        return []
+    hot, probs, multi = answers.hot, answers.probs, answers.multi
+    values = row_values(metric, hot, probs, multi, classes)
+    losses = values if values is None or not metric.higher else 1 - values
+    listed = []
+    for name, rows in pd.Series(range(len(groups))).groupby(groups).indices.items():
+        share = None
+        if values is not None and losses is not None:
+            value: float | None = float(values[rows].mean())
+            share = float(losses[rows].sum() / losses.sum()) if losses.sum() else None
+        else:
+            value = _tried(metric_value, metric, hot[rows], probs[rows], multi, classes)
+        listed.append({"group": str(name), "rows": len(rows), "value": value, "share": share})
+    return listed
+
+
+def _worst_first(rows: list[dict[str, Any]], higher: bool) -> list[dict[str, Any]]:
+    """The rows by value, those without one last."""
+    sign = 1 if higher else -1
+    return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0)))
+
+
+def _tried(value: Callable[..., float], *what: Any) -> float | None:
+    """The value of something; None where the metric has none for it."""
+    try:
+        return value(*what)
+    except PredictionError:
+        return None

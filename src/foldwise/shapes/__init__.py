@@ -1,0 +1,1 @@
+"""What a submission file holds: decided, written, read back."""

@@ -1,0 +1,88 @@
+"""Submission files: written in the format file's shape, read back, validated."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foldwise.errors import DataError, LabelError, SubmissionError, examples
+from foldwise.kinds.columns import columns_of
+from foldwise.shapes.formats import SubmissionFormat
+from foldwise.shapes.layouts import SHAPES
+from foldwise.store.files import replacing
+from foldwise.store.predictions import align, predictions_frame
+from foldwise.tables.text import read_table
+
+
+def write_submission(path: Path, predictions: pd.DataFrame, shape: SubmissionFormat) -> None:
+    """Write predictions `id, *classes` with the format's header and row order, atomically.
+
+    Single-label rows are renormalised last, in float64.
+    Raises: PredictionError: an id of the format is missing, or there are others.
+    """
+    rows = align(predictions, shape.ids, "predictions to submit")
+    probs = rows[columns_of(shape.classes)].to_numpy(dtype=np.float64)
+    if not shape.multi:
+        probs = probs / probs.sum(axis=1, keepdims=True)
+    decided = shape.decided(predictions_frame(rows["id"], probs, shape.classes))
+    frame = SHAPES[shape.settings.shape].write(decided[columns_of(shape.classes)].to_numpy(), shape)
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, header=list(shape.header or shape.columns))
+
+
+def read_submission(path: Path, shape: SubmissionFormat) -> pd.DataFrame:
+    """A validated submission as predictions `id, *classes`, in the order of the format's ids.
+
+    The rules are Kaggle's and DrivenData's together: the same header, every id once and in the
+    format file's order, then those of the shape (see `shapes`): finite probabilities in 0..1 whose
+    rows sum to 1, or known classes. Answers come back as `SubmissionFormat.decided` gives them.
+
+    Raises: SubmissionError: a rule is broken; the message says which, how often and where.
+    """
+    try:
+        frame = read_table(path)
+        if list(frame.columns) != shape.columns:
+            raise SubmissionError(_header_error(path, list(frame.columns), shape.columns))
+        for key in SHAPES[shape.settings.shape].keys(shape):
+            _check_ids(path, frame[key], shape.frame[key])
+        values = SHAPES[shape.settings.shape].read(frame, shape, path)
+    except (DataError, LabelError) as error:
+        raise SubmissionError(str(error)) from error
+    return predictions_frame(shape.ids, values, shape.classes)
+
+
+def _header_error(path: Path, got: Sequence[str], expected: Sequence[str]) -> str:
+    if sorted(got) == sorted(expected):
+        return f"{path}: the columns should be in the format file's order {examples(expected, 4)}"
+    missing = [c for c in expected if c not in got]
+    extra = [c for c in got if c not in expected]
+    return (
+        f"{path}: the header should be that of the format file; missing: "
+        f"{examples(missing) or 'none'}; unknown: {examples(extra) or 'none'}"
+    )
+
+
+def _check_ids(path: Path, ids: pd.Series, expected: pd.Series) -> None:
+    if list(ids) == list(expected):
+        return
+    repeated = ids[ids.duplicated()].unique()
+    if len(repeated) and not expected.duplicated().any():
+        raise SubmissionError(
+            f"{path}: every id should stand once, {len(repeated)} stand twice or more, "
+            f"e.g. {examples(repeated)}"
+        )
+    missing = expected[~expected.isin(ids)].unique()
+    extra = ids[~ids.isin(expected)].unique()
+    if len(missing) or len(extra):
+        raise SubmissionError(
+            f"{path}: expected the format file's {expected.nunique()} ids; {len(missing)} are "
+            f"missing ({examples(missing)}), {len(extra)} are unknown ({examples(extra)})"
+        )
+    if len(ids) != len(expected):
+        raise SubmissionError(f"{path}: expected {len(expected)} rows, got {len(ids)}")
+    first = next(i for i, (a, b) in enumerate(zip(ids, expected, strict=True)) if a != b)
+    raise SubmissionError(
+        f"{path}: rows should be in the format file's order; row {first + 1} is "
+        f"{ids.iloc[first]!r}, expected {expected.iloc[first]!r}"
+    )

@@ -1,0 +1,137 @@
+"""Predictions frames: `id` and one float64 probability column per class, in class order.
+
+The frame `id, *classes` has the columns that `columns_of` gives its classes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow.parquet import ParquetWriter
+
+from foldwise.errors import PredictionError, examples
+from foldwise.kinds.columns import classes_of, columns_of
+from foldwise.store.files import need_readable, replacing
+
+MANY_CLASSES = 1000  # above this, files hold float32
+TINY = 1e-15  # the smallest probability that has a logarithm here
+HELD = 4_000_000  # numbers in memory before they are written: 32 MB
+
+
+def predictions_frame(
+    ids: Iterable[str], probs: np.ndarray, classes: Sequence[str]
+) -> pd.DataFrame:
+    """The frame `id, *classes` of probs (n, C).
+
+    Raises: PredictionError: see `check_predictions`.
+    """
+    frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=columns_of(classes))
+    frame.insert(0, "id", pd.Series(list(ids), dtype=str))
+    return check_predictions(frame, classes, "predictions")
+
+
+def of_truth(hot: np.ndarray, probs: np.ndarray, multi: bool) -> np.ndarray:
+    """The probability that each row (n, C) gives to what is true, (n,); with many labels that of
+    its worst cell. hot: 0 or 1, (n, C)."""
+    return np.where(hot == 1, probs, 1 - probs).min(axis=1) if multi else (probs * hot).sum(axis=1)
+
+
+def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) -> pd.DataFrame:
+    """The frame itself, checked.
+
+    Raises: PredictionError: other columns than `id, *classes`, a repeated id, or a number that
+            is not finite or outside 0 to 1.
+    """
+    expected = ["id", *columns_of(classes)]
+    if list(frame.columns) != expected:
+        raise PredictionError(
+            f"{what}: expected the columns {examples(expected)} in class order, "
+            f"got {examples(frame.columns)}"
+        )
+    repeated = frame.loc[frame["id"].duplicated(), "id"]
+    if len(repeated):
+        raise PredictionError(
+            f"{what}: {len(repeated)} ids are predicted twice, e.g. {examples(repeated)}"
+        )
+    values = frame.iloc[:, 1:].to_numpy()
+    bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (values > 1).any(axis=1)
+    if bad.any():
+        raise PredictionError(
+            f"{what}: {bad.sum()} of {len(frame)} rows hold numbers that are no probabilities, "
+            f"e.g. id {examples(frame.loc[bad, 'id'], 1)}; the training diverged: lower lr"
+        )
+    return frame
+
+
+def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
+    """The frame's rows in the order of ids.
+
+    Raises: PredictionError: an id is missing, or the frame has others.
+    """
+    have = pd.Index(frame["id"])
+    wanted = pd.Index(list(ids), dtype=have.dtype)
+    missing, extra = wanted.difference(have), have.difference(wanted)
+    if len(missing) or len(extra):
+        raise PredictionError(
+            f"{what}: expected each of {len(wanted)} ids once; {len(missing)} are missing "
+            f"({examples(missing)}), {len(extra)} are unknown ({examples(extra)})"
+        )
+    return frame.set_index("id").loc[wanted].rename_axis("id").reset_index()
+
+
+def write_predictions(path: Path, frame: pd.DataFrame) -> None:
+    """Write a predictions frame as parquet, atomically; float32 above 1,000 classes."""
+    with writing(path, classes_of(frame.columns[1:])) as add:
+        add(frame["id"], frame.iloc[:, 1:].to_numpy())
+
+
+@contextmanager
+def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[str], Any], None]]:
+    """A function add(ids, probs) that writes rows as they come; the file is whole or absent.
+
+    It holds about HELD numbers at most. Float32 above 1,000 classes.
+    Raises: PredictionError: numbers that are no probabilities.
+    """
+    kind = pa.float32() if len(classes) > MANY_CLASSES else pa.float64()
+    schema = pa.schema([("id", pa.string()), *((name, kind) for name in columns_of(classes))])
+    held: list[pd.DataFrame] = []
+
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as handle,
+        ParquetWriter(handle, schema) as writer,
+    ):
+
+        def flush() -> None:
+            if held:
+                frame = check_predictions(pd.concat(held), classes, "predictions")
+                writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+                held.clear()
+
+        def add(ids: Iterable[str], probs: np.ndarray) -> None:
+            frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=columns_of(classes))
+            frame.insert(0, "id", pd.Series(list(ids), dtype=str))
+            held.append(frame)
+            if sum(map(len, held)) * len(classes) > HELD:
+                flush()
+
+        yield add
+        flush()
+
+
+def read_predictions(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """A predictions frame from parquet, float64, checked. Raises: PredictionError."""
+    need_readable(path)
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise PredictionError(f"{path} cannot be read ({error}); remove its run folder") from error
+    if list(frame.columns) == ["id", *classes]:  # files from before classes had any name
+        frame.columns = pd.Index(["id", *columns_of(classes)])
+    return check_predictions(
+        frame.astype({column: np.float64 for column in frame.columns[1:]}), classes, str(path)
+    )

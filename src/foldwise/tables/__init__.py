@@ -1,0 +1,1 @@
+"""CSV and its like as text, listings of folders, archives."""

@@ -1,0 +1,1 @@
+"""A run, its folds and stages: from a recipe to weights."""

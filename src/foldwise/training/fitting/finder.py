@@ -1,0 +1,72 @@
+"""The learning-rate finder: fastai's, on a fold's real batches in the recipe's precision."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from fastai.callback.core import Callback
+from fastai.callback.schedule import minimum, steep, valley
+from fastai.learner import Learner
+
+from foldwise.errors import RunError
+from foldwise.store.files import need_space, read_json, scratch, write_json
+
+METHODS = {
+    "valley": valley,
+    "steep": steep,
+    "minimum/10": minimum,
+}  # fastai's minimum divides by 10
+
+
+def find_rate(
+    learner: Learner, own: Sequence[Callback], aside: Sequence[Callback] = ()
+) -> dict[str, Any]:
+    """What fastai's lr_find suggests for a learner's next stage; its weights stay as they are.
+
+    own: the stage's own callbacks, but its schedule. aside: those that should not see this mock
+    training.
+    Keys: `suggestions` (rate by the name of each of METHODS), `rates` and `losses` (the curve: the
+    rate of each batch and the smoothed training loss after it). Rates grow from 1e-7 to 10 over at
+    most 100 batches; it ends early where the loss is four times its least.
+
+    Raises: RunError: too few batches had a finite loss.
+    """
+    path = learner.path, learner.model_dir
+    with (
+        scratch(Path(gettempdir()), "foldwise-lr") as folder,
+        learner.removed_cbs(list(aside)),
+        learner.added_cbs(list(own)),
+    ):
+        state = learner.model.state_dict()
+        need_space(folder, sum(value.nbytes for value in state.values()), "searching a rate")
+        learner.path, learner.model_dir = folder, "."  # the weights are kept here meanwhile
+        try:
+            found = learner.lr_find(show_plot=False, suggest_funcs=tuple(METHODS.values()))
+        except (IndexError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"the learning-rate finder found nothing ({error}): too few batches had a finite "
+                "loss; set lr"
+            ) from error
+        finally:
+            learner.path, learner.model_dir = path
+    suggestions = {name: float(rate) for name, rate in zip(METHODS, found, strict=True)}
+    return {
+        "suggestions": suggestions,
+        "rates": [float(rate) for rate in learner.recorder.lrs],
+        "losses": [float(loss) for loss in learner.recorder.losses],
+    }
+
+
+def rate_found(path: Path | None, method: str, find: Callable[[], dict[str, Any]]) -> float:
+    """The rate that a method suggests: read from the file if it is there, else found and written.
+
+    So a run that goes on, or is repeated, trains at the same rate.
+    """
+    if path is not None and path.is_file():
+        found = read_json(path)
+    else:
+        found = find()
+        if path is not None:
+            write_json(path, found)
+    return float(found["suggestions"][method])

@@ -1,0 +1,254 @@
+"""One fold, whole: train, save the weights, predict validation and test, write the marker last."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.core import DataLoaders
+
+from foldwise.config.baselines import PRIOR
+from foldwise.config.outputs import Outputs
+from foldwise.config.recipe import Recipe
+from foldwise.data.folds import Folds
+from foldwise.data.images.cache import ImageCache, sized
+from foldwise.data.labels.table import LabelTable
+from foldwise.kinds.events import FoldDone, FoldStarted, Observer
+from foldwise.store.files import locked, replacing, sha256_file, write_json
+from foldwise.store.predictions import read_predictions, writing
+from foldwise.training.fitting.pseudo import FILE, with_pseudo
+from foldwise.training.fitting.report import Report
+from foldwise.training.fitting.run import versions
+from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.streams import seeded
+from foldwise.training.loading.batches import FrameBlock, datablock, dataloaders
+from foldwise.training.loading.showing import augmented
+from foldwise.training.maps import worst_maps
+from foldwise.training.models.baselines import Prior, prior_of
+from foldwise.training.models.building import (
+    Preprocessing,
+    build_model,
+    load_trained,
+    preprocessing_of,
+    save_weights,
+)
+from foldwise.training.predict import predict
+from foldwise.training.speed.machine import forget_gpu_memory, gpu_memory, peak_memory
+from foldwise.training.speed.precision import determinism, device
+
+FILES = (
+    "weights.safetensors",
+    "oof.parquet",
+    "oof_plain.parquet",
+    "test.parquet",
+    "test_plain.parquet",
+    "history.json",
+)
+
+# a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
+Part = tuple[str, "pd.Series[str]", Iterator[tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """Everything that training a fold needs, already checked."""
+
+    run: str  # the run's name, for events
+    folder: Path  # the fold's own
+    recipe: Recipe  # settled: no value of it is `auto`
+    seed: int
+    fold: int
+    folds: Folds
+    caches: tuple[ImageCache, ...]  # one per size of recipe.cache_sizes
+    train: LabelTable
+    test: LabelTable
+    mode: str
+    score: Callable[[pd.DataFrame], float | None] | None = None  # the metric, told after epochs
+
+    def taught(self) -> "FoldInputs":
+        """The inputs with the fold's pseudo-labels among the training rows, if the recipe wants."""
+        if self.recipe.pseudo is None:
+            return self
+        train, folds = with_pseudo(
+            self.train, self.test, self.folds, self.fold, self.recipe.pseudo, self.folder / FILE
+        )
+        return replace(self, train=train, folds=folds)
+
+    def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
+        """The fold's DataBlock at a stage."""
+        size = self.recipe.stage_presize(self.recipe.stage[stage])
+        return datablock(
+            sized(self.caches, size),
+            self.train.frame,
+            self.folds,
+            self.fold,
+            self.recipe,
+            preprocessing,
+            stage,
+        )
+
+
+def train_fold(inputs: FoldInputs, observe: Observer) -> None:
+    """Train one fold and write FILES and done.json into its folder; a done fold is left alone.
+
+    Beside them go tables that reports show and nothing else needs: the rates used, augmented
+    training images, activation maps. A fold that was stopped goes on from checkpoint.pt, which
+    stays there when it is done. `seconds` in done.json are then those of the last session alone.
+    Raises: WeightsError, SpecError: see `build_model`. StorageError: the disk is full.
+            Interrupted: by Ctrl-C, after saving.
+    """
+    marker = inputs.folder / "done.json"
+    with locked(inputs.folder / ".lock", f"{inputs.run} fold {inputs.fold}", wait=False):
+        if marker.is_file():
+            return
+        begun = time.perf_counter()
+        forget_gpu_memory()
+        with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
+            told = _train_and_write(inputs.taught(), observe)
+        seconds = time.perf_counter() - begun
+        hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
+        write_json(
+            marker,
+            {
+                "fold": inputs.fold,
+                "seconds": round(seconds, 2),
+                "sha256": hashes,
+                "versions": versions(),
+                **told,
+            },
+        )
+        observe(FoldDone(inputs.run, inputs.fold, seconds))
+
+
+def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
+    """Everything of a fold but its marker; returns what the marker says of the training."""
+    recipe, on = inputs.recipe, device()
+    if recipe.compile:
+        torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
+    preprocessing = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+    if recipe.model == PRIOR:
+        _write_prior(inputs, preprocessing, observe)
+        return _taken()
+    model = build_model(recipe, preprocessing.n_outputs, len(inputs.mode))
+    model = model.to(on).to(memory_format=torch.channels_last)
+    dls, report, stopped = train_stages(
+        model,
+        partial(inputs.block, preprocessing),
+        recipe,
+        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder, inputs.score),
+        observe,
+        preprocessing.outputs,
+    )
+    save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
+    parts = _predicted(inputs, model, dls, preprocessing.outputs)
+    write_fold_predictions(inputs.folder, inputs.train.classes, parts)
+    write_json(inputs.folder / "history.json", report.history)
+    _write_shown(inputs, model, dls, preprocessing, report)
+    # of an early stop the images that it validates on decide: so it is said
+    early = {} if stopped is None else {"stopped_early_after_epoch": stopped}
+    return {**_speeds(report), **early, **_taken()}
+
+
+def _speeds(report: Report) -> dict[str, Any]:
+    """Images per second, the mean weighted by time; and what each epoch took."""
+    total = sum(epoch["seconds"] for epoch in report.epochs)
+    images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in report.epochs)
+    epochs = [{key: round(value, 3) for key, value in epoch.items()} for epoch in report.epochs]
+    return {"images_per_second": round(images / total, 1), "epochs": epochs} if total else {}
+
+
+def _taken() -> dict[str, int]:
+    """Bytes of memory that the fold took at most; on the CPU with all that came before it."""
+    on_gpu = gpu_memory()
+    return {
+        "memory_bytes": peak_memory(),
+        **({} if on_gpu is None else {"device_memory_bytes": on_gpu}),
+    }
+
+
+def _write_shown(
+    inputs: FoldInputs,
+    model: torch.nn.Module,
+    dls: DataLoaders,
+    about: Preprocessing,
+    report: Report,
+) -> None:
+    """Write what reports alone look at. Nothing of it takes part in what the fold predicts."""
+    oof = read_predictions(inputs.folder / "oof.parquet", inputs.train.classes)
+    tables = {
+        "rates": report.rates(),
+        "augmented": augmented(dls, inputs.train, about, inputs.seed, inputs.fold),
+        "maps": worst_maps(model, dls, inputs.train, oof),
+    }
+    for name, table in tables.items():
+        if table is not None:
+            with replacing(inputs.folder / f"{name}.parquet") as temporary:
+                table.to_parquet(temporary, index=False)
+
+
+def _write_prior(inputs: FoldInputs, preprocessing: Preprocessing, observe: Observer) -> None:
+    """Everything of a prior's fold but its marker; no image is looked at."""
+    observe(FoldStarted(inputs.run, inputs.fold, inputs.folds.n, 0, 0))
+    prior = prior_of(inputs.train, inputs.folds, inputs.fold)
+    save_weights(inputs.folder / "weights.safetensors", prior, preprocessing)
+    write_fold_predictions(inputs.folder, inputs.train.classes, _of_prior(inputs, prior))
+    write_json(inputs.folder / "history.json", [])
+
+
+def write_fold_predictions(folder: Path, classes: Sequence[str], parts: Iterable[Part]) -> None:
+    """Write the predictions of the fold's validation part and of the test set, batch by batch.
+
+    `oof` and `test` are the mean over the recipe's TTA views, `oof_plain` and `test_plain` the
+    plain view alone, from the same pass over the data.
+    """
+    for part, ids, batches in parts:
+        done = 0
+        with (
+            writing(folder / f"{part}.parquet", classes) as add,
+            writing(folder / f"{part}_plain.parquet", classes) as add_plain,
+        ):
+            for mean, plain in batches:
+                rows = ids.iloc[done : done + len(mean)]
+                add(rows, mean)
+                add_plain(rows, plain)
+                done += len(mean)
+
+
+def _predicted(
+    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, outputs: Outputs
+) -> Iterator[Part]:
+    """A trained model's predictions of both parts."""
+    recipe = inputs.recipe
+    for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
+        batches = predict(
+            model, loader, recipe.tta, recipe.precision, device(), outputs, recipe.tta_shift
+        )
+        yield part, loader.dataset.items["id"], batches
+
+
+def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[Part]:
+    """A prior's predictions of both parts."""
+    ids = inputs.train.frame["id"]
+    for part, own in (
+        ("oof", ids[inputs.folds.of(ids) == inputs.fold]),
+        ("test", inputs.test.frame["id"]),
+    ):
+        yield part, own, prior.batches(len(own))
+
+
+def predict_again(inputs: FoldInputs, folder: Path) -> None:
+    """Make the fold's predictions anew from its weights file, into another folder."""
+    model, preprocessing = load_trained(inputs.folder / "weights.safetensors")
+    if isinstance(model, Prior):
+        parts = _of_prior(inputs, model)
+    else:
+        model = model.to(device()).to(memory_format=torch.channels_last)
+        size = inputs.recipe.stage_batch(inputs.recipe.stage[-1])  # as after training
+        dls = dataloaders(inputs.block(preprocessing), size, device())
+        parts = _predicted(inputs, model, dls, preprocessing.outputs)
+    write_fold_predictions(folder, inputs.train.classes, parts)

@@ -1,0 +1,217 @@
+"""Pseudo-labels: confident test predictions that join one fold's training part each.
+
+Fold k takes them from fold k's model of a finished run with the same folds. That model never
+trained on fold k's validation rows, so neither it nor what it teaches knows their labels. A blend,
+or a mean over folds, would: all other folds' models were trained on these rows.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.config.pseudo import Pseudo
+from foldwise.config.recipe import Recipe
+from foldwise.data.competition import CompetitionData, digests
+from foldwise.data.folds import Folds
+from foldwise.data.labels.table import SHARES, WEIGHT, LabelTable
+from foldwise.errors import RunError, examples
+from foldwise.kinds.columns import columns_of
+from foldwise.store.files import read_json, sha256_file, sha256_json
+from foldwise.store.predictions import align, read_predictions, write_predictions
+
+FILE = "pseudo.parquet"  # in a fold's directory: a predictions frame of the rows that it takes
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What the folds of a run take from its teacher.
+
+    tables: for each fold the teacher's predictions `id, *classes` of the rows taken, sorted by id.
+    record: for run.json: `run, identity` of the teacher, `left_out` (test rows that are copies of
+    training rows), and for each of `folds` the number of `rows`, the lowest `confidence` among
+    them, and hashes of where they come from.
+    """
+
+    tables: tuple[pd.DataFrame, ...]
+    record: dict[str, Any]
+
+    def write(self, run: Path) -> None:
+        """Write each fold's table, where it is not there yet. run: the run's directory."""
+        for fold, table in enumerate(self.tables):
+            path = run / f"fold{fold}" / FILE
+            if not path.is_file():
+                write_predictions(path, table)
+
+
+def pseudo_labels(
+    runs: Path,
+    data: CompetitionData,
+    recipe: Recipe,
+    seed: int,
+    folds: Folds,
+) -> PseudoLabels | None:
+    """The pseudo-labels of a recipe's run; None where it has no `[pseudo]`.
+
+    Test rows whose pixels, or whose id, stand among the training rows are left out: in one fold
+    these are validation rows, in the others their true label is known.
+
+    Raises: RunError: there is no such teacher, see `teacher_of`, or it is not sure of any row.
+    """
+    if recipe.pseudo is None:
+        return None
+    teacher, record = teacher_of(runs / data.spec.name, recipe, seed, folds, data.classes)
+    ids, known = data.test.frame["id"], data.train.frame["id"]
+    pixels = digests(data)
+    twice = pixels.reindex(ids).isin(pixels.reindex(known).dropna()).to_numpy()
+    left_out = twice | ids.isin(known).to_numpy()
+    tables, sources = [], []
+    for fold in range(folds.n):
+        path, of = teacher / f"fold{fold}" / "test.parquet", folds.frame["fold"]
+        what = f"{teacher.name} fold {fold}, test"
+        frame = align(read_predictions(path, data.classes), ids, what)[~left_out]
+        rows = int(((of >= 0) & (of != fold)).sum())
+        table, lowest = surest(frame, data.spec.multi, recipe.pseudo, rows, what)
+        tables.append(table)
+        sources.append(
+            {
+                "rows": len(table),
+                "confidence": lowest,
+                "test_sha256": sha256_file(path),
+                "ids_sha256": sha256_json([*table["id"]]),
+            }
+        )
+    told = {"run": teacher.name, "identity": record["identity"], "left_out": int(left_out.sum())}
+    return PseudoLabels(tuple(tables), {**told, "folds": sources})
+
+
+def surest(
+    frame: pd.DataFrame, many: bool, pseudo: Pseudo, rows: int, what: str
+) -> tuple[pd.DataFrame, float]:
+    """The rows of a predictions frame that are taken, sorted by id; and the lowest confidence.
+
+    A row's confidence is its highest probability; with many labels the least of p or 1 - p, which
+    is more, over the labels. rows: those that the training part has without them.
+    Raises: RunError: no row is as confident as is asked for.
+    """
+    probs = frame.iloc[:, 1:].to_numpy()  # (n, C)
+    sure = np.maximum(probs, 1 - probs).min(axis=1) if many else probs.max(axis=1)
+    order = np.lexsort((frame["id"].to_numpy(dtype=str), -sure))
+    most = math.ceil(rows * pseudo.share / (1 - pseudo.share) - 1e-9)
+    order = order[sure[order] >= pseudo.confidence][:most]
+    if not len(order):
+        raise RunError(
+            f"[pseudo] takes test rows with a confidence of at least {pseudo.confidence:g}, and "
+            f"{what}, has none among {len(frame)}: the highest is "
+            f"{sure.max(initial=0):.4f}; lower confidence, or train a better teacher"
+        )
+    return frame.iloc[order].sort_values("id", ignore_index=True), float(sure[order[-1]])
+
+
+def teacher_of(
+    folder: Path, recipe: Recipe, seed: int, folds: Folds, classes: Sequence[str]
+) -> tuple[Path, dict[str, Any]]:
+    """The directory and record of the run that `[pseudo] run` names, by its own or a recipe's name.
+
+    Of a recipe's runs on these folds it is that of the same seed, else the only one there is.
+    folder: that of the competition's runs.
+    Raises: RunError: there is none, or are several; its folds or classes are others; a fold is not
+            trained; its validation rows chose the epoch at which its training ended.
+    """
+    assert recipe.pseudo is not None
+    name, who = recipe.pseudo.run, f"recipe {recipe.name}: [pseudo] run = {recipe.pseudo.run!r}"
+    if (folder / name / "blend.json").is_file():
+        raise RunError(
+            f"{who} is a blend: for each fold's validation rows it knows models that "
+            "were trained on them; name one run or recipe"
+        )
+    found = [(path.parent, read_json(path)) for path in sorted(folder.glob("*/run.json"))]
+    named = [(run, record) for run, record in found if name in (run.name, record["recipe"]["name"])]
+    if not named:
+        raise RunError(
+            f"{who} names no run and no recipe that was trained; there are: "
+            f"{examples([run.name for run, _ in found], 10) or 'none'}. Train it first: "
+            f"`foldwise train {folder.name} --recipe {name}`"
+        )
+    same = [each for each in named if each[1]["folds_sha256"] == folds.sha256]
+    if not same:
+        raise RunError(
+            f"{who} was trained on other folds ({named[0][1]['folds_sha256'][:8]}, here "
+            f"{folds.sha256[:8]}), so its models may know this run's validation rows; train it on "
+            "these folds"
+        )
+    chosen = [each for each in same if each[1]["seed"] == seed] or same
+    if len(chosen) > 1:
+        raise RunError(
+            f"{who} is one of {len(chosen)} runs on these folds; name one: "
+            f"{examples([run.name for run, _ in chosen], 10)}"
+        )
+    _check_teacher(*chosen[0], folds, classes, who)
+    return chosen[0]
+
+
+def _check_teacher(
+    run: Path, record: dict[str, Any], folds: Folds, classes: Sequence[str], who: str
+) -> None:
+    """Raises: RunError: see `teacher_of`."""
+    if record["classes"] != list(classes):
+        raise RunError(
+            f"{who} has other classes, {examples(record['classes'])}, here "
+            f"{examples(classes)}; train it again"
+        )
+    open_folds = [k for k in range(folds.n) if not (run / f"fold{k}" / "done.json").is_file()]
+    if open_folds:
+        raise RunError(
+            f"{who}: folds {examples(open_folds, 10)} of {folds.n} of {run.name} are not trained "
+            "yet; run `foldwise train` for it, it goes on with them"
+        )
+    if record["recipe"].get("early_stop"):
+        raise RunError(
+            f"{who}: {run.name} has early_stop, so each fold's validation rows chose its model; "
+            "name a run with early_stop = 0"
+        )
+
+
+def with_pseudo(
+    train: LabelTable, test: LabelTable, folds: Folds, fold: int, pseudo: Pseudo, path: Path
+) -> tuple[LabelTable, Folds]:
+    """The training rows and the folds of one fold's training, with its pseudo-labelled rows.
+
+    These are put into the fold after this one, so they are in no validation part here. Every row
+    has a weight then, and shares if `soft` says so, or if the training rows have some.
+    path: the fold's FILE.
+    """
+    taken = read_predictions(path, train.classes)
+    chosen = test.where(test.frame["id"].isin(taken["id"]).to_numpy())
+    probs = align(taken, chosen.frame["id"], str(path)).iloc[:, 1:].to_numpy()
+    added = chosen.frame[["id", "path", "group"]].copy()
+    if train.multi:
+        added[columns_of(train.classes)] = (probs >= 0.5).astype(np.uint8)
+    else:
+        names = np.asarray(train.classes, dtype=object)[probs.argmax(axis=1)]
+        added["label"] = pd.Categorical(names, categories=list(train.classes))
+    new = replace(train, frame=added, source=chosen.source)
+    soft, frames = pseudo.soft or SHARES in train.frame, []
+    for table, shares, weight in (
+        (train, train.hot(), 1.0),
+        (new, probs if pseudo.soft else new.hot(), pseudo.weight),
+    ):
+        frame = table.frame.copy()
+        if soft and SHARES not in frame:
+            frame[SHARES] = list(shares.astype(np.float64))
+        if WEIGHT not in frame:
+            frame[WEIGHT] = weight
+        frames.append(frame)
+    places = pd.DataFrame({"id": added["id"], "fold": (fold + 1) % folds.n})
+    return (
+        replace(
+            train,
+            frame=pd.concat(frames, ignore_index=True),
+            source=pd.concat([train.source, new.source], ignore_index=True),
+        ),
+        replace(folds, frame=pd.concat([folds.frame, places], ignore_index=True)),
+    )

@@ -1,0 +1,299 @@
+"""Run directories: a run's identity, its record, and the predictions of its folds together."""
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from foldwise.config.budget import seconds_of
+from foldwise.config.recipe import Recipe
+from foldwise.data.competition import CompetitionData
+from foldwise.data.folds import Folds, frame_hash, labels_hash, read_folds, write_folds
+from foldwise.data.images.cache import ImageCache
+from foldwise.errors import RunError, examples
+from foldwise.store.files import locked, read_json, sha256_json, write_json
+from foldwise.store.predictions import align, read_predictions
+from foldwise.training.fitting.pseudo import PseudoLabels, pseudo_labels
+
+PACKAGES = ("torch", "timm", "fastai")  # what a run's folds are trained with
+UNDO = (
+    "undo the change, and the same command goes on; or run it as it is: what was changed makes "
+    "another run, trained from its start"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe with a seed on one scheme's folds, and its directory."""
+
+    folder: Path
+    recipe: Recipe
+    seed: int
+    folds: Folds
+    classes: tuple[str, ...]
+    record: dict[str, Any]  # run.json
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its directory."""
+        return self.folder.name
+
+    def fold(self, number: int) -> Path:
+        """A fold's directory."""
+        return self.folder / f"fold{number}"
+
+    def unfinished(self) -> list[int]:
+        """The folds that have no marker yet."""
+        return [k for k in range(self.folds.n) if not (self.fold(k) / "done.json").is_file()]
+
+    def planned_folds(self) -> list[int]:
+        """The folds to train: all, but for a budget that has no time for all of them."""
+        plan = self.record["resolved"].get("plan")
+        return list(range(self.folds.n)) if plan is None else plan["folds"]
+
+    def oof(self, plain: bool = False) -> pd.DataFrame:
+        """Out-of-fold predictions `id, *classes` sorted by id: every id of the scheme once.
+
+        plain: without TTA. Raises: RunError: a fold is unfinished, or predicted other ids.
+        """
+        self._need_all_folds()
+        name = "oof_plain.parquet" if plain else "oof.parquet"
+        parts = []
+        for k in range(self.folds.n):
+            part = read_predictions(self.fold(k) / name, self.classes)
+            expected = self.folds.frame.loc[self.folds.frame["fold"] == k, "id"]
+            parts.append(align(part, expected, f"{self.name} fold {k}"))
+        return pd.concat(parts).sort_values("id", ignore_index=True)
+
+    def test(self, ids: Iterable[str]) -> list[pd.DataFrame]:
+        """The test predictions of each fold, rows in the order of ids."""
+        self._need_all_folds()
+        return [
+            align(
+                read_predictions(self.fold(k) / "test.parquet", self.classes),
+                ids,
+                f"{self.name} fold {k}, test",
+            )
+            for k in range(self.folds.n)
+        ]
+
+    def _need_all_folds(self) -> None:
+        if self.unfinished():
+            raise RunError(
+                f"{self.name}: folds {examples(self.unfinished(), 10)} of {self.folds.n} are not "
+                "trained yet; run `foldwise train` again, it goes on with them (--fold trains one "
+                "for which the budget had no time)"
+            )
+
+
+def identity(
+    data: CompetitionData,
+    recipe: Recipe,
+    seed: int,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+    pseudo: PseudoLabels | None = None,
+) -> str:
+    """The hash over everything that training depends on; metric and platform are not in it.
+
+    The names of the caches stand for the images: they have the hash of their contents. Shares,
+    weights and pseudo-labels are in it where there are some, or runs from before there were any
+    would not be found again.
+    """
+    new = {"soft": data.train.soft_hash(), "pseudo": pseudo and pseudo.record}
+    return sha256_json(
+        {
+            "spec": _training_spec(data),
+            "recipe": recipe.identity(),
+            "seed": seed,
+            "labels": labels_hash(data.train),
+            "images": [cache.folder.name for cache in caches],
+            "folds": folds.sha256,
+            **{key: value for key, value in new.items() if value is not None},
+        }
+    )
+
+
+def _training_spec(data: CompetitionData) -> dict[str, Any]:
+    """What of competition.toml training depends on; what is unset and came later is left out."""
+    spec: dict[str, Any] = data.spec.training_part()
+    unset = [key for key in ("soft", "weight") if not spec["labels"][key]]
+    spec["labels"] = {key: value for key, value in spec["labels"].items() if key not in unset}
+    return spec
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that train, without what tells their builds apart."""
+    return {package: version(package).partition("+")[0] for package in PACKAGES}
+
+
+def _begun_with(data: CompetitionData) -> dict[str, Any]:
+    """What a run is begun with and its folds read again, each on its own: hashes and versions."""
+    return {
+        "labels": labels_hash(data.train),
+        "soft": data.train.soft_hash(),
+        "spec": sha256_json(_training_spec(data)),
+        "versions": versions(),
+    }
+
+
+def need_same_data(folder: Path, data: CompetitionData) -> None:
+    """Check that the data are those that a run was begun with, as far as its record tells.
+
+    Raises: RunError: labels or settings were changed since; the message has the remedy.
+    """
+    begun, now = read_json(folder / "run.json").get("begun_with"), _begun_with(data)
+    for key, what in (
+        ("labels", "the ids, labels or groups"),
+        ("soft", "the shares or weights of the labels"),
+        ("spec", "[files], [labels] or [images] of competition.toml"),
+    ):
+        if begun is not None and begun[key] != now[key]:
+            raise RunError(f"{folder.name}: {what} are not those it was begun with; {UNDO}")
+
+
+def need_same_versions(folder: Path) -> None:
+    """Check that a run's folds are trained by one version of each package.
+
+    Raises: RunError: there are others now than when it was begun.
+    """
+    begun = read_json(folder / "run.json").get("begun_with")
+    for package, now in versions().items():
+        then = begun["versions"][package] if begun is not None else now
+        if then != now:
+            raise RunError(
+                f"{folder.name} was begun with {package} {then}, and here is {now}: folds of both "
+                f"could not be made again; install {package}=={then}, and the same command goes "
+                f"on, or remove {folder}, and it is trained from its start"
+            )
+
+
+def open_run(
+    runs: Path,
+    data: CompetitionData,
+    recipe: Recipe,
+    seed: int,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+    settled: Callable[[], dict[str, Any]],
+    pseudo: PseudoLabels | None = None,
+) -> Run:
+    """The run's directory, with run.json and a copy of the folds written the first time.
+
+    settled: gives what `auto` becomes; asked for a new run alone, afterwards the record counts.
+    pseudo: what the folds take from a teacher; it is written too, and recorded under `resolved`.
+
+    Raises: RunError: the directory was made with other folds.
+    """
+    digest = identity(data, recipe, seed, folds, caches, pseudo)
+    folder = runs / data.spec.name / f"{recipe.name}-s{seed}-{digest[:8]}"
+    path = folder / "run.json"
+    with locked(folder / ".lock", f"the run {folder.name}"):
+        if pseudo is not None:
+            pseudo.write(folder)
+        if not path.is_file():
+            write_folds(folder / "folds.csv", folds.frame)
+            record = {
+                "competition": data.spec.name,
+                "recipe": recipe.model_dump(mode="json"),
+                "seed": seed,
+                "identity": digest,
+                "scheme": folds.name,
+                "folds_sha256": folds.sha256,
+                "classes": list(data.classes),
+                "caches": [cache.folder.name for cache in caches],
+                "begun_with": _begun_with(data),
+                "resolved": settled() | ({"pseudo": pseudo.record} if pseudo else {}),
+            }
+            levels = next((cache.levels for cache in caches if cache.levels), None)
+            if levels:  # of deep images, for photos that `predict` is given
+                record["levels"] = levels.pair()
+            write_json(path, record)
+    record = read_json(path)
+    copied = frame_hash(read_folds(folder / "folds.csv"), folds.duplicates)
+    if record["folds_sha256"] != folds.sha256 or copied != folds.sha256:
+        raise RunError(
+            f"{folder} was made with other folds ({record['folds_sha256'][:8]}, now "
+            f"{folds.sha256[:8]}); its predictions cannot be mixed with these: remove the "
+            "directory, or restore the folds"
+        )
+    return Run(folder, recipe, seed, folds, data.classes, record)
+
+
+@dataclass(frozen=True)
+class Open:
+    """What a recipe leaves open, and all but the data that settling it takes."""
+
+    recipe: Recipe
+    folds: Folds
+    rows: int  # in the training part of a fold
+    wanted: tuple[int, ...]  # folds to plan for
+    seconds: float  # that are left of a budget
+
+
+def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> dict[str, Any]:
+    """What `auto` and a budget become on this machine: `resolved` of run.json.
+
+    Raises: RunError: see `tuning.settle`. SpecError: the budget is too short.
+    """
+    from foldwise.training.fitting import tuning
+
+    ends = time.monotonic() + left.seconds
+    recipe, channels = left.recipe, data.spec.images.channels
+    values = tuning.settle(recipe, left.rows, len(data.classes), channels, left.folds.n)
+    if recipe.cpus and values["device"] == "cpu":  # results depend on it
+        values["threads"] = recipe.cpus
+    if recipe.budget and recipe.stage:
+        from foldwise.training.fitting.timing import plan
+
+        values["plan"] = plan(
+            data,
+            recipe.settled(values),
+            left.folds,
+            caches,
+            left.rows,
+            left.wanted,
+            lambda: ends - time.monotonic(),
+        )
+    return values
+
+
+def open_runs(
+    runs: Path,
+    data: CompetitionData,
+    recipe: Recipe,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+    only_folds: Sequence[int] | None = None,
+    since: float | None = None,
+    settled: Callable[[Open], dict[str, Any]] | None = None,
+) -> list[Run]:
+    """The runs of a recipe, one per seed, with the folds and image caches that they share.
+
+    For a recipe with a budget: only_folds, those to plan for, by default all; since, when its time
+    began, as time.monotonic() has it, by default now. settled: gives what the recipe leaves open,
+    by default `settle` on this machine.
+
+    Raises: RunError: see `open_run` and `pseudo_labels`. SpecError: the budget is too short.
+    """
+    began = time.monotonic() if since is None else since
+    taken = [pseudo_labels(runs, data, recipe, seed, folds) for seed in recipe.seeds]
+
+    @functools.cache
+    def settle_once() -> dict[str, Any]:
+        rows = int((folds.frame["fold"] > 0).sum())
+        rows += len(taken[0].tables[0]) if taken[0] else 0
+        wanted = tuple(range(folds.n) if only_folds is None else only_folds)
+        seconds = began + seconds_of(recipe.budget) - time.monotonic() if recipe.budget else 0.0
+        left = Open(recipe, folds, rows, wanted, seconds)
+        return settled(left) if settled else settle(data, caches, left)
+
+    return [
+        open_run(runs, data, recipe, seed, folds, caches, settle_once, pseudo)
+        for seed, pseudo in zip(recipe.seeds, taken, strict=True)
+    ]

@@ -1,0 +1,213 @@
+"""What the parts of a fold's training take on this machine: measured on its first batches."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.data.core import DataLoaders
+from torch import nn
+
+from foldwise.config.budget import Costs, fit
+from foldwise.config.recipe import Recipe
+from foldwise.data.competition import CompetitionData
+from foldwise.data.folds import Folds
+from foldwise.data.images.cache import ImageCache
+from foldwise.store.files import scratch
+from foldwise.training.fitting.checkpoint import save_state
+from foldwise.training.fitting.fold import FoldInputs
+from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
+from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.loading.batches import dataloaders
+from foldwise.training.models.building import build_model, preprocessing_of, weights_size
+from foldwise.training.models.sizes import takes
+from foldwise.training.predict import predict
+from foldwise.training.speed.memory import keep_freed_memory
+from foldwise.training.speed.precision import autocast, determinism, device
+
+log = logging.getLogger(__name__)
+
+STEPS, SECONDS = 12, 6.0  # a stage is timed over so many batches, or so long,
+SHARE = 0.02  # or for this share of the time that is left; over four batches at least
+BATCHES = 4  # of validation, and of prediction, are timed; or a third of that time; one at least
+
+
+class Timed(Callback):
+    """Notes the ends of training batches, and ends the fit after some of them."""
+
+    order = 80  # after everything that a batch does
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def before_fit(self) -> None:
+        """Begin."""
+        self.ends = [clock()]
+
+    def after_batch(self) -> None:
+        """Note the time."""
+        if self.training:
+            self.ends.append(clock())
+            if len(self.ends) > STEPS or (
+                len(self.ends) > 4 and self.ends[-1] - self.ends[2] > self.seconds
+            ):
+                raise CancelFitException
+
+    @property
+    def step(self) -> float:
+        """Seconds of a batch."""
+        return _pace(self.ends, range(len(self.ends)))
+
+    @property
+    def start(self) -> float:
+        """Seconds that the first batch took beside."""
+        return max(self.ends[1] - self.ends[0] - self.step, 0.0)
+
+
+def plan(
+    data: CompetitionData,
+    recipe: Recipe,
+    folds: Folds,
+    caches: Sequence[ImageCache],
+    rows: int,
+    wanted: Sequence[int],
+    left: Callable[[], float],
+) -> dict[str, Any]:
+    """The plan of a run's recipe: see `plan_of`."""
+    inputs = FoldInputs(
+        "plan",
+        Path(),
+        recipe,
+        recipe.seeds[0],
+        wanted[0],
+        folds,
+        tuple(caches),
+        data.train,
+        data.test,
+        data.spec.images.mode,
+    )
+    return plan_of(inputs, rows, wanted, left)
+
+
+def plan_of(
+    inputs: FoldInputs, rows: int, wanted: Sequence[int], left: Callable[[], float]
+) -> dict[str, Any]:
+    """The plan that fits the inputs' recipe to its budget: see `budget.fit`.
+
+    rows: in the training part of a fold. wanted: the folds to train. left: gives the seconds that
+    are left.
+    Raises: SpecError: the budget is too short.
+    """
+    recipe, folds = inputs.recipe, inputs.folds
+    log.info("%s: measuring its speed, to plan for %s", recipe.name, recipe.budget)
+
+    def costs_of(fitted: Recipe) -> Costs:
+        return measure(replace(inputs, recipe=fitted), min(SECONDS, SHARE * left()))
+
+    # a short last batch is left out
+    batches = [max(rows // recipe.stage_batch(stage), 1) for stage in recipe.stage]
+    go = partial(takes, start=weights_size(recipe))
+    made = fit(recipe, batches, wanted, len(recipe.seeds), costs_of, left, go)
+    fitted = recipe.planned(made)
+    log.info(
+        "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",
+        recipe.name,
+        len(made["folds"]),
+        folds.n,
+        _listed(s.length for s in fitted.stage),
+        _listed(s.length for s in recipe.stage),
+        _listed("x".join(map(str, fitted.stage_size(s))) for s in fitted.stage),
+        _listed("x".join(map(str, recipe.stage_size(s))) for s in recipe.stage),
+        made["seconds"] / 60,
+        " a seed" if len(recipe.seeds) > 1 else "",
+    )
+    return made
+
+
+def _listed(values: Iterable[object]) -> str:
+    """Values with a plus between them."""
+    return " + ".join(map(str, values))
+
+
+def measure(inputs: FoldInputs, seconds: float) -> Costs:
+    """The costs of a fold of these inputs. Nothing is kept of the training that measures them.
+
+    seconds: for timing the batches of a stage, about.
+    """
+    recipe, on = inputs.recipe, device()
+    keep_freed_memory()
+    begun = clock()
+    with (
+        scratch(Path(gettempdir()), "foldwise-timing") as folder,
+        determinism(recipe.deterministic),
+        seeded(inputs.seed, inputs.fold, "timing"),
+    ):
+        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        model = build_model(recipe, about.n_outputs, len(inputs.mode))
+        model = model.to(on).to(memory_format=torch.channels_last)
+        fixed, steps, starts, checks = clock() - begun, [], [], []
+        for number, stage in enumerate(recipe.stage):
+            begun = clock()
+            dls = dataloaders(inputs.block(about, number), recipe.stage_batch(stage), on)
+            learner = learner_of(model, dls, recipe, about.outputs)
+            prepare_stage(learner, recipe, stage)
+            fixed += clock() - begun
+            timed = Timed(seconds)
+            streams = EpochStreams(inputs.seed, inputs.fold, number)
+            with learner.no_bar(), learner.no_logging():
+                learner.fit(1, cbs=[timed, *own_callbacks(stage, streams)])
+            steps.append(timed.step)
+            starts.append(timed.start)
+            checks.append(_per_image(_checked(model, dls, recipe), seconds / 3) * len(dls.valid_ds))
+        views = predict(
+            model, dls.valid, recipe.tta, recipe.precision, on, about.outputs, recipe.tta_shift
+        )
+        predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
+        begun = clock()
+        save_state(folder / "checkpoint.pt", [model.state_dict(), learner.opt.state_dict()])
+        save = clock() - begun
+    images = len(dls.valid_ds) + len(inputs.test)
+    return Costs(tuple(steps), tuple(starts), tuple(checks), save, predicting * images, fixed)
+
+
+def clock() -> float:
+    """Seconds, once a GPU, if any, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _checked(model: nn.Module, dls: DataLoaders, recipe: Recipe) -> Iterator[int]:
+    """The sizes of validation batches as the model goes through them."""
+    model.eval()
+    for batch in dls.valid:
+        with torch.inference_mode(), autocast(recipe.precision, device()):
+            model(batch[0])
+        yield len(batch[0])
+
+
+def _per_image(sizes: Iterable[int], seconds: float) -> float:
+    """Seconds per image of what works through batches of these sizes, a few of them."""
+    ends, images = [clock()], [0]
+    for size in islice(sizes, BATCHES):
+        ends.append(clock())
+        images.append(images[-1] + size)
+        if ends[-1] - ends[0] > seconds:
+            break
+    return _pace(ends, images)
+
+
+def _pace(ends: Sequence[float], done: Sequence[int]) -> float:
+    """Seconds per unit, of the times at which batches ended and the units done by then.
+
+    The first half of the batches warms up: memory is slow where it is used for the first time.
+    """
+    half = (len(ends) - 1) // 2
+    return (ends[-1] - ends[half]) / (done[-1] - done[half])

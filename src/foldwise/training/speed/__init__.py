@@ -1,0 +1,1 @@
+"""Precision, memory, threads, fused prediction."""

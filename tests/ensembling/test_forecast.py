@@ -1,0 +1,136 @@
+"""What a board should say: the gain of averaging folds, and an interval for another sample."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from foldwise.config.competition import Submission
+from foldwise.config.metric import Metric
+from foldwise.data.competition import load_data
+from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
+from foldwise.metrics.scoring import Score
+from foldwise.shapes.formats import SubmissionFormat, submission_format
+from foldwise.workspace import Workspace
+
+CLASSES = ("a", "b", "c")
+
+
+def draws(seed: int, rows: int, columns: int, folds: int) -> np.ndarray:
+    """Predictions (folds, rows, columns) of models that differ."""
+    raw = np.random.default_rng(seed).gamma(0.7, size=(folds, rows, columns)) + 1e-3
+    return raw / raw.sum(axis=2, keepdims=True)
+
+
+def form(shape: str, multi: bool = False) -> SubmissionFormat:
+    """A made format of three classes."""
+    spec = SimpleNamespace(submission=Submission.model_validate({"shape": shape}), multi=multi)
+    return submission_format(None, spec, ["1"], CLASSES)  # type: ignore[arg-type]
+
+
+def test_the_gain_is_what_averaging_gains_where_labels_are_those_that_are_likely() -> None:
+    parts = draws(1, 200_000, 3, 4)
+    mean = parts.mean(axis=0)
+    likely = mean**1.5 / (mean**1.5).sum(axis=1, keepdims=True)
+    ends = likely.cumsum(axis=1)
+    labels = (np.random.default_rng(2).random((len(mean), 1)) > ends).sum(axis=1).clip(max=2)
+    rows = np.arange(len(mean))
+    gained = -np.log(parts[:, rows, labels]).mean() + np.log(likely[rows, labels]).mean()
+    gain = averaging_gain(likely, np.log(parts).mean(axis=0), likely, multi=False)
+    assert gained > 0.1
+    assert gain == pytest.approx(gained, rel=0.03)
+
+
+def test_with_many_labels_the_gain_is_a_mean_over_cells() -> None:
+    parts = draws(3, 50, 2, 3)
+    mean, logs = parts.mean(axis=0), np.log(parts).mean(axis=0)
+    one = averaging_gain(mean, logs, mean, multi=False)
+    sides = np.stack([logs, np.log(1 - parts).mean(axis=0)])
+    assert averaging_gain(mean, sides, mean, multi=True) == pytest.approx(one)
+    assert averaging_gain(parts[0], np.log(parts[0]), parts[0], multi=False) == pytest.approx(0)
+    first = averaging_gain(mean[:, :1], sides[:, :, :1], mean[:, :1], multi=True)
+    assert averaging_gain(mean, sides, mean, True, (1, 0)) == pytest.approx(first)
+    nothing = np.empty((0, 2))
+    assert averaging_gain(nothing, nothing, nothing, False) == 0
+
+
+def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
+    parts = draws(5, 20_000, 3, 4)
+    mean = parts.mean(axis=0)
+    rows = np.arange(len(mean))
+    single = np.mean([mean[rows, part.argmax(axis=1)].mean() for part in parts])
+    right = mean.max(axis=1).mean() - single
+    metric, shape = Metric(name="accuracy"), form("label")
+    assert right > 0.05
+    gain = drawn_gain(metric, shape, mean, iter(parts), len(parts), mean)
+    assert gain == pytest.approx(right, abs=0.004)
+    error = Metric(name="top_k_error", k=1)  # lower is better: a gain is above 0 all the same
+    gain = drawn_gain(error, form("top"), mean, iter(parts), len(parts), mean)
+    assert gain == pytest.approx(right, abs=0.004)
+    assert drawn_gain(Metric(name="hook"), shape, mean, iter(parts), len(parts), mean) == 0
+
+
+def test_drawn_labels_are_as_many_as_rows_have() -> None:
+    parts = np.clip(draws(7, 4000, 3, 2), 0.02, 0.98)
+    likely = parts.mean(axis=0)
+    metric, shape = Metric(name="accuracy"), form("wide", True)
+    free = drawn_gain(metric, shape, likely, iter(parts), 2, likely)
+    right = [((likely >= 0.5) == (part >= 0.5)).mean() for part in parts]
+    assert 0 < free < 1 - np.mean(right)
+    one = drawn_gain(metric, shape, likely, iter(parts), 2, likely, (1, 1))
+    assert one > 1.1 * free  # the mean's largest probability is right more often
+    single = np.full((50, 3), 0.3)
+    never = drawn_gain(metric, shape, single, iter([single] * 2), 2, single, (4, 4))
+    assert never == 0  # no row has four of three: they stay as they were drawn last
+
+
+def test_draws_without_a_value_are_left_out() -> None:
+    parts = draws(6, 40, 3, 2)
+    rare = np.full((40, 3), 0.02)  # some draws have no positive row at all, which AUC needs
+    mean, metric = parts.mean(axis=0), Metric(name="auc")
+    gain = drawn_gain(metric, form("wide", True), mean, iter(parts), 2, rare)
+    assert np.isfinite(gain)
+    never = drawn_gain(metric, form("wide", True), mean, iter(parts), 2, np.zeros((40, 3)))
+    assert never == 0
+
+
+def test_the_interval_has_room_for_a_board_of_that_size() -> None:
+    own, metric = Score(0.5, 0.4, 0.6), Metric()
+    told = expected(own, 0.05, metric, 30, 12)
+    reach = 0.1 * (1 + 30 / 12) ** 0.5
+    assert (told.value, told.low, told.high) == pytest.approx((0.45, 0.45 - reach, 0.45 + reach))
+    half = expected(own, 0.05, metric, 30, 6)
+    assert half.high is not None
+    assert half.high == pytest.approx(0.45 + 0.1 * (1 + 30 / 6) ** 0.5)
+    assert expected(own, 0.05, metric, 30, 0) == Score(0.45)
+    assert expected(Score(0.7), 0.0, Metric(name="hook"), 30, 12) == Score(0.7)
+
+
+def test_a_board_may_have_a_level_and_an_error_of_its_own() -> None:
+    own, metric = Score(0.5, 0.5 - 0.04 * 1.959964, 0.5 + 0.04 * 1.959964), Metric(name="f1")
+    told = expected(own, 0.05, metric, 30, 12, (-0.02, 0.03))
+    assert told.value == pytest.approx(0.53)  # a higher score is better
+    assert told.high == pytest.approx(0.53 + 0.05 * 1.959964)
+
+
+def test_nothing_leaves_the_range_of_the_metric() -> None:
+    def told(name: str, own: Score, gain: float = 0.0) -> Score:
+        return expected(own, gain, Metric.model_validate({"name": name}), 30, 12)
+
+    assert told("log_loss", Score(0.02, 0.0, 0.04), 0.01).low == 0
+    assert told("log_loss", Score(0.02, 0.0, 0.04), 0.03).value == 0
+    assert told("accuracy", Score(0.1, -0.2, 0.4)).low == 0
+    assert told("f1", Score(0.95, 0.8, 1.0)).high == 1
+    assert told("f1", Score(0.98, 0.9, 1.0), 0.1).value == 1
+    assert told("kappa", Score(-0.9, -1, -0.5)).low == -1
+
+
+def test_groups_count_where_the_training_rows_have_them(workspace: Workspace) -> None:
+    data = load_data(workspace, "tiny")
+    train, test = data.train, data.test  # 30 rows and 12, both of 6 sites
+    assert (units_of(train, train), units_of(test, train)) == (6, 6)
+    test.frame["group"] = None
+    assert units_of(test, train) == 2  # as many as 12 rows are of 30 of 6 groups
+    assert units_of(test.where(np.zeros(len(test), bool)), train) == 0
+    train.frame["group"] = None
+    assert (units_of(train, train), units_of(test, train)) == (30, 12)
