@@ -1,18 +1,20 @@
 """CompetitionSpec: the facts of a competition, from its competition.toml."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from foldwise.config.bounds import Count, Inside, Name, Seed, inside
+from foldwise.config.adapter import kinds_of
 from foldwise.config.labels import TABLES, Labels
-from foldwise.config.loading import Strict, parse, read_toml
+from foldwise.config.loading import parse, read_toml
 from foldwise.config.metric import Metric
 from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
+from foldwise.kinds.bounds import Count, Inside, Name, Seed, inside
+from foldwise.kinds.settings import Strict
 
 
 class Files(Strict):
@@ -278,13 +280,30 @@ def load_competition(folder: Path) -> CompetitionSpec:
     Raises: SpecError: a key is unknown, missing or wrong, or a recipe of `[submit]` is missing.
     """
     path = folder / "competition.toml"
-    spec = parse(CompetitionSpec, {"name": folder.name, **read_toml(path)}, str(path))
+    table = {"name": folder.name, **read_toml(path)}
+    spec = parse(CompetitionSpec, table, str(path), kinds_of(folder))
     available = recipe_names(folder)
     for recipe in spec.submit.recipes:
         if recipe not in available:
             found = nearest(recipe, available)
             raise SpecError(f"{path}: [submit] recipes: recipes/{recipe}.toml is missing{found}")
     return spec
+
+
+def need_hooks(spec: CompetitionSpec, hooks: Mapping[str, object], folder: Path) -> None:
+    """Check that the hooks that competition.toml asks for are there, before anything is trained.
+
+    Raises: SpecError: one is not.
+    """
+    for key, value, hook in (
+        ("[labels] format", spec.labels.format, "read_labels"),
+        ("[metric] name", spec.metric.name, "score"),
+    ):
+        if value == "hook" and hook not in hooks:
+            raise SpecError(
+                f'{folder}: {key} = "hook" needs {hook} in adapter.py; write it, or '
+                f"choose another {key.split()[1]}"
+            )
 
 
 def recipe_names(folder: Path) -> list[str]:

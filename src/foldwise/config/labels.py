@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from foldwise.config.bounds import inside
-from foldwise.config.loading import Strict
+from foldwise.kinds.bounds import inside
+from foldwise.kinds.settings import Strict
 
 TABLES = ("class_column", "class_columns", "delimited", "sqlite")  # formats that read [files] train
 FOLDERS = ("filename", "folder")  # formats that list the images below [labels] roots

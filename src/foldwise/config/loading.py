@@ -1,24 +1,19 @@
 """TOML files read into frozen pydantic models, with one clear line for what is wrong."""
 
-import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from foldwise.config.bounds import DEEP, DEPTH, cut, short, trouble
-from foldwise.errors import SpecError, nearest
+from foldwise.errors import SpecError
+from foldwise.kinds.bounds import DEEP, DEPTH, cut, short, trouble
+from foldwise.kinds.family import Context
+from foldwise.kinds.settings import Strict, mistakes
 
 LARGEST = 1_000_000  # bytes of a TOML file
-
-
-class Strict(BaseModel):
-    """A frozen model that refuses unknown keys, and numbers that are none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Strict)
@@ -99,95 +94,16 @@ def _put(table: Any, keys: list[str], value: Any, override: str) -> None:
     table[keys[-1]] = value
 
 
-def parse(model: type[Model], table: Mapping[str, Any], source: str) -> Model:
+def parse(
+    model: type[Model], table: Mapping[str, Any], source: str, context: Context | None = None
+) -> Model:
     """The table as a checked model; `source` names the file in error messages.
+
+    context: where kinds that are not foldwise's own are looked for, see `kinds.family`.
 
     Raises: SpecError: an unknown key (with the nearest valid one), a missing key, a wrong value.
     """
     try:
-        return model.model_validate(table)
+        return model.model_validate(table, context=context)
     except ValidationError as error:
-        details = list(_merged(error.errors(), table))
-        lines = [cut(_describe(model, item), 1000) for item in details[:3]]
-        more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
-        raise SpecError(f"{source}: {'; '.join(lines)}{more}") from None
-
-
-def _merged(details: Sequence[Any], table: Mapping[str, Any]) -> Iterator[Any]:
-    """The errors, with each wrong value told once, though pydantic tells it for each of its types.
-
-    Of a value that may have several types, the errors of the type that it has are kept; where it
-    has none of them, one error names them all.
-    """
-    places: dict[tuple[Any, ...], dict[str, list[Any]]] = {}
-    for item in details:
-        place, kind, inner = _split(item, table)
-        item = {**item, "loc": (*place, *inner)}
-        places.setdefault(place, {}).setdefault(kind, []).append(item)
-    for place, kinds in places.items():
-        fitting = [items for items in kinds.values() if _has_type(place, items)]
-        if fitting or len(kinds) == 1:
-            yield from (fitting or [*kinds.values()])[0]
-            continue
-        firsts = [items[0] for items in kinds.values()]
-        wanted = (re.sub(", (unable|got) .*", "", item["msg"]) for item in firsts)
-        names = [text.removeprefix("Input should be ") for text in wanted]
-        yield {**firsts[0], "msg": f"Input should be {' or '.join(names)}"}
-
-
-def _split(item: Any, table: Mapping[str, Any]) -> tuple[tuple[Any, ...], str, tuple[Any, ...]]:
-    """The keys to a wrong value, the type that it was read as, and the keys to what is inside it.
-
-    pydantic puts types among the keys where there are several; the table does not have them. The
-    type is empty where there is one alone.
-    """
-    keys: list[Any] = []
-    kinds: list[tuple[int, str]] = []
-    value: Any = table
-    for number, part in enumerate(item["loc"], start=1):
-        missing = item["type"] == "missing" and number == len(item["loc"])
-        if isinstance(part, int):
-            keys.append(part)
-            value = value[part] if isinstance(value, list | tuple) and part < len(value) else None
-        elif isinstance(value, Mapping) and (part in value or missing or number == 1):
-            keys.append(part)  # the first is never a type: such a key stood elsewhere in the table
-            value = value.get(part)
-        else:
-            kinds.append((len(keys), part))
-    start, kind = kinds[0] if kinds else (len(keys), "")
-    return tuple(keys[:start]), kind, tuple(keys[start:])
-
-
-def _has_type(place: tuple[Any, ...], items: Sequence[Any]) -> bool:
-    """Whether the value at a place has the type of these errors; what is inside it may have not."""
-    others = ("_type", "_parsing", "literal_error", "int_from_float")
-    return not any(item["loc"] == place and item["type"].endswith(others) for item in items)
-
-
-def _describe(model: type[BaseModel], item: Any) -> str:
-    location = [str(part) for part in item["loc"]]
-    key = ".".join(location)
-    if item["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(location[-1], _keys_at(model, location[:-1]))}"
-    if item["type"] == "missing":
-        return f"the key {key!r} is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    received = "" if item["type"] == "value_error" else f", got {short(item['input'], 200)}"
-    return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{received}"
-
-
-def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    """The valid keys of the (nested) model at a location."""
-    for part in location:
-        field = model.model_fields.get(part)
-        found = _model_in(field.annotation) if field else None
-        if found is not None:
-            model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first pydantic model inside an annotation such as `tuple[Stage, ...] | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
+        raise SpecError(f"{source}: {mistakes(model, error, table)}") from None

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from foldwise.config.bounds import Amount, AmountOrNone, Count, Inside
-from foldwise.config.loading import Strict
 from foldwise.errors import SpecError, examples, nearest
+from foldwise.kinds.bounds import Amount, AmountOrNone, Count, Inside
+from foldwise.kinds.settings import Strict
 
 
 class Metric(Strict):

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from foldwise.config.baselines import PRIOR
-from foldwise.config.bounds import Inside, Name
-from foldwise.config.loading import Strict
+from foldwise.kinds.bounds import Inside, Name
+from foldwise.kinds.settings import Strict
 
 
 class Pseudo(Strict):

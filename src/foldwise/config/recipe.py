@@ -6,8 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from foldwise.config.adapter import kinds_of
 from foldwise.config.baselines import FIXED, check_baseline, with_defaults
-from foldwise.config.bounds import (
+from foldwise.config.budget import seconds_of
+from foldwise.config.competition import recipe_names
+from foldwise.config.loading import parse, read_toml, with_overrides
+from foldwise.config.pseudo import Pseudo, check_pseudo
+from foldwise.config.stage import Size, Stage
+from foldwise.errors import SpecError, nearest
+from foldwise.kinds.bounds import (
     Amount,
     AmountOrNone,
     Anywhere,
@@ -19,12 +26,7 @@ from foldwise.config.bounds import (
     Share,
     Threads,
 )
-from foldwise.config.budget import seconds_of
-from foldwise.config.competition import recipe_names
-from foldwise.config.loading import Strict, parse, read_toml, with_overrides
-from foldwise.config.pseudo import Pseudo, check_pseudo
-from foldwise.config.stage import Size, Stage
-from foldwise.errors import SpecError, nearest
+from foldwise.kinds.settings import Strict
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 
@@ -290,7 +292,8 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
         found = nearest(name, recipe_names(folder))
         raise SpecError(f"{folder.name} has no recipe {name!r} in {folder / 'recipes'}{found}")
     path = folder / "recipes" / f"{name}.toml"
-    return parse(Recipe, {"name": name, **with_overrides(read_toml(path), overrides)}, str(path))
+    table = {"name": name, **with_overrides(read_toml(path), overrides)}
+    return parse(Recipe, table, str(path), kinds_of(folder))
 
 
 def _sides(size: Size | Literal["auto"]) -> tuple[int, int]:

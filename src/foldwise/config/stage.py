@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from foldwise.config.bounds import (
+from foldwise.kinds.bounds import (
     EPOCHS,
     Amount,
     AmountOrNone,
@@ -13,7 +13,7 @@ from foldwise.config.bounds import (
     Divisor,
     Inside,
 )
-from foldwise.config.loading import Strict
+from foldwise.kinds.settings import Strict
 
 Size = int | tuple[int, int]
 

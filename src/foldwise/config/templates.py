@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from string import Formatter
 
-from foldwise.config.bounds import short
+from foldwise.kinds.bounds import short
 
 WIDTH = 100  # characters that a column is padded to
 

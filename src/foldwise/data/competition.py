@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.bounds import too_long
-from foldwise.config.competition import CompetitionSpec, load_competition
+from foldwise.config.adapter import load_adapter
+from foldwise.config.competition import CompetitionSpec, load_competition, need_hooks
 from foldwise.data.holdout import split, write_solution
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import DONE, ImageCache, sources_key
@@ -20,7 +20,6 @@ from foldwise.data.images.levels import Levels
 from foldwise.data.images.scale import settled_levels
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.labels.corrections import corrected
-from foldwise.data.labels.hooks import load_hooks, need_hooks
 from foldwise.data.labels.readers import split_tags
 from foldwise.data.labels.rows import Rows, Tags
 from foldwise.data.labels.table import (
@@ -31,6 +30,7 @@ from foldwise.data.labels.table import (
     unlabelled_table,
 )
 from foldwise.errors import DataError, ImageError, LabelError, alike, examples
+from foldwise.kinds.bounds import too_long
 from foldwise.shapes.formats import (
     FormatFile,
     SubmissionFormat,
@@ -162,7 +162,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     """
     folder = workspace.competition(name)
     spec = load_competition(folder)
-    hooks = load_hooks(folder)
+    hooks = load_adapter(folder).hooks
     need_hooks(spec, hooks, folder)
     raw = workspace.raw(name)
     need_files(spec, raw, spec.files.extra)

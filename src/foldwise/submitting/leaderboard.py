@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.bounds import short
 from foldwise.errors import DataError
+from foldwise.kinds.bounds import short
 from foldwise.tables.text import read_table
 from foldwise.tables.unpacking import is_archive, unpack
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.bounds import short, too_long
 from foldwise.errors import (
     DataError,
     LabelError,
@@ -17,6 +16,7 @@ from foldwise.errors import (
     examples,
     nearest,
 )
+from foldwise.kinds.bounds import short, too_long
 from foldwise.store.files import need_readable
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
