@@ -170,8 +170,10 @@ def test_unchanged_files_are_not_read_for_the_list_again(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, read = listed(raw), []
-    hashed = shipping.sha256_of
-    monkeypatch.setattr(shipping, "sha256_of", lambda path: read.append(path.name) or hashed(path))
+    hashed = shipping.sha256_file
+    monkeypatch.setattr(
+        shipping, "sha256_file", lambda path: read.append(path.name) or hashed(path)
+    )
     (raw / "raw" / "063.bin").write_bytes(b"other")
     second = listed(raw)
     assert read == ["063.bin"]

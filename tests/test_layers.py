@@ -49,16 +49,18 @@ HOMES = {  # package -> where alone it may be imported
 
 def imports(path: Path) -> list[str]:
     """Every module that a file imports, at its top or inside a function."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found.append(node.module or "")
-            if node.module == "foldwise":
-                found += [f"foldwise.{alias.name}" for alias in node.names]
-    return found
+    return [name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node)]
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that a statement imports; none where it is no import."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    assert node.level == 0, f"relative import of {node.module}"
+    inner = [f"foldwise.{alias.name}" for alias in node.names if node.module == "foldwise"]
+    return [node.module or "", *inner]
 
 
 def room(path: Path) -> str:
@@ -166,3 +168,27 @@ def test_ruff_format_decides_every_line(repository: Path) -> None:
     for path in paths:
         text = path.read_text(encoding="utf-8")
         assert not any(mark in text for mark in marks), f"{path}: let ruff format decide"
+
+
+UNIX = ("fcntl", "resource", "pwd", "grp", "termios", "pty")  # modules that Windows lacks
+
+
+def test_no_module_needs_at_its_import_what_only_unix_has() -> None:
+    found = [
+        f"{path}: {name}"
+        for path in MODULES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in imported(node)
+        if name in UNIX
+    ]
+    assert found == []
+
+
+def test_the_light_modules_import_where_unix_is_not() -> None:
+    program = (
+        f"import os, sys\nsys.modules |= dict.fromkeys({UNIX!r})\n"
+        "del os.posix_fallocate, os.pwrite, os.setpriority\n"
+        "import foldwise.cli, foldwise.commands.pipeline, foldwise.executors.node"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

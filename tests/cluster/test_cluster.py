@@ -28,7 +28,7 @@ from foldwise.errors import FoldwiseError, RunError  # noqa: E402
 from foldwise.executors import ClusterError, Execute, cluster, executor  # noqa: E402
 from foldwise.jobs import Knock  # noqa: E402
 from foldwise.kinds.events import EpochDone, Event, FoldDone, FoldStarted  # noqa: E402
-from foldwise.store.files import read_json, sha256_file  # noqa: E402
+from foldwise.store.files import holder_of, read_json, sha256_file  # noqa: E402
 from foldwise.workspace import Workspace  # noqa: E402
 from tiny import edit, only_run, write_tiny  # noqa: E402
 
@@ -188,7 +188,7 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_n
     def observe(event: Event) -> None:
         events.append(event)
         if isinstance(event, EpochDone) and event.epoch == 2:
-            pid = (only_run(there) / "fold0" / ".lock").read_text()
+            pid = holder_of(only_run(there) / "fold0" / ".lock")
             os.kill(int(pid), signal.SIGKILL)
         elif isinstance(event, FoldStarted) and len(events) > 1 and len(large) == 1:
             nodes.remove_node(large[0], allow_graceful=False)

@@ -1,18 +1,23 @@
 """Files are whole or absent; locks hold; a full disk is one clear line."""
 
 import errno
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from foldwise.errors import StorageError
 from foldwise.store.files import (
+    allocate,
     disk_errors,
+    held,
     locked,
     need_space,
     read_json,
@@ -213,3 +218,49 @@ def test_a_lock_holds_off_other_processes_and_ends_with_its_holder(tmp_path: Pat
     holder.wait()
     with locked(path, "training", wait=False):
         pass
+
+
+def test_waiting_for_a_lock_is_said_with_the_number_of_its_holder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path, taken, release = tmp_path / ".lock", threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked(path, "the other"):
+            taken.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    assert held(path)
+    threading.Timer(0.3, release.set).start()
+    with locked(path, "training"):
+        assert held(path)
+    thread.join()
+    assert not held(path)
+    (line,) = caplog.messages
+    assert line == (
+        f"training is at work in another process (process {os.getpid()}); waiting for it"
+    )
+
+
+def test_a_lock_is_freed_by_another_thread_than_the_one_that_took_it(tmp_path: Path) -> None:
+    stack = ExitStack()
+    lock = locked(tmp_path / ".lock", "a writer")
+    thread = threading.Thread(target=stack.enter_context, args=[lock])
+    thread.start()
+    thread.join()
+    assert held(tmp_path / ".lock")
+    stack.close()
+    assert not held(tmp_path / ".lock")
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+def test_a_file_of_a_size_is_made_where_the_system_cannot_reserve_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    allocate(tmp_path / "pixels", size)
+    assert (tmp_path / "pixels").stat().st_size == size

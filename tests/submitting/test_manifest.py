@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.store.files import sha256_file
+from foldwise.store.versions import PACKAGES, versions
 from foldwise.submitting import manifest
 
 
@@ -51,6 +52,6 @@ def test_the_adapter_and_the_packages_own_files_are_told(tmp_path: Path) -> None
 
 
 def test_versions_name_what_results_depend_on() -> None:
-    found = manifest.versions()
+    found = versions()
     assert found["numpy"].startswith("2")
-    assert set(found) <= {"python", *manifest.PACKAGES}
+    assert set(found) <= {"python", *PACKAGES}

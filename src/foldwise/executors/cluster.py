@@ -1,6 +1,5 @@
 """Tasks on a Ray cluster: Ray places them, repeats what died with a node, and moves the bytes."""
 
-import fcntl
 import logging
 import re
 import subprocess
@@ -19,9 +18,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from foldwise.errors import FoldwiseError
 from foldwise.executors import ClusterError, Execute, Observe, R, T, Task
-from foldwise.executors.node import Order, complaint, machine_of, own_files, report, versions
+from foldwise.executors.node import Order, complaint, machine_of, own_files, report
 from foldwise.executors.placing import Needs, needs_of, offers_of
 from foldwise.executors.worker import Desk, work
+from foldwise.store.files import held, locked
+from foldwise.store.versions import versions
 
 log = logging.getLogger(__name__)
 
@@ -182,14 +183,9 @@ class OnRay:
 def _token(folder: Path, name: str) -> Iterator[None]:
     """A locked file in a folder; those that killed drivers have left are removed."""
     for old in folder.glob(f"{TOKEN}*"):
-        with old.open("a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
+        if not held(old):
             old.unlink(missing_ok=True)
-    with (folder / name).open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locked(folder / name, "this command"):
         try:
             yield
         finally:

@@ -1,20 +1,18 @@
 """What a node of a cluster does before it runs a task: it looks, complains, and gets its files."""
 
-import fcntl
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from foldwise.executors import Task
 from foldwise.executors.shipping import ENTRIES, File, digest_of, equal
+from foldwise.store.files import held, locked, sha256_text
+from foldwise.store.versions import versions
 
-PACKAGES = ("foldwise", "torch", "fastai", "timm", "numpy", "pillow")  # results depend on them
 DONE = "done"  # in a folder whose files are all there
 
 T = TypeVar("T", bound=Task)
@@ -29,17 +27,6 @@ class Order:
     data: Path
     machine: tuple[str, int, int]  # the driver's, see `machine_of`
     versions: Mapping[str, str]
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that results depend on, as installed here."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
 
 
 def machine_of(folder: Path) -> tuple[str, int, int]:
@@ -57,27 +44,22 @@ def report(order: Order) -> dict[str, Any]:
     told = {"host": platform.node(), "versions": versions(), "sees_runs": False, "locks": True}
     path = order.runs / order.token
     if path.is_file():
-        with path.open("a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                told["locks"] = False
-            except OSError:
-                pass
-        told["sees_runs"] = True
+        told |= {"sees_runs": True, "locks": held(path)}
     return told
 
 
 def complaint(order: Order, told: Mapping[str, Any]) -> str | None:
     """What keeps a node from taking part, and what to do; None where nothing does."""
     theirs = told["versions"]
-    other = [name for name in order.versions if theirs[name] != order.versions[name]]
+    names = dict.fromkeys([*order.versions, *theirs])
+    pairs = {name: (theirs.get(name, "none"), order.versions.get(name, "none")) for name in names}
+    other = [
+        f"{name} {its} instead of {ours}" for name, (its, ours) in pairs.items() if its != ours
+    ]
     if other:
-        named = ", ".join(
-            f"{name} {theirs[name]} instead of {order.versions[name]}" for name in other
-        )
         return (
-            f"node {told['host']} has {named}; install the same versions on all nodes, and "
-            "start Ray there again"
+            f"node {told['host']} has {', '.join(other)}; install the same versions on all nodes, "
+            "and start Ray there again"
         )
     if not told["sees_runs"]:
         return (
@@ -122,7 +104,7 @@ def supply(
 
 def _written(base: Path, competition: str, own: Mapping[str, bytes]) -> Path:
     """A workspace's folder with the competition's own files in it."""
-    root = base / "specs" / hashlib.sha256(repr(sorted(own.items())).encode()).hexdigest()[:16]
+    root = base / "specs" / sha256_text(repr(sorted(own.items())))[:16]
     with _once(root) as wanted:
         for name, content in own.items() if wanted else ():
             path = root / "competitions" / competition / name
@@ -140,7 +122,7 @@ def _raw(
 ) -> Path:
     """A data folder with the competition's raw files in it."""
     if (order.data / order.token).is_file():
-        data = base / f"seen-{hashlib.sha256(str(order.data).encode()).hexdigest()[:16]}"
+        data = base / f"seen-{sha256_text(str(order.data))[:16]}"
         with _once(data):  # each time: there may be more than before
             _link(order.data, data / competition)
         return data
@@ -164,9 +146,7 @@ def _link(there: Path, here: Path) -> None:
 @contextmanager
 def _once(folder: Path) -> Iterator[bool]:
     """Whether the block has to fill the folder: by one process at a time, and once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locked(folder / ".lock", f"getting the files of {folder.name}"):
         wanted = not (folder / DONE).is_file()
         yield wanted
         if wanted:

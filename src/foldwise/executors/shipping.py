@@ -1,15 +1,14 @@
 """Raw files for nodes that do not see them: listed with their hashes, sent in parts, checked."""
 
 import hashlib
-import json
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from foldwise.executors import ClusterError
+from foldwise.store.files import read_json, sha256_file, sha256_json, write_json
 
 ENTRIES = ("raw", "prepared.json", "platform/holdout.json")  # of a competition's data folder
 PART = 32 << 20  # bytes sent at once
@@ -29,21 +28,17 @@ Place = tuple[int, int]  # in all files one after the other: the number of one, 
 
 def listed(folder: Path) -> list[File]:
     """The ENTRIES of a folder, with what is below them, sorted. Unchanged files are not read."""
-    known = json.loads((folder / KNOWN).read_text()) if (folder / KNOWN).is_file() else {}
+    known = read_json(folder / KNOWN) if (folder / KNOWN).is_file() else {}
     found, noted = [], {}
     for name in sorted(_names(folder)):
         stat = (folder / name).stat()
         seen = [stat.st_size, stat.st_mtime_ns]
         old = known.get(name, [])
-        digest = old[2] if old[:2] == seen else sha256_of(folder / name)
+        digest = old[2] if old[:2] == seen else sha256_file(folder / name)
         noted[name] = [*seen, digest]
         found.append(File(name, stat.st_size, digest))
     if noted != known:
-        (folder / KNOWN).parent.mkdir(parents=True, exist_ok=True)
-        own = f".shipped.{platform.node()[:16]}-{os.getpid()}.tmp"  # see `storage.sweep`
-        temporary = (folder / KNOWN).with_name(own)
-        temporary.write_text(json.dumps(noted))
-        temporary.replace(folder / KNOWN)
+        write_json(folder / KNOWN, noted)
     return found
 
 
@@ -69,15 +64,9 @@ def _leads_back(path: Path, top: Path) -> bool:
     return any(Path(os.path.realpath(above)).is_relative_to(target) for above in around)
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def digest_of(files: Sequence[File]) -> str:
     """A hash over the names and contents of files."""
-    return hashlib.sha256(repr([(f.name, f.sha256) for f in files]).encode()).hexdigest()
+    return sha256_json([[file.name, file.sha256] for file in files])
 
 
 def part_of(folder: Path, files: Sequence[File], place: Place) -> bytes:
@@ -111,7 +100,7 @@ def equal(folder: Path, files: Sequence[File]) -> bool:
         for path, file in zip(paths, files, strict=True)
     )
     return all(sizes) and all(
-        sha256_of(path) == file.sha256 for path, file in zip(paths, files, strict=True)
+        sha256_file(path) == file.sha256 for path, file in zip(paths, files, strict=True)
     )
 
 

@@ -12,6 +12,7 @@ from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import DataError, SpecError, WeightsError, examples
 from foldwise.store.files import sha256_file
+from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
 
@@ -56,7 +57,7 @@ def other_differences(told: Mapping[str, Any], workspace: Workspace) -> Iterator
     folder = workspace.competition(told["competition"])
     now = {
         "code": manifest.code(workspace.root, folder),
-        "versions": manifest.versions(),
+        "versions": versions(),
         "machine": {**manifest.machine(), "threads": told["machine"]["threads"]},
     }
     for part, values in now.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 from foldwise.errors import SubmissionError, nearest
 from foldwise.store.files import locked, read_json, write_json, write_text
+from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
 
@@ -49,7 +50,7 @@ def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterat
         "manifest": told[manifest.OWN],
         "package": code["package_sha256"],
         "adapter": code["adapter_sha256"],
-        "versions": manifest.versions(),
+        "versions": versions(),
         "machine": manifest.machine(),
     }
     marker, copy = root / "begun.json", root / "competitions" / name

@@ -8,20 +8,15 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from foldwise.errors import StorageError
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +45,7 @@ NAMED = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "its links lead in a circle: remove them",
 }
-BEHIND = 1 << 30  # the byte of a lock file that is locked on Windows
+HOLDER = 1  # where a lock file has its holder's number: Windows lets nobody at the byte before
 TEMPORARY = ".tmp"  # ends the names of what is written, of files and folders
 
 
@@ -213,10 +208,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_text(text: str) -> str:
+    """The SHA-256 of a text's UTF-8, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sha256_json(value: Any) -> str:
     """The SHA-256 of a value's canonical JSON, in hex: equal values give equal hashes."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_text(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 
 
 def need_space(folder: Path, needed: int, what: str) -> None:
@@ -230,53 +229,63 @@ def need_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _take(handle: TextIO, wait: bool) -> bool:
-    """Lock an open file until it is closed; False where another process has it."""
-    if sys.platform == "win32":  # a byte behind the holder's number, which others read
-        while True:
-            handle.seek(BEHIND)
-            try:
-                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError:
-                if not wait:
-                    return False
-                time.sleep(0.1)
-            else:
-                return True
-    else:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True
+def allocate(path: Path, size: int) -> None:
+    """Make a file of that many bytes, for which the disk has room where the system can tell."""
+    with path.open("wb") as handle:
+        if size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+        else:
+            handle.truncate(size)
 
 
-def _opened(path: Path) -> TextIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("a+")
+def holder_of(path: Path) -> str:
+    """The number of the process that holds, or held, a lock."""
+    with path.open("rb") as handle:
+        handle.seek(HOLDER)
+        return handle.read().decode(errors="replace").strip() or "unknown"
 
 
 @contextmanager
 def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
     """Hold a kernel lock on `path`, which the kernel frees even after SIGKILL.
 
-    Its holder removes what dead processes left beside it, see `sweep`. Waiting for another process
-    is said. Raises: StorageError: wait is False and another process holds the lock; or see
-    `disk_errors`.
+    The file holds its holder's process number. Its holder removes what dead processes left beside
+    it, see `sweep`. Waiting for another process is said. Raises: StorageError: wait is False and
+    another process holds the lock; or see `disk_errors`.
     """
-    with disk_errors(path), _opened(path) as handle:
-        if not _take(handle, wait=False):
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
+    # Without locks on its disk it would take the existence of the file for a lock, which a killed
+    # process leaves behind; and a lock may be released by another thread than the one that took it.
+    lock = FileLock(path, thread_local=False, fallback_to_soft=False)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            holder = holder_of(path)
             if not wait:
                 raise StorageError(
                     f"{what} is already at work in another process (process {holder}); wait for it "
                     "to end, or stop it, and run the same command again"
-                )
+                ) from None
             log.info("%s is at work in another process (process %s); waiting for it", what, holder)
-            _take(handle, wait=True)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        sweep(path.parent)
-        yield
+            lock.acquire()
+        try:
+            with path.open("r+b") as handle:
+                handle.seek(HOLDER)
+                handle.write(str(os.getpid()).encode())
+                handle.truncate()
+            sweep(path.parent)
+            yield
+        finally:
+            lock.release()
+
+
+def held(path: Path) -> bool:
+    """Whether somebody holds the lock on a file that is there."""
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

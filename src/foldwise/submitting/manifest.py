@@ -1,13 +1,11 @@
 """The manifest: what a submission was made of, enough to make it again (see reproducing/)."""
 
 import contextlib
-import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,10 @@ from foldwise.ensembling.blend import Blend
 from foldwise.errors import StorageError, SubmissionError, WeightsError, examples
 from foldwise.metrics.scoring import Score
 from foldwise.store import ledger
-from foldwise.store.files import read_json, sha256_file, sha256_json
+from foldwise.store.files import read_json, sha256_file, sha256_json, sha256_text
+from foldwise.store.versions import versions
 from foldwise.workspace import Workspace
 
-PACKAGES = (
-    "foldwise",
-    "torch",
-    "torchvision",
-    "fastai",
-    "timm",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "pillow",
-    "scikit-learn",
-    "safetensors",
-)
 OWN = "manifest_sha256"  # of everything else in the manifest
 NEEDED = (
     "competition",
@@ -179,17 +165,6 @@ def _teachers(runs: Iterable[Path]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def machine() -> dict[str, Any]:
     """What results depend on of the machine: processor, GPU, and the number of threads."""
     from foldwise.training.speed.machine import gpu, threads  # loads torch
@@ -224,7 +199,7 @@ def code(root: Path, competition: Path | None = None) -> dict[str, Any]:
     }
     return {
         "commit": (commit or "").strip() or None,
-        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+        "diff_sha256": sha256_text(diff) if diff else None,
         "package_sha256": sha256_json(files),
         "adapter_sha256": sha256_file(adapter) if adapter and adapter.is_file() else None,
     }

@@ -45,7 +45,7 @@ from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PER_CORE, QUALITY, about, packed
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import StorageError
-from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
+from foldwise.store.files import allocate, disk_errors, locked, read_json, sha256_file, write_json
 
 log = logging.getLogger(__name__)
 
@@ -194,9 +194,7 @@ class Site:
         }
         for path, size in sizes.items():
             path.unlink(missing_ok=True)
-            with path.open("wb") as handle:
-                if size:
-                    os.posix_fallocate(handle.fileno(), 0, size)
+            allocate(path, size)
         write_json(self.folder / PLAN, plan)
 
 

@@ -1,6 +1,5 @@
 """Content hashes of image files, remembered so that unchanged files are not read again."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise.data.labels.table import LabelTable
-from foldwise.store.files import locked, replacing, sha256_file
+from foldwise.store.files import locked, replacing, sha256_file, sha256_text
 from foldwise.tables.text import read_stored
 
 COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
@@ -28,7 +27,7 @@ def source_hashes(
     if read_image is not None:
         code = sha256_file(Path(read_image.__code__.co_filename))
         rows = code + table.source.agg("\x1f".join, axis=1)
-        digests = [hashlib.sha256(row.encode()).hexdigest() for row in rows]
+        digests = [sha256_text(row) for row in rows]
         return pd.Series(digests, index=ids)
     store = raw.parent / "cache" / "sources.parquet"
     with locked(store.with_suffix(".lock"), "hashing images"):

@@ -164,11 +164,8 @@ def _speeds(report: Report) -> dict[str, Any]:
 
 def _taken() -> dict[str, int]:
     """Bytes of memory that the fold took at most; on the CPU with all that came before it."""
-    on_gpu = gpu_memory()
-    return {
-        "memory_bytes": peak_memory(),
-        **({} if on_gpu is None else {"device_memory_bytes": on_gpu}),
-    }
+    found = {"memory_bytes": peak_memory(), "device_memory_bytes": gpu_memory()}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _write_shown(

@@ -1,7 +1,6 @@
 """What results depend on of the machine that computes them, threads and the kind of GPU; and what
 they took of it."""
 
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,12 @@ def gpu() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def peak_memory() -> int:
-    """Bytes: the most memory that this process has held so far, whatever for."""
+def peak_memory() -> int | None:
+    """Bytes: the most memory that this process has held so far, whatever for; None: Windows."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak  # getrusage(2): kB but on macOS
 
