@@ -25,6 +25,7 @@ from foldwise.config.competition import load_competition, recipe_names
 from foldwise.config.recipe import Augment, Recipe, load_recipe
 from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
+from foldwise.training.fitting.losses import MeanDistance
 from foldwise.training.fitting.run import Run
 from foldwise.training.loading.augment import Augmentation
 from foldwise.workspace import Workspace
@@ -337,7 +338,7 @@ def test_a_recipe_names_the_model_and_images_of_its_write_up(name: str, recipe: 
     assert found.weights == ("none" if listed.model == "linear" else "auto")
     assert found.augment == Augment(**listed.augment)
     assert found.tta == ("none",)
-    assert found.loss == ("mae" if listed.model == "linear" else "auto")
+    assert found.loss == (MeanDistance() if listed.model == "linear" else "auto")
     assert found.model_fields_set <= NAMED  # no other ingredient
     assert [found.stage_size(s) for s in found.stage] == [(s.size, s.size) for s in listed.steps]
     assert [s.batch_size or found.batch for s in found.stage] == [s.batch for s in listed.steps]

@@ -160,6 +160,23 @@ def test_light_verbs_load_nothing_heavy(
     assert loaded[1].strip() == "0"
 
 
+def test_every_kind_is_loaded_without_anything_heavy() -> None:
+    program = (
+        "import importlib, pkgutil, sys\nimport foldwise.kinds\n"
+        "from foldwise.kinds.family import Family\n"
+        "names = [m.name for m in pkgutil.iter_modules(foldwise.kinds.__path__)]\n"
+        "found = [importlib.import_module(f'foldwise.kinds.{name}') for name in names]\n"
+        "families = [f for m in found for f in vars(m).values() if isinstance(f, Family)]\n"
+        "print(sum(len(family.every()) for family in families))\n"
+        f"print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, heavy = done.stdout.split("\n")[:2]
+    assert int(count) > 0
+    assert heavy == ""
+
+
 def test_ruff_format_decides_every_line(repository: Path) -> None:
     marks = ("# fmt" + ": skip", "# fmt" + ": off")
     folders = ("src", "tests", "benchmarks", "competitions")

@@ -28,7 +28,7 @@ from foldwise.store import ledger
 from foldwise.store.predictions import predictions_frame, read_predictions
 from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.platforms import Parcel, local
-from foldwise.training.fitting.losses import loss_of
+from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.models.building import read_preprocessing
 from foldwise.workspace import Workspace
 from tiny import RECIPE, copy, edit, tree

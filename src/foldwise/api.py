@@ -143,7 +143,8 @@ class Competition:
         from foldwise.training.interpreting import interpretation
 
         record, folds, oof = read_run(self._runs / run, self.data)
-        recipe = recipe_of(self._runs / run)
+        competition = self.workspace.competition(self.data.spec.name)
+        recipe = recipe_of(competition, self._runs / run)
         if not recipe.stage:
             raise _unseeing(recipe)
         made = Folds(record["scheme"], folds, record["folds_sha256"])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds, read_folds
 from foldwise.data.images.cache import DONE, PLAN, ImageCache, lock_of, open_cache
@@ -137,11 +137,13 @@ def fold_inputs(task: FoldTask) -> Any:
     """
     from foldwise.training.fitting.fold import FoldInputs
 
-    data = load_data(Workspace(task.root, task.data, task.runs), task.competition)
+    workspace = Workspace(task.root, task.data, task.runs)
+    data = load_data(workspace, task.competition)
     need_same_data(task.run, data)
     need_same_versions(task.run)
     record = read_json(task.run / "run.json")
-    recipe = Recipe.model_validate(record["recipe"])
+    folder = workspace.competition(task.competition)
+    recipe = recorded_recipe(folder, record["recipe"], task.run.name)
     return FoldInputs(
         run=task.run.name,
         folder=task.run / f"fold{task.fold}",

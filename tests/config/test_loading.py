@@ -8,6 +8,7 @@ from foldwise.config.competition import load_competition
 from foldwise.config.loading import read_toml, with_overrides
 from foldwise.config.recipe import Recipe, load_recipe
 from foldwise.errors import SpecError
+from foldwise.training.fitting.losses import Focal
 from foldwise.workspace import Workspace
 from tiny import RECIPE, edit
 
@@ -54,6 +55,23 @@ def test_a_mistake_in_competition_toml_is_said(
     ("old", "new", "message"),
     [
         ("batch_size", "batchsize", "unknown key 'batchsize'; did you mean 'batch_size'"),
+        (
+            "batch_size = 8",
+            "focal_gamma = 1.5",
+            "unknown key 'focal_gamma'; write loss = {name = \"focal\", gamma = 2.0}",
+        ),
+        (
+            "batch_size = 8",
+            'loss = {name = "focal", gamma = -1}',
+            "loss.gamma: input should be greater than or equal to 0, got -1",
+        ),
+        (
+            "batch_size = 8",
+            'loss = {name = "mae", gamma = 1}',
+            'loss: gamma belongs to name = "focal", not to "mae"',
+        ),
+        ("batch_size = 8", 'loss = "focall"', "loss: no loss is called 'focall'; did you mean"),
+        ("batch_size = 8", "loss = 2", "loss: should be a word or a table with name"),
         ("epochs = 1", "epoch = 1", "unknown key 'stage.0.epoch'; did you mean 'epochs'"),
         ("image_size = 32", "image_size = 4", "must be 8 to 4096 pixels, got 4"),
         (
@@ -167,8 +185,16 @@ def test_overrides_reach_into_tables_and_lists(workspace: Workspace) -> None:
     recipe = load_recipe(
         workspace.competition("tiny"),
         "tiny",
-        ["stage.0.epochs=7", "augment.rotate=9.5", "model=resnet18", 'tta=["none"]'],
+        [
+            "stage.0.epochs=7",
+            "augment.rotate=9.5",
+            "model=resnet18",
+            'tta=["none"]',
+            "loss=focal",
+            "loss.gamma=1.5",
+        ],
     )
+    assert recipe.loss == Focal(gamma=1.5)  # a word stands for its table
     assert recipe.stage[0].epochs == 7
     assert recipe.augment.rotate == 9.5
     assert (recipe.model, recipe.tta) == ("resnet18", ("none",))

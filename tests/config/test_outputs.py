@@ -80,8 +80,8 @@ def test_a_weight_for_no_class_gets_the_nearest_name() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"loss": "hinge"}, "loss"),
-        ({"focal_gamma": -1}, "focal_gamma"),
+        ({"loss": "hinge"}, "no loss is called 'hinge'"),
+        ({"loss": {"name": "focal", "gamma": -1}}, "focal"),
         ({"class_weights": "ballanced"}, "class_weights"),
         ({"class_weights": {"ant": 0}}, "class_weights"),
         ({"sampling": "rare"}, "sampling"),

@@ -40,7 +40,10 @@ def test_a_run_is_set_beside_the_best_one_that_was_begun_before(
         folder = write_run(workspace, data, name, **settings)
         os.utime(folder / "run.json", (1e9 + number, 1e9 + number))
     runs = workspace.runs / "tiny"
-    rows = {row["run"]: row for row in what_changed(runs, compare_runs(runs, data))}
+    rows = {
+        row["run"]: row
+        for row in what_changed(workspace.competition("tiny"), runs, compare_runs(runs, data))
+    }
     assert [*rows] == ["half", "apart", "last", "best", "first"]
     assert (rows["first"]["than"], rows["first"]["changes"]) == (None, [])
     assert rows["first"]["begun"] == "2001-09-09 01:46"
@@ -67,7 +70,10 @@ def test_stages_that_only_one_has_are_named_and_the_hardware_is(
         "seed": 3,
         "resolved": {**old["resolved"], "device": "cuda"},
     }
-    found = {each["key"]: (each["old"], each["new"]) for each in changed(old, new)}
+    found = {
+        each["key"]: (each["old"], each["new"])
+        for each in changed(workspace.competition("tiny"), old, new)
+    }
     assert found["stage.1.epochs"] == (None, 1)
     assert (found["seed"], found["device"]) == ((0, 3), ("cpu", "cuda"))
     assert not any(key.startswith("stage.0") for key in found)
@@ -79,7 +85,9 @@ def test_a_budgets_stages_are_those_that_were_trained(
     old = record(write_run(workspace, data, "old"))
     stage = {**old["recipe"]["stage"][0], "epochs": 17}
     new = {**old, "resolved": {**old["resolved"], "plan": {"stage": [stage], "swa": 0}}}
-    assert changed(old, new) == [{"key": "stage.0.epochs", "old": 1, "new": 17}]
+    assert changed(workspace.competition("tiny"), old, new) == [
+        {"key": "stage.0.epochs", "old": 1, "new": 17}
+    ]
 
 
 def test_what_another_version_did_not_know_is_no_change(
@@ -87,9 +95,11 @@ def test_what_another_version_did_not_know_is_no_change(
 ) -> None:
     new = record(write_run(workspace, data, "new"))
     fewer = {key: value for key, value in new["recipe"].items() if key != "ema"}
-    assert changed({**new, "recipe": fewer}, new) == []  # its default is meant
+    assert (
+        changed(workspace.competition("tiny"), {**new, "recipe": fewer}, new) == []
+    )  # its default is meant
     other = {**new, "recipe": {**fewer, "gone": 1, "batch_size": 2}, "resolved": {}}
-    assert changed(other, new) == [
+    assert changed(workspace.competition("tiny"), other, new) == [
         {"key": "batch_size", "old": 2, "new": new["recipe"]["batch_size"]}
     ]
 

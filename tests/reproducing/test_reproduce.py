@@ -201,7 +201,7 @@ def test_a_file_that_says_the_same_in_other_bytes_is_no_error(own: Workspace) ->
     path = own.raw("tiny") / "train_labels.csv"
     path.write_text(path.read_text().replace(",1.0", ",1").replace(",0.0", ",0"))
     told = read_manifest(manifest_of(own))
-    assert check_data(told, load_data(own, "tiny")) == [
+    assert check_data(told, load_data(own, "tiny"), own.competition("tiny")) == [
         "raw/train_labels.csv has other bytes, but says the same"
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.competition import CompetitionSpec, load_competition, named_from
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
@@ -73,11 +73,15 @@ def predict(
     Raises: RunError, SpecError: see `trained`. DataError: see `photos_of`.
     """
     own = trained(workspace, name)
-    spec = load_competition(workspace.competition(own.competition))
+    competition = workspace.competition(own.competition)
+    spec = load_competition(competition)
     names, files = photos_of(sources)
     classes = tuple(read_json(own.runs[0] / "run.json")["classes"])
     with scratch(own.runs[0].parent, "predict") as folder:
-        looks = {run: look_of(recipe_of(run), read_json(run / "run.json")) for run in own.runs}
+        looks = {
+            run: look_of(recipe_of(competition, run), read_json(run / "run.json"))
+            for run in own.runs
+        }
         seen = [look for look in looks.values() if look is not None]
         pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
         log.info("photos: %d; models: %d", len(files), len(own.runs) * len(own.folds))
@@ -178,14 +182,17 @@ def predict_fold(task: PhotoTask, observe: Callable[[Any], None]) -> None:
     from foldwise.training.applying import predict_photos
     from foldwise.training.speed.machine import computing_with, threads
 
+    workspace = Workspace(task.root, task.data, task.runs)
+    recipe = recipe_of(workspace.competition(task.competition), task.run)
     with computing_with(task.cpus or threads()):
-        predict_photos(task.run / f"fold{task.fold}", recipe_of(task.run), task.pixels, task.target)
+        predict_photos(task.run / f"fold{task.fold}", recipe, task.pixels, task.target)
 
 
-def recipe_of(run: Path) -> Recipe:
-    """The settled recipe of a run's directory."""
+def recipe_of(competition: Path, run: Path) -> Recipe:
+    """The settled recipe of a run's directory. competition: the competition's folder."""
     record = read_json(run / "run.json")
-    return Recipe.model_validate(record["recipe"]).settled(record["resolved"])
+    recipe = recorded_recipe(competition, record["recipe"], run.name)
+    return recipe.settled(record["resolved"])
 
 
 def _tasks(
@@ -199,7 +206,7 @@ def _tasks(
     """A task for each run and fold; pixels: of each look. Predictions come into the folder."""
     tasks = {}
     for run in own.runs:
-        look, recipe = looks[run], recipe_of(run)
+        look, recipe = looks[run], recipe_of(workspace.competition(own.competition), run)
         seen: Path | int = count if look is None else pixels[look]
         for fold in own.folds:
             tasks[run, fold] = PhotoTask(

@@ -84,7 +84,9 @@ def with_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 def _put(table: Any, keys: list[str], value: Any, override: str) -> None:
     for key in keys[:-1]:
         if isinstance(table, dict):
-            table = table.setdefault(key, {})
+            inner = table.get(key, {})  # a word stands for its table, see `kinds.family`
+            table[key] = {"name": inner} if isinstance(inner, str) else inner
+            table = table[key]
         elif isinstance(table, list) and key in map(str, range(len(table))):
             table = table[int(key)]
         else:

@@ -1,16 +1,11 @@
 """What a model's outputs mean: it follows from the recipe and the competition's task."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from foldwise.config.baselines import LINEAR
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError, nearest
-
-# softmax: logits of classes of which one is right. sigmoids: of labels, any number of them right.
-# one_sigmoid: the logit of the second of two classes. scaled_sigmoids: logits of classes, each for
-# itself; their sigmoids are divided by their sum.
-Outputs = Literal["softmax", "sigmoids", "one_sigmoid", "scaled_sigmoids"]
+from foldwise.kinds.loss import LOSSES, Outputs
 
 
 def outputs_of(recipe: Recipe, classes: Sequence[str], multi: bool) -> Outputs:
@@ -25,15 +20,15 @@ def outputs_of(recipe: Recipe, classes: Sequence[str], multi: bool) -> Outputs:
                     f"recipe {recipe.name}: class_weights names {name!r}, which is no class"
                     f"{nearest(name, list(classes))}"
                 )
+    loss = recipe.loss_for(multi)
     if multi:
         _check_many(recipe)
-        return "sigmoids"
-    if recipe.model == LINEAR or recipe.loss in ("bce", "mae"):
-        if len(classes) == 2:
-            return "one_sigmoid"
-        if recipe.loss == "bce":
-            return "scaled_sigmoids"
-    return "softmax"
+        if loss.of_labels is None:
+            raise _needs_one_label(recipe, f'loss = "{LOSSES.name_of(loss)}"', 'loss = "bce"')
+        return loss.of_labels
+    if len(classes) > 2:
+        return loss.of_classes
+    return "one_sigmoid" if recipe.model == LINEAR else loss.of_two
 
 
 def n_outputs(outputs: Outputs, n_classes: int) -> int:
@@ -44,14 +39,17 @@ def n_outputs(outputs: Outputs, n_classes: int) -> int:
 def _check_many(recipe: Recipe) -> None:
     """Raises: SpecError: the recipe needs one label per image."""
     unfit = {
-        f'loss = "{recipe.loss}"': (recipe.loss in ("cross_entropy", "mae"), 'loss = "bce"'),
         "ordinal": (recipe.ordinal is not None, "no ordinal"),
         # a rare tag brings its company along: no draw of rows makes all tags equally likely
         'sampling = "balanced"': (recipe.sampling == "balanced", 'class_weights = "balanced"'),
     }
     for key, (asked, instead) in unfit.items():
         if asked:
-            raise SpecError(
-                f"recipe {recipe.name}: {key} needs one label per image, and here an image may "
-                f"have many; use {instead}"
-            )
+            raise _needs_one_label(recipe, key, instead)
+
+
+def _needs_one_label(recipe: Recipe, key: str, instead: str) -> SpecError:
+    return SpecError(
+        f"recipe {recipe.name}: {key} needs one label per image, and here an image may have many; "
+        f"use {instead}"
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -26,6 +26,7 @@ from foldwise.kinds.bounds import (
     Share,
     Threads,
 )
+from foldwise.kinds.loss import LOSSES, Loss
 from foldwise.kinds.settings import Strict
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
@@ -66,6 +67,10 @@ class Augment(Strict):
 class Recipe(Strict):
     """How to train one model; with a seed it is a run."""
 
+    moved: ClassVar[Mapping[str, str]] = {
+        "focal_gamma": 'write loss = {name = "focal", gamma = 2.0}',
+    }
+
     name: Name
     # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or linear, or prior
     model: Annotated[str, Field(min_length=1, max_length=300)]
@@ -85,8 +90,7 @@ class Recipe(Strict):
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: Part = 0.0  # of sgd, Nesterov's; 0: plain
     # auto: cross-entropy, or binary cross-entropy where an image may have many labels
-    loss: Literal["auto", "cross_entropy", "bce", "focal", "mae"] = "auto"
-    focal_gamma: AmountOrNone = 2.0  # how little sure rows count in the focal loss
+    loss: Literal["auto"] | Annotated[Loss, LOSSES] = "auto"
     class_weights: Literal["balanced"] | dict[str, Amount] | None = None  # in the loss
     sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: classes equally likely
     ordinal: Amount | None = None  # reach of a class among ordered ones
@@ -231,6 +235,12 @@ class Recipe(Strict):
         """The batch size; 64 where `auto` is not settled, and on a CPU."""
         return 64 if self.batch_size == "auto" else self.batch_size
 
+    def loss_for(self, multi: bool) -> Loss:
+        """The loss; where it is `auto` that of the task. multi: an image may have many labels."""
+        if self.loss == "auto":
+            return LOSSES.parse("bce" if multi else "cross_entropy")
+        return self.loss
+
     def as_weights(self, size: tuple[int, int], interpolation: str) -> "Recipe":
         """The recipe with what its weights were trained with, where it says `auto`.
 
@@ -239,7 +249,7 @@ class Recipe(Strict):
         seen = {"image_size": size, "interpolation": interpolation}
         auto = {key: value for key, value in seen.items() if getattr(self, key) == "auto"}
         where = f"recipe {self.name} at its weights' {[*size]} pixels"
-        return parse(Recipe, {**self.model_dump(), **auto}, where)
+        return parse(Recipe, {**dict(self), **auto}, where)
 
     def settled(self, values: Mapping[str, Any]) -> "Recipe":
         """The recipe with what `auto` became put in; values: `resolved` of run.json."""
@@ -294,6 +304,15 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     path = folder / "recipes" / f"{name}.toml"
     table = {"name": name, **with_overrides(read_toml(path), overrides)}
     return parse(Recipe, table, str(path), kinds_of(folder))
+
+
+def recorded_recipe(folder: Path, settings: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe as run.json and manifests have it. folder: its competition's, for its adapter's
+    kinds. source: what has it, for messages.
+
+    Raises: SpecError: another version of foldwise wrote it, or the adapter lacks a kind.
+    """
+    return parse(Recipe, settings, source, kinds_of(folder))
 
 
 def _sides(size: Size | Literal["auto"]) -> tuple[int, int]:

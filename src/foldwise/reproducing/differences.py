@@ -8,7 +8,7 @@ from typing import Any
 from foldwise.commands.pipeline import recipes_of
 from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.config.loading import parse
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import recorded_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import DataError, SpecError, WeightsError, examples
 from foldwise.store.files import sha256_file
@@ -24,7 +24,7 @@ TABLES = {
 }
 
 
-def check_data(told: Mapping[str, Any], data: CompetitionData) -> list[str]:
+def check_data(told: Mapping[str, Any], data: CompetitionData, folder: Path) -> list[str]:
     """Check that data are a manifest's; returns a line for each file that says the same otherwise.
 
     Raises: DataError: they are not; the message has all differences. ImageError: images are
@@ -43,7 +43,7 @@ def check_data(told: Mapping[str, Any], data: CompetitionData) -> list[str]:
     wrong += [
         f"{file}, of a member from elsewhere, has changed" for file in changed if file in outside
     ]
-    wrong += _weights(told)
+    wrong += _weights(told, folder)
     if wrong:
         raise DataError(
             f"{data.spec.name}: the data should be those that the submission was made from, but "
@@ -80,7 +80,7 @@ def other_differences(told: Mapping[str, Any], workspace: Workspace) -> Iterator
     recipes = {run["recipe"]["name"]: run["recipe"] for run in (*told["teachers"], *told["runs"])}
     for name, table in recipes.items():
         try:
-            was = parse(Recipe, table, f"the manifest's recipe {name}").identity()
+            was = recorded_recipe(folder, table, f"the manifest's recipe {name}").identity()
             value = recipes_of(folder, [name])[0].identity()
             if was != value:
                 yield f"recipe {name} differs in {examples(_differing(was, value), 9)}{used}"
@@ -105,11 +105,12 @@ def _newest(data: CompetitionData) -> str:
     return f"; the last to change was {path}, {time:%Y-%m-%d %H:%M} UTC"
 
 
-def _weights(told: Mapping[str, Any]) -> Iterator[str]:
+def _weights(told: Mapping[str, Any], folder: Path) -> Iterator[str]:
     from foldwise.training.models.building import weights_file  # loads torch
 
     for run in (*told["teachers"], *told["runs"]):
         if run["weights_sha256"] is not None:
-            file = weights_file(parse(Recipe, run["recipe"], f"the manifest's run {run['run']}"))
+            source = f"the manifest's run {run['run']}"
+            file = weights_file(recorded_recipe(folder, run["recipe"], source))
             if file is None or sha256_file(Path(file)) != run["weights_sha256"]:
                 yield f"the weights that {run['run']} began with are others now ({file})"

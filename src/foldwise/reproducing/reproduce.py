@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.commands.pipeline import caches_of, run_fold
-from foldwise.config.loading import parse
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, digests, load_data
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images.cache import ImageCache
@@ -107,7 +106,7 @@ def reproduce(
     differences = _warned(other_differences(told, workspace))
     with scratch(workspace, path, told) as here:
         data = load_data(here, name)
-        differences += _warned(check_data(told, data))
+        differences += _warned(check_data(told, data, here.competition(name)))
         with computing_with(told["machine"]["threads"]):
             blend = _blended(here, workspace, data, told, observe, progress)
             made = _compared(here, data, blend, told, file, differences)
@@ -133,7 +132,11 @@ def _blended(
 ) -> Blend:
     """The manifest's blend of its runs, trained again where they are not done yet."""
     runs = [*told["teachers"], *told["runs"]]
-    recipes = [parse(Recipe, each["recipe"], f"the manifest's run {each['run']}") for each in runs]
+    folder = here.competition(data.spec.name)
+    recipes = [
+        recorded_recipe(folder, each["recipe"], f"the manifest's run {each['run']}")
+        for each in runs
+    ]
     caches = [caches_of(data, recipe, progress) for recipe in recipes]
     folds = _folds(here, workspace, data, told, progress)  # after the caches, as in training
     made = {

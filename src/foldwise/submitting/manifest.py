@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import foldwise
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import recorded_recipe
 from foldwise.data.competition import CompetitionData, need_images
 from foldwise.data.folds import labels_hash
 from foldwise.data.images.cache import sources_key
@@ -52,6 +52,7 @@ def describe(
     `machine` are what has to be the same then.
     """
     name, folds = data.spec.name, blend.members[0].folds
+    competition = workspace.competition(name)
     seen = any(run.record["caches"] for run in blend.members)  # a prior looks at no image
     told = {
         "competition": name,
@@ -62,12 +63,12 @@ def describe(
         "data": facts(data, seen or data.spec.folds[folds.name].duplicates),
         "blend": {"directory": blend.folder.name, **blend.made_of()},
         "runs": [
-            {**_run(run.folder), "local": asdict(blend.member_scores[run.name])}
+            {**_run(run.folder, competition), "local": asdict(blend.member_scores[run.name])}
             for run in blend.members
         ],
-        "teachers": _teachers(run.folder for run in blend.members),
+        "teachers": _teachers((run.folder for run in blend.members), competition),
         "folds": {"scheme": folds.name, "sha256": folds.sha256},
-        "code": code(workspace.root, workspace.competition(name)),
+        "code": code(workspace.root, competition),
         "versions": versions(),
         "machine": machine(),
     }
@@ -131,13 +132,13 @@ def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
     }
 
 
-def _run(folder: Path) -> dict[str, Any]:
-    """What it takes to train a run again, from its directory."""
+def _run(folder: Path, competition: Path) -> dict[str, Any]:
+    """What it takes to train a run again, from its directory. competition: the folder."""
     from foldwise.training.models.building import weights_file  # loads torch
 
     record, weights = read_json(folder / "run.json"), None
     rates: dict[str, dict[str, dict[str, float]]] = {}  # by fold, file and method
-    recipe = Recipe.model_validate(record["recipe"])
+    recipe = recorded_recipe(competition, record["recipe"], folder.name)
     for path in sorted(folder.glob("fold*/lr-*.json")):
         found = read_json(path)["suggestions"]
         rates.setdefault(path.parent.name, {})[path.name] = found
@@ -154,14 +155,15 @@ def _run(folder: Path) -> dict[str, Any]:
     }
 
 
-def _teachers(runs: Iterable[Path]) -> list[dict[str, Any]]:
+def _teachers(runs: Iterable[Path], competition: Path) -> list[dict[str, Any]]:
     """The runs that gave pseudo-labels to these, and to those, each after its own teacher."""
     found: dict[str, dict[str, Any]] = {}
     for folder in runs:
         pseudo = read_json(folder / "run.json")["resolved"].get("pseudo")
         if pseudo:
             teacher = folder.parent / pseudo["run"]
-            found |= {each["run"]: each for each in [*_teachers([teacher]), _run(teacher)]}
+            own = [*_teachers([teacher], competition), _run(teacher, competition)]
+            found |= {each["run"]: each for each in own}
     return list(found.values())
 
 

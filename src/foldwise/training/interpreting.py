@@ -13,8 +13,8 @@ from fastai.torch_core import TensorBase
 from torch import nn
 
 from foldwise.store.predictions import TINY, of_truth
+from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.fold import FoldInputs
-from foldwise.training.fitting.losses import loss_of
 from foldwise.training.fitting.stages import learner_of, prepare_stage
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.loading.batches import dataloaders, labels_of

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from foldwise.config.outputs import Outputs
+from foldwise.kinds.loss import Outputs
 from foldwise.training.fitting.activations import ACTIVATIONS
 from foldwise.training.speed.fusing import for_prediction
 from foldwise.training.speed.memory import keep_freed_memory

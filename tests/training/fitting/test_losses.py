@@ -13,9 +13,9 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 from torchvision.ops import sigmoid_focal_loss
 
-from foldwise.config.outputs import Outputs
 from foldwise.config.recipe import Recipe
-from foldwise.training.fitting.losses import ClassLoss, loss_of, ordinal_shares
+from foldwise.kinds.loss import Outputs
+from foldwise.training.fitting.criterion import ClassLoss, loss_of, ordinal_shares
 from foldwise.training.loading.balance import class_weights
 
 
@@ -138,10 +138,10 @@ def test_the_focal_loss_is_the_papers() -> None:
     made = focal(logits, torch.tensor([0])).item()
     assert made == pytest.approx(-(0.1**2) * math.log(0.9), rel=1e-4)
     for gamma in (0.0, 0.5, 2.0, 5.0):
-        loss = loss_of(recipe(loss="focal", focal_gamma=gamma), "softmax")
+        loss = loss_of(recipe(loss={"name": "focal", "gamma": gamma}), "softmax")
         expected = FocalLossFlat(gamma=gamma)(LOGITS, TARGETS).item()
         assert loss(LOGITS, TARGETS).item() == pytest.approx(expected, rel=1e-5)
-    plain = loss_of(recipe(0.1, loss="focal", focal_gamma=0), "softmax")
+    plain = loss_of(recipe(0.1, loss={"name": "focal", "gamma": 0}), "softmax")
     assert plain(LOGITS, SHARES).item() == pytest.approx(
         F.cross_entropy(LOGITS, SHARES, label_smoothing=0.1).item(), rel=1e-6
     )
@@ -149,10 +149,10 @@ def test_the_focal_loss_is_the_papers() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_focal_loss_of_many_labels_is_torchvisions(gamma: float) -> None:
-    loss = loss_of(recipe(loss="focal", focal_gamma=gamma), "sigmoids")
+    loss = loss_of(recipe(loss={"name": "focal", "gamma": gamma}), "sigmoids")
     expected = sigmoid_focal_loss(LOGITS, MANY, alpha=-1, gamma=gamma, reduction="mean")
     assert loss(LOGITS, MANY).item() == pytest.approx(expected.item(), rel=1e-5)
-    one = loss_of(recipe(loss="focal", focal_gamma=gamma), "one_sigmoid")
+    one = loss_of(recipe(loss={"name": "focal", "gamma": gamma}), "one_sigmoid")
     expected = sigmoid_focal_loss(ONE[:, 0], TWO.float(), alpha=-1, gamma=gamma, reduction="mean")
     assert one(ONE, TWO).item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -164,7 +164,7 @@ def test_the_focal_losss_gradient_is_finite_where_all_is_sure(
 ) -> None:
     logits = torch.tensor([[300.0, -300.0], [-300.0, 300.0]], requires_grad=True)
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0]])  # the first is right, the second wrong
-    loss_of(recipe(loss="focal", focal_gamma=gamma), outputs)(logits, targets).backward()
+    loss_of(recipe(loss={"name": "focal", "gamma": gamma}), outputs)(logits, targets).backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad[0] == 0).all()
@@ -200,8 +200,8 @@ def test_balanced_weights_scale_each_rows_gradient_as_scikit_learn_says(
 def test_weights_of_many_labels_weigh_their_positives() -> None:
     weights = class_weights("balanced", list("abcde"), MANY)
     assert weights is not None
-    for name in ("bce", "focal"):
-        loss = loss_of(recipe(loss=name, focal_gamma=0), "sigmoids", weights)
+    for written in ("bce", {"name": "focal", "gamma": 0}):
+        loss = loss_of(recipe(loss=written), "sigmoids", weights)
         expected = F.binary_cross_entropy_with_logits(LOGITS, MANY, pos_weight=weights)
         assert loss(LOGITS, MANY).item() == pytest.approx(expected.item(), rel=1e-6)
     # at p = 1/2 positives and negatives of a label push equally: the gradient's sum is 0

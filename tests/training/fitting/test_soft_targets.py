@@ -12,13 +12,13 @@ from matplotlib import pyplot
 
 from foldwise import Competition
 from foldwise.commands import pipeline
-from foldwise.config.outputs import Outputs
 from foldwise.config.recipe import Recipe
 from foldwise.data.competition import load_data
 from foldwise.data.folds import labels_hash
+from foldwise.kinds.loss import Outputs
 from foldwise.store.files import sha256_json
 from foldwise.store.predictions import read_predictions
-from foldwise.training.fitting.losses import ClassLoss
+from foldwise.training.fitting.criterion import ClassLoss
 from foldwise.training.fitting.meters import Accuracy
 from foldwise.training.fitting.run import identity
 from foldwise.training.loading.batches import dataloaders, training_targets

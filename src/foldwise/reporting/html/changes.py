@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from foldwise.config.recipe import Recipe, load_recipe
+from foldwise.config.recipe import load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import SpecError
 from foldwise.reporting.comparing import against
@@ -19,11 +17,13 @@ from foldwise.workspace import Workspace
 HARDWARE = ("device", "precision", "compile")  # of `resolved`; what else it has, the recipe says
 
 
-def what_changed(folder: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def what_changed(
+    competition: Path, folder: Path, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Each run of a folder beside the best finished one that was begun before it, the last first.
 
-    rows: of `compare_runs`. Without an earlier finished run with the same folds, beside the one
-    just before.
+    competition: the folder of its TOML files. rows: of `compare_runs`. Without an earlier finished
+    run with the same folds, beside the one just before.
     Keys: `run`; `begun` (UTC, by the time of its run.json); `score`; `than`, the other run; of the
     difference to it `difference, error, verdict` (see `compare_runs`); `changes`: `key, old, new`.
     The first run has None, and no changes.
@@ -46,7 +46,7 @@ def what_changed(folder: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str,
             told |= {
                 "than": other["run"],
                 **against(row, other),
-                "changes": changed(records[other["run"]], records[row["run"]]),
+                "changes": changed(competition, records[other["run"]], records[row["run"]]),
             }
         found.append(told)
     return found[::-1]
@@ -61,14 +61,15 @@ def _best_before(earlier: Sequence[dict[str, Any]], row: dict[str, Any]) -> dict
     return best or (earlier[-1] if earlier else None)
 
 
-def changed(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+def changed(competition: Path, old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
     """`key, old, new` of all in which two runs' records differ: recipe, seed, folds, hardware.
 
     A value is None where there is no such key, as of a stage that only one of them has. What a
     record of another version does not know is left out. Nothing differs where only data do.
     """
-    before, after = dict(_values(old)), dict(_values(new))
-    known, whole = before.keys() & after.keys(), _read(old) and _read(new)
+    was, now = _read(competition, old), _read(competition, new)
+    before, after = dict(_values(old, was)), dict(_values(new, now))
+    known, whole = before.keys() & after.keys(), was and now
     keys = [
         key
         for key in dict.fromkeys((*before, *after))
@@ -81,9 +82,9 @@ def changed(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All that changes answers in a run's record, as `key, value`."""
-    recipe, resolved = _read(record) or record["recipe"], record.get("resolved", {})
+def _values(record: dict[str, Any], recipe: dict[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    """All that changes answers in a run's record, as `key, value`. recipe: see `_read`."""
+    recipe, resolved = recipe or record["recipe"], record.get("resolved", {})
     stages = resolved.get("plan", {}).get("stage")  # what a budget made of them
     recipe = {**recipe, **({"stage": stages} if stages else {})}
     yield "recipe", recipe["name"]
@@ -92,11 +93,11 @@ def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from ((key, resolved[key]) for key in HARDWARE if key in resolved)
 
 
-def _read(record: dict[str, Any]) -> dict[str, Any] | None:
+def _read(competition: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     """The record's recipe with all keys of today's; None where today's does not take it."""
     try:
-        return Recipe.model_validate(record["recipe"]).model_dump(mode="json")
-    except ValidationError:
+        return recorded_recipe(competition, record["recipe"], "run.json").model_dump(mode="json")
+    except SpecError:
         return None
 
 
@@ -131,6 +132,6 @@ def commands(workspace: Workspace, data: CompetitionData, record: dict[str, Any]
         again = load_recipe(folder, name, sets).model_dump(mode="json")
     except SpecError:  # the file has gone, or has other stages
         return []
-    if again != _read(record):
+    if again != _read(folder, record):
         return []
     return [shlex.join([*words, *(word for each in sets for word in ("--set", each))])]

@@ -46,7 +46,7 @@ def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
         "submissions": [{"number": n, **row} for n, row in enumerate(submissions, 1)],
         "agreement": told["agreement"],
         "runs": runs,
-        "history": what_changed(folder, runs),
+        "history": what_changed(workspace.competition(name), folder, runs),
         "blends": blends,
         "steps": [
             {"blend": run, **step} for run, record in records.items() for step in record["steps"]

@@ -81,6 +81,7 @@ def _of_run(
     file, sha256`.
     """
     record, folds, oof = read_run(folder, data)
+    competition = workspace.competition(data.spec.name)
     maps = maps_of(folder)
     told = numbers.of_predictions(data, folds, oof, maps, record["recipe"])
     summary = told["summary"]
@@ -101,7 +102,9 @@ def _of_run(
         "augmented": augmented_of(folder),
         "maps": maps,
         "change": next(
-            row for row in what_changed(folder.parent, rows) if row["run"] == folder.name
+            row
+            for row in what_changed(competition, folder.parent, rows)
+            if row["run"] == folder.name
         ),
         "commands": commands(workspace, data, record),
         "hashes": [

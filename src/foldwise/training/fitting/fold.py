@@ -13,12 +13,12 @@ import torch
 from fastai.data.core import DataLoaders
 
 from foldwise.config.baselines import PRIOR
-from foldwise.config.outputs import Outputs
 from foldwise.config.recipe import Recipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache, sized
 from foldwise.data.labels.table import LabelTable
 from foldwise.kinds.events import FoldDone, FoldStarted, Observer
+from foldwise.kinds.loss import Outputs
 from foldwise.store.files import locked, replacing, sha256_file, write_json
 from foldwise.store.predictions import read_predictions, writing
 from foldwise.training.fitting.pseudo import FILE, with_pseudo

@@ -1,165 +1,71 @@
-"""The losses of training: for class numbers, for shares of several classes, for many labels."""
+"""foldwise's own losses."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
+from foldwise.kinds.bounds import AmountOrNone
+from foldwise.kinds.loss import Loss, Outputs
 
-from foldwise.config.outputs import Outputs
-from foldwise.config.recipe import Recipe
-from foldwise.training.fitting.activations import ACTIVATIONS
-
-
-class ClassLoss:
-    """The loss of logits (n, outputs), in fp32 as they are; what fastai asks of a loss function.
-
-    Targets are class numbers int64 (n,), or shares of the classes float (n, C), which mixing
-    images makes of them; with many labels 0 to 1 for each label. Label smoothing moves targets
-    towards 1/C, with many labels towards 1/2.
-
-    weights: of the classes, float32 (C,). A row's loss counts as much as its class weighs (as its
-    shares say), and the sum is divided by the number of rows: a row's gradient does not depend on
-    its company. With many labels they weigh the positives. Weights of rows, which the batches of
-    a training part may bring as their third part, count in the same way, and beside these.
-    """
-
-    def __init__(
-        self, recipe: Recipe, outputs: Outputs, weights: torch.Tensor | None = None
-    ) -> None:
-        self.outputs, self.weights = outputs, weights
-        self.smoothing, self.ordinal = recipe.label_smoothing, recipe.ordinal
-        self.formula = formula_of(recipe, outputs)
-        self.reduction = "mean"
-
-    def __call__(
-        self, inp: torch.Tensor, targ: torch.Tensor, row_weights: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The mean loss; with reduction "none" that of each row (n,). row_weights: float32 (n,)."""
-        logits, targets = inp.as_subclass(torch.Tensor), targ.as_subclass(torch.Tensor)
-        if not targets.is_floating_point():
-            targets = targets.long()
-        by_row = row_weights
-        settings: dict[str, Any] = {}
-        if self.weights is not None:
-            self.weights = self.weights.to(logits.device)
-            if self.outputs == "sigmoids":
-                settings["pos_weight"] = self.weights
-            else:
-                by_class = self._row_weights(targets, self.weights)
-                by_row = by_class if row_weights is None else by_class * row_weights
-        if self.formula is F.cross_entropy and self.ordinal is None:
-            settings["label_smoothing"] = self.smoothing  # torch's own, of class numbers too
-        else:
-            targets = self._shares(targets, logits.shape[1])
-        if by_row is None and self.reduction != "none":
-            return self.formula(logits, targets, reduction=self.reduction, **settings)
-        rows = self.formula(logits, targets, reduction="none", **settings)
-        rows = rows.mean(dim=1) if rows.ndim > 1 else rows
-        return reduced(rows if by_row is None else rows * by_row, self.reduction)
-
-    def activation(self, x: torch.Tensor) -> torch.Tensor:
-        """The probabilities (n, C) of logits."""
-        return ACTIVATIONS[self.outputs](x)
-
-    def decodes(self, x: torch.Tensor) -> torch.Tensor:
-        """The class numbers (n,) of probabilities; with many labels True where a label is."""
-        return x > 0.5 if self.outputs == "sigmoids" else x.argmax(dim=-1)
-
-    def _row_weights(self, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return targets @ weights if targets.is_floating_point() else weights[targets]
-
-    def _shares(self, targets: torch.Tensor, n: int) -> torch.Tensor:
-        """Targets as float (n, outputs), ordinal and smoothed where the recipe says so."""
-        if self.outputs == "sigmoids":
-            return smoothed(targets, self.smoothing, 2)
-        n = 2 if self.outputs == "one_sigmoid" else n
-        if not targets.is_floating_point() or self.ordinal is not None:
-            table = ordinal_shares(n, self.ordinal, targets.device)
-            targets = targets @ table if targets.is_floating_point() else table[targets]
-        shares = smoothed(targets, self.smoothing, n)
-        return shares[:, 1:] if self.outputs == "one_sigmoid" else shares
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def loss_of(recipe: Recipe, outputs: Outputs, weights: torch.Tensor | None = None) -> ClassLoss:
-    """The recipe's loss for outputs of this meaning. weights: see `balance.class_weights`."""
-    return ClassLoss(recipe, outputs, weights)
+class CrossEntropy(Loss):
+    """The negative log of the right class's probability."""
+
+    of_labels: ClassVar[Outputs | None] = None
+    takes_numbers: ClassVar[bool] = True
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+
+    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+        """torch's."""
+        from torch.nn import functional
+
+        if outputs == "softmax":
+            return functional.cross_entropy
+        return functional.binary_cross_entropy_with_logits
 
 
-def formula_of(recipe: Recipe, outputs: Outputs) -> Callable[..., torch.Tensor]:
-    """The recipe's loss as a function (logits, targets, reduction); sigmoids take `pos_weight`."""
-    classes = outputs == "softmax"
-    if recipe.loss == "focal":
-        return partial(class_focal if classes else label_focal, gamma=recipe.focal_gamma)
-    if recipe.loss == "mae":
-        return class_distance if classes else label_distance
-    return F.cross_entropy if classes else F.binary_cross_entropy_with_logits
+class BinaryCrossEntropy(Loss):
+    """The cross-entropy of each class for itself; two classes have one output."""
+
+    of_two: ClassVar[Outputs] = "one_sigmoid"
+    of_classes: ClassVar[Outputs] = "scaled_sigmoids"
+
+    name: Literal["bce"] = "bce"
+
+    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+        """torch's."""
+        from torch.nn import functional
+
+        return functional.binary_cross_entropy_with_logits
 
 
-def ordinal_shares(n: int, ordinal: float | None, on: torch.device) -> torch.Tensor:
-    """The target of each of n classes, as shares of all of them: float32 (n, n).
+class Focal(Loss):
+    """Cross-entropy in which rows count less the surer the model is of them."""
 
-    ordinal: how far a class reaches; row i is the softmax of -|i - j| / ordinal over j, in class
-    order (SORD, Diaz and Marathe, CVPR 2019, with the distance of ranks). Classes that
-    lie close then cost less, as they do by kappa. None: a row is its class alone.
-    """
-    if ordinal is None:
-        return torch.eye(n, device=on)
-    ranks = torch.arange(n, device=on, dtype=torch.float32)
-    return (-(ranks[:, None] - ranks).abs() / ordinal).softmax(dim=1)
+    name: Literal["focal"] = "focal"
+    gamma: AmountOrNone = 2.0  # how little sure rows count; 0: cross-entropy
 
+    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+        """See `class_focal` and `label_focal`."""
+        from foldwise.training.fitting.formulas import class_focal, label_focal
 
-def smoothed(targets: torch.Tensor, smoothing: float, n: int) -> torch.Tensor:
-    """Targets with this share of them replaced by 1/n (Szegedy et al. 2016, arXiv:1512.00567)."""
-    return targets * (1 - smoothing) + smoothing / n if smoothing else targets
+        return partial(class_focal if outputs == "softmax" else label_focal, gamma=self.gamma)
 
 
-def class_focal(
-    logits: torch.Tensor, targets: torch.Tensor, reduction: str, gamma: float
-) -> torch.Tensor:
-    """The focal loss -(1 - p)^gamma log p of the right class (Lin et al. 2017, arXiv:1708.02002).
+class MeanDistance(Loss):
+    """The mean absolute distance of the right class's probability from 1."""
 
-    For shares of classes (n, C) it is the sum over the classes, each by its share.
-    """
-    log_p = logits.log_softmax(dim=1)
-    return reduced(-(targets * _focus(log_p, gamma) * log_p).sum(dim=1), reduction)
+    of_two: ClassVar[Outputs] = "one_sigmoid"
+    of_labels: ClassVar[Outputs | None] = None
 
+    name: Literal["mae"] = "mae"
 
-def label_focal(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-    reduction: str,
-    gamma: float,
-    pos_weight: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """The focal loss of each output for itself, p its sigmoid; `pos_weight` is its alpha."""
-    yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
-    positive = targets if pos_weight is None else targets * pos_weight
-    rows = -positive * _focus(yes, gamma) * yes - (1 - targets) * _focus(no, gamma) * no
-    return reduced(rows, reduction)
+    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+        """See `class_distance` and `label_distance`."""
+        from foldwise.training.fitting.formulas import class_distance, label_distance
 
-
-def _focus(log_p: torch.Tensor, gamma: float) -> torch.Tensor:
-    """(1 - p)^gamma; its derivative stays finite at p = 1, where the loss is 0."""
-    return (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny) ** gamma
-
-
-def class_distance(logits: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
-    """Half the sum of |p - target| over the classes: 1 - p of the right class.
-
-    (Ghosh et al. 2017, arXiv:1712.09482, without their factor of 2.)
-    """
-    return reduced((logits.softmax(dim=1) - targets).abs().sum(dim=1) / 2, reduction)
-
-
-def label_distance(logits: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
-    """|p - target| of each output, p its sigmoid: 1 - p where the target is 1, p where it is 0."""
-    return reduced((logits.sigmoid() - targets).abs(), reduction)
-
-
-def reduced(rows: torch.Tensor, reduction: str) -> torch.Tensor:
-    """The mean or the sum, or the rows as they are, as torch's losses name it."""
-    if reduction == "none":
-        return rows
-    return rows.sum() if reduction == "sum" else rows.mean()
+        return class_distance if outputs == "softmax" else label_distance

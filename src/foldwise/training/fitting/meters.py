@@ -8,7 +8,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import AvgLoss, AvgSmoothLoss, Learner, Metric, find_bs
 
-from foldwise.config.outputs import Outputs
+from foldwise.kinds.loss import Outputs
 from foldwise.store.predictions import predictions_frame
 from foldwise.training.fitting.activations import ACTIVATIONS
 

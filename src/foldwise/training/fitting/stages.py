@@ -16,15 +16,15 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
-from foldwise.config.outputs import Outputs
 from foldwise.config.recipe import Recipe
 from foldwise.config.stage import Stage
 from foldwise.kinds.events import FoldStarted, Observer
+from foldwise.kinds.loss import Outputs
 from foldwise.training.fitting.averaging import Averaging, averaging
 from foldwise.training.fitting.checkpoint import Checkpoints, Resumable, interruptible
+from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.finder import find_rate, rate_found
 from foldwise.training.fitting.gradients import gradients
-from foldwise.training.fitting.losses import loss_of
 from foldwise.training.fitting.meters import Accuracy, ValidationScore, on_device
 from foldwise.training.fitting.optim import optimizer_of
 from foldwise.training.fitting.report import Report

@@ -13,9 +13,10 @@ from safetensors.torch import save
 from torch import nn
 
 from foldwise.config.baselines import DEFAULTS, LINEAR, PRIOR
-from foldwise.config.outputs import Outputs, n_outputs, outputs_of
+from foldwise.config.outputs import n_outputs, outputs_of
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError, WeightsError, nearest
+from foldwise.kinds.loss import Outputs
 from foldwise.store.files import replacing
 from foldwise.training.models.baselines import Linear, Prior
 from foldwise.training.models.heads import with_fastai_head

@@ -1,0 +1,66 @@
+"""A competition's adapter.py defines kinds of its own, and its runs go all the way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tiny import edit
+
+from foldwise.commands.pipeline import submit
+from foldwise.data.competition import load_data
+from foldwise.errors import DataError
+from foldwise.reporting.html.changes import commands
+from foldwise.reproducing.reproduce import reproduce
+from foldwise.workspace import Workspace
+
+LOSS = '''
+from typing import Literal
+from foldwise.kinds.loss import Loss
+
+class Power(Loss):
+    """The right class's distance from 1, to some power."""
+    name: Literal["power"] = "power"
+    to: float = 2.0
+
+    def formula(self, outputs):
+        def power(logits, targets, reduction):
+            rows = ((logits.softmax(dim=1) - targets).abs() ** self.to).sum(dim=1)
+            return rows.mean() if reduction == "mean" else rows
+        return power
+'''
+
+
+def with_own(workspace: Workspace, adapter: str, *edits: tuple[str, str]) -> Path:
+    """The tiny competition's recipe file, edited, with an adapter beside it."""
+    folder = workspace.competition("tiny")
+    (folder / "adapter.py").write_text(adapter)
+    recipe = folder / "recipes" / "tiny.toml"
+    for old, new in edits:
+        edit(recipe, old, new)
+    return recipe
+
+
+def records(workspace: Workspace) -> list[dict[str, Any]]:
+    """The records of all runs."""
+    paths = sorted((workspace.runs / "tiny").glob("*/run.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def test_a_loss_of_an_adapter_is_submitted_and_made_again(workspace: Workspace) -> None:
+    loss = 'loss = {name = "power", to = 1.5}'
+    with_own(workspace, LOSS, ("batch_size", f"{loss}\nbatch_size"))
+    entry = submit(workspace, "tiny")
+    (record,) = records(workspace)
+    assert record["recipe"]["loss"] == {"name": "power", "to": 1.5}
+    assert submit(workspace, "tiny").file == entry.file  # nothing is trained again
+    assert len(records(workspace)) == 1
+    (command,) = commands(workspace, load_data(workspace, "tiny"), record)
+    assert command == "foldwise train tiny --recipe tiny"
+    assert reproduce(workspace, entry.file.name).same
+
+
+def test_a_name_that_neither_has_is_refused_with_the_nearest(workspace: Workspace) -> None:
+    with_own(workspace, LOSS, ("batch_size", 'loss = "powr"\nbatch_size'))
+    with pytest.raises(DataError, match="no loss is called 'powr'; did you mean 'power'"):
+        submit(workspace, "tiny")
