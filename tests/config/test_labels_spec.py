@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from foldwise.config.competition import CompetitionSpec
-from foldwise.config.labels import EXAMPLES, KEYS, NEEDS, TABLES, Labels, Rules
+from foldwise.config.labels import LABELS
 from foldwise.config.loading import parse
+from foldwise.data.labels.sqlite import Rules
 from foldwise.errors import SpecError
 
 PLAIN = """
@@ -38,6 +39,27 @@ WHOLE = {  # every format with the least that it needs
     "sqlite": 'format = "sqlite"\nquery = "SELECT 1"\ncolumn = "kind"',
     "hook": 'format = "hook"',
 }
+TABLES = ("class_column", "class_columns", "delimited", "sqlite")
+KEYS = {  # the formats that know a key
+    "column": ("class_column", "delimited", "sqlite"),
+    "separator": ("delimited", "hook"),
+    "none": ("delimited", "hook"),
+    "roots": ("filename", "folder"),
+    "pattern": ("filename", "folder"),
+    "query": ("sqlite",),
+    "rules": ("sqlite",),
+    "multi": ("class_columns", "hook"),
+    "soft": ("class_columns",),
+    "id_prefix": TABLES,
+}
+NEEDS = [  # a format, a key that it cannot do without, an example of it
+    ("class_column", "column", '"<the label column>"'),
+    ("delimited", "column", '"<the label column>"'),
+    ("filename", "roots", '["train"]'),
+    ("filename", "pattern", "'(?P<label>.+)_\\d+\\.jpg$'"),
+    ("folder", "roots", '["train"]'),
+    ("sqlite", "query", '"SELECT path, label FROM pics"'),
+]
 VALUES = {  # a value for every key that some formats know
     "column": '"kind"',
     "separator": '"|"',
@@ -78,13 +100,17 @@ def test_every_format_is_whole_with_what_it_needs(name: str) -> None:
     assert labels.group_column is None
 
 
-@pytest.mark.parametrize(
-    ("name", "key"), [(name, key) for name, keys in NEEDS.items() for key in keys]
-)
-def test_a_key_that_a_format_needs_is_asked_for_with_an_example(name: str, key: str) -> None:
+def test_every_format_is_tried_here() -> None:
+    assert [*LABELS.every()] == [*WHOLE]
+    assert tuple(name for name, kind in LABELS.every().items() if kind.reads_tables) == TABLES
+
+
+@pytest.mark.parametrize(("name", "key", "example"), NEEDS)
+def test_a_key_that_a_format_needs_is_asked_for_with_an_example(
+    name: str, key: str, example: str
+) -> None:
     lines = "\n".join(ln for ln in WHOLE[name].splitlines() if not ln.startswith(f"{key} = "))
-    expected = f'labels: [labels] format = "{name}" needs {key} = {EXAMPLES[key]}'
-    assert refusal(lines) == expected
+    assert refusal(lines) == f"the key 'labels.{key}' is missing, e.g. {key} = {example}"
 
 
 @pytest.mark.parametrize(
@@ -94,13 +120,13 @@ def test_a_key_that_a_format_needs_is_asked_for_with_an_example(name: str, key: 
 def test_a_key_of_another_format_is_refused(name: str, key: str) -> None:
     found = refusal(f"{WHOLE[name]}\n{key} = {VALUES[key]}")
     known = " or ".join(f'"{name}"' for name in KEYS[key])
-    assert found == f"labels: [labels] {key} belongs to format = {known}"
+    assert found == f'labels: {key} belongs to format = {known}, not to "{name}"'
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ('format = "csv"', "labels.format: input should be 'class_column', 'class_columns', "),
+        ('format = "csv"', "labels: no label format is called 'csv'"),
         (f'{CLASS}\ncolour = "x"', "unknown key 'labels.colour'; did you mean 'column'?"),
         (
             f'{CLASS}\noverrides = "../fix.csv"',
@@ -114,14 +140,15 @@ def test_a_key_of_another_format_is_refused(name: str, key: str) -> None:
             'format = "folder"\nroots = ["a/../../b"]',
             "labels.roots: 'a/../../b' must be a path inside the raw folder",
         ),
-        ('format = "folder"\nroots = []', '[labels] format = "folder" needs roots = ["train"]'),
+        ('format = "folder"\nroots = []', "labels.roots: tuple should have at least 1 item"),
+        ('column = "kind"', "labels: format should name a label format: class_column, class_col"),
         (
             "format = 'filename'\nroots = ['a']\npattern = '(?P<label>.+'",
             "labels.pattern: '(?P<label>.+' is no regular expression: missing ), unterminated",
         ),
         (
             "format = 'filename'\nroots = ['a']\npattern = '(.+)_\\d+.jpg$'",
-            "labels: [labels] pattern needs a named group (?P<label>...)",
+            "labels.pattern: '(.+)_\\\\d+.jpg$' needs a named group (?P<label>...)",
         ),
         (
             "format = 'folder'\nroots = ['a']\npattern = '(?P<path>.+)'",
@@ -174,8 +201,8 @@ def test_a_mistake_in_labels_is_said(labels: str, message: str) -> None:
 def test_the_group_is_a_column_or_the_patterns_own() -> None:
     pattern = r"(?P<label>.)(?P<group>\d)(?P<site>\w)"
     labels = {"format": "filename", "roots": ("a",), "pattern": pattern}
-    assert Labels.model_validate(labels).group_column == "group"
-    assert Labels.model_validate({**labels, "group": "site"}).group_column == "site"
+    assert LABELS.parse(labels).group_column == "group"
+    assert LABELS.parse({**labels, "group": "site"}).group_column == "site"
     grouped = '[folds.sites]\nkind = "group"'
     assert refusal(CLASS, more=grouped) == "[folds.sites] kind = 'group' needs [labels] group"
     lines = f"format = 'filename'\nroots = ['a']\npattern = '{pattern}'"

@@ -32,7 +32,7 @@ def test_a_spec_is_frozen_and_named_after_its_folder(workspace: Workspace) -> No
         ('recipes = ["tiny"]', 'recipes = ["tiney"]', "recipes/tiney.toml is missing; did you"),
         ('recipes = ["tiny"]', 'recipes = ["tiny"]\nfolds = "x"', "'x' is no .* table; there are"),
         ('group = "site"', "", "kind = 'stratified_group' needs"),
-        ('"class_columns"', '"class_column"', 'needs column = "<the label column>"'),
+        ('"class_columns"', '"class_column"', 'column. is missing, e.g. column = "<the label'),
         ('group = "site"', 'column = "x"\ngroup = "site"', 'column belongs to format = "class_c'),
         ('"{filepath}"', '"../{filepath}"', "must be a path inside the raw folder"),
         ('"train_labels.csv"', '"/etc/passwd"', "must be a path inside the raw folder"),

@@ -212,7 +212,11 @@ def test_numbers_of_a_recipe_have_bounds(setting: dict[str, object], message: st
     [
         ('train = "train_features.csv"', f'train = "{"x" * 300}"', "is longer than a path can be"),
         ('["images"]', f'["{"x/" * 600}"]', "is longer than a path can be; shorten it"),
-        ("[labels]", '[labels]\npattern = "((((a{99999999999})"', "is no regular expression"),
+        (
+            'format = "class_columns"',
+            'format = "folder"\nroots = ["a"]\npattern = "((((a{99999999999})"',
+            "is no regular expression",
+        ),
         ("[folds.sites]", f"[folds.{'x' * 101}]", "_ and - only, at most 100"),
     ],
 )

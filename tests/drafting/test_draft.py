@@ -79,9 +79,10 @@ def test_the_draft_of_a_download_passes_its_check_and_agrees_with_the_catalogue(
         return
     assert spec.platform == ours.platform or ours.platform == "drivendata"
     assert spec.files == ours.files
-    for key in ("format", "id", "id_prefix", "column", "multi", "none", "group_column"):
+    for key in ("format", "id", "prefix", "columns", "many", "group_column"):
         assert getattr(spec.labels, key) == getattr(ours.labels, key), key
-    assert sorted(spec.labels.roots) == sorted(ours.labels.roots)
+    assert getattr(spec.labels, "none", None) == getattr(ours.labels, "none", None)
+    assert sorted(spec.labels.folders) == sorted(ours.labels.folders)
     assert spec.images.path == ours.images.path
     assert spec.images.test_path == ours.images.test_path
     assert spec.images.skip == ours.images.skip

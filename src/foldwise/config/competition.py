@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from foldwise.config.adapter import kinds_of
-from foldwise.config.labels import TABLES, Labels
+from foldwise.config.labels import LABELS, Labels
 from foldwise.config.loading import parse, read_toml
 from foldwise.config.metric import Metric
 from foldwise.config.templates import columns_of
@@ -173,7 +173,7 @@ class CompetitionSpec(Strict):
     slug: str | None = None  # the platform's own name for the competition
     page: str | None = None  # where a person reads about it and downloads the data
     files: Files = Files()
-    labels: Labels
+    labels: Annotated[Labels, LABELS]
     images: Images = Images()
     metric: Metric = Metric()
     submission: Submission = Submission()
@@ -219,7 +219,7 @@ class CompetitionSpec(Strict):
         return self
 
     def _need_files(self) -> None:
-        if self.labels.format in TABLES and self.files.train is None:
+        if self.labels.reads_tables and self.files.train is None:
             raise ValueError(f'[labels] format = "{self.labels.format}" needs [files] train')
         if (self.files.format is None) != (self.holdout is not None):
             raise ValueError(
@@ -234,8 +234,9 @@ class CompetitionSpec(Strict):
             raise ValueError('[holdout] and [files] solution belong to platform = "local"')
         if self.holdout and (self.files.test or self.files.solution):
             raise ValueError("[holdout] makes the test set: leave out [files] test and solution")
-        if self.files.solution and self.labels.format not in TABLES:
-            known = " or ".join(f'"{name}"' for name in TABLES)
+        if self.files.solution and not self.labels.reads_tables:
+            tables = (name for name, kind in LABELS.every().items() if kind.reads_tables)
+            known = " or ".join(f'"{name}"' for name in tables)
             raise ValueError(f"[files] solution is read by [labels] format = {known} alone")
         if self.labels.merge and self.submission.shape == "wide" and self.files.format:
             raise ValueError("[labels] merge would leave out a class that the format file asks for")
@@ -259,14 +260,13 @@ class CompetitionSpec(Strict):
         return "binary" if two else "multi-class"
 
     def training_part(self) -> dict[str, object]:
-        """What training depends on; metric, platform and fold definitions are left out.
+        """What training depends on, where it differs from the defaults: `files, labels, images`.
 
-        So is an `[images] range` that is not set: runs from before there was one stay the same.
+        Metric, platform and fold definitions are left out. That defaults are, too, keeps runs
+        where they are when an option is added.
         """
-        part = self.model_dump(mode="json", include={"files", "labels", "images"})
-        if self.images.range is None:
-            del part["images"]["range"]
-        return part
+        own = {"files", "labels", "images"}
+        return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
 def named_from(submission: Submission, metric: Metric) -> float:
@@ -295,14 +295,15 @@ def need_hooks(spec: CompetitionSpec, hooks: Mapping[str, object], folder: Path)
 
     Raises: SpecError: one is not.
     """
-    for key, value, hook in (
-        ("[labels] format", spec.labels.format, "read_labels"),
-        ("[metric] name", spec.metric.name, "score"),
-    ):
-        if value == "hook" and hook not in hooks:
+    needed = {
+        f'[labels] format = "{spec.labels.format}"': spec.labels.hook,
+        f'[metric] name = "{spec.metric.name}"': "score" if spec.metric.name == "hook" else None,
+    }
+    for setting, hook in needed.items():
+        if hook and hook not in hooks:
             raise SpecError(
-                f'{folder}: {key} = "hook" needs {hook} in adapter.py; write it, or '
-                f"choose another {key.split()[1]}"
+                f"{folder}: {setting} needs {hook} in adapter.py; write it, or choose another "
+                f"{setting.split()[1]}"
             )
 
 

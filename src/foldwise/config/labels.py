@@ -1,149 +1,91 @@
-"""Labels: how a competition's ids, labels and groups are read."""
+"""Labels: how a competition's ids, labels and groups are read, a kind for each format."""
 
-import re
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
+import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
+from foldwise.errors import SpecError
 from foldwise.kinds.bounds import inside
-from foldwise.kinds.settings import Strict
+from foldwise.kinds.family import Family, Kind
+from foldwise.kinds.rows import Rows, Tags
 
-TABLES = ("class_column", "class_columns", "delimited", "sqlite")  # formats that read [files] train
-FOLDERS = ("filename", "folder")  # formats that list the images below [labels] roots
-TAKEN = ("path", "root", "folder", "name", "inner")  # their own columns: no group of a pattern
-
-# the keys that only some formats know
-KEYS = {
-    "column": ("class_column", "delimited", "sqlite"),
-    "separator": ("delimited", "hook"),
-    "none": ("delimited", "hook"),
-    "roots": FOLDERS,
-    "pattern": FOLDERS,
-    "query": ("sqlite",),
-    "rules": ("sqlite",),
-    "multi": ("class_columns", "hook"),
-    "soft": ("class_columns",),
-    "id_prefix": TABLES,
-}
-NEEDS = {
-    "class_column": ("column",),
-    "delimited": ("column",),
-    "filename": ("roots", "pattern"),
-    "folder": ("roots",),
-    "sqlite": ("query",),
-}
-EXAMPLES = {
-    "column": '"<the label column>"',
-    "roots": '["train"]',
-    "pattern": "'(?P<label>.+)_\\d+\\.jpg$'",
-    "query": '"SELECT path, label FROM pics"',
-}
+if TYPE_CHECKING:
+    from foldwise.config.competition import CompetitionSpec
 
 
-class Limits(Strict):
-    """The smallest and the largest number that pass; 0 is no limit."""
+class Labels(Kind):
+    """How ids, labels and groups are read: what every format has, and what others ask of it."""
 
-    min: float = 0
-    max: float = 0
+    reads_tables: ClassVar[bool] = False  # [files] train and solution are what it reads
+    hook: ClassVar[str | None] = None  # the hook of adapter.py that it needs
 
-
-class Rules(Strict):
-    """Rules over a query's columns that decide between two classes.
-
-    In this order: a row with a failure code is left out; a path below a no-folder is no, below a
-    yes-folder yes; a set flag or a number outside its limits is no; the rest is yes.
-    """
-
-    yes: str = "yes"  # the names of the two classes
-    no: str = "no"
-    path: str = "path"  # the column whose folders count
-    yes_folders: tuple[str, ...] = ()
-    no_folders: tuple[str, ...] = ()
-    number: dict[str, Limits] = Field(
-        default_factory=dict
-    )  # limits of a column with one number: num_people
-    every: dict[str, Limits] = Field(
-        default_factory=dict
-    )  # limits of each number of a comma-separated column: ages
-    forbidden: tuple[str, ...] = ()  # flag columns: 1 (or true, yes) makes a row no
-    failed: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # failure codes by column
-
-    def columns(self) -> list[str]:
-        """The columns that the rules read."""
-        path = [self.path] if self.yes_folders or self.no_folders else []
-        return list(
-            dict.fromkeys([*path, *self.number, *self.every, *self.forbidden, *self.failed])
-        )
-
-    @model_validator(mode="after")
-    def _two(self) -> "Rules":
-        if self.yes == self.no:
-            raise ValueError(f"yes and no must be two classes, both are {self.yes!r}")
-        return self
-
-
-class Labels(Strict):
-    """How ids, labels and groups are read."""
-
-    format: Literal[
-        "class_column",  # a CSV column holds the class
-        "class_columns",  # one CSV column per class: one-hot, or multi-hot with multi = true
-        "delimited",  # a CSV column holds any number of tags
-        "filename",  # a regular expression finds the class in an image's path
-        "folder",  # the folder below a root is the class
-        "sqlite",  # a query's column, or rules over its columns
-        "hook",  # read_labels in adapter.py
-    ]
+    format: str
     id: str = "id"  # the id column of every CSV but the format file
-    id_prefix: str = ""  # put before training ids where test has the same ones for other images
-    column: str | None = None  # the label column
-    multi: bool = False  # an image may have several labels, or none
-    soft: bool = False  # class columns hold shares of 0 to 1, as annotators' votes give them
     weight: str | None = None  # column of numbers that say how much a row counts in the loss
-    separator: str = Field(default=" ", min_length=1)  # between two tags of a cell
-    none: str | None = None  # the tag (or an empty cell) that says: none of these
-    roots: tuple[str, ...] = ()  # folders of training images, searched to any depth
-    # searched in the path below the root (`bird/a_17.jpg`); named groups: label, id, group
-    pattern: str | None = None
-    query: str | None = None  # SQL whose columns are the rows' columns
-    rules: Rules | None = None
     classes: tuple[str, ...] | None = None  # class order where the format file has none
     group: str | None = None  # column whose rows belong together: site, patient, driver
     merge: dict[str, str] = Field(default_factory=dict)  # old label -> new label
     overrides: str | None = None  # a CSV `id,label` of corrections in the competition's folder
 
+    def read(self, spec: "CompetitionSpec", raw: Path, classes: Sequence[str] | None) -> Rows:
+        """The training rows, as they stand in the download.
+
+        spec: the competition, whose labels these are. raw: its raw folder. classes: the format
+        file's class columns, where it has some.
+
+        Raises: DataError: a file or column is missing. LabelError: ids or labels are wrong.
+        """
+        raise SpecError(
+            f'[labels] format = "{self.format}" reads nothing by itself; give its class in '
+            "adapter.py a method read(self, spec, raw, classes) that returns Rows"
+        )
+
+    def split(self, cells: "pd.Series[str]", ids: "pd.Series[str]", file: Path) -> Tags:
+        """The labels that cells of corrections or of a hook stand for, one of each row.
+
+        ids: of the rows, for errors. file: named in errors.
+
+        Raises: LabelError: a cell is no list of labels, where the format has several to a row.
+        """
+        return [(cell,) for cell in cells]
+
     @property
     def many(self) -> bool:
         """True where an image has any number of labels."""
-        return self.multi or self.format == "delimited"
+        return False
+
+    @property
+    def soft_shares(self) -> bool:
+        """True where training takes shares of classes in the place of labels."""
+        return False
 
     @property
     def group_column(self) -> str | None:
-        """The column of groups: a CSV's, or the pattern's own."""
-        own = "group" if self.pattern and "group" in re.compile(self.pattern).groupindex else None
-        return self.group or own
+        """The column of groups."""
+        return self.group
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders below raw whose images are the training rows; () where a file has them."""
+        return ()
+
+    @property
+    def prefix(self) -> str:
+        """What is put before training ids."""
+        return ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read for ids and labels, class columns aside."""
+        return (self.id,)
 
     @field_validator("overrides")
     @classmethod
     def _inside_folder(cls, value: str | None) -> str | None:
         return inside(value, "the competition's folder")
-
-    @field_validator("roots")
-    @classmethod
-    def _inside_raw(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(inside(root, "the raw folder")) for root in value)
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
-        try:
-            groups = re.compile(value or "").groupindex
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{value!r} is no regular expression: {error}") from None
-        for name in groups:
-            if name in TAKEN:
-                raise ValueError(f"no group can be called {name!r}, a column of foldwise's own")
-        return value
 
     @field_validator("classes")
     @classmethod
@@ -155,24 +97,25 @@ class Labels(Strict):
         return value
 
     @model_validator(mode="after")
-    def _complete(self) -> "Labels":
-        for key in NEEDS.get(self.format, ()):
-            if not getattr(self, key):
-                raise ValueError(f'[labels] format = "{self.format}" needs {key} = {EXAMPLES[key]}')
-        for key, formats in KEYS.items():
-            if key in self.model_fields_set and self.format not in formats:
-                known = " or ".join(f'"{name}"' for name in formats)
-                raise ValueError(f"[labels] {key} belongs to format = {known}")
-        if self.format == "filename" and "label" not in re.compile(self.pattern or "").groupindex:
-            raise ValueError("[labels] pattern needs a named group (?P<label>...)")
-        if self.format == "sqlite" and bool(self.column) == bool(self.rules):
-            raise ValueError('[labels] format = "sqlite" needs either column or [labels.rules]')
-        if self.soft and (self.merge or self.overrides):
-            raise ValueError(
-                "[labels] merge and overrides change whole labels, and with soft = true a row has "
-                "shares of several; change these in the file, and leave merge and overrides out"
-            )
+    def _merged_once(self) -> "Labels":
         chains = [old for old, new in self.merge.items() if new in self.merge]
         if chains:
             raise ValueError(f"[labels] merge: {chains[0]!r} leads to a label that is merged too")
         return self
+
+
+LABELS = Family(
+    Labels,
+    "format",
+    "foldwise.data.labels",
+    {
+        "class_column": "tables:ClassColumn",  # a CSV column holds the class
+        "class_columns": "columns:ClassColumns",  # a CSV column per class: one-hot or multi-hot
+        "delimited": "tables:Delimited",  # a CSV column holds any number of tags
+        "filename": "folders:Filename",  # a regular expression finds the class in an image's path
+        "folder": "folders:Folder",  # the folder below a root is the class
+        "sqlite": "sqlite:Sqlite",  # a query's column, or rules over its columns
+        "hook": "hook:Hook",  # read_labels in adapter.py
+    },
+    "label format",
+)

@@ -20,8 +20,7 @@ from foldwise.data.images.levels import Levels
 from foldwise.data.images.scale import settled_levels
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.labels.corrections import corrected
-from foldwise.data.labels.readers import split_tags
-from foldwise.data.labels.rows import Rows, Tags
+from foldwise.data.labels.hook import hook_rows
 from foldwise.data.labels.table import (
     LabelTable,
     label_table,
@@ -40,8 +39,7 @@ from foldwise.shapes.formats import (
 )
 from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
 from foldwise.tables.archives import still_packed
-from foldwise.tables.listing import alike_on_disk, as_on_disk
-from foldwise.tables.text import REPEATED, one_row_each, paths_inside, unique_ids
+from foldwise.tables.listing import alike_on_disk
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -167,7 +165,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     raw = workspace.raw(name)
     need_files(spec, raw, spec.files.extra)
     prepare(spec, folder, raw, hooks)
-    need_files(spec, raw, [*spec.files.names(), *spec.labels.roots])
+    need_files(spec, raw, [*spec.files.names(), *spec.labels.folders])
     file = read_format(spec, raw) if spec.files.format else None
     train = _without_skipped(spec, _training_rows(spec, folder, raw, hooks, file), raw)
     spec.metric.column_weights(train.classes, spec.multi)  # a class it does not know is said now
@@ -180,7 +178,8 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
         return CompetitionData(spec, raw, train, test, shape, hooks)
     rows = asked(file, spec)
     if "read_test" in hooks:
-        found = _hook_rows(hooks["read_test"](spec, raw), spec, folder, raw, test=True)
+        frame = hooks["read_test"](spec, raw)
+        found = hook_rows(frame, spec.labels, folder / "adapter.py", raw, test=True)
         test = unlabelled_table(found, spec, train.classes)
     else:
         test = read_test(spec, raw, train.classes, rows)
@@ -198,10 +197,11 @@ def _training_rows(
     hooks: dict[str, Callable[..., Any]],
     file: FormatFile | None,
 ) -> LabelTable:
-    """The training rows by the reader, or by the read_labels hook."""
+    """The training rows by their format, or by the read_labels hook."""
     given = file.answers if file and spec.submission.shape == "wide" else None
     if "read_labels" in hooks:
-        rows = _hook_rows(hooks["read_labels"](spec, raw), spec, folder, raw)
+        frame = hooks["read_labels"](spec, raw)
+        rows = hook_rows(frame, spec.labels, folder / "adapter.py", raw)
         return label_table(corrected(rows, spec, folder), spec, given)
     return read_train(spec, raw, folder, given)
 
@@ -246,7 +246,7 @@ def steps(spec: CompetitionSpec, raw: Path) -> str:
     first = _unpack_first(spec, raw)
     derived = [name for name in spec.files.names() if name.startswith("derived/")]
     files = [name for name in spec.files.names() if name not in derived]
-    folders = dict.fromkeys((*spec.labels.roots, *spec.images.folders))
+    folders = dict.fromkeys((*spec.labels.folders, *spec.images.folders))
     wanted = [*files, *(f"{folder}/" for folder in folders)]
     if spec.page is None:
         return (
@@ -271,36 +271,6 @@ def _unpack_first(spec: CompetitionSpec, raw: Path) -> str:
         f"Still packed is {packed[0]!r} ({len(packed)} in all): `make data COMP={spec.name} "
         f"FROM={raw / packed[0]}`. "
     )
-
-
-def _hook_rows(
-    frame: pd.DataFrame, spec: CompetitionSpec, folder: Path, raw: Path, test: bool = False
-) -> Rows:
-    """A hook's frame as rows; they pass the same checks as a reader's."""
-    path = folder / "adapter.py"
-    wanted = ["id"] if test else ["id", "label"]
-    for column in wanted:
-        if column not in frame.columns:
-            raise DataError(f"{path}: the frame should have {wanted}, got {list(frame.columns)}")
-    for column in {"id", "label", "path", "group"} & set(frame.columns):
-        if frame[column].isna().any():
-            raise DataError(f"{path}: {frame[column].isna().sum()} rows have no {column!r}")
-    source, again = frame.astype(str).reset_index(drop=True), 0
-    if not test:
-        source, again = one_row_each(source, "id", source.columns)
-    ids = unique_ids(source, "id", path, "label")
-    group = spec.labels.group_column
-    if "group" in source.columns and group is not None and group not in source.columns:
-        source[group] = source["group"]
-    paths = list(source["path"]) if "path" in source.columns else None
-    paths_inside(paths or [], ids if paths else [], path)
-    paths = paths and as_on_disk(raw, paths)
-    tags: Tags = []
-    if not test and spec.multi:
-        tags = split_tags(spec, source["label"], ids, path)
-    elif not test:
-        tags = [(label,) for label in source["label"]]
-    return Rows(source, ids, tags, path, None, paths, {REPEATED: again} if again else {})
 
 
 def _without_skipped(spec: CompetitionSpec, train: LabelTable, raw: Path) -> LabelTable:

@@ -11,7 +11,6 @@ import pandas as pd
 from foldwise.config.competition import CompetitionSpec, FoldScheme, Images
 from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels.corrections import merged
-from foldwise.data.labels.readers import READERS
 from foldwise.data.labels.table import LabelTable, label_table
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
 from foldwise.kinds.columns import columns_of
@@ -128,7 +127,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
         plain = spec.model_copy(
             update={"files": files, "labels": labels, "images": Images(path=None)}
         )
-        rows = READERS[spec.labels.format](plain, raw, table.classes)
+        rows = plain.labels.read(plain, raw, table.classes)
         truth = label_table(merged(rows, plain), plain, table.classes)
         lacking = table.frame.loc[~table.frame["id"].isin(truth.frame["id"]), "id"]
         if len(lacking):

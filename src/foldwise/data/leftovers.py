@@ -74,7 +74,7 @@ def leftovers(data: CompetitionData) -> Leftovers:
         top = [str(p) for p in parents if real(str(p)) not in above and str(p) != "."]
         unnamed[top[-1]].append(path)
     found.folders.update(unnamed)
-    if not data.spec.labels.roots:  # else the reader has counted them
+    if not data.spec.labels.folders:  # else the format has counted them
         beside = {folder for folder in holding if folder}  # tables lie in the raw folder itself
         places = {real(folder) for folder in beside}
         found.others.extend(p for p in below.others if real(p.rpartition("/")[0]) in places)

@@ -200,9 +200,8 @@ def _check_leaks(data: CompetitionData, findings: Findings) -> None:
             "log_loss_in_grouped_folds": round(known.grouped, 3),
             "log_loss_of_class_shares": round(known.prior, 3),
         }
-    ruling = spec.labels.rules.columns() if spec.labels.rules else ()
-    own = (spec.labels.id, spec.labels.column, group, *data.classes, *ruling)
-    skip = {*LISTED, *(column for column in own if column is not None)}
+    own = (*spec.labels.columns, *data.classes)
+    skip = {*LISTED, *own, *([group] if group else [])}
     for found in telling_columns(data.train.source, skip, targets, folds["stratified"])[:3]:
         findings.warnings.append(
             f"the column {found.column!r} alone predicts the label: log loss {found.loss:.3f} in "

@@ -1,5 +1,6 @@
 """Frozen settings, and pydantic's errors about them as one clear line."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, get_args
@@ -108,10 +109,20 @@ def _describe(model: type[BaseModel], item: Any, place: Place) -> str:
         keys = [field.alias or name for name, field in owner.model_fields.items()]
         return f"unknown key {key!r}{f'; {instead}' if instead else nearest(last, keys)}"
     if item["type"] == "missing":
-        return f"the key {key!r} is missing"
+        *above, last = (str(part) for part in item["loc"])
+        field = _model_at(model, above).model_fields.get(last)
+        example = f", e.g. {last} = {_toml(field.examples[0])}" if field and field.examples else ""
+        return f"the key {key!r} is missing{example}"
     message = item["msg"].removeprefix("Value error, ")
     received = "" if item["type"] == "value_error" else f", got {short(item['input'], 200)}"
     return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{received}"
+
+
+def _toml(value: object) -> str:
+    """A plain value as TOML has it; text with backslashes in single quotes, where they stay."""
+    if isinstance(value, str) and "\\" in value:
+        return f"'{value}'"
+    return json.dumps(value)
 
 
 def _model_at(model: type[BaseModel], keys: Sequence[str]) -> type[BaseModel]:

@@ -22,7 +22,7 @@ def wanted_of(spec: CompetitionSpec) -> Wanted:
     """What the spec names: `[files]`, `[images] folders`, label roots, folders of templates."""
     templates = (*(spec.images.path or ()), *(spec.images.test_path or ()))
     fixed = (template.partition("{")[0].rpartition("/")[0] for template in templates)
-    folders = (*spec.images.folders, *spec.labels.roots, *fixed)
+    folders = (*spec.images.folders, *spec.labels.folders, *fixed)
     clean = {str(PurePosixPath(folder)) for folder in folders}
     return Wanted(frozenset(spec.files.names()), frozenset(clean - {"."}))
 

@@ -206,7 +206,7 @@ def alike_on_disk(raw: Path, path: str) -> str:
 
 def files_here(spec: CompetitionSpec, raw: Path) -> bool:
     """True where every file and folder that the spec names is there; images are not looked at."""
-    return all((raw / name).exists() for name in (*spec.files.names(), *spec.labels.roots))
+    return all((raw / name).exists() for name in (*spec.files.names(), *spec.labels.folders))
 
 
 def rows_here(spec: CompetitionSpec, raw: Path) -> int | None:
@@ -214,8 +214,8 @@ def rows_here(spec: CompetitionSpec, raw: Path) -> int | None:
 
     Lines of a CSV and images of folders are counted; databases and JSON are not opened.
     """
-    if spec.labels.roots:
-        return sum(len(images_below(raw, root).images) for root in spec.labels.roots)
+    if spec.labels.folders:
+        return sum(len(images_below(raw, root).images) for root in spec.labels.folders)
     path = raw / str(spec.files.train)
     if path.suffix.lower() != ".csv":
         return None

@@ -174,6 +174,7 @@ def test_a_range_must_rise(workspace: Workspace, text: str) -> None:
 
 def test_an_unset_range_is_in_no_identity(workspace: Workspace) -> None:
     spec = load_competition(workspace.competition("tiny"))
+    assert spec.images.path != ("{id}.jpg",)  # what differs from its default is in it
     images: Any = spec.training_part()["images"]
     assert "range" not in images
     set_range(workspace, "range = [0, 4095]")

@@ -10,10 +10,10 @@ import pytest
 from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.competition import load_data
-from foldwise.data.labels.readers import TIES
-from foldwise.data.labels.rows import Rows
+from foldwise.data.labels.columns import TIES
 from foldwise.data.labels.table import LabelTable, label_table, read_train
 from foldwise.errors import DataError, SpecError
+from foldwise.kinds.rows import Rows
 from foldwise.workspace import Workspace
 from tiny import edit
 

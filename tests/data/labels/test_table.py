@@ -257,8 +257,8 @@ def test_a_hook_format_without_a_hook_is_said(workspace: Workspace) -> None:
 
 def test_classes_without_a_format_files_order_are_sorted_as_numbers() -> None:
     from foldwise.config.competition import CompetitionSpec
-    from foldwise.data.labels.rows import Rows
     from foldwise.data.labels.table import class_order
+    from foldwise.kinds.rows import Rows
 
     spec = CompetitionSpec.model_construct(labels=type("L", (), {"classes": None})())
 

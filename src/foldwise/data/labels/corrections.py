@@ -4,9 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from foldwise.config.competition import CompetitionSpec
-from foldwise.data.labels.readers import split_tags
-from foldwise.data.labels.rows import Rows, Tags
 from foldwise.errors import LabelError, SpecError, alike, examples, nearest
+from foldwise.kinds.rows import Rows
 from foldwise.tables.text import read_table, unique_ids
 
 MERGED = "rows with a merged label"
@@ -30,7 +29,7 @@ def corrected(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
 
 
 def _overridden(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
-    """Corrections `id,label`; with several labels the cell is split as the reader does."""
+    """Corrections `id,label`; with several labels the cell is split as the format does."""
     if spec.labels.overrides is None:
         return rows
     path = folder / spec.labels.overrides
@@ -43,11 +42,7 @@ def _overridden(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
             f"{path}: {len(unknown)} of {len(ids)} corrections are for no training row, e.g. "
             f"{examples(unknown)}{alike(unknown, position) or '; remove them'}"
         )
-    new: Tags = (
-        split_tags(spec, table["label"], ids, path)
-        if spec.multi
-        else [(label,) for label in table["label"]]
-    )
+    new = spec.labels.split(table["label"], ids, path)
     known = {tag for tags in rows.tags for tag in tags}
     known.update(rows.order or (), spec.labels.classes or ())
     for id, tags_of in zip(ids, new, strict=True):

@@ -1,72 +1,136 @@
-"""Label readers for images in folders: the class is the folder, or stands in the file's name."""
+"""Label formats of images in folders: the class is the folder, or stands in the file's name."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
 import pandas as pd
+from pydantic import AfterValidator, Field
 
 from foldwise.config.competition import CompetitionSpec
-from foldwise.data.labels.rows import Rows
+from foldwise.config.labels import Labels
 from foldwise.errors import DataError, LabelError, examples
+from foldwise.kinds.bounds import inside
+from foldwise.kinds.rows import Rows
 from foldwise.tables.listing import example, images_below, need_utf8
 from foldwise.tables.text import unique_ids
 
 IGNORED = "files ignored that are no images"  # Thumbs.db, .DS_Store, checkpoints
+TAKEN = ("path", "root", "folder", "name", "inner")  # our own columns: no group of a pattern
 
 
-def read_filenames(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
-    """The named group `label` of `[labels] pattern` is the class.
-
-    Raises: DataError: a root is missing or empty. LabelError: the pattern misses an image.
-    """
-    source, counts = _listed(spec, raw)
-    return _rows(spec, source, raw, counts)
-
-
-def read_folders(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
-    """The first folder below a root is the class of every image in it, to any depth.
-
-    Raises: DataError: a root is missing or empty. LabelError: an image lies in no class folder,
-            or `[labels] pattern` (for id and group) misses one.
-    """
-    source, counts = _listed(spec, raw)
-    loose = source["folder"] == ""
-    if loose.any():
-        raise LabelError(
-            f"{raw}: every image should lie in a folder of its class below "
-            f"{examples(spec.labels.roots)}, {loose.sum()} of {len(source)} do not, e.g. "
-            f"{source.loc[loose, 'path'].iloc[0]!r}; move them, or name other roots"
-        )
-    if "label" not in source.columns:
-        source["label"] = source["folder"]
-    return _rows(spec, source, raw, counts)
+def _compiling(pattern: str) -> str:
+    """The pattern itself. Raises: ValueError: it is none, or has a group that we call a column."""
+    try:
+        groups = re.compile(pattern).groupindex
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    for name in groups:
+        if name in TAKEN:
+            raise ValueError(f"no group can be called {name!r}, a column of foldwise's own")
+    return pattern
 
 
-def _listed(spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """One row per image: `path, root, folder, name` and the pattern's named groups."""
-    rows, others = [], list[str]()
-    for root in spec.labels.roots:
-        if not (raw / root).is_dir():
-            raise DataError(
-                f"expected the folder {raw / root} with one folder per class or with "
-                "images, found none; is [labels] roots right?"
+def _labelling(pattern: str) -> str:
+    """The pattern itself. Raises: ValueError: it has no group for the label."""
+    if "label" not in re.compile(pattern).groupindex:
+        raise ValueError(f"{pattern!r} needs a named group (?P<label>...)")
+    return pattern
+
+
+def _inside_raw(roots: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(inside(root, "the raw folder")) for root in roots)
+
+
+Roots = Annotated[tuple[str, ...], AfterValidator(_inside_raw)]
+Pattern = Annotated[str, AfterValidator(_compiling)]
+
+
+class ImageFolders(Labels):
+    """Labels in the paths of images below some folders."""
+
+    # folders of training images, searched to any depth
+    roots: Roots = Field(min_length=1, examples=[["train"]])
+    # searched in the path below the root (`bird/a_17.jpg`); named groups: label, id, group
+    pattern: Pattern | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders below raw whose images are the training rows."""
+        return self.roots
+
+    @property
+    def group_column(self) -> str | None:
+        """The column of groups: one of the pattern's own."""
+        own = self.pattern and "group" in re.compile(self.pattern).groupindex
+        return self.group or ("group" if own else None)
+
+    def listed(self, spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+        """One row per image: `path, root, folder, name` and the pattern's named groups; counts.
+
+        Raises: DataError: a root is missing or empty. LabelError: the pattern misses an image.
+        """
+        rows, others = [], list[str]()
+        for root in self.roots:
+            if not (raw / root).is_dir():
+                raise DataError(
+                    f"expected the folder {raw / root} with one folder per class or with "
+                    "images, found none; is [labels] roots right?"
+                )
+            found, ignored = images_below(raw, root)
+            need_utf8(found, raw / root)
+            if not found:
+                raise DataError(f"{raw / root} holds no image, only {len(ignored)} other files")
+            others += [str(PurePosixPath(root, path)) for path in ignored]
+            for inner in found:
+                parts = inner.split("/")
+                folder = parts[0] if len(parts) > 1 else ""
+                rows.append((str(PurePosixPath(root, inner)), root, folder, parts[-1], inner))
+        frame = pd.DataFrame(rows, columns=["path", "root", "folder", "name", "inner"], dtype=str)
+        frame = frame[~frame["path"].isin(spec.images.skip)].reset_index(drop=True)
+        if self.pattern:
+            frame = pd.concat([frame, _matched(self.pattern, frame, raw)], axis=1)
+        counts = {f"{IGNORED}, e.g. {example(others)!r}": len(others)} if others else {}
+        return frame.drop(columns="inner"), counts
+
+
+class Filename(ImageFolders):
+    """The named group `label` of the pattern is the class."""
+
+    format: Literal["filename"] = "filename"
+    pattern: Annotated[Pattern, AfterValidator(_labelling)] = Field(
+        examples=[r"(?P<label>.+)_\d+\.jpg$"]
+    )
+
+    def read(self, spec: CompetitionSpec, raw: Path, classes: Sequence[str] | None) -> Rows:
+        """A row for each image. Raises: DataError, LabelError: see `listed`."""
+        source, counts = self.listed(spec, raw)
+        return _rows(source, raw, counts)
+
+
+class Folder(ImageFolders):
+    """The first folder below a root is the class of every image in it, to any depth."""
+
+    format: Literal["folder"] = "folder"
+
+    def read(self, spec: CompetitionSpec, raw: Path, classes: Sequence[str] | None) -> Rows:
+        """A row for each image.
+
+        Raises: DataError: a root is missing or empty. LabelError: an image lies in no class
+                folder, or the pattern (for id and group) misses one.
+        """
+        source, counts = self.listed(spec, raw)
+        loose = source["folder"] == ""
+        if loose.any():
+            raise LabelError(
+                f"{raw}: every image should lie in a folder of its class below "
+                f"{examples(self.roots)}, {loose.sum()} of {len(source)} do not, e.g. "
+                f"{source.loc[loose, 'path'].iloc[0]!r}; move them, or name other roots"
             )
-        found, ignored = images_below(raw, root)
-        need_utf8(found, raw / root)
-        if not found:
-            raise DataError(f"{raw / root} holds no image, only {len(ignored)} other files")
-        others += [str(PurePosixPath(root, path)) for path in ignored]
-        for inner in found:
-            parts = inner.split("/")
-            folder = parts[0] if len(parts) > 1 else ""
-            rows.append((str(PurePosixPath(root, inner)), root, folder, parts[-1], inner))
-    frame = pd.DataFrame(rows, columns=["path", "root", "folder", "name", "inner"], dtype=str)
-    frame = frame[~frame["path"].isin(spec.images.skip)].reset_index(drop=True)
-    if spec.labels.pattern:
-        frame = pd.concat([frame, _matched(spec.labels.pattern, frame, raw)], axis=1)
-    counts = {f"{IGNORED}, e.g. {example(others)!r}": len(others)} if others else {}
-    return frame.drop(columns="inner"), counts
+        if "label" not in source.columns:
+            source["label"] = source["folder"]
+        return _rows(source, raw, counts)
 
 
 def _matched(pattern: str, frame: pd.DataFrame, raw: Path) -> pd.DataFrame:
@@ -84,7 +148,8 @@ def _matched(pattern: str, frame: pd.DataFrame, raw: Path) -> pd.DataFrame:
     return pd.DataFrame(groups, columns=list(compiled.groupindex), index=frame.index, dtype=str)
 
 
-def _rows(spec: CompetitionSpec, source: pd.DataFrame, raw: Path, counts: dict[str, int]) -> Rows:
+def _rows(source: pd.DataFrame, raw: Path, counts: dict[str, int]) -> Rows:
+    """The rows with their labels. Raises: LabelError: an image has none, or two have one id."""
     if "id" not in source.columns:
         source["id"] = source["path"]
     unique_ids(source, "id", raw, "label")

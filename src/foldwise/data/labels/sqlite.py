@@ -1,52 +1,117 @@
-"""Label reader for SQLite: a query's column is the class, or rules over its columns decide it."""
+"""Label format of SQLite: a query's column is the class, or rules over its columns decide it."""
 
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, model_validator
 
 from foldwise.config.competition import CompetitionSpec
-from foldwise.config.labels import Limits, Rules
-from foldwise.data.labels.rows import Rows, image_paths
+from foldwise.data.labels.paths import image_paths
+from foldwise.data.labels.tables import TableLabels
 from foldwise.errors import DataError, LabelError, examples, nearest
+from foldwise.kinds.rows import Rows
+from foldwise.kinds.settings import Strict
 from foldwise.tables.text import REPEATED, one_row_each, unique_ids
 
 LEFT_OUT = "rows left out for a failure code"
 TRUE = ("1", "1.0", "true", "yes")
 
 
-def read_sqlite(spec: CompetitionSpec, raw: Path, given: Sequence[str] | None) -> Rows:
-    """The rows of `[labels] query`; their class is a column, or what `[labels.rules]` say.
+class Limits(Strict):
+    """The smallest and the largest number that pass; 0 is no limit."""
 
-    Raises: DataError: the file is no SQLite database, the query fails or lacks a column.
-            LabelError: ids are wrong, or a rule's column holds no number.
+    min: float = 0
+    max: float = 0
+
+
+class Rules(Strict):
+    """Rules over a query's columns that decide between two classes.
+
+    In this order: a row with a failure code is left out; a path below a no-folder is no, below a
+    yes-folder yes; a set flag or a number outside its limits is no; the rest is yes.
     """
-    path = raw / str(spec.files.train)
-    rules = spec.labels.rules
-    needed = [spec.labels.id, *(rules.columns() if rules else [str(spec.labels.column)])]
-    source = query(path, str(spec.labels.query), needed)
-    counts: dict[str, int] = {}
-    if rules and rules.failed:
-        failed = np.zeros(len(source), dtype=bool)
-        for column, codes in rules.failed.items():
-            failed |= source[column].isin(codes).to_numpy()
-        counts = {LEFT_OUT: int(failed.sum())} if failed.any() else {}
-        source = source[~failed].reset_index(drop=True)
-    source, again = one_row_each(source, spec.labels.id, source.columns)
-    counts |= {REPEATED: again} if again else {}
-    unique_ids(source, spec.labels.id, path, spec.labels.column)
-    if rules:
-        yes = decided(source, rules, spec.labels.id, path)
-        tags = [(rules.yes,) if is_yes else (rules.no,) for is_yes in yes]
-    else:
-        tags = [(label,) for label in source[str(spec.labels.column)]]
-    paths = None
-    if spec.images.path:
-        paths = image_paths(source, spec.images.path, spec.labels.id, path, raw)
-    order = (rules.no, rules.yes) if rules else None
-    return Rows(source, source[spec.labels.id], tags, path, order, paths, counts)
+
+    yes: str = "yes"  # the names of the two classes
+    no: str = "no"
+    path: str = "path"  # the column whose folders count
+    yes_folders: tuple[str, ...] = ()
+    no_folders: tuple[str, ...] = ()
+    number: dict[str, Limits] = Field(
+        default_factory=dict
+    )  # limits of a column with one number: num_people
+    every: dict[str, Limits] = Field(
+        default_factory=dict
+    )  # limits of each number of a comma-separated column: ages
+    forbidden: tuple[str, ...] = ()  # flag columns: 1 (or true, yes) makes a row no
+    failed: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # failure codes by column
+
+    def columns(self) -> list[str]:
+        """The columns that the rules read."""
+        path = [self.path] if self.yes_folders or self.no_folders else []
+        return list(
+            dict.fromkeys([*path, *self.number, *self.every, *self.forbidden, *self.failed])
+        )
+
+    @model_validator(mode="after")
+    def _two(self) -> "Rules":
+        if self.yes == self.no:
+            raise ValueError(f"yes and no must be two classes, both are {self.yes!r}")
+        return self
+
+
+class Sqlite(TableLabels):
+    """The rows of a query; their class is a column, or what rules say."""
+
+    format: Literal["sqlite"] = "sqlite"
+    # SQL whose columns are the rows' columns
+    query: str = Field(min_length=1, examples=["SELECT path, label FROM pics"])
+    column: str | None = None  # the label column
+    rules: Rules | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read for ids and labels."""
+        return self.id, *(self.rules.columns() if self.rules else [str(self.column)])
+
+    def read(self, spec: CompetitionSpec, raw: Path, classes: Sequence[str] | None) -> Rows:
+        """The rows of the query.
+
+        Raises: DataError: the file is no SQLite database, the query fails or lacks a column.
+                LabelError: ids are wrong, or a rule's column holds no number.
+        """
+        path = raw / str(spec.files.train)
+        rules, column = self.rules, self.column
+        source = query(path, self.query, self.columns)
+        counts: dict[str, int] = {}
+        if rules and rules.failed:
+            failed = np.zeros(len(source), dtype=bool)
+            for name, codes in rules.failed.items():
+                failed |= source[name].isin(codes).to_numpy()
+            counts = {LEFT_OUT: int(failed.sum())} if failed.any() else {}
+            source = source[~failed].reset_index(drop=True)
+        source, again = one_row_each(source, self.id, source.columns)
+        counts |= {REPEATED: again} if again else {}
+        unique_ids(source, self.id, path, column)
+        if rules:
+            yes = decided(source, rules, self.id, path)
+            tags = [(rules.yes,) if is_yes else (rules.no,) for is_yes in yes]
+        else:
+            tags = [(label,) for label in source[str(column)]]
+        paths = None
+        if spec.images.path:
+            paths = image_paths(source, spec.images.path, self.id, path, raw)
+        order = (rules.no, rules.yes) if rules else None
+        return Rows(source, source[self.id], tags, path, order, paths, counts)
+
+    @model_validator(mode="after")
+    def _column_or_rules(self) -> "Sqlite":
+        if bool(self.column) == bool(self.rules):
+            raise ValueError('[labels] format = "sqlite" needs either column or [labels.rules]')
+        return self
 
 
 def query(path: Path, sql: str, needed: Sequence[str]) -> pd.DataFrame:

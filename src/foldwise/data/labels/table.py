@@ -12,10 +12,10 @@ import pandas as pd
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.labels.corrections import corrected
-from foldwise.data.labels.readers import READERS
-from foldwise.data.labels.rows import Rows, Tags, image_paths
+from foldwise.data.labels.paths import image_paths
 from foldwise.errors import DataError, LabelError, SpecError, alike, examples, nearest
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.rows import Rows, Tags
 from foldwise.tables.text import numeric, read_table, unique_ids
 
 SHARES, WEIGHT = "shares", "weight"  # columns of what training takes instead, and how much
@@ -88,14 +88,14 @@ class LabelTable:
 def read_train(
     spec: CompetitionSpec, raw: Path, folder: Path, classes: Sequence[str] | None = None
 ) -> LabelTable:
-    """The training rows by the reader of `[labels] format`, corrected as the spec says.
+    """The training rows by `[labels] format`, corrected as the spec says.
 
     folder: the competition's own. classes: the format file's class order, where it has one.
     Raises: DataError: a file or column is missing. LabelError: ids or labels are wrong.
     """
-    rows = READERS[spec.labels.format](spec, raw, classes)
-    if spec.labels.id_prefix:
-        rows = replace(rows, ids=spec.labels.id_prefix + rows.ids)
+    rows = spec.labels.read(spec, raw, classes)
+    if spec.labels.prefix:
+        rows = replace(rows, ids=spec.labels.prefix + rows.ids)
     return label_table(corrected(rows, spec, folder), spec, classes)
 
 
@@ -149,7 +149,7 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
 
 def _add_soft(frame: pd.DataFrame, rows: Rows, spec: CompetitionSpec) -> None:
     """Put `shares` and `weight` into a frame, where `[labels]` says so. Raises: see label_table."""
-    if spec.labels.soft:
+    if spec.labels.soft_shares:
         if rows.shares is None:
             raise SpecError(
                 "[labels] soft = true reads shares from class columns, but read_labels in "

@@ -108,7 +108,7 @@ def identity(
     new = {"soft": data.train.soft_hash(), "pseudo": pseudo and pseudo.record}
     return sha256_json(
         {
-            "spec": _training_spec(data),
+            "spec": data.spec.training_part(),
             "recipe": recipe.identity(),
             "seed": seed,
             "labels": labels_hash(data.train),
@@ -117,14 +117,6 @@ def identity(
             **{key: value for key, value in new.items() if value is not None},
         }
     )
-
-
-def _training_spec(data: CompetitionData) -> dict[str, Any]:
-    """What of competition.toml training depends on; what is unset and came later is left out."""
-    spec: dict[str, Any] = data.spec.training_part()
-    unset = [key for key in ("soft", "weight") if not spec["labels"][key]]
-    spec["labels"] = {key: value for key, value in spec["labels"].items() if key not in unset}
-    return spec
 
 
 def versions() -> dict[str, str]:
@@ -137,7 +129,7 @@ def _begun_with(data: CompetitionData) -> dict[str, Any]:
     return {
         "labels": labels_hash(data.train),
         "soft": data.train.soft_hash(),
-        "spec": sha256_json(_training_spec(data)),
+        "spec": sha256_json(data.spec.training_part()),
         "versions": versions(),
     }
 

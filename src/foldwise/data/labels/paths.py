@@ -1,46 +1,15 @@
-"""Rows: what a label reader found, before it becomes a checked LabelTable."""
+"""The image of each row of a table, by the templates of `[images] path`."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import CompetitionSpec
 from foldwise.config.templates import columns_of, filled
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.tables.listing import as_on_disk, present
 from foldwise.tables.text import paths_inside
-
-Tags = Sequence[
-    tuple[str, ...]
-]  # the labels of each row; exactly one where the task is single-label
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Training rows as a reader found them.
-
-    source: one row per image, all columns as text. ids: the id of each row. tags: its labels.
-    order: the classes in order, where the format itself knows them. file: named in errors.
-    paths: each row's image below raw; None with a read_image hook.
-    shares: with soft labels the share of each class in class order, float64 (n, C).
-    counts: what was left out or changed, by what it is: reported, never silent.
-    """
-
-    source: pd.DataFrame
-    ids: "pd.Series[str]"
-    tags: Tags
-    file: Path
-    order: tuple[str, ...] | None = None
-    paths: Sequence[str] | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    shares: np.ndarray | None = None
-
-
-# spec, raw folder, the format file's class columns if it has some -> Rows
-Reader = Callable[[CompetitionSpec, Path, Sequence[str] | None], Rows]
 
 
 def image_paths(
