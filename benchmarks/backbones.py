@@ -40,6 +40,7 @@ from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.errors import FoldwiseError, SpecError
 from foldwise.store.files import replacing
+from foldwise.tasks import MultiClass
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.loading.batches import datablock, dataloaders
@@ -218,7 +219,7 @@ def excepted(name: str, lacking: Sequence[str]) -> dict[str, str]:
 def trained(name: str, head: str, size: tuple[int, int]) -> dict[str, Any]:
     """Build, group, train, predict, save and load a model; what its row says of that."""
     recipes = [recipe_of(name, head, size, train) for train in ("head", "all")]
-    about = preprocessing_of(recipes[0], CLASSES, "RGB")
+    about = preprocessing_of(recipes[0], MultiClass(tuple(CLASSES)), "RGB")
     with seeded(0, "backbones"):
         model = enlivened(build_model(recipes[0], about.n_outputs, 3))
     groups = {how: layer_groups(model, how) for how in GROUPS}

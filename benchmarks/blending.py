@@ -23,8 +23,10 @@ from foldwise.ensembling.crossfit import crossfit, slots_of
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.members import Member, of_files, oof_stack
 from foldwise.ensembling.methods import METHODS
+from foldwise.kinds.targets import Targets
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.store.ledger import now
+from foldwise.tasks import MultiClass
 from provenance import append, provenance
 
 RESULTS = Path(__file__).resolve().parent / "results" / "blending.csv"
@@ -73,6 +75,7 @@ def made(folder: Path, rows: int, classes: int, runs: int) -> tuple[Goal, list[M
     rng = np.random.default_rng(0)
     truth = rng.integers(0, classes, rows)
     names, ids = [f"class {c}" for c in range(classes)], [f"{row:07d}" for row in range(rows)]
+    task = MultiClass(tuple(names))
     members = []
     for run in range(runs):
         files = []
@@ -85,13 +88,19 @@ def made(folder: Path, rows: int, classes: int, runs: int) -> tuple[Goal, list[M
             frame = pd.DataFrame(probs, columns=names)
             frame.insert(0, "id", ids[:count])
             frame.to_parquet(files[-1], index=False)
-        members.append(of_files(f"run {run}", *files, names, ids, ids[: rows // 5], False))
+        members.append(of_files(f"run {run}", *files, task, ids, ids[: rows // 5]))
     settings = Submission()
     frame = blank_rows(ids, names, ["id", *names], "id", settings)
     form = SubmissionFormat(frame, "id", tuple(names), tuple(ids), tuple(names), settings, False)
     labels = pd.Categorical.from_codes(truth, categories=names)
-    hot = np.eye(classes, dtype=np.uint8)[truth]
-    return Goal(pd.DataFrame({"id": ids, "label": labels}), hot, Metric(), form), members
+    goal = Goal(
+        task=task,
+        truth=pd.DataFrame({"id": ids, "label": labels}),
+        targets=Targets(truth),
+        metric=Metric(),
+        format=form,
+    )
+    return goal, members
 
 
 if __name__ == "__main__":

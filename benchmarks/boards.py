@@ -101,7 +101,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     mean of members and folds, the member that is best out of fold, and the best of all these.
     """
     data, test = competing.competition(images, split, kind)
-    members, metric, multi = competing.members(split), data.spec.metric, images.multi
+    members, metric = competing.members(split), data.spec.metric
     ids, count = data.train.frame["id"], int(split.folds.max()) + 1
     with tempfile.TemporaryDirectory() as folder:
         made = fit_blend(data, members, ids, split.folds, data.spec.submit.blend, Path(folder))
@@ -121,12 +121,12 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     # one of the sides may have been cut off at the end of the metric's range
     stated = max(said.high - said.value, said.value - said.low) / NORMAL
 
-    hot = test.hot()
+    hot = test.marks()
 
     def value(probs: np.ndarray, some: np.ndarray | slice = slice(None)) -> float:
         return valued(data, hot[some], probs[some])
 
-    each = list(each_fold(made.fit.chain, count, members, multi))
+    each = list(each_fold(data.task, made.fit.chain, count, members))
     gains = []
     for block in np.array_split(np.random.default_rng(0).permutation(len(test)), BLOCKS):
         try:
@@ -136,7 +136,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     sign = -1 if metric.higher else 1
     real = sign * (np.mean([value(probs) for probs in each]) - value(made.test))
     singles = [_mean_of([member], count) for member in members]
-    own_hot, oof = data.train.hot(), [member.oof() for member in members]
+    own_hot, oof = data.train.marks(), [member.oof() for member in members]
     best = int(np.argmin([sign * valued(data, own_hot, probs) for probs in oof]))
     file, plain = value(made.test), value(_mean_of(members, count))
     others = [value(probs) for probs in singles]

@@ -12,6 +12,7 @@ from foldwise.config.recipe import Recipe
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import LabelTable
+from foldwise.tasks import MultiClass
 
 PHOTOS, SIZE, BATCH = 600, (350, 300), 32
 RECIPE = {
@@ -56,7 +57,7 @@ def table_of(files: list[Path], labels: list[str]) -> LabelTable:
     )
     classes = sorted(set(labels))
     frame["label"] = pd.Categorical(labels, categories=classes)
-    return LabelTable(frame, frame.astype(str), tuple(classes))
+    return LabelTable(frame, frame.astype(str), MultiClass(tuple(classes)))
 
 
 def cache_of(

@@ -114,7 +114,7 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     folds = Folds("bench", table.frame[["id"]].assign(fold=np.where(test, 0, 1)), "bench")
     recipe = recipe.settled(settle(recipe, int((~test).sum()), len(table.classes), 3, 1))
     cache = cache_of(folder, table, images, recipe.cache_sizes[0])
-    preprocessing = preprocessing_of(recipe, table.classes, "RGB")
+    preprocessing = preprocessing_of(recipe, table.task, "RGB")
     with seeded(seed, 0, "init"):
         model = build_model(recipe, len(table.classes), 3).to(device())
         model = model.to(memory_format=torch.channels_last)

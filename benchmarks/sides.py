@@ -27,6 +27,7 @@ from foldwise.config.recipe import Recipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.kinds.events import BatchDone
+from foldwise.tasks import MultiClass
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.tuning import settle
@@ -57,7 +58,9 @@ class Own:
         fold = (np.arange(len(self.frame)) >= 64).astype(np.int64)  # 0: validation
         self.folds = Folds("bench", self.frame[["id"]].assign(fold=fold), "bench")
         classes = list(self.frame["label"].cat.categories)
-        self.preprocessing: Preprocessing = preprocessing_of(recipe, classes, "RGB")
+        self.preprocessing: Preprocessing = preprocessing_of(
+            recipe, MultiClass(tuple(classes)), "RGB"
+        )
         torch.manual_seed(0)
         model = build_model(recipe, len(classes), cache.channels)
         self.model = model.to(self.on).to(memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ def write_run(
     folder: Path, data: CompetitionData, name: str, seed: int, noise: float, **recipe: Any
 ) -> Run:
     """A run's files as training leaves them, with made-up predictions that are too sharp."""
-    codes = pd.Series(data.train.targets())
+    codes = pd.Series(data.train.targets.values)
     frame = pd.DataFrame(
         {"id": data.train.frame["id"], "fold": codes.groupby(codes).cumcount() % N}
     )

@@ -8,7 +8,11 @@ import pandas as pd
 from foldwise.config.competition import Submission
 from foldwise.config.metric import Metric
 from foldwise.ensembling.goal import Goal
+from foldwise.kinds.targets import Targets
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
+from foldwise.tasks import MultiClass, MultiLabel, task_of
+
+ONE, MANY = MultiClass(("a", "b", "c")), MultiLabel(("a", "b", "c"))  # tasks
 
 
 def goal(
@@ -23,13 +27,15 @@ def goal(
     form = SubmissionFormat(
         frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings, multi
     )
-    truth = pd.DataFrame({"id": ids})
-    if multi:
-        truth = pd.concat([truth, pd.DataFrame(hot, columns=names)], axis=1)
-    else:
-        truth["label"] = pd.Categorical.from_codes(hot.argmax(axis=1), categories=names)
-    chosen = Metric.model_validate(metric or {})
-    return Goal(truth, hot.astype(np.uint8), chosen, form)
+    task = task_of(names, multi)
+    targets = Targets(hot.astype(np.uint8) if multi else hot.argmax(axis=1))
+    return Goal(
+        task=task,
+        truth=pd.concat([pd.DataFrame({"id": ids}), task.frame(targets)], axis=1),
+        targets=targets,
+        metric=Metric.model_validate(metric or {}),
+        format=form,
+    )
 
 
 def drawn(probs: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_such_classes_go_all_the_way_and_an_index_keeps_its_empty_header(
     workspace = written(tmp_path, labels, metric)
     data = load_data(workspace, "names")
     assert data.classes == CLASSES
-    assert data.train.hot()[:4].tolist() == np.eye(4).tolist()
+    assert data.train.marks()[:4].tolist() == np.eye(4).tolist()
     entry = pipeline.submit(workspace, "names")
     lines = entry.file.read_text().splitlines()
     assert lines[0] == ",image,id,self,label,part"

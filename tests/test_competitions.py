@@ -19,6 +19,7 @@ from foldwise.config.recipe import Recipe, load_recipe
 from foldwise.data.competition import load_data
 from foldwise.shapes.submission import read_submission
 from foldwise.tables.archives import add_to_raw
+from foldwise.tasks import MultiClass
 from foldwise.training.models.building import preprocessing_of
 from foldwise.workspace import Workspace
 
@@ -40,7 +41,7 @@ def test_every_competition_and_recipe_is_valid_and_explained(name: str) -> None:
     assert (folder / "README.md").read_text().startswith(f"# {name}\n")
     assert recipe_names(folder)
     for recipe in recipe_names(folder):
-        preprocessing_of(load_recipe(folder, recipe), ("a", "b"), spec.images.mode)
+        preprocessing_of(load_recipe(folder, recipe), MultiClass(("a", "b")), spec.images.mode)
 
 
 @pytest.fixture(scope="module")

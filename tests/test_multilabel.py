@@ -31,6 +31,7 @@ from foldwise.submitting.platforms import Parcel, local
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.models.building import read_preprocessing
 from foldwise.workspace import Workspace
+from planted import MANY
 from tiny import RECIPE, copy, edit, tree
 
 TAGS = ("zebra", "10", "ant", "bee")  # in class order: given, for it is neither sorted nor found so
@@ -156,9 +157,9 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, pipeline.
 def test_tags_become_a_column_per_class_and_rows_may_have_none(workspace: Workspace) -> None:
     data = load_data(workspace, "stripes")
     assert (data.classes, data.spec.multi, data.spec.task) == (TAGS, True, "multi-label")
-    assert (data.train.targets() == labels(N_TRAIN, N_TRAIN)).all()
-    assert data.train.targets().dtype == np.uint8
-    assert (data.train.hot().sum(axis=1) == 0).sum() >= 2
+    assert (data.train.targets.values == labels(N_TRAIN, N_TRAIN)).all()
+    assert data.train.targets.values.dtype == np.uint8
+    assert (data.train.marks().sum(axis=1) == 0).sum() >= 2
     assert data.train.frame[RARE].sum() == 3
     folds = pipeline.scheme_folds(workspace, data)
     rare = data.train.frame.loc[data.train.frame[RARE] == 1, "id"]
@@ -190,7 +191,7 @@ def test_a_wrong_cell_of_tags_is_said(
 @pytest.mark.parametrize("name", ["label", "group"])
 def test_a_tag_may_be_called_like_a_column_of_ours(workspace: Workspace, name: str) -> None:
     toml = workspace.competition("stripes") / "competition.toml"
-    before = load_data(workspace, "stripes").train.hot()[:, TAGS.index("ant")]
+    before = load_data(workspace, "stripes").train.marks()[:, TAGS.index("ant")]
     edit(toml, "ant", name)
     for file in ("train.csv", "solution.csv"):
         edit(workspace.raw("stripes") / file, "ant", name)
@@ -277,7 +278,7 @@ def test_a_blend_does_not_make_rows_sum_to_one(
     ids = names_of("test", N_TEST)
     tests = [np.stack([f[list(TAGS)].to_numpy() for f in run.test(ids)]) for run in runs]
     assert made.test()[list(TAGS)].to_numpy() == pytest.approx(np.mean(tests, axis=(0, 1)))
-    geometric = blended("geometric", {}, Stack([one, two], True), slice(None))
+    geometric = blended("geometric", {}, Stack([one, two], MANY), slice(None))
     assert geometric == pytest.approx(np.sqrt(one * two))
     with pytest.raises(SpecError, match="no blend method is called 'geo'; did you mean 'geom") as e:
         pipeline.blend(workspace, "stripes", method="geo")

@@ -14,6 +14,7 @@ from foldwise.data.competition import CompetitionData
 from foldwise.data.labels.table import LabelTable
 from foldwise.ensembling.members import Member
 from foldwise.shapes.formats import submission_format
+from foldwise.tasks import task_of
 
 # kind of board: [metric], [submission] shape
 SINGLE: dict[str, tuple[dict[str, str], str]] = {
@@ -79,4 +80,4 @@ def _table(images: ImageSet, rows: np.ndarray) -> LabelTable:
         frame = frame.assign(**{name: hot[:, c] for c, name in enumerate(classes)})
     else:
         frame["label"] = pd.Categorical.from_codes(hot.argmax(axis=1), categories=list(classes))
-    return LabelTable(frame, frame[["id"]], classes, images.multi)
+    return LabelTable(frame, frame[["id"]], task_of(classes, images.multi))

@@ -85,8 +85,7 @@ class Competition:
         from foldwise.training.models.building import preprocessing_of
 
         inputs = self._inputs(fold, recipe, scheme)
-        mode, multi = inputs.mode, self.data.spec.multi
-        about = preprocessing_of(inputs.recipe, self.classes, mode, multi)
+        about = preprocessing_of(inputs.recipe, self.data.task, inputs.mode)
         return inputs.block(about, stage)
 
     def dataloaders(

@@ -12,6 +12,7 @@ from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.grouped import balanced_groups, imbalance
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError
+from foldwise.tasks import MultiClass
 
 
 def table(labels: list[str], groups: list[str] | None = None, order: object = None) -> LabelTable:
@@ -21,7 +22,7 @@ def table(labels: list[str], groups: list[str] | None = None, order: object = No
     frame["label"] = pd.Categorical(labels, categories=names)
     if order is not None:
         frame = frame.iloc[order].reset_index(drop=True)  # type: ignore[call-overload]
-    return LabelTable(frame, frame.astype(str), tuple(names))
+    return LabelTable(frame, frame.astype(str), MultiClass(tuple(names)))
 
 
 def skewed(n: int = 600, sites: int = 40, seed: int = 0) -> LabelTable:
@@ -53,7 +54,7 @@ def test_every_row_has_one_fold_and_no_group_spans_two(kind: str) -> None:
 def test_the_order_of_rows_changes_no_membership(kind: str) -> None:
     data = skewed()
     shuffled = np.random.default_rng(1).permutation(len(data))
-    again = LabelTable(data.frame.iloc[shuffled].reset_index(drop=True), data.source, data.classes)
+    again = LabelTable(data.frame.iloc[shuffled].reset_index(drop=True), data.source, data.task)
     scheme = FoldScheme(kind=kind, n=4, seed=3)  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(make_folds(data, scheme), make_folds(again, scheme))
 
@@ -72,12 +73,12 @@ def test_seeds_give_different_folds_and_the_same_seed_the_same(kind: str) -> Non
 def test_grouped_stratified_folds_are_as_balanced_as_scikit_learns() -> None:
     for number in range(5):
         data = skewed(seed=number)
-        codes, groups = data.targets(), data.frame["group"].to_numpy()
+        codes, groups = data.targets.values, data.frame["group"].to_numpy()
         theirs = np.zeros(len(data), dtype=int)
         splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
         for fold, (_, valid) in enumerate(splitter.split(codes, codes, groups)):
             theirs[valid] = fold
-        ours = balanced_groups(data.hot(), groups, 5, seed=0)
+        ours = balanced_groups(data.marks(), groups, 5, seed=0)
         shares = np.eye(3)[codes] / np.bincount(codes)
         assert imbalance(shares, ours, 5) <= imbalance(shares, theirs, 5) + 1e-9
 

@@ -16,6 +16,7 @@ from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.holdout import read_truth, split, write_solution, write_truth
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, FoldError, ImageError, LabelError
+from foldwise.tasks import MultiClass, MultiLabel
 from foldwise.workspace import Workspace
 from tiny import CLASSES, edit, ids
 
@@ -95,10 +96,10 @@ def table(labels: list[str], groups: list[str] | None = None, **source: list[str
     rows = frame.astype(str).assign(**source)
     if not any("+" in label for label in labels):
         frame["label"] = pd.Categorical(labels, categories=names)
-        return LabelTable(frame, rows, names)
+        return LabelTable(frame, rows, MultiClass(names))
     for name in names:
         frame[name] = [np.uint8(name in label.split("+")) for label in labels]
-    return LabelTable(frame, rows, names, True)
+    return LabelTable(frame, rows, MultiLabel(names))
 
 
 def spec_of(fraction: float = 0.2, group: bool = False, **tables: Any) -> CompetitionSpec:
@@ -310,7 +311,7 @@ def test_rows_with_several_labels_or_none_are_split_and_kept(tmp_path: Path) -> 
     again = split(spec_of(), rows, tmp_path, never)
     pd.testing.assert_frame_equal(again[0].frame, train.frame)
     pd.testing.assert_frame_equal(again[1].frame, test.frame)
-    truth = read_truth(tmp_path / "truth.csv", rows.classes, True)
+    truth = read_truth(tmp_path / "truth.csv", rows.task)
     assert truth.columns.tolist() == ["id", "part", "b", "a", "10"]
     expected = rows.frame.set_index("id").loc[truth["id"], list(rows.classes)]
     assert (truth[list(rows.classes)].to_numpy() == expected.to_numpy()).all()
@@ -324,13 +325,13 @@ def test_rows_with_several_labels_or_none_are_split_and_kept(tmp_path: Path) -> 
 def test_truth_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     rows = table(["b", "10", "a", "b"])
     write_truth(tmp_path, rows, 0)
-    truth = read_truth(tmp_path / "truth.csv", rows.classes, False)
+    truth = read_truth(tmp_path / "truth.csv", rows.task)
     assert truth["label"].cat.categories.tolist() == ["b", "a", "10"]
     assert truth["label"].tolist() == ["b", "10", "a", "b"]
     assert sorted(truth["part"]) == ["private", "private", "public", "public"]
     used = table(["b", "10", "a", "b"], Usage=["Public", "Private", "private", "Public"])
     write_truth(tmp_path, used, 0)
-    truth = read_truth(tmp_path / "truth.csv", rows.classes, False)
+    truth = read_truth(tmp_path / "truth.csv", rows.task)
     assert truth["part"].tolist() == ["public", "private", "private", "public"]
 
 
@@ -440,11 +441,11 @@ def test_a_solution_of_one_class_per_row_is_a_truth_of_labels(workspace: Workspa
     one_hot = pd.DataFrame(np.eye(3)[np.arange(12) % 3], columns=list(CLASSES))
     one_hot.insert(0, "id", ids("test", 12))
     one_hot.iloc[::-1].to_csv(raw / "solution.csv", index=False)
-    before = read_truth(platform / "truth.csv", CLASSES, False).set_index("id")["label"]
+    before = read_truth(platform / "truth.csv", MultiClass(CLASSES)).set_index("id")["label"]
     toml = workspace.competition("tiny") / "competition.toml"
     edit(toml, "[labels]", 'solution = "solution.csv"\n\n[labels]')
     data = load_data(workspace, "tiny")
-    truth = read_truth(platform / "truth.csv", CLASSES, False).set_index("id")["label"]
+    truth = read_truth(platform / "truth.csv", MultiClass(CLASSES)).set_index("id")["label"]
     pd.testing.assert_series_equal(truth.loc[before.index], before)
     marker = json.loads((platform / "solution.json").read_text())
     assert marker["classes"] == list(CLASSES)

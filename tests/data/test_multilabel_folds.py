@@ -11,6 +11,7 @@ from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError
+from foldwise.tasks import MultiLabel
 
 SHARES = (0.6, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02)  # of rows that have each of the classes
 
@@ -30,14 +31,14 @@ def table(hot: np.ndarray, groups: np.ndarray | None = None) -> LabelTable:
     frame = pd.DataFrame({"id": [f"i{number:05d}" for number in shuffled], "path": "x.png"})
     frame["group"] = None if groups is None else [f"site {group}" for group in groups]
     frame = pd.concat([frame, pd.DataFrame(hot, columns=names)], axis=1)
-    return LabelTable(frame, frame.astype(str), tuple(names), True)
+    return LabelTable(frame, frame.astype(str), MultiLabel(tuple(names)))
 
 
 def shuffled(table: LabelTable, seed: int) -> LabelTable:
     """The same rows in another order."""
     order = np.random.default_rng(seed).permutation(len(table))
     frame = table.frame.iloc[order].reset_index(drop=True)
-    return LabelTable(frame, frame.astype(str), table.classes, True)
+    return LabelTable(frame, frame.astype(str), MultiLabel(table.classes))
 
 
 def counts(hot: np.ndarray, folds: np.ndarray, n: int) -> np.ndarray:

@@ -21,7 +21,9 @@ from foldwise.ensembling.methods import METHODS, Stack
 from foldwise.errors import PredictionError, RunError, SpecError
 from foldwise.metrics.scoring import score
 from foldwise.store.predictions import predictions_frame, write_predictions
+from foldwise.tasks import MultiLabel
 from foldwise.training.fitting.run import Run
+from planted import ONE
 from tiny import CLASSES, write_tiny
 
 
@@ -63,14 +65,14 @@ def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
     tests = [[probs(frame) for frame in run.test(ids)] for run in runs]
     first = {**chain, "steps": [{"step": "temperature", "temperature": step["of_each"]}]}
     folds = [
-        apply_chain(first, Stack([member[k] for member in tests], False), slice(None))
+        apply_chain(first, Stack([member[k] for member in tests], ONE), slice(None))
         for k in range(N)
     ]
     after = [
         {**each, "temperature": step["of_mean"]} if each is step else each
         for each in chain["steps"]
     ]
-    wanted = stepped(after, np.mean(folds, axis=0), False)
+    wanted = stepped(after, np.mean(folds, axis=0), ONE)
     assert probs(made.test()) == pytest.approx(wanted, abs=1e-12)
     assert made.record["averaging_gain"] > 0
 
@@ -82,7 +84,7 @@ def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
     record = written(made)
     ids = list(made.oof()["id"])
     folds = runs[0].folds.of(made.oof()["id"])
-    stack = Stack([of_run(run, ids, []).oof() for run in runs], False)
+    stack = Stack([of_run(run, ids, []).oof() for run in runs], ONE)
     for k in range(N):
         own = apply_chain(record["by_fold"][k], stack, folds == k)
         assert probs(made.oof())[folds == k] == pytest.approx(own)
@@ -246,9 +248,9 @@ def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
     shape = made.spec.submission.model_copy(update={"shape": "tags", "none": "-"})
     update = {"labels": labels, "submission": shape, "metric": Metric(name="f1")}
     spec = made.spec.model_copy(update=update)
-    hot = pd.DataFrame(made.train.hot(), columns=list(CLASSES))
+    hot = pd.DataFrame(made.train.marks(), columns=list(CLASSES))
     frame = pd.concat([made.train.frame.drop(columns="label"), hot], axis=1)
-    train = replace(made.train, frame=frame, multi=True)
+    train = replace(made.train, frame=frame, task=MultiLabel(made.classes))
     form = replace(made.format, settings=shape, multi=True)
     run = write_run(tmp_path, made, "run", 0, 1.0)
     tags = replace(made, spec=spec, train=train, format=form)

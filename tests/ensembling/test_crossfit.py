@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.ensembling import calibrate
 from foldwise.ensembling.crossfit import (
     OWN,
     Chain,
@@ -20,7 +19,7 @@ from foldwise.ensembling.crossfit import (
 )
 from foldwise.ensembling.goal import Goal, fold_costs, within_noise
 from foldwise.ensembling.methods import METHODS, Stack
-from planted import dealt, drawn, flipped, goal, softmax
+from planted import MANY, ONE, dealt, drawn, flipped, goal, softmax
 
 TAGS = {"shape": "tags", "none": "nothing"}
 CASES = [
@@ -38,18 +37,18 @@ def problem(kind: str, rows: int = 240) -> tuple[Stack, Goal]:
     if kind == "tags":
         hot = flipped(1 / (1 + np.exp(1 - truth)), rng)
         target = goal(hot, {"name": "f1", "average": "samples"}, multi=True, **TAGS)
-        return Stack(1 / (1 + np.exp(2 - sharp)), True), target
+        return Stack(1 / (1 + np.exp(2 - sharp)), MANY), target
     hot = drawn(softmax(truth), rng)
     settings: dict[str, Any] = {"log loss": {}, "kappa": {"metric": {"name": "kappa"}}}[kind]
     shape = {"shape": "label"} if kind == "kappa" else {}
-    return Stack(softmax(sharp), False), goal(hot, **settings, **shape)
+    return Stack(softmax(sharp), ONE), goal(hot, **settings, **shape)
 
 
 def without(target: Goal, folds: np.ndarray, fold: int) -> Goal:
     """The goal with every label of a fold replaced by another one."""
-    hot = target.hot.copy()
+    hot = target.marks.copy()
     hot[folds == fold] = np.roll(hot[folds == fold], 1, axis=1)
-    settings = {"metric": target.metric.model_dump(), "multi": target.multi}
+    settings = {"metric": target.metric.model_dump(), "multi": not target.task.sums_to_one}
     shape = target.format.settings.model_dump()
     return goal(hot, **settings, **shape)
 
@@ -88,11 +87,11 @@ def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kin
     folds = dealt(240, 4)
     fit = crossfit(stack, target, folds, "weights", slots_of(target))
     kept = folds != 3
-    fewer = Stack(np.asarray(stack.probs)[:, kept], stack.multi)
+    fewer = Stack(np.asarray(stack.probs)[:, kept], stack.task)
     part = goal(
-        target.hot[kept],
+        target.marks[kept],
         target.metric.model_dump(),
-        target.multi,
+        stack.task is MANY,
         **target.format.settings.model_dump(),
     )
     alone = crossfit(fewer, part, folds[kept], "weights", slots_of(target))
@@ -107,7 +106,7 @@ def test_a_chain_written_as_json_and_read_again_does_the_same(kind: str, method:
     made = apply_chain(again, stack, slice(None))
     assert (made == apply_chain(chain, stack, slice(None))).all()
     assert made.shape == (120, 3)
-    if not stack.multi:
+    if stack.task.sums_to_one:
         assert made.sum(axis=1) == pytest.approx(np.ones(120))
 
 
@@ -121,7 +120,7 @@ def test_what_a_step_gains_is_in_the_cross_fitted_score() -> None:
     assert fit.chain["temperatures"][0] == pytest.approx(5, rel=0.3)  # 6 where it was alone
     assert len(fit.chain["steps"]) == len(kept - {OWN})
     own = next(trial["gain"] for trial in fit.trials if trial["step"] == OWN)
-    plain = crossfit(Stack(stack.probs, False), target, folds, "mean", ())
+    plain = crossfit(Stack(stack.probs, ONE), target, folds, "mean", ())
     assert (plain.oof(stack, folds) == fit.before(stack, folds)).all()
     before, after = (target.cost(p(stack, folds), rows) for p in (fit.before, fit.oof))
     assert 0 < own < before - after + 0.05
@@ -133,7 +132,7 @@ def test_a_step_that_gains_nothing_is_dropped_and_leaves_every_bit_as_it_is() ->
     rng = np.random.default_rng(1)
     probs = rng.dirichlet(np.ones(3), size=(1, 3000))
     target = goal(drawn(probs[0], rng))
-    stack, folds = Stack(probs, False), dealt(3000, 5)
+    stack, folds = Stack(probs, ONE), dealt(3000, 5)
     fit = crossfit(stack, target, folds, "mean", slots_of(target))
     assert [trial["kept"] for trial in fit.trials] == [False, False]
     assert all(trial["gain"] <= 1e-6 for trial in fit.trials)
@@ -148,14 +147,14 @@ def test_thresholds_are_one_or_one_per_class_as_the_folds_say() -> None:
     settings: dict[str, Any] = {"metric": {"name": "f1", "average": "macro"}, "multi": True, **TAGS}
     for planted, expected in (([0.3] * 3, "threshold"), ([0.8, 0.1, 0.5], "thresholds")):
         target = goal((probs[0] >= planted).astype(np.uint8), **settings)
-        fit = crossfit(Stack(probs, True), target, dealt(900, 5), "mean", slots_of(target))
+        fit = crossfit(Stack(probs, MANY), target, dealt(900, 5), "mean", slots_of(target))
         assert [trial["step"] for trial in fit.trials] == ["threshold", "thresholds"]
         (step,) = fit.chain["steps"]
         assert step["step"] == expected
         assert step["thresholds"] == pytest.approx(
             planted if expected[-1] == "s" else 0.3, abs=0.02
         )
-        oof = fit.oof(Stack(probs, True), dealt(900, 5))
+        oof = fit.oof(Stack(probs, MANY), dealt(900, 5))
         assert target.value(oof, np.arange(900)) > 0.97
 
 
@@ -164,7 +163,7 @@ def test_a_flattering_blend_of_noise_is_told_apart_by_its_cross_fitted_score() -
     rows = 60
     good = rng.dirichlet(np.full(3, 0.6), rows)
     noise = softmax(rng.normal(size=(40, rows, 3)) * 2)
-    stack = Stack(np.concatenate([good[None], noise]), False)
+    stack = Stack(np.concatenate([good[None], noise]), ONE)
     target, folds, every = goal(drawn(good, rng)), dealt(rows, 5), np.arange(rows)
     costs, by_fold = {}, {}
     for method in METHODS:
@@ -192,8 +191,8 @@ def test_deciding_apart_may_keep_other_steps_in_a_fold() -> None:
     for seed in range(8):  # so little is to be gained that the folds do not agree
         rng = np.random.default_rng(seed)
         probs = rng.dirichlet(np.ones(3), size=(1, 150))
-        target = goal(drawn(calibrate.tempered(probs[0], 0.9, False), rng))
-        folds, stack = dealt(150, 5), Stack(probs, False)
+        target = goal(drawn(ONE.at_temperature(probs[0], 0.9), rng))
+        folds, stack = dealt(150, 5), Stack(probs, ONE)
         fit = crossfit(stack, target, folds, "mean", slots_of(target))
         differ = {str(form(chain)) for chain in fit.nested} != {str(form(fit.chain))}
         same = (fit.decided_apart(stack, folds) == fit.oof(stack, folds)).all()
@@ -210,7 +209,7 @@ def test_two_folds_are_too_few_for_steps_and_are_split_in_halves() -> None:
     assert len(fit.by_fold) == 2
     parts = parts_of(target, folds)
     assert (parts // 2 == folds).all()
-    halves = target.hot[folds == 1], target.hot[parts == 3]
+    halves = target.marks[folds == 1], target.marks[parts == 3]
     assert halves[1].sum(axis=0) == pytest.approx(halves[0].sum(axis=0) / 2, abs=1)
     fit = crossfit(stack, target, parts, "weights", slots_of(target))
     assert [trial["step"] for trial in fit.trials] == [OWN, "temperature", "clip"]

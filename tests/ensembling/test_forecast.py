@@ -3,14 +3,19 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from foldwise.config.competition import Submission
 from foldwise.config.metric import Metric
 from foldwise.data.competition import load_data
 from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
+from foldwise.ensembling.goal import Goal
+from foldwise.ensembling.pooling import Pool
+from foldwise.kinds.targets import Targets
 from foldwise.metrics.scoring import Score
-from foldwise.shapes.formats import SubmissionFormat, submission_format
+from foldwise.shapes.formats import submission_format
+from foldwise.tasks import MultiClass, MultiLabel, Task
 from foldwise.workspace import Workspace
 
 CLASSES = ("a", "b", "c")
@@ -22,10 +27,22 @@ def draws(seed: int, rows: int, columns: int, folds: int) -> np.ndarray:
     return raw / raw.sum(axis=2, keepdims=True)
 
 
-def form(shape: str, multi: bool = False) -> SubmissionFormat:
-    """A made format of three classes."""
-    spec = SimpleNamespace(submission=Submission.model_validate({"shape": shape}), multi=multi)
-    return submission_format(None, spec, ["1"], CLASSES)  # type: ignore[arg-type]
+ONE, MANY = MultiClass(CLASSES), MultiLabel(CLASSES)
+FREE = Targets(np.array([[0, 0, 0], [1, 1, 1]]))  # rows with any number of labels
+
+
+def aim(metric: Metric, shape: str, task: Task = ONE, like: Targets = FREE) -> Goal:
+    """A goal of three classes; like: its rows' targets."""
+    settings = Submission.model_validate({"shape": shape})
+    spec = SimpleNamespace(submission=settings, multi=task is MANY)
+    form = submission_format(None, spec, ["1"], CLASSES)  # type: ignore[arg-type]
+    return Goal(task=task, truth=pd.DataFrame(), targets=like, metric=metric, format=form)
+
+
+def pooled(task: Task, likely: np.ndarray, logs: np.ndarray | None = None) -> Pool:
+    """A pool whose labels have these probabilities."""
+    logs = likely if logs is None else logs
+    return Pool(task=task, blend=likely, of_each=1.0, of_mean=1.0, answers=likely, logs=logs)
 
 
 def test_the_gain_is_what_averaging_gains_where_labels_are_those_that_are_likely() -> None:
@@ -36,7 +53,7 @@ def test_the_gain_is_what_averaging_gains_where_labels_are_those_that_are_likely
     labels = (np.random.default_rng(2).random((len(mean), 1)) > ends).sum(axis=1).clip(max=2)
     rows = np.arange(len(mean))
     gained = -np.log(parts[:, rows, labels]).mean() + np.log(likely[rows, labels]).mean()
-    gain = averaging_gain(likely, np.log(parts).mean(axis=0), likely, multi=False)
+    gain = averaging_gain(pooled(ONE, likely, np.log(parts).mean(axis=0)), likely)
     assert gained > 0.1
     assert gain == pytest.approx(gained, rel=0.03)
 
@@ -44,14 +61,15 @@ def test_the_gain_is_what_averaging_gains_where_labels_are_those_that_are_likely
 def test_with_many_labels_the_gain_is_a_mean_over_cells() -> None:
     parts = draws(3, 50, 2, 3)
     mean, logs = parts.mean(axis=0), np.log(parts).mean(axis=0)
-    one = averaging_gain(mean, logs, mean, multi=False)
+    one = averaging_gain(pooled(ONE, mean, logs), mean)
     sides = np.stack([logs, np.log(1 - parts).mean(axis=0)])
-    assert averaging_gain(mean, sides, mean, multi=True) == pytest.approx(one)
-    assert averaging_gain(parts[0], np.log(parts[0]), parts[0], multi=False) == pytest.approx(0)
-    first = averaging_gain(mean[:, :1], sides[:, :, :1], mean[:, :1], multi=True)
-    assert averaging_gain(mean, sides, mean, True, (1, 0)) == pytest.approx(first)
+    assert averaging_gain(pooled(MANY, mean, sides), mean) == pytest.approx(one)
+    alone = pooled(ONE, parts[0], np.log(parts[0]))
+    assert averaging_gain(alone, parts[0]) == pytest.approx(0)
+    first = averaging_gain(pooled(MANY, mean[:, :1], sides[:, :, :1]), mean[:, :1])
+    assert averaging_gain(pooled(MANY, mean, sides), mean, (1, 0)) == pytest.approx(first)
     nothing = np.empty((0, 2))
-    assert averaging_gain(nothing, nothing, nothing, False) == 0
+    assert averaging_gain(pooled(ONE, nothing), nothing) == 0
 
 
 def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
@@ -60,38 +78,40 @@ def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
     rows = np.arange(len(mean))
     single = np.mean([mean[rows, part.argmax(axis=1)].mean() for part in parts])
     right = mean.max(axis=1).mean() - single
-    metric, shape = Metric(name="accuracy"), form("label")
+    goal, pool = aim(Metric(name="accuracy"), "label"), pooled(ONE, mean)
     assert right > 0.05
-    gain = drawn_gain(metric, shape, mean, iter(parts), len(parts), mean)
+    gain = drawn_gain(goal, pool, mean, iter(parts), len(parts))
     assert gain == pytest.approx(right, abs=0.004)
     error = Metric(name="top_k_error", k=1)  # lower is better: a gain is above 0 all the same
-    gain = drawn_gain(error, form("top"), mean, iter(parts), len(parts), mean)
+    gain = drawn_gain(aim(error, "top"), pool, mean, iter(parts), len(parts))
     assert gain == pytest.approx(right, abs=0.004)
-    assert drawn_gain(Metric(name="hook"), shape, mean, iter(parts), len(parts), mean) == 0
+    hook = aim(Metric(name="hook"), "label")
+    assert drawn_gain(hook, pool, mean, iter(parts), len(parts)) == 0
 
 
 def test_drawn_labels_are_as_many_as_rows_have() -> None:
     parts = np.clip(draws(7, 4000, 3, 2), 0.02, 0.98)
     likely = parts.mean(axis=0)
-    metric, shape = Metric(name="accuracy"), form("wide", True)
-    free = drawn_gain(metric, shape, likely, iter(parts), 2, likely)
+    metric, pool = Metric(name="accuracy"), pooled(MANY, likely)
+    free = drawn_gain(aim(metric, "wide", MANY), pool, likely, iter(parts), 2)
     right = [((likely >= 0.5) == (part >= 0.5)).mean() for part in parts]
     assert 0 < free < 1 - np.mean(right)
-    one = drawn_gain(metric, shape, likely, iter(parts), 2, likely, (1, 1))
+    each_has_one = aim(metric, "wide", MANY, Targets(np.eye(3, dtype=np.uint8)))
+    one = drawn_gain(each_has_one, pool, likely, iter(parts), 2)
     assert one > 1.1 * free  # the mean's largest probability is right more often
-    single = np.full((50, 3), 0.3)
-    never = drawn_gain(metric, shape, single, iter([single] * 2), 2, single, (4, 4))
-    assert never == 0  # no row has four of three: they stay as they were drawn last
+    single, all_of_them = np.full((50, 3), 1e-9), Targets(np.ones((2, 3), np.uint8))
+    unlikely = aim(metric, "wide", MANY, all_of_them)
+    never = drawn_gain(unlikely, pooled(MANY, single), single, iter([single] * 2), 2)
+    assert never == 0  # no row is drawn with three: they stay as they were drawn last
 
 
 def test_draws_without_a_value_are_left_out() -> None:
     parts = draws(6, 40, 3, 2)
     rare = np.full((40, 3), 0.02)  # some draws have no positive row at all, which AUC needs
-    mean, metric = parts.mean(axis=0), Metric(name="auc")
-    gain = drawn_gain(metric, form("wide", True), mean, iter(parts), 2, rare)
+    mean, goal = parts.mean(axis=0), aim(Metric(name="auc"), "wide", MANY)
+    gain = drawn_gain(goal, pooled(MANY, rare), mean, iter(parts), 2)
     assert np.isfinite(gain)
-    never = drawn_gain(metric, form("wide", True), mean, iter(parts), 2, np.zeros((40, 3)))
-    assert never == 0
+    assert drawn_gain(goal, pooled(MANY, np.zeros((40, 3))), mean, iter(parts), 2) == 0
 
 
 def test_the_interval_has_room_for_a_board_of_that_size() -> None:

@@ -20,6 +20,7 @@ from foldwise.ensembling.methods import METHODS, Stack
 from foldwise.metrics.scoring import score
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.submitting.entry import score_through_file
+from foldwise.tasks import MultiLabel
 from foldwise.training.fitting.run import Run
 from tiny import CLASSES
 
@@ -48,9 +49,9 @@ def of_kind(data: CompetitionData, steps: str) -> CompetitionData:
     form = form if shape else replace(data.format, settings=spec.submission)
     if not multi:
         return replace(data, spec=spec, format=form)
-    hot = pd.DataFrame(data.train.hot(), columns=list(CLASSES))
+    hot = pd.DataFrame(data.train.marks(), columns=list(CLASSES))
     frame = pd.concat([data.train.frame.drop(columns="label"), hot], axis=1)
-    train = LabelTable(frame, data.train.source, data.classes, multi=True)
+    train = LabelTable(frame, data.train.source, MultiLabel(data.classes))
     return replace(data, spec=spec, format=form, train=train)
 
 
@@ -79,7 +80,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kind = of_kind(data, steps)
-    if kind.spec.multi:  # some rows have several labels, some none
+    if not kind.task.sums_to_one:  # some rows have several labels, some none
         for run in runs:
             for path in run.folder.glob("fold*/*.parquet"):
                 frame = pd.read_parquet(path)
@@ -91,7 +92,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
     ids = made.oof()["id"]
     folds, stack = (
         runs[0].folds.of(ids),
-        Stack([of_run(run, list(ids), []).oof() for run in runs], kind.spec.multi),
+        Stack([of_run(run, list(ids), []).oof() for run in runs], kind.task),
     )
     probs = np.empty((len(ids), 3))
     for k in range(N):

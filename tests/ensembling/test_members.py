@@ -11,6 +11,7 @@ import pytest
 from foldwise.ensembling import members
 from foldwise.ensembling.members import Member, of_files, oof_stack, read_member, split_member
 from foldwise.errors import FoldwiseError, PredictionError, SpecError
+from foldwise.tasks import MultiClass, MultiLabel
 
 CLASSES = ("zebra", "10", "ant")
 IDS = ["00012", "7", "1000000000000000001"]
@@ -36,11 +37,11 @@ def saved(made: pd.DataFrame, path: Path) -> Path:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_rows_are_matched_by_id_and_sum_to_exactly_1(tmp_path: Path, kind: str) -> None:
     path = saved(frame(), tmp_path / f"oof.{kind}")
-    made = read_member(path, CLASSES, IDS, multi=False)
+    made = read_member(path, MultiClass(CLASSES), IDS)
     assert made == pytest.approx(PROBS, abs=1e-6)
     assert (made[2] == made[2][0]).all()
     assert made.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-15)
-    many = read_member(path, CLASSES, IDS, multi=True)
+    many = read_member(path, MultiLabel(CLASSES), IDS)
     assert (many == PROBS).all()  # each label is its own
 
 
@@ -93,7 +94,7 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, case: str, k
     spoil, message = BAD[case]
     path = saved(spoil(frame()), tmp_path / f"oof.{kind}")
     with pytest.raises(FoldwiseError, match=message) as caught:
-        read_member(path, CLASSES, IDS, multi=False)
+        read_member(path, MultiClass(CLASSES), IDS)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -102,19 +103,19 @@ def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     path = tmp_path / "oof.parquet"
     path.write_text("id,zebra")
     with pytest.raises(PredictionError, match=r"oof.parquet should be parquet, but cannot be read"):
-        read_member(path, CLASSES, IDS, multi=False)
+        read_member(path, MultiClass(CLASSES), IDS)
 
 
 def test_many_labels_need_not_sum_to_1(tmp_path: Path) -> None:
     path = saved(frame().assign(zebra=[0.9, 0.95, 0.3]), tmp_path / "oof.csv")
-    assert read_member(path, CLASSES, IDS, multi=True)[:, 0].tolist() == [0.95, 0.3, 0.9]
+    assert read_member(path, MultiLabel(CLASSES), IDS)[:, 0].tolist() == [0.95, 0.3, 0.9]
 
 
 def test_a_member_is_known_by_what_its_files_hold(tmp_path: Path) -> None:
     oof, test = saved(frame(), tmp_path / "oof.csv"), saved(frame(), tmp_path / "test.csv")
 
     def member() -> Member:
-        return of_files("other", oof, test, CLASSES, IDS, IDS, False)
+        return of_files("other", oof, test, MultiClass(CLASSES), IDS, IDS)
 
     first = member()
     assert (first.name, first.facts) == ("other", {"oof": "oof.csv", "test": "test.csv"})
@@ -137,9 +138,9 @@ def test_what_is_too_large_for_memory_lies_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [Member(str(k), str(k), lambda k=k: PROBS * k, lambda fold: PROBS, {}) for k in (1, 2)]
-    held = oof_stack(made, 3, 3, False, tmp_path)
+    held = oof_stack(made, 3, MultiClass(CLASSES), tmp_path)
     monkeypatch.setattr(members, "HELD", 100)
-    mapped = oof_stack(made, 3, 3, False, tmp_path)
+    mapped = oof_stack(made, 3, MultiClass(CLASSES), tmp_path)
     assert isinstance(mapped.probs, np.memmap)
     assert not isinstance(held.probs, np.memmap)
     for m in range(2):

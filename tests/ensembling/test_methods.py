@@ -9,17 +9,16 @@ from sklearn.linear_model import LogisticRegression
 
 from foldwise.config.competition import Submit
 from foldwise.ensembling.blend import AUTO
-from foldwise.ensembling.calibrate import tempered
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.methods import METHODS, Stack, blended
-from planted import drawn, flipped, goal, softmax
+from planted import MANY, ONE, drawn, flipped, goal, softmax
 
 ALL = slice(None)
 BEST = (0.6, 0.0, 0.3, 0.1)  # the weights of the mixture that labels are drawn from
 
 
 def fit(method: str, stack: np.ndarray, target: Goal) -> dict[str, Any]:
-    return METHODS[method].fit(Stack(stack, target.multi), np.arange(stack.shape[1]), target)
+    return METHODS[method].fit(Stack(stack, target.task), np.arange(stack.shape[1]), target)
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +32,21 @@ def mixture() -> tuple[np.ndarray, np.ndarray]:
 def test_the_mean_is_numpys_to_the_last_bit(mixture: tuple[np.ndarray, np.ndarray]) -> None:
     stack, _ = mixture
     mean = stack.mean(axis=0)
-    assert (METHODS["mean"].apply({}, Stack(stack, False), ALL) == mean).all()
+    assert (METHODS["mean"].apply({}, Stack(stack, ONE), ALL) == mean).all()
     rows = np.array([7, 3, 3999])
-    made = blended("mean", {}, Stack(stack, False), rows)
+    made = blended("mean", {}, Stack(stack, ONE), rows)
     assert (made == (mean / mean.sum(axis=1, keepdims=True))[rows]).all()
-    assert (blended("mean", {}, Stack(stack, True), ALL) == mean).all()  # nothing is divided
+    assert (blended("mean", {}, Stack(stack, MANY), ALL) == mean).all()  # nothing is divided
 
 
 def test_the_geometric_mean_is_renormalised_and_no_zero_vetoes() -> None:
     stack = np.array([[[0.9, 0.1], [0.0, 1.0]], [[0.4, 0.6], [0.5, 0.5]]])
-    made = blended("geometric", {}, Stack(stack, False), ALL)
+    made = blended("geometric", {}, Stack(stack, ONE), ALL)
     raw = np.sqrt([0.9 * 0.4, 0.1 * 0.6])
     assert made[0] == pytest.approx(raw / raw.sum())
     assert 0 < made[1, 0] < 1e-6
     assert made.sum(axis=1) == pytest.approx([1, 1])
-    many = blended("geometric", {}, Stack(stack, True), ALL)
+    many = blended("geometric", {}, Stack(stack, MANY), ALL)
     assert many[0] == pytest.approx(raw)
 
 
@@ -58,7 +57,7 @@ def test_rows_stand_in_the_order_of_their_mean_ranks() -> None:
     ranks = sum(rankdata(member, axis=0) for member in stack)
     bent = np.stack([stack[0] ** 7, stack[1], np.sqrt(stack[2])])  # the ranks are the same
     for each in (stack, bent):
-        made = blended("rank", {}, Stack(each, True), ALL)
+        made = blended("rank", {}, Stack(each, MANY), ALL)
         assert (rankdata(made, axis=0) == rankdata(ranks, axis=0)).all()
 
 
@@ -66,9 +65,9 @@ def test_ranks_are_put_back_on_the_members_scale() -> None:
     rng = np.random.default_rng(0)
     positive = rng.random((2, 40)) ** 3
     stack = np.stack([1 - positive, positive], axis=2)  # two classes, (2, 40, 2)
-    made = METHODS["rank"].apply({}, Stack(stack, False), ALL)
+    made = METHODS["rank"].apply({}, Stack(stack, ONE), ALL)
     assert made.sum(axis=1) == pytest.approx(np.ones(40))  # before they are renormalised
-    alone = METHODS["rank"].apply({}, Stack(stack[:1], False), ALL)
+    alone = METHODS["rank"].apply({}, Stack(stack[:1], ONE), ALL)
     assert alone == pytest.approx(stack[0])
 
 
@@ -143,7 +142,7 @@ def test_the_best_single_member_is_the_one_with_the_best_metric() -> None:
     hot = drawn(stack[2], rng)
     found = fit("single", stack, goal(hot))
     assert found == {"weights": [0, 0, 1, 0]}
-    assert blended("single", found, Stack(stack, False), ALL) == pytest.approx(stack[2])
+    assert blended("single", found, Stack(stack, ONE), ALL) == pytest.approx(stack[2])
 
 
 def test_climbing_leaves_out_what_does_not_help_and_is_always_the_same() -> None:
@@ -163,13 +162,13 @@ def test_every_method_gives_probabilities_of_one_member_alone_or_of_many() -> No
         stack[:, 0] = [1, 0, 0]  # certain
         target = goal(drawn(np.full((60, 3), 1 / 3), rng))
         for method in METHODS:
-            made = blended(method, fit(method, stack, target), Stack(stack, False), ALL)
+            made = blended(method, fit(method, stack, target), Stack(stack, ONE), ALL)
             assert made.sum(axis=1) == pytest.approx(np.ones(60)), method
             assert ((made >= 0) & (made <= 1)).all(), method
 
 
 def test_no_probability_passes_1_by_a_last_bit_of_weights_that_sum_to_1() -> None:
-    certain = Stack(np.ones((2, 3, 2)), True)
+    certain = Stack(np.ones((2, 3, 2)), MANY)
     assert (blended("weights", {"weights": [0.5, 0.5000000000000002]}, certain, ALL) == 1).all()
 
 
@@ -180,6 +179,6 @@ def test_a_competition_can_name_every_method() -> None:
 
 def test_a_stack_takes_each_member_at_its_own_temperature() -> None:
     stack = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 5))
-    made = blended("mean", {}, Stack(stack, False, [1.0, 3.0]), np.array([4, 0]))
-    flat = tempered(stack[1], 3.0, False)
+    made = blended("mean", {}, Stack(stack, ONE, [1.0, 3.0]), np.array([4, 0]))
+    flat = ONE.at_temperature(stack[1], 3.0)
     assert made == pytest.approx(((stack[0] + flat) / 2)[[4, 0]])

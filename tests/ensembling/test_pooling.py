@@ -5,29 +5,29 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from foldwise.ensembling.calibrate import best_temperature, linked, tempered
+from foldwise.ensembling.calibrate import best_temperature
 from foldwise.ensembling.crossfit import Chain
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged, final, for_the_mean, pool_of
+from foldwise.kinds.targets import Targets
+from foldwise.tasks import MultiClass, MultiLabel, Task
 
 PLAIN: Chain = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
 FOLDS = 4
+CLASSES = ("a", "b", "c")
+ONE, MANY = MultiClass(CLASSES), MultiLabel(CLASSES)
 
 
 def models(
-    rows: int, multi: bool, sharp: float, noise: float = 1.5, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (rows, 3) and predictions (FOLDS + 1, rows, 3) of models that differ by noise of their
+    rows: int, task: Task, sharp: float, noise: float = 1.5, seed: int = 0
+) -> tuple[Targets, np.ndarray]:
+    """Targets of rows and predictions (FOLDS + 1, rows, 3) of models that differ by noise of their
     own and are `sharp` times too sure, or too little below 1, of what is left."""
     rng = np.random.default_rng(seed)
     signal = rng.normal(0, 2, (rows, 3))
-    if multi:
-        hot = (rng.random((rows, 3)) < linked(signal, True)).astype(int)
-    else:
-        ends = linked(signal, False).cumsum(axis=1)
-        hot = np.eye(3, dtype=int)[(rng.random((rows, 1)) > ends).sum(axis=1).clip(max=2)]
+    targets = task.draw(task.from_scores(signal), Targets(np.array([[0, 0, 0], [1, 1, 1]])), rng)
     seen = signal + rng.normal(0, noise, (FOLDS + 1, rows, 3))
-    return hot, np.stack([linked(sharp * each, multi) for each in seen])
+    return targets, np.stack([task.from_scores(sharp * each) for each in seen])
 
 
 def members(tests: Sequence[np.ndarray]) -> list[Member]:
@@ -35,82 +35,82 @@ def members(tests: Sequence[np.ndarray]) -> list[Member]:
     return [Member("a", "a", lambda: tests[0], lambda fold: tests[fold], {})]
 
 
-@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("task", [ONE, MANY], ids=lambda task: task.name)
 @pytest.mark.parametrize("sharp", [0.5, 1.0, 2.5])
-def test_the_temperature_of_the_mean_is_found_without_its_labels(multi: bool, sharp: float) -> None:
-    hot, probs = models(20_000, multi, sharp)
+def test_the_temperature_of_the_mean_is_found_without_its_labels(task: Task, sharp: float) -> None:
+    targets, probs = models(20_000, task, sharp)
     known, test = slice(0, 10_000), slice(10_000, None)
-    single = best_temperature(hot[known], probs[FOLDS][known], multi)
-    pool = pool_of(PLAIN, FOLDS, members(probs[:FOLDS, test]), multi, single)
+    single = best_temperature(task, targets[known], probs[FOLDS][known])
+    pool = pool_of(task, PLAIN, FOLDS, members(probs[:FOLDS, test]), single)
     assert pool.of_each == max(single, 1)
-    best = best_temperature(hot[test], pool.blend, multi)
+    best = best_temperature(task, targets[test], pool.blend)
     assert pool.of_mean == pytest.approx(best, rel=0.03)
     assert pool.of_mean < 0.9 * min(single, 1)  # what fits the members is too timid for the mean
 
 
 def test_rows_unlike_those_of_oof_move_it_within_bounds() -> None:
-    _, probs = models(5000, False, 1.0)
+    _, probs = models(5000, ONE, 1.0)
     sure = members(np.repeat(probs[:1], FOLDS, axis=0))  # folds that agree
-    assert pool_of(PLAIN, FOLDS, sure, False, 1.8).of_mean == pytest.approx(1, abs=0.01)
-    assert pool_of(PLAIN, FOLDS, sure, False, 0.6).of_mean == pytest.approx(0.6, abs=0.01)
+    assert pool_of(ONE, PLAIN, FOLDS, sure, 1.8).of_mean == pytest.approx(1, abs=0.01)
+    assert pool_of(ONE, PLAIN, FOLDS, sure, 0.6).of_mean == pytest.approx(0.6, abs=0.01)
     odd = members(probs[:FOLDS, np.argsort(probs[:FOLDS].mean(axis=0).max(axis=1))[:500]])
-    assert pool_of(PLAIN, FOLDS, odd, False, 1.0).of_mean == pytest.approx(FOLDS**-0.5)
+    assert pool_of(ONE, PLAIN, FOLDS, odd, 1.0).of_mean == pytest.approx(FOLDS**-0.5)
 
 
 def test_a_column_that_does_not_count_has_no_part_in_it() -> None:
-    _, probs = models(5000, True, 2.0, noise=0.8)
+    _, probs = models(5000, MANY, 2.0, noise=0.8)
     tests = probs[:FOLDS].copy()
     tests[:, :, 2] = tests[0, :, 2]  # here alone the folds agree
-    found = pool_of(PLAIN, FOLDS, members(tests), True, 1.7, (1, 1, 0)).of_mean
-    alone = pool_of(PLAIN, FOLDS, members(tests[:, :, :2]), True, 1.7).of_mean
+    found = pool_of(MANY, PLAIN, FOLDS, members(tests), 1.7, (1, 1, 0)).of_mean
+    alone = pool_of(MANY, PLAIN, FOLDS, members(tests[:, :, :2]), 1.7).of_mean
     assert found == pytest.approx(alone, rel=1e-3)
-    assert pool_of(PLAIN, FOLDS, members(tests), True, 1.7).of_mean != pytest.approx(alone, 0.02)
+    assert pool_of(MANY, PLAIN, FOLDS, members(tests), 1.7).of_mean != pytest.approx(alone, 0.02)
 
 
 def test_without_steps_the_mean_is_submitted_as_it_is() -> None:
-    _, probs = models(50, False, 1.0)
-    pool = pool_of(PLAIN, FOLDS, members(probs), False, 1.3)
+    _, probs = models(50, ONE, 1.0)
+    pool = pool_of(ONE, PLAIN, FOLDS, members(probs), 1.3)
     chain = for_the_mean(PLAIN, pool)
     assert chain == PLAIN
-    np.testing.assert_allclose(final(chain, pool, False), probs[:FOLDS].mean(axis=0))
-    np.testing.assert_allclose(averaged(chain, FOLDS, members(probs), False), pool.answers)
+    np.testing.assert_allclose(final(chain, pool), probs[:FOLDS].mean(axis=0))
+    np.testing.assert_allclose(averaged(ONE, chain, FOLDS, members(probs)), pool.answers)
 
 
 def test_temperature_and_bounds_change_the_mean() -> None:
-    _, probs = models(50, False, 1.0)
+    _, probs = models(50, ONE, 1.0)
     steps = [{"step": "temperature", "temperature": 1.3}, {"step": "clip", "low": 0.1, "high": 1.0}]
-    pool = pool_of({**PLAIN, "steps": steps}, FOLDS, members(probs), False, 1.3)
+    pool = pool_of(ONE, {**PLAIN, "steps": steps}, FOLDS, members(probs), 1.3)
     chain = for_the_mean({**PLAIN, "steps": steps}, pool)
     own = {"of_each": 1.3, "of_mean": pool.of_mean}
     assert chain["steps"] == [{**steps[0], **own}, steps[1]]
-    flat = tempered(probs[:FOLDS].reshape(-1, 3), 1.3, False).reshape(FOLDS, -1, 3).mean(axis=0)
-    at = np.clip(tempered(flat, pool.of_mean, False), 0.1, 1)
+    flat = ONE.at_temperature(probs[:FOLDS].reshape(-1, 3), 1.3).reshape(FOLDS, -1, 3).mean(axis=0)
+    at = np.clip(ONE.at_temperature(flat, pool.of_mean), 0.1, 1)
     wanted = at / at.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(final(chain, pool, False), wanted)
-    np.testing.assert_allclose(averaged(chain, FOLDS, members(probs), False), wanted)
-    other = averaged(chain, FOLDS, members(probs[:, :5]), False)  # as for photos
+    np.testing.assert_allclose(final(chain, pool), wanted)
+    np.testing.assert_allclose(averaged(ONE, chain, FOLDS, members(probs)), wanted)
+    other = averaged(ONE, chain, FOLDS, members(probs[:, :5]))  # as for photos
     np.testing.assert_allclose(other, wanted[:5])
 
 
 def test_a_chain_of_an_earlier_version_goes_on_as_it_was() -> None:
-    _, probs = models(50, False, 1.0)
+    _, probs = models(50, ONE, 1.0)
     chain = {**PLAIN, "steps": [{"step": "temperature", "temperature": 1.3}]}
-    each = tempered(probs[:FOLDS].reshape(-1, 3), 1.3, False).reshape(FOLDS, -1, 3)
-    found = averaged(chain, FOLDS, members(probs), False)
+    each = ONE.at_temperature(probs[:FOLDS].reshape(-1, 3), 1.3).reshape(FOLDS, -1, 3)
+    found = averaged(ONE, chain, FOLDS, members(probs))
     np.testing.assert_allclose(found, each.mean(axis=0))
 
 
 def test_thresholds_move_each_fold_before_the_mean() -> None:
-    _, probs = models(50, True, 1.0)
+    _, probs = models(50, MANY, 1.0)
     steps = [{"step": "threshold", "thresholds": 0.25, "to": 0.5}]
-    pool = pool_of({**PLAIN, "steps": steps}, FOLDS, members(probs), True, 1.0)
+    pool = pool_of(MANY, {**PLAIN, "steps": steps}, FOLDS, members(probs), 1.0)
     chain = for_the_mean({**PLAIN, "steps": steps}, pool)
     moved = np.where(probs >= 0.25, 0.5 + (probs - 0.25) * 0.5 / 0.75, probs * 2)
-    np.testing.assert_allclose(final(chain, pool, True), moved[:FOLDS].mean(axis=0), atol=1e-9)
-    np.testing.assert_allclose(averaged(chain, FOLDS, members(probs), True), pool.answers)
+    np.testing.assert_allclose(final(chain, pool), moved[:FOLDS].mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(averaged(MANY, chain, FOLDS, members(probs)), pool.answers)
 
 
 def test_no_test_rows_are_no_trouble() -> None:
-    pool = pool_of(PLAIN, FOLDS, members(np.empty((FOLDS, 0, 3))), False, 1.4)
+    pool = pool_of(ONE, PLAIN, FOLDS, members(np.empty((FOLDS, 0, 3))), 1.4)
     assert (pool.of_each, pool.of_mean) == (1.4, 1)
-    assert final(PLAIN, pool, False).shape == (0, 3)
+    assert final(PLAIN, pool).shape == (0, 3)

@@ -21,7 +21,7 @@ CLASSES = [f"class {number}" for number in range(120)]
 
 def folds_of(data: CompetitionData, shift: int = 0) -> pd.DataFrame:
     """Three folds, each with as many rows of every class as the others."""
-    codes = pd.Series(data.train.targets())
+    codes = pd.Series(data.train.targets.values)
     fold = (codes.groupby(codes).cumcount() + shift) % FOLDS
     frame = pd.DataFrame({"id": data.train.frame["id"], "fold": fold})
     return frame.sort_values("id", ignore_index=True)

@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> CompetitionData:
 
 def folds_of(data: CompetitionData, shift: int = 0) -> pd.DataFrame:
     """Five folds of six rows, two of each class."""
-    codes = pd.Series(data.train.targets())
+    codes = pd.Series(data.train.targets.values)
     fold = (codes.groupby(codes).cumcount() + shift) % N
     frame = pd.DataFrame({"id": data.train.frame["id"], "fold": fold})
     return frame.sort_values("id", ignore_index=True)

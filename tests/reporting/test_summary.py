@@ -24,6 +24,7 @@ from foldwise.metrics.scoring import metric_value, score
 from foldwise.reporting.summary import run_summary, summarise
 from foldwise.store.files import write_json
 from foldwise.store.predictions import predictions_frame, write_predictions
+from foldwise.tasks import MultiLabel
 from foldwise.workspace import Workspace
 from tiny import CLASSES, write_tiny
 
@@ -52,7 +53,7 @@ def folds_of(data: CompetitionData, grouped: bool = True) -> pd.DataFrame:
 def oof_of(data: CompetitionData, seed: int = 0) -> pd.DataFrame:
     """Random predictions that lean to the truth, rows in no order."""
     rng = np.random.default_rng(seed)
-    probs = rng.dirichlet(np.ones(3), 30) + 0.5 * data.train.hot()
+    probs = rng.dirichlet(np.ones(3), 30) + 0.5 * data.train.marks()
     frame = predictions_frame(
         data.train.frame["id"], probs / probs.sum(axis=1, keepdims=True), CLASSES
     )
@@ -149,7 +150,7 @@ def test_a_class_has_the_value_of_its_own_column(
 ) -> None:
     data = under(data, **settings)
     oof = oof_of(data).set_index("id").loc[data.train.frame["id"]].reset_index()
-    probs, hot = oof[list(CLASSES)].to_numpy(), data.train.hot()
+    probs, hot = oof[list(CLASSES)].to_numpy(), data.train.marks()
     answers = np.eye(3)[probs.argmax(axis=1)]
     table = probs if settings["name"] in ("auc", "average_precision") else answers
     own = data.spec.metric.model_copy(update={"average": "micro"})
@@ -210,7 +211,7 @@ def test_many_labels_have_a_value_per_column(data: CompetitionData) -> None:
     hot = (rng.random((30, 3)) < 0.4).astype(np.uint8)
     frame = data.train.frame.drop(columns="label")
     frame = pd.concat([frame, pd.DataFrame(hot, columns=list(CLASSES))], axis=1)
-    train = replace(data.train, frame=frame, multi=True)
+    train = replace(data.train, frame=frame, task=MultiLabel(data.classes))
     many = replace(data, train=train, format=replace(data.format, multi=True))
     probs = np.clip(rng.random((30, 3)) * 0.6 + hot * 0.3, 0, 1)
     oof = predictions_frame(frame["id"], probs, CLASSES)

@@ -20,6 +20,7 @@ from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.kinds.columns import columns_of
 from foldwise.store.files import read_json, scratch
 from foldwise.store.predictions import read_predictions
+from foldwise.tasks import task_of
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def predict(
         tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, tasks.values(), lambda event: None)
         members = [_member(run, own.folds, tasks, classes) for run in own.runs]
-        probs = averaged(own.chain, len(own.folds), members, spec.multi)
+        probs = averaged(task_of(classes, spec.multi), own.chain, len(own.folds), members)
     probs[list(failures)] = np.nan
     answers, confidence = answered(probs, classes, spec, threshold)
     said = pd.DataFrame(

@@ -40,6 +40,7 @@ from foldwise.shapes.formats import (
 from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
 from foldwise.tables.archives import still_packed
 from foldwise.tables.listing import alike_on_disk
+from foldwise.tasks import Task
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,11 @@ class CompetitionData:
     hooks: dict[str, Callable[..., Any]]
 
     @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.train.task
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The class names in class order."""
         return self.train.classes
@@ -77,11 +83,8 @@ class CompetitionData:
         frame = pd.concat([self.train.frame, self.test.frame])[["id", "path", "group"]]
         source = pd.concat([self.train.source, self.test.source], join="inner")
         first = ~frame["id"].duplicated().to_numpy()
-        return LabelTable(
-            frame[first].reset_index(drop=True),
-            source[first].reset_index(drop=True),
-            self.classes,
-        )
+        frame, source = (part[first].reset_index(drop=True) for part in (frame, source))
+        return LabelTable(frame, source, self.task)
 
 
 def need_images(data: CompetitionData) -> None:
@@ -180,9 +183,9 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     if "read_test" in hooks:
         frame = hooks["read_test"](spec, raw)
         found = hook_rows(frame, spec.labels, folder / "adapter.py", raw, test=True)
-        test = unlabelled_table(found, spec, train.classes)
+        test = unlabelled_table(found, spec, train.task)
     else:
-        test = read_test(spec, raw, train.classes, rows)
+        test = read_test(spec, raw, train.task, rows)
     shape = submission_format(file, spec, list(rows["id"]), train.classes)
     _check_ids(spec, train, test, shape)
     if spec.files.solution:

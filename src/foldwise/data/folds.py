@@ -114,7 +114,7 @@ def make_folds(
     """
     order = np.argsort(table.frame["id"].to_numpy(dtype=str))
     frame = table.frame.iloc[order].reset_index(drop=True)
-    hot = table.hot()[order]
+    hot = table.task.strata(table.targets)[order]
     groups = None if scheme.kind == "stratified" else frame["group"].to_numpy(dtype=str)
     same = None
     if digests is not None:  # an image without a digest is no copy of anything
@@ -153,7 +153,7 @@ def _split(
         return balanced_groups(np.hstack([hot, unlabelled]), units, scheme.n, seed)
     rare = hot.sum(axis=0).max() < scheme.n  # scikit-learn refuses that
     together = len(np.unique(units)) < len(units)
-    if scheme.kind == "stratified" and (table.multi or together or rare):
+    if scheme.kind == "stratified" and (not table.task.sums_to_one or together or rare):
         return dealt(hot, units, scheme.n, seed)
     splitter = (
         StratifiedKFold(scheme.n, shuffle=True, random_state=seed)

@@ -13,9 +13,10 @@ from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels.corrections import merged
 from foldwise.data.labels.table import LabelTable, label_table
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
-from foldwise.kinds.columns import columns_of
 from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
 from foldwise.tables.text import numeric, read_table, unique_ids
+from foldwise.tasks import Task
+from foldwise.tasks.cells import CellError
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]")
     )
     of = make_folds(table, scheme, digests).set_index("id")["fold"]
     folds = of.reindex(table.frame["id"]).to_numpy()
-    hot = table.hot().astype(bool)
+    hot = table.marks().astype(bool)
     wanted = spec.holdout.fraction * len(table)
     for fold in sorted(range(scheme.n), key=lambda part: abs((folds == part).sum() - wanted)):
         if hot[folds != fold].any(axis=0).sum() == hot.any(axis=0).sum():
@@ -150,35 +151,27 @@ def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(table))
         parts = np.where(order < len(table) // 2, "public", "private")
     frame = table.frame[["id"]].assign(part=parts)
-    targets = table.frame[columns_of(table.classes) if table.multi else ["label"]]
+    targets = table.frame[table.task.target_columns]
     with replacing(folder / "truth.csv") as temporary:
         pd.concat([frame, targets], axis=1).to_csv(temporary, index=False)
 
 
-def read_truth(path: Path, classes: tuple[str, ...], multi: bool) -> pd.DataFrame:
+def read_truth(path: Path, task: Task) -> pd.DataFrame:
     """The frame `id`, `part` and `group` where the file has them, and targets as a LabelTable has.
 
     Raises: DataError: it is no CSV, or lacks a column.
-            LabelError: an id stands twice, a label is no class, a class column's cell no 0 or 1.
+            LabelError: an id stands twice, or a cell is no target: no class, no 0 or 1.
     """
-    targets = columns_of(classes) if multi else ["label"]
-    text = read_table(path, ["id", *targets])
+    columns = task.target_columns
+    text = read_table(path, ["id", *columns])
     unique_ids(text, "id", path)
-    if multi:
-        values = numeric(text, targets, "id", path)
-        right, expected = np.isin(values, (0, 1)).all(axis=1), "0 or 1 for each class"
-    else:
-        right = text["label"].isin(classes).to_numpy()
-        expected = f"one of the {len(classes)} classes ({examples(classes)})"
-    if not right.all():
-        row = int(right.argmin())
+    try:
+        targets = task.parse(text, lambda: numeric(text, columns, "id", path))
+    except CellError as error:
+        row, wrong = int(error.right.argmin()), int((~error.right).sum())
         raise LabelError(
-            f"{path}: every row should say {expected}; {(~right).sum()} of {len(text)} do not, "
-            f"e.g. id {text['id'][row]!r} has {examples(text.loc[row, targets])}; correct the file"
-        )
-    frame = text[[name for name in ("id", "part", "group", *targets) if name in text]].copy()
-    if multi:
-        frame[targets] = values.astype(np.uint8)
-        return frame
-    frame["label"] = pd.Categorical(frame["label"], categories=[*classes])
-    return frame
+            f"{path}: every row should say {error.expected}; {wrong} of {len(text)} do not, "
+            f"e.g. id {text['id'][row]!r} has {examples(text.loc[row, columns])}; correct the file"
+        ) from None
+    frame = text[[name for name in ("id", "part", "group") if name in text]]
+    return pd.concat([frame, task.frame(targets)], axis=1)

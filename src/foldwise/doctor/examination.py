@@ -89,8 +89,7 @@ def _examined(
 
 
 def _facts(data: CompetitionData) -> dict[str, Any]:
-    hot = data.train.hot()
-    shares = zip(data.classes, hot.mean(axis=0), strict=True)
+    shares = zip(data.classes, data.train.marks().mean(axis=0), strict=True)
     facts: dict[str, Any] = {
         "task": data.spec.task,
         "train_rows": len(data.train),
@@ -106,9 +105,7 @@ def _facts(data: CompetitionData) -> dict[str, Any]:
         "image_mode": data.spec.images.mode,
         "changes": dict(data.counts),
     }
-    if data.train.multi:
-        facts["labels_per_row"] = round(float(hot.sum(axis=1).mean()), 3)
-        facts["rows_without_label"] = int((hot.sum(axis=1) == 0).sum())
+    facts |= data.task.facts(data.train.targets)
     if data.spec.labels.group_column:
         known = data.test.frame["group"].dropna()
         facts["groups"] = {
@@ -177,11 +174,9 @@ def _check_folds(
 def _check_leaks(data: CompetitionData, findings: Findings) -> None:
     """What a row's group, and any other column alone, tells about its label."""
     spec, group = data.spec, data.spec.labels.group_column
-    hot = data.train.hot()
-    if data.train.multi:
-        targets = hot[:, np.argsort(-hot.sum(axis=0), kind="stable")[:FREQUENT]]
-    else:
-        targets = data.train.targets()
+    targets = data.train.targets.values
+    if targets.ndim > 1:
+        targets = targets[:, np.argsort(-targets.sum(axis=0), kind="stable")[:FREQUENT]]
     folds = {}
     for kind in ("stratified", "stratified_group") if group else ("stratified",):
         scheme = FoldScheme(kind=kind, n=5, seed=0, allow_missing=("*",))

@@ -106,17 +106,17 @@ def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[s
     `uniform`; `class prior`: the classes' shares of the training rows; and for small sets `logistic
     regression`, of the pixels of thumbnails.
     """
-    hot, shape = data.train.hot(), (len(data.format.ids), len(data.classes))
+    rows, marks = len(data.format.ids), data.train.marks()
     found = {
-        "uniform": np.full(shape, 0.5 if data.spec.multi else 1 / shape[1]),
-        "class prior": np.tile(hot.mean(axis=0), (shape[0], 1)),
+        "uniform": data.task.from_scores(np.zeros((rows, len(data.task)))),
+        "class prior": np.tile(marks.mean(axis=0), (rows, 1)),
     }
-    if hot.size <= SMALL:
-        found["logistic regression"] = _regression(data, hot, progress)
+    if marks.size <= SMALL:
+        found["logistic regression"] = _regression(data, progress)
     return found
 
 
-def _regression(data: CompetitionData, hot: np.ndarray, progress: Progress | None) -> np.ndarray:
+def _regression(data: CompetitionData, progress: Progress | None) -> np.ndarray:
     """Probabilities (n_test, C) of a logistic regression on thumbnails' pixels."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -128,10 +128,11 @@ def _regression(data: CompetitionData, hot: np.ndarray, progress: Progress | Non
     with warnings.catch_warnings():
         # nearly converged is good enough; a tag that all rows or none have needs no model
         warnings.simplefilter("ignore", UserWarning)
-        if data.spec.multi:
-            return OneVsRestClassifier(model).fit(train, hot).predict_proba(test)
-        model.fit(train, hot.argmax(axis=1))
-    probs = np.zeros((len(test), hot.shape[1]))
+        targets = data.train.targets.values
+        if targets.ndim > 1:
+            return OneVsRestClassifier(model).fit(train, targets).predict_proba(test)
+        model.fit(train, targets)
+    probs = np.zeros((len(test), len(data.task)))
     probs[:, model.classes_] = model.predict_proba(test)  # classes without a row stay 0
     return probs
 

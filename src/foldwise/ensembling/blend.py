@@ -161,7 +161,7 @@ def _members(
                 f"members of a blend should have different names, {name!r} is there "
                 "twice; rename one"
             )
-        joined.append(of_files(name, oof, test, data.classes, ids, test_ids, data.spec.multi))
+        joined.append(of_files(name, oof, test, data.task, ids, test_ids))
     return joined
 
 
@@ -199,9 +199,9 @@ def fit_blend(
 
     ids, folds: of the out-of-fold rows, (n,). folder: for predictions that do not fit into memory.
     """
-    goal, count, multi = goal_of(data, ids), int(folds.max()) + 1, data.spec.multi
+    goal, count, task = goal_of(data, ids), int(folds.max()) + 1, data.task
     parts = parts_of(goal, folds)
-    stack = oof_stack(members, len(folds), len(data.classes), multi, folder)
+    stack = oof_stack(members, len(folds), task, folder)
     slots = slots_of(goal) if data.spec.submit.chain == "auto" else ()
     names = [method]
     if method == AUTO:
@@ -212,18 +212,15 @@ def fit_blend(
         fits[name] = crossfit(stack, goal, parts, name, slots)
     chosen, tried = _compared(fits, stack, goal, parts)
     fit = fits[chosen]
-    weights = goal.metric.column_weights(data.classes, multi) if multi and goal.log_loss else None
-    single = best_temperature(goal.hot, fit.unstepped(stack, parts), multi, weights)
-    pool = pool_of(fit.chain, count, members, multi, single, weights)
+    weights = goal.column_weights if goal.log_loss else None
+    single = best_temperature(task, goal.targets, fit.unstepped(stack, parts), weights)
+    pool = pool_of(task, fit.chain, count, members, single, weights)
     chain = for_the_mean(fit.chain, pool)
-    test, likely = final(chain, pool, multi), pool.likely(multi)
+    test = final(chain, pool)
     if goal.log_loss:
-        gain = averaging_gain(test, pool.logs, likely, multi, weights)
+        gain = averaging_gain(pool, test, weights)
     else:
-        each = each_fold(fit.chain, count, members, multi)
-        tags = goal.hot.sum(axis=1, dtype=int)
-        bounds = int(tags.min()), int(tags.max())
-        gain = drawn_gain(goal.metric, data.format, test, each, count, likely, bounds)
+        gain = drawn_gain(goal, pool, test, each_fold(task, fit.chain, count, members), count)
     return Fitted(
         method=chosen,
         goal=goal,
@@ -332,7 +329,7 @@ def _values(made: Fitted) -> dict[str, Any]:
     if goal.log_loss:
         found["reliability"] = {}
         for name, probs in (("before", before), ("after", made.oof)):
-            curve = reliability(goal.hot, probs, goal.multi)
+            curve = reliability(goal.task, goal.targets, probs)
             error = calibration_error(curve)
             found["reliability"][name] = {"calibration_error": error, "curve": curve}
     return found

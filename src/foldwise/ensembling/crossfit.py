@@ -15,6 +15,7 @@ from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.ensembling import calibrate, thresholds
 from foldwise.ensembling.goal import FEWEST, Goal, fold_costs, within_noise
 from foldwise.ensembling.methods import METHODS, Rows, Stack, blended
+from foldwise.tasks import Task
 
 Chain = dict[str, Any]
 Trials = tuple[dict[str, Any], ...]
@@ -28,7 +29,7 @@ class Step:
     """Something fitted on probabilities (rows, C) of rows of a goal, and applied to others."""
 
     fit: Callable[[np.ndarray, np.ndarray, Goal], dict[str, Any]]
-    apply: Callable[[dict[str, Any], np.ndarray, bool], np.ndarray]
+    apply: Callable[[dict[str, Any], np.ndarray, Task], np.ndarray]
 
 
 STEPS: dict[str, Step] = {
@@ -50,8 +51,8 @@ def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
     shape, metric = goal.format.settings.shape, goal.metric.name
     if goal.log_loss:
         return ("temperature",), ("clip",)
-    if goal.multi and (shape == "tags" or metric in NAMED):
-        several = len(goal.format.classes) <= thresholds.MANY
+    if not goal.task.sums_to_one and (shape == "tags" or metric in NAMED):
+        several = len(goal.task) <= thresholds.MANY
         return (("threshold", "thresholds")[: 1 + several],)
     if metric == "kappa" and shape in ("label", "wide"):
         return (("cuts",),)
@@ -112,15 +113,14 @@ def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> np.ndarray:
     The rows should be predicted by one model per member, as those of a fold are.
     """
     stack = replace(stack, temperatures=chain["temperatures"])
-    return stepped(
-        chain["steps"], blended(chain["method"], chain["fitted"], stack, rows), stack.multi
-    )
+    probs = blended(chain["method"], chain["fitted"], stack, rows)
+    return stepped(chain["steps"], probs, stack.task)
 
 
-def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, multi: bool) -> np.ndarray:
+def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, task: Task) -> np.ndarray:
     """What a chain's steps make of its blend (rows, C)."""
     for step in steps:
-        probs = STEPS[step["step"]].apply(step, probs, multi)
+        probs = STEPS[step["step"]].apply(step, probs, task)
     return probs
 
 
@@ -161,14 +161,14 @@ def parts_of(goal: Goal, folds: np.ndarray) -> np.ndarray:
     """
     if folds.max() + 1 >= FEWEST:
         return folds
-    parts = np.empty_like(folds)
+    parts, strata = np.empty_like(folds), goal.task.strata(goal.targets)
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
         groups = goal.truth["group"].iloc[rows] if "group" in goal.truth else None
         if groups is None or groups.isna().any() or groups.nunique() < 2:
-            half = dealt(goal.hot[rows], np.arange(len(rows)), 2, SEED)
+            half = dealt(strata[rows], np.arange(len(rows)), 2, SEED)
         else:
-            half = balanced_groups(goal.hot[rows], groups.to_numpy(dtype=str), 2, SEED)
+            half = balanced_groups(strata[rows], groups.to_numpy(dtype=str), 2, SEED)
         parts[rows] = 2 * fold + half
     return parts
 
@@ -241,7 +241,7 @@ class _Fitter:
     def _inner(self, left: frozenset[int], own: bool) -> np.ndarray:
         """The blend of the rows, (rows, C), each fold's fitted without that one too."""
         rows = self._rows(left)
-        probs = np.empty((len(rows), len(self.goal.format.classes)))
+        probs = np.empty((len(rows), len(self.goal.task)))
         for fold in np.unique(self.folds[rows]).tolist():
             held = self.folds[rows] == fold
             probs[held] = apply_chain(self.blend(left | {fold}, own), self.stack, rows[held])
@@ -295,7 +295,7 @@ def _tried(
     for fold in np.unique(folds):
         held = folds == fold
         fitted = step.fit(probs[~held], rows[~held], goal)
-        answers[held] = step.apply(fitted, probs[held], goal.multi)
+        answers[held] = step.apply(fitted, probs[held], goal.task)
     return answers
 
 

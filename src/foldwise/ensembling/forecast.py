@@ -4,30 +4,23 @@ An OOF row is predicted by the models of one fold, a test row by those of all fo
 a board has a sample of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from foldwise.config.metric import Metric
 from foldwise.data.labels.table import LabelTable
+from foldwise.ensembling.goal import Goal
+from foldwise.ensembling.pooling import Pool
 from foldwise.errors import PredictionError
 from foldwise.metrics.scoring import Score, metric_value
-from foldwise.shapes.formats import SubmissionFormat
-from foldwise.store.predictions import TINY
+from foldwise.tasks.task import TINY
 
-MANY = 1 << 30  # labels of a row: more than there are
-TRIES = 100  # of a row's labels
 NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
 DRAWS, WORK = 20, 100_000_000  # of labels: at most; cells of the table times folds times draws
 
 
-def averaging_gain(
-    final: np.ndarray,
-    mean_log: np.ndarray,
-    likely: np.ndarray,
-    multi: bool,
-    weights: Iterable[float] | None = None,
-) -> float:
+def averaging_gain(pool: Pool, final: np.ndarray, weights: Sequence[float] | None = None) -> float:
     """By how much, in nats, the log loss of the folds' mean should be below that of one fold.
 
     The expectation of one fold's loss less the mean's, a mean over rows, with many labels over
@@ -35,47 +28,35 @@ def averaging_gain(
     be the generalised Jensen-Shannon divergence of the folds' predictions (Lin, Divergence measures
     based on the Shannon entropy, 1991).
 
-    final: the predictions that are submitted (n, C). mean_log, likely: see `Pool`.
-    weights: of the columns, with many labels.
+    final: the predictions that are submitted (n, C). weights: of the columns, with many labels.
     """
     if not len(final):
         return 0.0
-    drawn = likely
-    if multi:
-        final, drawn = (np.stack([each, 1 - each]) for each in (final, likely))
-    gained = drawn * (np.log(np.clip(final, TINY, 1)) - mean_log)
-    if not multi:
-        return float(gained.sum(axis=1).mean())
-    columns = None if weights is None else np.array([*weights])
-    return float(np.average(gained.sum(axis=0).mean(axis=0), weights=columns))
+    task = pool.task
+    gained = np.log(np.clip(task.outcomes(final), TINY, 1)) - pool.logs
+    return task.expect(pool.likely(), gained, weights)
 
 
 def drawn_gain(
-    metric: Metric,
-    given: SubmissionFormat,
-    final: np.ndarray,
-    folds: Iterable[np.ndarray],
-    count: int,
-    likely: np.ndarray,
-    tags: tuple[int, int] = (0, MANY),
+    goal: Goal, pool: Pool, final: np.ndarray, folds: Iterable[np.ndarray], count: int
 ) -> float:
     """By how much any other metric should be better for the folds' mean than for one fold.
 
     The mean over drawn labels of what `final` scores better than `folds`, predictions (n, C) of
     each of count folds. Draws for which the metric has no value are left out.
-    tags: how many labels a row has, fewest and most, where it may have many.
     """
+    metric, task, likely = goal.metric, goal.task, pool.likely()
     if not len(final) or metric.name == "hook":
         return 0.0
-    classes, multi, rng = given.classes, given.multi, np.random.default_rng(0)
+    rng, many = np.random.default_rng(0), not task.sums_to_one
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
-    truths = [_tags(likely, tags, rng) if multi else _one(likely, rng) for _ in range(draws)]
+    truths = [task.marks(task.draw(likely, goal.targets, rng)) for _ in range(draws)]
 
     def values(probs: np.ndarray) -> np.ndarray:
-        answers, found = given.said(probs), []
-        for hot in truths:
+        answers, found = goal.format.said(probs), []
+        for marks in truths:
             try:
-                found.append(metric_value(metric, hot, answers, multi, classes))
+                found.append(metric_value(metric, marks, answers, many, task.columns))
             except PredictionError:
                 found.append(np.nan)
         return np.array(found)
@@ -83,26 +64,6 @@ def drawn_gain(
     gained = values(final) - np.mean([values(probs) for probs in folds], axis=0)
     gained = gained[np.isfinite(gained)] * (1 if metric.higher else -1)
     return float(gained.mean()) if len(gained) else 0.0
-
-
-def _one(likely: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One label a row of these probabilities, 0 or 1, (n, C)."""
-    ends = likely.cumsum(axis=1)
-    codes = (rng.random((len(likely), 1)) * ends[:, -1:] > ends).sum(axis=1)
-    return np.eye(likely.shape[1], dtype=np.uint8)[codes]
-
-
-def _tags(likely: np.ndarray, tags: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Any number of labels a row, 0 or 1, (n, C), each for itself; rows with too few or too many
-    are drawn again: labels of one image are not independent, and that much is known of them."""
-    hot = (rng.random(likely.shape) < likely).astype(np.uint8)
-    for _ in range(TRIES):
-        counts = hot.sum(axis=1)
-        odd = np.flatnonzero((counts < tags[0]) | (counts > tags[1]))
-        if not len(odd):
-            break
-        hot[odd] = rng.random((len(odd), likely.shape[1])) < likely[odd]
-    return hot
 
 
 def units_of(table: LabelTable, train: LabelTable) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from foldwise.config.competition import named_from
 from foldwise.config.metric import Metric
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import PredictionError
+from foldwise.kinds.targets import Targets
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.scoring import metric_value
 from foldwise.shapes.formats import PROBABLE, SubmissionFormat
 from foldwise.store.predictions import predictions_frame
+from foldwise.tasks import Task
 
 FEWEST = 3  # folds; below that nothing is said of noise
 
@@ -23,20 +26,27 @@ FEWEST = 3  # folds; below that nothing is said of noise
 class Goal:
     """The truth of some rows, and the metric of answers to them.
 
-    truth: the frame of a LabelTable, one row for each. hot: 0 or 1, (n, C). The functions take
-    `rows`, numbers of some of these rows, and predictions of just these, (rows, C).
+    truth: the frame of a LabelTable, one row for each. The functions take `rows`, numbers of some
+    of these rows, and predictions of just these, (rows, C).
     """
 
+    task: Task
     truth: pd.DataFrame
-    hot: np.ndarray
+    targets: Targets
     metric: Metric
     format: SubmissionFormat
     hook: Callable[..., Any] | None = None
 
-    @property
-    def multi(self) -> bool:
-        """True where a row may have many labels, and so does not sum to 1."""
-        return self.format.multi
+    @cached_property
+    def marks(self) -> np.ndarray:
+        """1 where a row has a class, uint8 (n, C)."""
+        return self.task.marks(self.targets)
+
+    @cached_property
+    def column_weights(self) -> tuple[float, ...] | None:
+        """The weights of the columns; None where all count alike, or rows are one decision."""
+        many = not self.task.sums_to_one
+        return self.metric.column_weights(self.task.columns, many) if many else None
 
     @property
     def log_loss(self) -> bool:
@@ -55,8 +65,8 @@ class Goal:
             truth = self.truth.iloc[rows].reset_index(drop=True)
             frame = predictions_frame(truth["id"], answers, self.format.classes)
             return float(self.hook(truth, frame))
-        classes = self.format.classes
-        return metric_value(self.metric, self.hot[rows], answers, self.multi, classes)
+        many = not self.task.sums_to_one
+        return metric_value(self.metric, self.marks[rows], answers, many, self.task.columns)
 
     def cost(self, probs: np.ndarray, rows: np.ndarray) -> float:
         """The metric turned so that lower is better."""
@@ -69,10 +79,16 @@ def goal_of(data: CompetitionData, ids: Iterable[str]) -> Goal:
     position = pd.Index(data.train.frame["id"]).get_indexer(pd.Index(list(ids)))
     assert (position >= 0).all()
     truth = data.train.frame.iloc[position].reset_index(drop=True)
-    hot = data.train.hot()[position]
-    metric = data.spec.metric
+    metric, task = data.spec.metric, data.task
     hook = data.hooks.get("score") if metric.name == "hook" else None
-    return Goal(truth, hot, metric, data.format, hook)
+    return Goal(
+        task=task,
+        truth=truth,
+        targets=task.targets(truth),
+        metric=metric,
+        format=data.format,
+        hook=hook,
+    )
 
 
 def fold_costs(goal: Goal, probs: np.ndarray, rows: np.ndarray, folds: np.ndarray) -> np.ndarray:

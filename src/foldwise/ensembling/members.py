@@ -16,6 +16,7 @@ from foldwise.kinds.columns import columns_of
 from foldwise.store.files import need_readable, need_space, read_json, sha256_file, sha256_json
 from foldwise.store.predictions import align, read_predictions
 from foldwise.tables.text import read_table
+from foldwise.tasks import Task
 from foldwise.training.fitting.run import Run
 
 HELD = 1 << 30  # bytes of predictions in memory; more lie in a file that is mapped
@@ -65,10 +66,9 @@ def of_files(
     name: str,
     oof: Path,
     test: Path,
-    classes: Sequence[str],
+    task: Task,
     ids: Sequence[str],
     test_ids: Sequence[str],
-    multi: bool,
 ) -> Member:
     """A member from elsewhere; its one test file stands for every fold.
 
@@ -82,8 +82,8 @@ def of_files(
     return Member(
         name,
         identity,
-        lambda: read_member(oof, classes, ids, multi),
-        lambda fold: read_member(test, classes, test_ids, multi),
+        lambda: read_member(oof, task, ids),
+        lambda fold: read_member(test, task, test_ids),
         facts,
     )
 
@@ -99,10 +99,10 @@ def split_member(text: str) -> tuple[str, Path, Path]:
     return name, Path(oof).expanduser(), Path(test).expanduser()
 
 
-def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: bool) -> np.ndarray:
+def read_member(path: Path, task: Task, ids: Sequence[str]) -> np.ndarray:
     """Probabilities (ids, C) from a CSV or parquet file `id, *classes`, float64.
 
-    Rows may stand in any order; unless multi their sums are made exactly 1.
+    Rows may stand in any order; sums that should be 1 are made exactly 1.
     Raises: PredictionError: other columns or another order of them, an id that is missing, unknown
             or there twice, a cell that is no number of 0 to 1, a row that does not sum to 1, or
             the same row for every id.
@@ -114,6 +114,7 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
         raise PredictionError(
             f"{path} should be parquet, but cannot be read ({error}); write it again, or as CSV"
         ) from error
+    classes = task.columns
     expected = ["id", *columns_of(classes)]
     if list(frame.columns) not in (expected, ["id", *classes]):
         swapped = sorted(map(str, frame.columns)) == sorted(expected)
@@ -132,24 +133,23 @@ def read_member(path: Path, classes: Sequence[str], ids: Sequence[str], multi: b
     frame = align(frame, ids, str(path))
     cells = frame.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
     probs = cells.to_numpy(dtype=np.float64)
-    _check(path, frame, probs, classes, multi)
-    return probs if multi else probs / probs.sum(axis=1, keepdims=True)
+    _check(path, frame, probs, task)
+    return task.normalise(probs)
 
 
-def _check(
-    path: Path, frame: pd.DataFrame, probs: np.ndarray, classes: Sequence[str], multi: bool
-) -> None:
+def _check(path: Path, frame: pd.DataFrame, probs: np.ndarray, task: Task) -> None:
     """Raises: PredictionError: a cell is no probability, a sum is not 1, or all rows are equal."""
     bad = np.argwhere(~((probs >= 0) & (probs <= 1)))  # NaN is neither
     if len(bad):
         row, column = bad[0]
+        cell = frame.iloc[row, column + 1]
         raise PredictionError(
             f"{path}: {len(bad)} cells should be numbers of 0 to 1, e.g. id "
-            f"{frame['id'].iloc[row]!r} has {frame.iloc[row, column + 1]!r} in {classes[column]!r}"
+            f"{frame['id'].iloc[row]!r} has {cell!r} in {task.columns[column]!r}"
         )
     sums = probs.sum(axis=1)
     off = np.flatnonzero(np.abs(sums - 1) > OFF)
-    if len(off) and not multi:
+    if len(off) and task.sums_to_one:
         raise PredictionError(
             f"{path}: every row should sum to 1 within {OFF:g}, {len(off)} of {len(sums)} do not, "
             f"e.g. id {frame['id'].iloc[off[0]]!r} sums to {sums[off[0]]:.6g}; give probabilities"
@@ -161,15 +161,13 @@ def _check(
         )
 
 
-def oof_stack(
-    members: Sequence[Member], rows: int, classes: int, multi: bool, folder: Path
-) -> Stack:
+def oof_stack(members: Sequence[Member], rows: int, task: Task, folder: Path) -> Stack:
     """The members' out-of-fold predictions, read one after the other.
 
     Above 1 GiB they lie in a nameless temporary file in folder: the system holds of it what it has
     memory for. Raises: StorageError: the disk is too full for that.
     """
-    shape = (len(members), rows, classes)
+    shape = (len(members), rows, len(task))
     probs: np.ndarray
     if 8 * math.prod(shape) > HELD:
         need_space(folder, 8 * math.prod(shape), "blending so many predictions")
@@ -179,7 +177,7 @@ def oof_stack(
         probs = np.empty(shape)
     for m, member in enumerate(members):
         probs[m] = member.oof()
-    return Stack(probs, multi)
+    return Stack(probs, task)
 
 
 class OneFold(Sequence[np.ndarray]):

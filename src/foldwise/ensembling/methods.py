@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.ensembling.calibrate import linked, scores, tempered
 from foldwise.ensembling.goal import Goal, some
-from foldwise.store.predictions import TINY
+from foldwise.tasks import Task
+from foldwise.tasks.task import TINY
 
 MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks it takes some rows
 BAGS, ROUNDS = 5, 30  # climb: bags of rows, and takes in each
@@ -25,12 +25,12 @@ Rows = np.ndarray | slice
 class Stack:
     """The members' probabilities of the same rows.
 
-    probs: per member (n, C), as one array (M, n, C) or read when asked for. multi: rows need not
-    sum to 1. temperatures: the members' own, where they have been fitted.
+    probs: per member (n, C), as one array (M, n, C) or read when asked for.
+    temperatures: the members' own, where they have been fitted.
     """
 
     probs: Sequence[np.ndarray] | np.ndarray
-    multi: bool
+    task: Task
     temperatures: Sequence[float] | None = None
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Stack:
         probs = np.asarray(self.probs[member][rows])
         if self.temperatures is None:
             return probs
-        return tempered(probs, self.temperatures[member], self.multi)
+        return self.task.at_temperature(probs, self.temperatures[member])
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _mean(fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
 
 
 def _geometric(fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
-    return np.exp(_mean_of(stack, rows, lambda probs: scores(probs, False)))
+    return np.exp(_mean_of(stack, rows, lambda probs: np.log(np.clip(probs, TINY, None))))
 
 
 def _rank(fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
@@ -108,13 +108,9 @@ def _weighted(fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
 def _given(stack: Stack, rows: np.ndarray, goal: Goal) -> np.ndarray:
     """The probability that each member gave to what was true, (M, rows), or with many labels of
     each cell, (M, rows * C): all that the log loss of a weighted mean depends on."""
-    hot = goal.hot[rows]
-    found = []
-    for m in range(len(stack)):
-        probs = stack.of(m, rows)
-        right = np.where(hot == 1, probs, 1 - probs).ravel() if goal.multi else probs[hot == 1]
-        found.append(right)
-    return np.stack(found)
+    true = goal.targets[rows]
+    given = (goal.task.given(true, stack.of(m, rows)) for m in range(len(stack)))
+    return np.stack([each.ravel() for each in given])
 
 
 def _log_loss_of(
@@ -122,7 +118,7 @@ def _log_loss_of(
 ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """A function of weights (M,) that gives the log loss of the weighted mean, and its gradient."""
     given = _given(stack, rows, goal)
-    columns = goal.metric.column_weights(goal.format.classes, True) if goal.multi else None
+    columns = goal.column_weights
     counts = np.ones(given.shape[1]) if columns is None else np.tile(columns, len(rows))
     counts = counts / counts.sum()
 
@@ -138,7 +134,7 @@ def _cost_of(stack: Stack, rows: np.ndarray, goal: Goal) -> Callable[[np.ndarray
     if goal.log_loss:
         log_loss = _log_loss_of(stack, rows, goal)
         return lambda weights: log_loss(weights)[0]
-    rows = rows[some(rows, len(stack) * len(goal.format.classes), MOST)]
+    rows = rows[some(rows, len(stack) * len(goal.task), MOST)]
     held = np.stack([stack.of(m, rows) for m in range(len(stack))])  # (M, rows, C)
     return lambda weights: goal.cost(np.tensordot(weights, held, 1), rows)
 
@@ -153,7 +149,7 @@ def _fit_climb(stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
     of each kind of labels every second one in a random order.
     """
     rng, found = np.random.default_rng(0), []
-    kinds = goal.hot[rows] @ rng.random(len(goal.format.classes))
+    kinds = goal.marks[rows] @ rng.random(len(goal.task))
     for _ in range(BAGS):
         order = rng.permutation(len(rows))
         half = np.sort(order[np.argsort(kinds[order], kind="stable")][::2])
@@ -218,16 +214,16 @@ def _fit_stack(stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
     """
     from scipy.optimize import minimize
 
-    multi, count, width = goal.multi, len(stack), len(goal.format.classes)
+    task, count, width = goal.task, len(stack), len(goal.task)
     rows = rows[some(rows, count * width, MOST)]
-    hot = goal.hot[rows]
-    members = np.stack([scores(stack.of(m, rows), multi) for m in range(count)])  # (M, rows, C)
+    true, marks = goal.targets[rows], goal.marks[rows]
+    members = np.stack([task.to_scores(stack.of(m, rows)) for m in range(count)])  # (M, rows, C)
     middle = np.concatenate([np.full(count, 1 / count), np.zeros(width)])
 
     def cost(free: np.ndarray) -> tuple[float, np.ndarray]:
-        probs = linked(np.tensordot(free[:count], members, 1) + free[count:], multi)
-        given = np.where(hot == 1, probs, 1 - probs) if multi else probs[hot == 1]
-        error = probs - hot  # (rows, C), the gradient by the sums of scores
+        probs = task.from_scores(np.tensordot(free[:count], members, 1) + free[count:])
+        given = task.given(true, probs)
+        error = probs - marks  # (rows, C), the gradient by the sums of scores
         gradient = np.concatenate([np.tensordot(members, error, 2), error.sum(axis=0)])
         away = free - middle
         loss = -np.log(np.clip(given, TINY, None)).sum() + away @ away / 2
@@ -238,8 +234,8 @@ def _fit_stack(stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
 
 
 def _stacked(fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
-    summed = _sum(stack, rows, fitted["weights"], lambda probs: scores(probs, stack.multi))
-    return linked(summed + np.array(fitted["bias"]), stack.multi)
+    summed = _sum(stack, rows, fitted["weights"], stack.task.to_scores)
+    return stack.task.from_scores(summed + np.array(fitted["bias"]))
 
 
 # from the simplest to the least simple; which run is the best single one is a fit as well
@@ -256,7 +252,4 @@ METHODS: dict[str, Method] = {
 
 def blended(method: str, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
     """The blend of some rows by a method, (rows, C); rows sum to 1 unless they have many labels."""
-    probs = METHODS[method].apply(fitted, stack, rows)
-    if stack.multi:
-        return np.minimum(probs, 1)  # weights may sum to 1 and a last bit
-    return probs / probs.sum(axis=1, keepdims=True)
+    return stack.task.normalise(METHODS[method].apply(fitted, stack, rows))

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.ensembling.calibrate import scores, tempered
 from foldwise.ensembling.crossfit import Chain, apply_chain, stepped
 from foldwise.ensembling.members import Member, OneFold
 from foldwise.ensembling.methods import Stack
-from foldwise.store.predictions import TINY
+from foldwise.tasks import Task
+from foldwise.tasks.task import TINY
 
 
 @dataclass(frozen=True)
@@ -23,31 +23,34 @@ class Pool:
 
     blend: the mean of the folds' blends at the temperature `of_each`. of_mean: at which it is as
     well calibrated as can be told. answers: the mean of what the chain makes of each fold. logs:
-    that of these answers' logarithms; with many labels (2, n, C), of p and of 1 - p.
+    that of the logarithms of these answers' outcomes, see `Task.outcomes`.
     """
 
+    task: Task
     blend: np.ndarray
     of_each: float
     of_mean: float
     answers: np.ndarray
     logs: np.ndarray
 
-    def likely(self, multi: bool) -> np.ndarray:
+    def likely(self) -> np.ndarray:
         """The probabilities of the labels as the folds together see them."""
-        return tempered(self.blend, self.of_mean, multi)
+        return self.task.at_temperature(self.blend, self.of_mean)
 
 
-def each_fold(chain: Chain, count: int, members: Sequence[Member], multi: bool) -> Iterator[Any]:
+def each_fold(
+    task: Task, chain: Chain, count: int, members: Sequence[Member]
+) -> Iterator[np.ndarray]:
     """A chain's test predictions by the models of each of count folds."""
     for fold in range(count):
-        yield apply_chain(chain, Stack(OneFold(members, fold), multi), slice(None))
+        yield apply_chain(chain, Stack(OneFold(members, fold), task), slice(None))
 
 
 def pool_of(
+    task: Task,
     chain: Chain,
     count: int,
     members: Sequence[Member],
-    multi: bool,
     single: float,
     weights: Sequence[float] | None = None,
 ) -> Pool:
@@ -72,16 +75,23 @@ def pool_of(
     """
     columns = np.ones(1) if weights is None else np.array(weights)
     flat, sums, pull = max(single, 1.0), _Sums(), 0.0
-    for probs in each_fold({**chain, "steps": []}, count, members, multi):
-        said, score = stepped(chain["steps"], probs, multi), columns * scores(probs, multi)
-        log = np.log(np.clip(np.stack([said, 1 - said]) if multi else said, TINY, 1))
-        pull += float((tempered(probs, single, multi) * score).sum())
-        sums.add(blend=tempered(probs, flat, multi), answers=said, logs=log, score=score)
-    blend, answers = (_mean(sums.of[name], count, multi) for name in ("blend", "answers"))
+    for probs in each_fold(task, {**chain, "steps": []}, count, members):
+        answers, score = stepped(chain["steps"], probs, task), columns * task.to_scores(probs)
+        logs = np.log(np.clip(task.outcomes(answers), TINY, 1))
+        pull += float((task.at_temperature(probs, single) * score).sum())
+        sums.add(blend=task.at_temperature(probs, flat), answers=answers, logs=logs, score=score)
+    blend, answers = (task.normalise(sums.of[name] / count) for name in ("blend", "answers"))
     most = min(single, 1.0)
     bounds = (most / count**0.5, most)
-    mean = _temperature(blend, sums.of["score"], pull, multi, bounds) if len(blend) else most
-    return Pool(blend, flat, mean, answers, sums.of["logs"] / count)
+    mean = _temperature(task, blend, sums.of["score"], pull, bounds) if len(blend) else most
+    return Pool(
+        task=task,
+        blend=blend,
+        of_each=flat,
+        of_mean=mean,
+        answers=answers,
+        logs=sums.of["logs"] / count,
+    )
 
 
 class _Sums:
@@ -96,19 +106,14 @@ class _Sums:
             self.of[name] = self.of[name] + array if name in self.of else array
 
 
-def _mean(total: np.ndarray, count: int, multi: bool) -> np.ndarray:
-    mean = total / count
-    return mean if multi else mean / mean.sum(axis=1, keepdims=True)
-
-
 def _temperature(
-    blend: np.ndarray, score: np.ndarray, pull: float, multi: bool, bounds: tuple[float, float]
+    task: Task, blend: np.ndarray, score: np.ndarray, pull: float, bounds: tuple[float, float]
 ) -> float:
     """The temperature T at which the sum of score * tempered(blend, T) is `pull`."""
     from scipy.optimize import brentq
 
     def excess(log_temperature: float) -> float:
-        drawn = tempered(blend, float(np.exp(log_temperature)), multi)
+        drawn = task.at_temperature(blend, float(np.exp(log_temperature)))
         return float((score * drawn).sum()) - pull
 
     low, high = np.log(bounds)
@@ -124,22 +129,22 @@ def for_the_mean(chain: Chain, pool: Pool) -> Chain:
     return {**chain, "steps": steps}
 
 
-def final(chain: Chain, pool: Pool, multi: bool) -> np.ndarray:
+def final(chain: Chain, pool: Pool) -> np.ndarray:
     """The test predictions (n, C) that are submitted. chain: as `for_the_mean` gives it.
 
     Where the chain has a temperature, that and what comes after it change the mean of the folds;
     else each fold's answers are averaged.
     """
-    return _after(chain, pool.blend, multi) if _temperatures(chain) else pool.answers
+    return _after(pool.task, chain, pool.blend) if _temperatures(chain) else pool.answers
 
 
-def averaged(chain: Chain, count: int, members: Sequence[Member], multi: bool) -> np.ndarray:
+def averaged(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> np.ndarray:
     """The same of other rows, (n, C), with the temperatures that the test rows settled."""
     own, sums = _temperatures(chain), _Sums()
-    for probs in each_fold({**chain, "steps": []} if own else chain, count, members, multi):
-        sums.add(probs=tempered(probs, own["of_each"], multi) if own else probs)
-    mean = _mean(sums.of["probs"], count, multi)
-    return _after(chain, mean, multi) if own else mean
+    for probs in each_fold(task, {**chain, "steps": []} if own else chain, count, members):
+        sums.add(probs=task.at_temperature(probs, own["of_each"]) if own else probs)
+    mean = task.normalise(sums.of["probs"] / count)
+    return _after(task, chain, mean) if own else mean
 
 
 def _temperatures(chain: Chain) -> dict[str, Any]:
@@ -148,9 +153,9 @@ def _temperatures(chain: Chain) -> dict[str, Any]:
     return next((step for step in chain["steps"] if "of_mean" in step), {})
 
 
-def _after(chain: Chain, mean: np.ndarray, multi: bool) -> np.ndarray:
+def _after(task: Task, chain: Chain, mean: np.ndarray) -> np.ndarray:
     steps = [
         {**step, "temperature": step["of_mean"]} if "of_mean" in step else step
         for step in chain["steps"]
     ]
-    return stepped(steps, mean, multi)
+    return stepped(steps, mean, task)

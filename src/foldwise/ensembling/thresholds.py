@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.ensembling.goal import Goal, some
+from foldwise.tasks import Task
 
 SWEPT = np.arange(5, 96) / 100
 COARSE, NEAR = SWEPT[::5], np.arange(-4, 5) / 100  # for one class: first these, then around it
@@ -31,7 +32,7 @@ def moved(probs: np.ndarray, threshold: float | np.ndarray, to: float) -> np.nda
     )
 
 
-def apply_thresholds(fitted: Fitted, probs: np.ndarray, multi: bool) -> np.ndarray:
+def apply_thresholds(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:
     """`moved` by what `fit_threshold` or `fit_thresholds` gave."""
     return moved(probs, np.array(fitted["thresholds"]), fitted["to"])
 
@@ -83,7 +84,7 @@ def sweep(probs: np.ndarray, goal: Goal) -> pd.DataFrame:
     rows, found = np.arange(len(probs)), []
     for threshold in SWEPT:
         answers = moved(probs, threshold, goal.threshold)
-        right = (goal.format.said(answers) >= goal.threshold) == (goal.hot == 1)
+        right = (goal.format.said(answers) >= goal.threshold) == (goal.marks == 1)
         found.append((threshold, goal.value(answers, rows), right.mean()))
     return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])
 
@@ -99,7 +100,7 @@ def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
     middle = np.arange(probs.shape[1] - 1) + 0.5
 
     def cost(cuts: np.ndarray) -> float:
-        return goal.cost(apply_cuts({"cuts": np.sort(cuts)}, probs, False), rows)
+        return goal.cost(apply_cuts({"cuts": np.sort(cuts)}, probs, goal.task), rows)
 
     simplex = np.vstack([middle, middle + 0.3 * np.eye(len(middle))])
     found = minimize(
@@ -116,7 +117,7 @@ def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
     return {"cuts": np.sort(found.x).tolist()}
 
 
-def apply_cuts(fitted: Fitted, probs: np.ndarray, multi: bool) -> np.ndarray:
+def apply_cuts(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:
     """Probabilities on two neighbouring classes, (n, C), the more probable one as the cuts say.
 
     The expected class number, sum of k p_k, is mapped piecewise linearly so that each cut comes to

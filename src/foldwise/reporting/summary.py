@@ -153,7 +153,8 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         for k, rows in table.frame.groupby(fold)
     ]
     values = [row["value"] for row in by_fold if row["value"] is not None]
-    answers = Answers(table.hot(), said[columns_of(data.classes)].to_numpy(), table.multi)
+    probs, many = said[columns_of(data.classes)].to_numpy(), not data.task.sums_to_one
+    answers = Answers(table.marks(), probs, many)
     groups = table.frame["group"].to_numpy() if grouped else None
     return {
         "metric": metric.title,
@@ -163,7 +164,7 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         "low": pooled.low,
         "high": pooled.high,
         "resampled": "groups" if apart else "rows",
-        "named_from": named_from(data.spec.submission, metric) if data.spec.multi else None,
+        "named_from": named_from(data.spec.submission, metric) if many else None,
         "folds": int(folds["fold"].max()) + 1,
         "done": len(by_fold),
         "mean": float(np.mean(values)) if values else None,

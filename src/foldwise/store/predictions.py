@@ -34,12 +34,6 @@ def predictions_frame(
     return check_predictions(frame, classes, "predictions")
 
 
-def of_truth(hot: np.ndarray, probs: np.ndarray, multi: bool) -> np.ndarray:
-    """The probability that each row (n, C) gives to what is true, (n,); with many labels that of
-    its worst cell. hot: 0 or 1, (n, C)."""
-    return np.where(hot == 1, probs, 1 - probs).min(axis=1) if multi else (probs * hot).sum(axis=1)
-
-
 def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) -> pd.DataFrame:
     """The frame itself, checked.
 

@@ -12,7 +12,7 @@ from fastai.learner import Learner
 from fastai.torch_core import TensorBase
 from torch import nn
 
-from foldwise.store.predictions import TINY, of_truth
+from foldwise.tasks.task import TINY
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, prepare_stage
@@ -26,7 +26,7 @@ from foldwise.training.speed.precision import device
 def loaders_of(inputs: FoldInputs, number: int = -1) -> DataLoaders:
     """The DataLoaders of a fold at one of its recipe's stages, as training has them."""
     recipe = inputs.recipe
-    about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+    about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
     size = recipe.stage_batch(recipe.stage[number])
     return dataloaders(inputs.block(about, number), size, device())
 
@@ -40,7 +40,7 @@ def untrained(inputs: FoldInputs, number: int = 0) -> Learner:
     recipe = inputs.recipe
     keep_freed_memory()
     with seeded(inputs.seed, inputs.fold, "init"):
-        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
     model = model.to(device()).to(memory_format=torch.channels_last)
     learner = learner_of(model, loaders_of(inputs, number), recipe, about.outputs)
@@ -82,11 +82,11 @@ def interpretation(inputs: FoldInputs, oof: pd.DataFrame) -> Interpretation:
     cell.
     """
     train, recipe = inputs.train, inputs.recipe
-    about = preprocessing_of(recipe, train.classes, inputs.mode, train.multi)
+    about = preprocessing_of(recipe, train.task, inputs.mode)
     rows = train.where(train.frame["id"].isin(oof["id"]).to_numpy())
     dls = loaders_of(inputs)
     learner = Told(dls, nn.Identity(), loss_func=loss_of(recipe, about.outputs)).know(oof)
-    right = of_truth(rows.hot(), learner.oof.loc[rows.frame["id"]].to_numpy(), train.multi)
+    right = train.task.right(rows.targets, learner.oof.loc[rows.frame["id"]].to_numpy())
     losses = TensorBase(-np.log(np.maximum(right, TINY)))
-    kind = Interpretation if train.multi else ClassificationInterpretation
+    kind = ClassificationInterpretation if train.task.sums_to_one else Interpretation
     return kind(learner, dls.test_dl(rows.frame, with_labels=True), losses)

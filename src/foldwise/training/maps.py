@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 from foldwise.data.labels.table import LabelTable
-from foldwise.store.predictions import align, of_truth
+from foldwise.store.predictions import align
 from foldwise.training.models.baselines import Linear
 from foldwise.training.models.heads import body_of
 from foldwise.training.speed.precision import first_line
@@ -69,7 +69,7 @@ def most_wrong(table: LabelTable, oof: pd.DataFrame) -> pd.DataFrame:
     """
     part = table.where(table.frame["id"].isin(oof["id"]).to_numpy())
     probs = align(oof, part.frame["id"], "activation maps").iloc[:, 1:].to_numpy()
-    rows = np.argsort(of_truth(part.hot(), probs, part.multi), kind="stable")[:WORST]
+    rows = np.argsort(part.task.right(part.targets, probs), kind="stable")[:WORST]
     return pd.DataFrame(
         {
             "id": part.frame["id"].to_numpy()[rows],

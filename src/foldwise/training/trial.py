@@ -48,7 +48,7 @@ def search(inputs: FoldInputs) -> dict[str, Any]:
     stage, on = recipe.stage[0], device()
     keep_freed_memory()
     with determinism(recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
-        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
         model = model.to(on).to(memory_format=torch.channels_last)
         dls = dataloaders(inputs.block(about, 0), recipe.stage_batch(stage), on)
@@ -65,7 +65,7 @@ def sheet(inputs: FoldInputs, path: Path) -> int:
     """
     inputs = inputs.taught()
     recipe = inputs.recipe
-    about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+    about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
     with seeded(inputs.seed, inputs.fold, "sheet"):
         dls = dataloaders(inputs.block(about), recipe.stage_batch(recipe.stage[-1]), device())
         return save_sheet(dls, path, inputs.seed, inputs.fold)

@@ -19,6 +19,7 @@ from foldwise.data.images.duplicates import copies, joined, pixel_digests, suspe
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, ImageError
+from foldwise.tasks import MultiClass, MultiLabel
 from foldwise.workspace import Workspace
 from tiny import copy, edit, ids
 
@@ -42,10 +43,10 @@ def table(labels: list[str], groups: list[str] | None = None, multi: bool = Fals
     if not multi:
         names = ("b", "a", "10")
         frame["label"] = pd.Categorical(labels, categories=names)
-        return LabelTable(frame, frame.astype(str), names)
+        return LabelTable(frame, frame.astype(str), MultiClass(names))
     for name in "ba":
         frame[name] = [np.uint8(name in label) for label in labels]
-    return LabelTable(frame, frame.astype(str), ("b", "a"), True)
+    return LabelTable(frame, frame.astype(str), MultiLabel(("b", "a")))
 
 
 def same(n: int, *together: tuple[int, ...]) -> "pd.Series[str]":

@@ -61,7 +61,7 @@ def test_a_class_may_get_a_new_name(tmp_path: Path) -> None:
 def test_merged_tags_of_a_row_become_one(tmp_path: Path) -> None:
     table = read(tmp_path, MANY, {**TAGS, "none": "-", "merge": {"kitten": "cat", "fox": "dog"}})
     assert table.classes == ("cat", "dog")
-    assert table.targets().tolist() == [[1, 1], [0, 1], [1, 0], [0, 0], [1, 1]]
+    assert table.targets.values.tolist() == [[1, 1], [0, 1], [1, 0], [0, 0], [1, 1]]
     assert table.counts == {MERGED: 2}
 
 
@@ -74,10 +74,10 @@ def test_a_listed_class_order_loses_merged_classes(tmp_path: Path) -> None:
     columns = {"format": "class_columns", "classes": ["b", "a", "c"], "merge": {"b": "c"}}
     table = read(tmp_path, hot, columns)
     assert table.classes == ("c", "a")
-    assert table.targets().tolist() == [0, 0, 1]
+    assert table.targets.values.tolist() == [0, 0, 1]
     table = read(tmp_path, hot, {**columns, "multi": True})
     assert table.classes == ("c", "a")
-    assert table.targets().tolist() == [[1, 0], [1, 0], [0, 1]]
+    assert table.targets.values.tolist() == [[1, 0], [1, 0], [0, 1]]
 
 
 def test_a_merged_label_that_no_row_has_is_said(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from foldwise.config.loading import parse
 from foldwise.data.labels.table import LabelTable, read_test, read_train
 from foldwise.errors import DataError, SpecError
 from foldwise.tables.text import REPEATED, paths_inside
+from foldwise.tasks import MultiClass, MultiLabel
 
 TAGS = {"format": "delimited", "column": "tags"}
 CLASS = {"format": "class_column", "column": "kind"}
@@ -74,8 +75,8 @@ def test_any_separator_stands_between_tags(
     table = read(tmp_path, lines, {**TAGS, "separator": separator})
     assert table.classes == ("10", "ant", "zebra")
     assert sets(table) == {"3": {"zebra"}, "1": {"ant", "10"}, "2": {"10", "zebra"}}
-    assert table.targets().tolist() == [[0, 0, 1], [1, 1, 0], [1, 0, 1]]
-    assert table.multi
+    assert table.targets.values.tolist() == [[0, 0, 1], [1, 1, 0], [1, 0, 1]]
+    assert table.task == MultiLabel(table.classes)
 
 
 def test_tags_with_spaces_in_them_stay_whole_between_commas(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_class_columns_hold_several_labels_or_none(tmp_path: Path, cells: Sequen
     )
     table = read(tmp_path, lines, HOT)
     assert table.classes == ("zebra", "10", "ant")
-    assert table.targets().tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert table.targets.values.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
     assert table.frame["id"].tolist() == ["7", "2", "0"]
     assert table.labels().tolist() == ["zebra ant", "", "10"]
 
@@ -200,7 +201,7 @@ def test_the_format_files_order_of_class_columns_wins(tmp_path: Path) -> None:
     labels = {key: HOT[key] for key in ("format", "multi")}
     table = read(tmp_path, "id,a,b\n1,1,0\n2,1,1\n", labels, ["b", "a"])
     assert table.classes == ("b", "a")
-    assert table.targets().tolist() == [[0, 1], [1, 1]]
+    assert table.targets.values.tolist() == [[0, 1], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -243,8 +244,8 @@ def test_labels_that_are_numbers_stay_as_they_are_written(tmp_path: Path) -> Non
 def test_classes_of_the_spec_keep_their_order_and_may_have_no_row(tmp_path: Path) -> None:
     table = read(tmp_path, "id,kind\n1,a\n2,c\n", {**CLASS, "classes": ["c", "b", "a"]})
     assert table.classes == ("c", "b", "a")
-    assert table.targets().tolist() == [2, 0]
-    assert table.hot().tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert table.targets.values.tolist() == [2, 0]
+    assert table.marks().tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 def test_an_empty_cell_of_a_class_column_is_no_class(tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_a_prefix_tells_training_ids_from_the_same_ids_in_test(tmp_path: Path) -
     assert table.frame["id"].tolist() == ["train-1", "train-2"]
     assert table.frame["path"].tolist() == ["train/1.jpg", "train/2.jpg"]
     spec = spec_of(labels, images=images)
-    test = read_test(spec, tmp_path, ("a", "b"), pd.DataFrame({"id": ["2", "1"]}))
+    test = read_test(spec, tmp_path, MultiClass(("a", "b")), pd.DataFrame({"id": ["2", "1"]}))
     assert test.frame["id"].tolist() == ["2", "1"]
     assert test.frame["path"].tolist() == ["test/2.jpg", "test/1.jpg"]
 

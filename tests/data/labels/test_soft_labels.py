@@ -70,7 +70,7 @@ def test_shares_stand_in_class_order_and_the_largest_is_the_label(tmp_path: Path
     found = shares_of(table)
     assert found["7"] == [0.5, 0.25, 0.25]
     assert found["9"] == pytest.approx([1 / 3] * 3)  # rounded shares sum to 1 afterwards
-    assert table.targets().tolist() == [0, 1, 0, 1]
+    assert table.targets.values.tolist() == [0, 1, 0, 1]
 
 
 def test_shares_follow_the_format_files_order_of_classes(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_rows_that_are_left_out_take_their_shares_and_weights_along(tmp_path: Pa
 def test_with_many_labels_each_share_is_its_own(tmp_path: Path) -> None:
     lines = "id,zebra,10,ant\nb,0.9,0.5,0.49\na,0,0.1,0\n"
     table = read(tmp_path, lines, multi=True)
-    assert table.targets().tolist() == [[1, 1, 0], [0, 0, 0]]
+    assert table.targets.values.tolist() == [[1, 1, 0], [0, 0, 0]]
     assert shares_of(table) == {"b": [0.9, 0.5, 0.49], "a": [0, 0.1, 0]}
     assert table.counts == {}
 

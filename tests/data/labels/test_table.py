@@ -26,7 +26,7 @@ def test_ids_stay_strings_and_classes_stay_in_the_format_files_order(workspace: 
     assert list(data.train.frame["id"]) == ids("train", 30)
     assert data.classes == CLASSES
     assert list(data.train.frame["label"].cat.categories) == list(CLASSES)
-    assert (data.train.targets() == [i % 3 for i in range(30)]).all()
+    assert (data.train.targets.values == [i % 3 for i in range(30)]).all()
     assert "label" not in data.test.frame
 
 

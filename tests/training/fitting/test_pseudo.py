@@ -20,10 +20,12 @@ from foldwise.data.labels.table import LabelTable
 from foldwise.errors import RunError
 from foldwise.store.files import read_json, write_json
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
+from foldwise.tasks import task_of
 from foldwise.training.fitting.pseudo import FILE, pseudo_labels, surest, teacher_of, with_pseudo
 from foldwise.training.fitting.run import Run, open_runs
 from foldwise.training.loading.batches import FoldSplitter
 from foldwise.workspace import Workspace
+from planted import MANY, ONE
 from tiny import CLASSES, copy, edit, write_tiny
 
 N = 24  # training rows, and as many of the test set
@@ -121,7 +123,7 @@ def accuracy(run: Run, data: CompetitionData) -> float:
 
 def test_a_planted_leak_is_seen_and_the_rule_keeps_it_out(own: Workspace) -> None:
     data = load_data(own, "tiny")
-    truth = data.train.targets()
+    truth = data.train.targets.values
 
     def honest(fold: int, of: np.ndarray) -> np.ndarray:
         """A model knows what it was trained on, and is sure of something else for the rest."""
@@ -142,7 +144,7 @@ def test_a_planted_leak_is_seen_and_the_rule_keeps_it_out(own: Workspace) -> Non
 
 
 def test_a_fold_hears_its_own_folds_teacher_alone(own: Workspace) -> None:
-    truth = load_data(own, "tiny").train.targets()
+    truth = load_data(own, "tiny").train.targets.values
     before = {}
     for changed in (None, 0, 2):
         plant(own, lambda fold, of, changed=changed: (truth + (fold == changed)) % 3)
@@ -158,7 +160,7 @@ def test_a_fold_hears_its_own_folds_teacher_alone(own: Workspace) -> None:
 
 
 def test_rows_join_the_training_part_of_their_fold_and_no_validation_part(own: Workspace) -> None:
-    truth = load_data(own, "tiny").train.targets()
+    truth = load_data(own, "tiny").train.targets.values
     plant(own, lambda fold, of: truth)
     run = opened(own)
     task = pipeline.FoldTask(own.root, own.data, own.runs, "tiny", run.folder, 1)
@@ -182,7 +184,7 @@ def test_rows_join_the_training_part_of_their_fold_and_no_validation_part(own: W
 
 def test_copies_of_training_images_and_ids_in_both_are_left_out(own: Workspace) -> None:
     data = load_data(own, "tiny")
-    truth = data.train.targets()
+    truth = data.train.targets.values
     plant(own, lambda fold, of: truth)
     own_ids, test_ids = ids_of(data)
     run = opened(own)
@@ -193,7 +195,7 @@ def test_copies_of_training_images_and_ids_in_both_are_left_out(own: Workspace) 
     both = data.train.frame.copy()
     both.loc[5, "id"] = test_ids[7]
     named = CompetitionData(
-        **{**data.__dict__, "train": LabelTable(both, data.train.source, data.classes)}
+        **{**data.__dict__, "train": LabelTable(both, data.train.source, data.task)}
     )
     shutil.copy(
         own.raw("tiny") / f"images/{own_ids[5]}.png", own.raw("tiny") / f"images/{test_ids[7]}.png"
@@ -261,21 +263,21 @@ def test_the_surest_rows_are_taken_up_to_a_share(
 ) -> None:
     pseudo = Pseudo(run="t", **keys)
     for frame in (FRAME, FRAME[::-1]):
-        table, least = surest(frame, many, pseudo, rows, "t fold 0, test")
+        table, least = surest(frame, MANY if many else ONE, pseudo, rows, "t fold 0, test")
         assert list(table["id"]) == expected
         assert least == pytest.approx(lowest)
 
 
 def test_with_many_labels_every_one_must_be_sure() -> None:
     frame = predictions_frame(["a", "b"], np.array([[0.95, 0.02], [0.99, 0.6]]), ("z", "x"))
-    table, lowest = surest(frame, True, Pseudo(run="t", confidence=0.9), 10, "")
+    table, lowest = surest(frame, MANY, Pseudo(run="t", confidence=0.9), 10, "")
     assert list(table["id"]) == ["a"]
     assert lowest == 0.95
 
 
 def test_a_teacher_that_is_never_sure_is_told() -> None:
     with pytest.raises(RunError) as caught:
-        surest(FRAME, False, Pseudo(run="t", confidence=0.95), 10, "t-s0-12345678 fold 2, test")
+        surest(FRAME, ONE, Pseudo(run="t", confidence=0.95), 10, "t-s0-12345678 fold 2, test")
     assert str(caught.value) == (
         "[pseudo] takes test rows with a confidence of at least 0.95, and t-s0-12345678 fold 2, "
         "test, has none among 4: the highest is 0.9000; lower confidence, or train a better teacher"
@@ -293,8 +295,8 @@ def tables(multi: bool) -> tuple[LabelTable, LabelTable, Folds]:
         frame["label"] = pd.Categorical(["x", "z", "x"], categories=["z", "x"])
     folds = pd.DataFrame({"id": ["q", "r", "s"], "fold": [0, 1, 1]})
     return (
-        LabelTable(frame, source, ("z", "x"), multi),
-        LabelTable(test, test[["id"]], ("z", "x"), multi),
+        LabelTable(frame, source, task_of(("z", "x"), multi)),
+        LabelTable(test, test[["id"]], task_of(("z", "x"), multi)),
         Folds("f", folds, ""),
     )
 
@@ -315,7 +317,7 @@ def test_a_pseudo_labelled_row_has_a_weight_and_what_the_recipe_wants(
     if multi:
         hot[1:3] = [[1, 1], [0, 0]]
         hot[0] = [1, 0]
-    assert made.hot().tolist() == hot
+    assert made.marks().tolist() == hot
     assert ("shares" in made.frame) == soft
     if soft:
         assert np.stack([*made.frame["shares"]]).tolist() == [*hot[:3], [0.9, 0.1], [0.25, 0.75]]

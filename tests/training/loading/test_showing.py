@@ -15,6 +15,7 @@ from foldwise import Competition
 from foldwise.config.recipe import Recipe
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import LabelTable
+from foldwise.tasks import MultiClass, MultiLabel
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.loading.batches import CachedImages
 from foldwise.training.loading.showing import as_jpeg, augmented, drawn, save_sheet
@@ -40,7 +41,7 @@ def loaders(competition: Competition, recipe: Recipe, fold: int = 1) -> DataLoad
 def shown(
     competition: Competition, recipe: Recipe, seed: int = 0
 ) -> tuple[pd.DataFrame, DataLoaders]:
-    dls, about = loaders(competition, recipe), preprocessing_of(recipe, CLASSES, "L")
+    dls, about = loaders(competition, recipe), preprocessing_of(recipe, MultiClass(CLASSES), "L")
     return augmented(dls, competition.data.train, about, seed, 1), dls
 
 
@@ -87,7 +88,7 @@ def test_the_same_place_gives_the_same_bytes_whatever_was_drawn_before(
     assert first.equals(again)
     dls.train.one_batch()
     random.random(), torch.rand(1)
-    about = preprocessing_of(recipe, CLASSES, "L")
+    about = preprocessing_of(recipe, MultiClass(CLASSES), "L")
     assert augmented(dls, competition.data.train, about, 0, 1).equals(first)
     other, _ = shown(competition, recipe, seed=1)
     assert list(other["id"]) != list(first["id"])
@@ -112,7 +113,7 @@ def test_balanced_draws_are_shown_as_they_are_trained(competition: Competition) 
     few = items[(items["label"] == "zebra") | ~items["label"].duplicated()]  # one of the others
     block = competition.datablock(fold=1, recipe=recipe)
     dls = block.dataloaders(pd.concat([few, dls.valid_ds.items]), bs=8)
-    about = preprocessing_of(recipe, CLASSES, "L")
+    about = preprocessing_of(recipe, MultiClass(CLASSES), "L")
     labels = augmented(dls, competition.data.train, about, 0, 1)["label"].value_counts()
     assert labels.sum() == len(few)
     assert labels["zebra"] <= len(few) - 4 < (few["label"] == "zebra").sum()
@@ -136,8 +137,8 @@ def test_many_labels_are_joined_and_centred_values_brought_back(
     dls = loaders(competition, recipe)
     frame = competition.train.drop(columns="label")
     hot = pd.DataFrame(np.tile([1, 0, 1], (30, 1)), columns=list(CLASSES)).astype(np.uint8)
-    table = LabelTable(pd.concat([frame, hot], axis=1), frame, CLASSES, True)
-    one = preprocessing_of(recipe, CLASSES, "L")
+    table = LabelTable(pd.concat([frame, hot], axis=1), frame, MultiLabel(CLASSES))
+    one = preprocessing_of(recipe, MultiClass(CLASSES), "L")
     assert set(augmented(dls, table, one, 0, 1)["label"]) == {"zebra ant"}
     raw = cache_of(dls).pixels.mean()
     means = [opened(each).mean() for each in augmented(dls, table, one, 0, 1)["image"]]

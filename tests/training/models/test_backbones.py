@@ -10,6 +10,7 @@ from torch import nn
 
 from foldwise.config.recipe import Recipe
 from foldwise.errors import RunError, SpecError
+from foldwise.tasks import MultiClass
 from foldwise.training.fitting import tuning
 from foldwise.training.models.building import (
     build_model,
@@ -85,7 +86,9 @@ def test_a_step_reaches_every_parameter_and_weights_are_loaded_again(
     model.train()(images).square().sum().backward()
     grouped = [param for group in layer_groups(model, "fastai") for param in group]
     assert all(param.grad is not None for param in grouped)
-    save_weights(tmp_path / "w.safetensors", model, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+    save_weights(
+        tmp_path / "w.safetensors", model, preprocessing_of(own, MultiClass(("a", "b", "c")), "RGB")
+    )
     again, _ = load_trained(tmp_path / "w.safetensors")
     assert torch.equal(again.eval()(images), model.eval()(images))
     more = build_model(recipe(name, size, weights=str(tmp_path / "w.safetensors")), 5, 3)
@@ -125,7 +128,7 @@ def test_a_norm_that_goes_with_the_classifier_is_not_missed_under_fastais_head(
     first = build_model(own, 3, 3)
     assert isinstance(first, Headed)
     path = tmp_path / "w.safetensors"
-    save_weights(path, first, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+    save_weights(path, first, preprocessing_of(own, MultiClass(("a", "b", "c")), "RGB"))
     for head in ("fastai", "linear"):
         more = build_model(recipe("efficientvit_m0", head=head, weights=str(path)), 5, 3)
         state = more.body.state_dict() if isinstance(more, Headed) else more.state_dict()
@@ -140,7 +143,7 @@ def test_a_family_whose_own_names_begin_as_those_of_fastais_head_do_is_loaded(
     for head, name in (("linear", "body.conv1.conv.weight"), ("fastai", "conv1.conv.weight")):
         own = recipe("tresnet_m", head=head)
         first = build_model(own, 3, 3)
-        save_weights(path, first, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+        save_weights(path, first, preprocessing_of(own, MultiClass(("a", "b", "c")), "RGB"))
         more = build_model(recipe("tresnet_m", weights=str(path)), 5, 3)
         saved = [t for n, t in first.state_dict().items() if n.endswith(name)]
         assert torch.equal(more.state_dict()["body.conv1.conv.weight"], saved[0])
@@ -154,7 +157,7 @@ def test_a_classifiers_hidden_layer_is_loaded_under_either_head(
     path, hidden = tmp_path / "w.safetensors", "head.pre_logits.fc.weight"
     own = recipe("resnet50_mlp", head=of)  # without pooling timm makes this layer a convolution
     first = build_model(own, 3, 3)
-    save_weights(path, first, preprocessing_of(own, ("a", "b", "c"), "RGB"))
+    save_weights(path, first, preprocessing_of(own, MultiClass(("a", "b", "c")), "RGB"))
     more = build_model(recipe("resnet50_mlp", head=into, weights=str(path)), 5, 3)
     one, other = (
         (model.body if isinstance(model, Headed) else model).state_dict()[hidden].flatten(1)

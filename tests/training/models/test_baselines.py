@@ -16,6 +16,7 @@ from foldwise.data.competition import load_data
 from foldwise.errors import SpecError
 from foldwise.metrics.scoring import score
 from foldwise.store.files import read_json
+from foldwise.tasks import MultiClass
 from foldwise.training.fitting.fold import FILES, predict_again
 from foldwise.training.fitting.run import Run
 from foldwise.training.fitting.streams import seeded
@@ -59,7 +60,7 @@ def linear(image_size: int | tuple[int, int] = 8, **keys: object) -> Recipe:
 
 def test_a_linear_model_is_one_layer_on_pixels_of_0_to_1() -> None:
     recipe = linear((8, 12))
-    about = preprocessing_of(recipe, ("a", "b", "c"), "RGBA")
+    about = preprocessing_of(recipe, MultiClass(("a", "b", "c")), "RGBA")
     assert (about.mean, about.std) == ((0.0,) * 4, (1.0,) * 4)
     with seeded(0, "init"):
         model = build_model(recipe, 3, 4)
@@ -100,7 +101,7 @@ def test_logits_and_steps_have_one_scale_at_every_image_size() -> None:
 
 def test_linear_weights_survive_the_file(tmp_path: Path) -> None:
     recipe = linear((8, 12), loss="mae")
-    about = preprocessing_of(recipe, ("b", "a"), "L")
+    about = preprocessing_of(recipe, MultiClass(("b", "a")), "L")
     assert (about.outputs, about.n_outputs) == ("one_sigmoid", 1)
     model = build_model(recipe, about.n_outputs, 1)
     save_weights(tmp_path / "w.safetensors", model, about)

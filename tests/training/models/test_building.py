@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from foldwise.config.loading import with_overrides
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError, StorageError, WeightsError
+from foldwise.tasks import MultiClass, task_of
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.models import pretrained
 from foldwise.training.models.building import (
@@ -53,22 +54,27 @@ def test_an_unknown_model_or_tag_gets_the_nearest_name() -> None:
     with pytest.raises(SpecError, match="has no model 'resnt50'; did you mean 'resnet50'"):
         build_model(recipe("model=resnt50"), 3, 3)
     with pytest.raises(SpecError, match="no weights tag 'tv_in2k'; did you mean 'tv_in1k'"):
-        preprocessing_of(recipe("model=resnet50.tv_in2k"), "ab", "RGB")
+        preprocessing_of(recipe("model=resnet50.tv_in2k"), MultiClass(tuple("ab")), "RGB")
 
 
 def test_preprocessing_comes_from_the_weights_tag() -> None:
-    imagenet = preprocessing_of(recipe("model=resnet50.tv_in1k"), ("a", "b"), "RGB")
+    imagenet = preprocessing_of(recipe("model=resnet50.tv_in1k"), MultiClass(("a", "b")), "RGB")
     assert imagenet.mean == (0.485, 0.456, 0.406)
-    inception = preprocessing_of(recipe("model=test_resnet.r160_in1k"), ("a", "b"), "RGB")
+    inception = preprocessing_of(
+        recipe("model=test_resnet.r160_in1k"), MultiClass(("a", "b")), "RGB"
+    )
     assert inception.mean == (0.5, 0.5, 0.5)
-    grey = preprocessing_of(recipe("model=resnet50.tv_in1k"), ("a", "b"), "L")
+    grey = preprocessing_of(recipe("model=resnet50.tv_in1k"), MultiClass(("a", "b")), "L")
     assert grey.mean == pytest.approx((0.449,))
-    four = preprocessing_of(recipe("model=resnet50.tv_in1k"), ("a", "b"), "RGBA")
+    four = preprocessing_of(recipe("model=resnet50.tv_in1k"), MultiClass(("a", "b")), "RGBA")
     assert four.mean == (0.485, 0.456, 0.406, 0.5)
 
 
 def test_weights_and_preprocessing_survive_the_file(tmp_path: Path) -> None:
-    model, about = build_model(recipe(), 3, 1), preprocessing_of(recipe(), ("z", "a", "10"), "L")
+    model, about = (
+        build_model(recipe(), 3, 1),
+        preprocessing_of(recipe(), MultiClass(("z", "a", "10")), "L"),
+    )
     save_weights(tmp_path / "w.safetensors", model, about)
     loaded, read = load_trained(tmp_path / "w.safetensors")
     assert read == about
@@ -84,7 +90,7 @@ def test_a_full_disk_keeps_no_half_of_the_weights(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    about = preprocessing_of(recipe(), ("a", "b", "c"), "L")
+    about = preprocessing_of(recipe(), MultiClass(("a", "b", "c")), "L")
     with pytest.raises(StorageError, match="no disk space left"):
         save_weights(tmp_path / "w.safetensors", build_model(recipe(), 3, 1), about)
     assert list(tmp_path.iterdir()) == []
@@ -110,10 +116,14 @@ def test_a_weights_file_is_loaded_with_another_classifier_and_first_convolution(
 def test_a_weights_file_of_ours_brings_its_own_statistics(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    about = replace(preprocessing_of(recipe(), ("a", "b"), "RGB"), mean=(0.1, 0.2, 0.3))
+    about = replace(preprocessing_of(recipe(), MultiClass(("a", "b")), "RGB"), mean=(0.1, 0.2, 0.3))
     save_weights(tmp_path / "w.safetensors", build_model(recipe(), 2, 3), about)
     path = tmp_path / "w.safetensors"
-    assert preprocessing_of(recipe(f'weights="{path}"'), "ab", "RGB").mean == (0.1, 0.2, 0.3)
+    assert preprocessing_of(recipe(f'weights="{path}"'), MultiClass(tuple("ab")), "RGB").mean == (
+        0.1,
+        0.2,
+        0.3,
+    )
 
 
 def test_what_is_no_weights_file_is_said(tmp_path: Path) -> None:
@@ -235,7 +245,7 @@ def test_weights_from_before_outputs_had_kinds_are_read(
     import json
     from dataclasses import asdict
 
-    about = preprocessing_of(recipe(), ("a", "b"), "L", multi)
+    about = preprocessing_of(recipe(), task_of(("a", "b"), multi), "L")
     assert (about.outputs, about.multi, about.n_outputs) == (outputs, multi, 2)
     old = {**asdict(about), "multi": multi}
     del old["outputs"]
@@ -249,7 +259,7 @@ def test_weights_from_before_outputs_had_kinds_are_read(
 def test_what_layers_share_is_saved_for_each_of_them(tmp_path: Path) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     model[1].weight = model[0].weight
-    about = preprocessing_of(recipe(), ("z", "a", "10"), "L")
+    about = preprocessing_of(recipe(), MultiClass(("z", "a", "10")), "L")
     save_weights(tmp_path / "w.safetensors", model, about)
     state = load_state(tmp_path / "w.safetensors")
     assert sorted(state) == sorted(model.state_dict())
@@ -259,7 +269,7 @@ def test_what_layers_share_is_saved_for_each_of_them(tmp_path: Path) -> None:
 def test_fastais_head_is_saved_loaded_and_carried_on(tmp_path: Path) -> None:
     settings = ["head=fastai", "image_size=32"]
     first = build_model(recipe(*settings), 3, 3).eval()
-    about = preprocessing_of(recipe(*settings), ["a", "b", "c"], "RGB")
+    about = preprocessing_of(recipe(*settings), MultiClass(tuple(["a", "b", "c"])), "RGB")
     save_weights(tmp_path / "w.safetensors", first, about)
     images = torch.rand(2, 3, 32, 32)
     again, known = load_trained(tmp_path / "w.safetensors")
@@ -298,7 +308,9 @@ def test_size_and_interpolation_are_those_of_the_weights_where_the_recipe_says_a
     assert seen.final_size == size
     assert seen.cache_sizes == (size,)
     assert seen.interpolation == interpolation
-    assert preprocessing_of(seen, ["a", "b"], "RGB").interpolation == interpolation
+    assert (
+        preprocessing_of(seen, MultiClass(tuple(["a", "b"])), "RGB").interpolation == interpolation
+    )
     own = Recipe.model_validate({**base, "image_size": 64, "interpolation": "bilinear"})
     assert as_weights(own) == own
 
@@ -313,7 +325,7 @@ def test_a_weights_file_of_ours_brings_its_size_and_interpolation(tmp_path: Path
         "stage": [{"epochs": 1, "lr": 1e-3}],
     }
     recipe = Recipe.model_validate(made)
-    about = preprocessing_of(recipe, ["a", "b"], "RGB")
+    about = preprocessing_of(recipe, MultiClass(tuple(["a", "b"])), "RGB")
     save_weights(tmp_path / "w.safetensors", build_model(recipe, 2, 3), about)
     next_one = {
         **made,

@@ -13,6 +13,7 @@ from foldwise import Competition
 from foldwise.config.budget import FACTORS, sizes_that_go
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError, WeightsError
+from foldwise.tasks import MultiClass
 from foldwise.training.fitting.averaging import Ema
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import seeded
@@ -87,7 +88,7 @@ def test_positions_of_a_weights_file_are_interpolated(model: str, tmp_path: Path
     small = recipe(model, 64)
     first = build_model(small, 3, 3)
     path = tmp_path / "w.safetensors"
-    save_weights(path, first, preprocessing_of(small, ("a", "b", "c"), "RGB"))
+    save_weights(path, first, preprocessing_of(small, MultiClass(("a", "b", "c")), "RGB"))
     larger = build_model(recipe(model, [96, 64], weights=str(path)), 3, 3)
     assert larger.eval()(torch.rand(1, 3, 96, 64)).shape == (1, 3)
     assert torch.equal(larger.state_dict()["head.weight"], first.state_dict()["head.weight"])
@@ -101,7 +102,7 @@ def test_positions_of_a_weights_file_are_interpolated(model: str, tmp_path: Path
 def test_weights_for_one_size_alone_are_not_taken_at_another(tmp_path: Path) -> None:
     own = recipe("mixer_s16_224", 64)
     path = tmp_path / "w.safetensors"
-    save_weights(path, build_model(own, 2, 3), preprocessing_of(own, ("a", "b"), "RGB"))
+    save_weights(path, build_model(own, 2, 3), preprocessing_of(own, MultiClass(("a", "b")), "RGB"))
     next_one = recipe("mixer_s16_224", 96, weights=str(path))
     with pytest.raises(
         WeightsError,
@@ -189,7 +190,7 @@ def test_images_may_grow_from_stage_to_stage_with_averages_and_the_last_size_is_
         lambda event: None,
     )
     assert model.pos_embed.shape[1] == 1 + 16
-    about = preprocessing_of(growing, ("a", "b", "c"), "L")
+    about = preprocessing_of(growing, MultiClass(("a", "b", "c")), "L")
     save_weights(tmp_path / "w.safetensors", model, about)
     again, _ = load_trained(tmp_path / "w.safetensors")
     images = torch.rand(1, 1, 64, 64)

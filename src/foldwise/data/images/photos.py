@@ -20,6 +20,7 @@ from foldwise.errors import DataError, examples
 from foldwise.store.files import need_space
 from foldwise.tables.listing import example, images_below, is_image, readable
 from foldwise.tables.text import read_table
+from foldwise.tasks import MultiClass
 
 log = logging.getLogger(__name__)
 
@@ -152,4 +153,4 @@ def decode_photos(
 def _numbered(count: int) -> LabelTable:
     """Rows whose ids are their numbers: names of photos may stand there twice."""
     frame: Any = pd.DataFrame({"id": [str(number) for number in range(count)]})
-    return LabelTable(frame, frame, ())
+    return LabelTable(frame, frame, MultiClass(()))

@@ -14,9 +14,10 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.data.labels.corrections import corrected
 from foldwise.data.labels.paths import image_paths
 from foldwise.errors import DataError, LabelError, SpecError, alike, examples, nearest
-from foldwise.kinds.columns import columns_of
 from foldwise.kinds.rows import Rows, Tags
+from foldwise.kinds.targets import Targets
 from foldwise.tables.text import numeric, read_table, unique_ids
+from foldwise.tasks import Task, task_of
 
 SHARES, WEIGHT = "shares", "weight"  # columns of what training takes instead, and how much
 
@@ -26,38 +27,36 @@ class LabelTable:
     """Rows of one part of a competition.
 
     frame: `id` (str, unique), `path` (str relative to raw; missing with a read_image hook),
-           `group` (str or missing), and for training rows the target: `label` (Categorical in
-           class order), or with multi one uint8 column per class (see `columns_of`), 1 where the
-           image has it. Optionally what training takes in the target's place, `shares` (of each
+           `group` (str or missing), and for training rows the task's target columns (see
+           `Task.frame`). Optionally what training takes in the target's place, `shares` (of each
            class in class order, a float64 array (C,) per row), and `weight` (>= 0, of the row in
            the loss). Folds, metrics and reports know neither.
     source: the row that each id was read from as strings, same order, for hooks and checks.
-    classes: the class names in class order.
+    task: what is predicted.
     counts: what was ignored, left out or changed in reading, by what it is.
     """
 
     frame: pd.DataFrame
     source: pd.DataFrame
-    classes: tuple[str, ...]
-    multi: bool = False
+    task: Task
     counts: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
 
-    def targets(self) -> np.ndarray:
-        """The class codes in class order, int64 (n,); with multi uint8 (n, C)."""
-        if self.multi:
-            return self.frame[columns_of(self.classes)].to_numpy(dtype=np.uint8)
-        return self.frame["label"].cat.codes.to_numpy(dtype=np.int64)
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names in class order."""
+        return self.task.columns
 
-    def hot(self) -> np.ndarray:
-        """1 where a row has a class, uint8 (n, C), single- and multi-label alike."""
-        return (
-            self.targets()
-            if self.multi
-            else np.eye(len(self.classes), dtype=np.uint8)[self.targets()]
-        )
+    @property
+    def targets(self) -> Targets:
+        """The targets of training rows."""
+        return self.task.targets(self.frame)
+
+    def marks(self) -> np.ndarray:
+        """1 where a row has a class, uint8 (n, C)."""
+        return self.task.marks(self.targets)
 
     def soft_hash(self) -> str | None:
         """A hash over shares and weights that does not depend on the order of rows; None: none."""
@@ -69,11 +68,8 @@ class LabelTable:
         return digest.hexdigest() if own else None
 
     def labels(self, separator: str = " ") -> "pd.Series[str]":
-        """The label of each row as text; with multi its labels, joined."""
-        if not self.multi:
-            return self.frame["label"].astype(str)
-        names = np.asarray(self.classes, dtype=object)
-        return pd.Series([separator.join(names[row == 1]) for row in self.targets()], dtype=str)
+        """The label of each row as text; of several, joined."""
+        return self.task.text(self.targets, separator)
 
     def where(self, keep: np.ndarray) -> "LabelTable":
         """The rows where keep, bool (n,), is True."""
@@ -99,9 +95,7 @@ def read_train(
     return label_table(corrected(rows, spec, folder), spec, classes)
 
 
-def read_test(
-    spec: CompetitionSpec, raw: Path, classes: Sequence[str], asked: pd.DataFrame
-) -> LabelTable:
+def read_test(spec: CompetitionSpec, raw: Path, task: Task, asked: pd.DataFrame) -> LabelTable:
     """The test rows, without labels: those of `[files] test`, else of the format file.
 
     asked: the format file's rows, each id once, with a column `id`. Raises: as `read_train` does.
@@ -114,13 +108,12 @@ def read_test(
         source = read_table(file, [id])
     ids = unique_ids(source, id, file)
     paths = image_paths(source, template, id, file, raw) if template else None
-    return unlabelled_table(Rows(source, ids, [], file, None, paths), spec, classes)
+    return unlabelled_table(Rows(source, ids, [], file, None, paths), spec, task)
 
 
-def unlabelled_table(rows: Rows, spec: CompetitionSpec, classes: Sequence[str]) -> LabelTable:
+def unlabelled_table(rows: Rows, spec: CompetitionSpec, task: Task) -> LabelTable:
     """Test rows as a table without targets; their groups may be unknown."""
-    frame = _frame(rows, spec, need_group=False)
-    return LabelTable(frame, rows.source, tuple(classes), spec.multi)
+    return LabelTable(_frame(rows, spec, need_group=False), rows.source, task)
 
 
 def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) -> LabelTable:
@@ -133,18 +126,9 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
     frame = _frame(rows, spec)
     _check_tags(rows.tags, order, rows)
     _add_soft(frame, rows, spec)
-    if not spec.multi:
-        names = [tags[0] for tags in rows.tags]
-        frame["label"] = pd.Categorical(names, categories=order)
-        return LabelTable(frame, rows.source, tuple(order), False, rows.counts)
-    hot = np.zeros((len(frame), len(order)), dtype=np.uint8)
-    code = {name: number for number, name in enumerate(order)}
-    for row, tags in enumerate(rows.tags):
-        hot[row, [code[tag] for tag in tags]] = 1
-    targets = pd.DataFrame(hot, columns=columns_of(order), index=frame.index)
-    return LabelTable(
-        pd.concat([frame, targets], axis=1), rows.source, tuple(order), True, rows.counts
-    )
+    task = task_of(order, spec.multi)
+    targets = task.frame(task.encode(rows.tags))
+    return LabelTable(pd.concat([frame, targets], axis=1), rows.source, task, rows.counts)
 
 
 def _add_soft(frame: pd.DataFrame, rows: Rows, spec: CompetitionSpec) -> None:

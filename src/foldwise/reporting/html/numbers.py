@@ -13,7 +13,8 @@ from foldwise.ensembling.goal import goal_of
 from foldwise.kinds.columns import columns_of
 from foldwise.reporting.html.pictures import overlay, thumbnail
 from foldwise.reporting.summary import summarise
-from foldwise.store.predictions import TINY, of_truth, read_predictions
+from foldwise.store.predictions import read_predictions
+from foldwise.tasks.task import TINY
 
 WORST = 24  # images with the largest losses
 PAIRS = 12  # most confused pairs of classes
@@ -43,7 +44,7 @@ def of_predictions(
     return {
         "summary": summary,
         "accuracy": None
-        if data.spec.multi
+        if not data.task.sums_to_one
         else float(pairs.loc[pairs["label"] == pairs["said"], "rows"].sum() / len(oof)),
         "pairs": pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
         "matrix": _matrix(data, pairs, summary["by_class"]),
@@ -68,7 +69,7 @@ def add_shares(
         axis=0,
     )
     shares = dict(
-        zip(data.classes, zip(data.train.hot().mean(axis=0), said, strict=True), strict=True)
+        zip(data.classes, zip(data.train.marks().mean(axis=0), said, strict=True), strict=True)
     )
     for row in by_class:
         row["train_share"], row["test_share"] = map(float, shares[row["class"]])
@@ -81,7 +82,7 @@ def confusion(data: CompetitionData, oof: pd.DataFrame) -> pd.DataFrame:
     Pairs that do not occur are left out; with many labels per image there are none.
     """
     columns = ["label", "said", "rows", "share"]
-    if data.spec.multi:
+    if not data.task.sums_to_one:
         return pd.DataFrame(columns=columns)
     said = np.array(data.classes)[oof[columns_of(data.classes)].to_numpy().argmax(axis=1)]
     rows = (
@@ -123,7 +124,7 @@ def _matrix(
 
     Keys: `classes`, `rows` (of each class), `shares`. None with many labels or too many classes.
     """
-    if data.spec.multi or len(data.classes) > MATRIX:
+    if not data.task.sums_to_one or len(data.classes) > MATRIX:
         return None
     recalls = {row["class"]: row["recall"] for row in by_class if row["rows"]}
     order = sorted(recalls, key=lambda name: recalls[name] or 0.0)
@@ -153,9 +154,8 @@ def _worst(
     """
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
-    probs, hot = rows[columns_of(data.classes)].to_numpy(), table.hot()
-    cells = np.where(hot == 1, probs, 1 - probs)
-    right = of_truth(hot, probs, data.spec.multi)
+    probs, task = rows[columns_of(data.classes)].to_numpy(), data.task
+    given, right = task.given(table.targets, probs), task.right(table.targets, probs)
     names, labels = np.array(data.classes), table.labels().to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))
     found = []
@@ -170,7 +170,7 @@ def _worst(
                 "label": labels[i],
                 "said": str(names[probs[i].argmax()]),
                 "probability": float(probs[i].max()),
-                "cell": str(names[cells[i].argmin()]) if data.spec.multi else None,
+                "cell": str(names[given[i].argmin()]) if given.ndim > 1 else None,
                 "truth": float(right[i]),
                 "loss": float(-np.log(max(right[i], TINY))),
                 "fold": int(number[id]),
@@ -189,12 +189,12 @@ def _reliability(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, flo
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
     probs = rows[columns_of(data.classes)].to_numpy()
-    return calibrate.reliability(table.hot(), probs, data.spec.multi)
+    return calibrate.reliability(data.task, table.targets, probs)
 
 
 def _sweep(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
     """`threshold, metric, accuracy` where images have many labels and these are what is scored."""
-    if not data.spec.multi or data.spec.metric.name in ("log_loss", "auc", "average_precision"):
+    if data.task.sums_to_one or data.spec.metric.name in ("log_loss", "auc", "average_precision"):
         return []
     goal = goal_of(data, oof["id"])
     table = thresholds.sweep(oof[columns_of(data.classes)].to_numpy(), goal)

@@ -10,11 +10,11 @@ import pandas as pd
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.holdout import read_truth
 from foldwise.errors import PlatformError, SubmissionError, examples
-from foldwise.kinds.columns import columns_of
 from foldwise.shapes.formats import SubmissionFormat
 from foldwise.shapes.submission import read_submission
 from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
 from foldwise.submitting.platforms import Parcel, Receipt
+from foldwise.tasks import task_of
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
     path = folder / "truth.csv"
     if not path.is_file():
         raise PlatformError(f"the local platform has no truth at {path}; `foldwise data` makes it")
-    truth = read_truth(path, shape.classes, shape.multi)
+    truth = read_truth(path, task_of(shape.classes, shape.multi))
     for what, ids in (
         ("are missing", sorted({*shape.ids} - {*truth["id"]})),
         ("are unknown", sorted({*truth["id"]} - {*shape.ids})),
@@ -157,10 +157,8 @@ def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.nd
     saved = read_json(path) if path.is_file() else {}
     if saved.get("ids") != sha256_json(ids):
         rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
-        if shape.multi:
-            hot = rows[columns_of(shape.classes)].to_numpy()
-        else:
-            hot = np.eye(len(shape.classes), dtype=np.uint8)[rows["label"].cat.codes]
+        task = task_of(shape.classes, shape.multi)
+        hot = task.strata(task.targets(rows))
         n = round(1 / SHARE)
         if "group" in rows:
             fold = balanced_groups(hot, rows["group"].to_numpy(dtype=str), n, SEED)

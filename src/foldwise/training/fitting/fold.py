@@ -130,7 +130,7 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
     recipe, on = inputs.recipe, device()
     if recipe.compile:
         torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
-    preprocessing = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+    preprocessing = preprocessing_of(recipe, inputs.train.task, inputs.mode)
     if recipe.model == PRIOR:
         _write_prior(inputs, preprocessing, observe)
         return _taken()

@@ -20,9 +20,9 @@ from foldwise.data.competition import CompetitionData, digests
 from foldwise.data.folds import Folds
 from foldwise.data.labels.table import SHARES, WEIGHT, LabelTable
 from foldwise.errors import RunError, examples
-from foldwise.kinds.columns import columns_of
 from foldwise.store.files import read_json, sha256_file, sha256_json
 from foldwise.store.predictions import align, read_predictions, write_predictions
+from foldwise.tasks import Task
 
 FILE = "pseudo.parquet"  # in a fold's directory: a predictions frame of the rows that it takes
 
@@ -75,7 +75,7 @@ def pseudo_labels(
         what = f"{teacher.name} fold {fold}, test"
         frame = align(read_predictions(path, data.classes), ids, what)[~left_out]
         rows = int(((of >= 0) & (of != fold)).sum())
-        table, lowest = surest(frame, data.spec.multi, recipe.pseudo, rows, what)
+        table, lowest = surest(frame, data.task, recipe.pseudo, rows, what)
         tables.append(table)
         sources.append(
             {
@@ -90,16 +90,15 @@ def pseudo_labels(
 
 
 def surest(
-    frame: pd.DataFrame, many: bool, pseudo: Pseudo, rows: int, what: str
+    frame: pd.DataFrame, task: Task, pseudo: Pseudo, rows: int, what: str
 ) -> tuple[pd.DataFrame, float]:
     """The rows of a predictions frame that are taken, sorted by id; and the lowest confidence.
 
-    A row's confidence is its highest probability; with many labels the least of p or 1 - p, which
-    is more, over the labels. rows: those that the training part has without them.
+    A row's confidence: see `Task.sureness`. rows: those that the training part has without them.
     Raises: RunError: no row is as confident as is asked for.
     """
     probs = frame.iloc[:, 1:].to_numpy()  # (n, C)
-    sure = np.maximum(probs, 1 - probs).min(axis=1) if many else probs.max(axis=1)
+    sure = task.sureness(probs)
     order = np.lexsort((frame["id"].to_numpy(dtype=str), -sure))
     most = math.ceil(rows * pseudo.share / (1 - pseudo.share) - 1e-9)
     order = order[sure[order] >= pseudo.confidence][:most]
@@ -188,17 +187,13 @@ def with_pseudo(
     taken = read_predictions(path, train.classes)
     chosen = test.where(test.frame["id"].isin(taken["id"]).to_numpy())
     probs = align(taken, chosen.frame["id"], str(path)).iloc[:, 1:].to_numpy()
-    added = chosen.frame[["id", "path", "group"]].copy()
-    if train.multi:
-        added[columns_of(train.classes)] = (probs >= 0.5).astype(np.uint8)
-    else:
-        names = np.asarray(train.classes, dtype=object)[probs.argmax(axis=1)]
-        added["label"] = pd.Categorical(names, categories=list(train.classes))
-    new = replace(train, frame=added, source=chosen.source)
+    added = chosen.frame[["id", "path", "group"]]
+    targets = train.task.frame(train.task.likely(probs))
+    new = replace(train, frame=pd.concat([added, targets], axis=1), source=chosen.source)
     soft, frames = pseudo.soft or SHARES in train.frame, []
     for table, shares, weight in (
-        (train, train.hot(), 1.0),
-        (new, probs if pseudo.soft else new.hot(), pseudo.weight),
+        (train, train.marks(), 1.0),
+        (new, probs if pseudo.soft else new.marks(), pseudo.weight),
     ):
         frame = table.frame.copy()
         if soft and SHARES not in frame:

@@ -149,7 +149,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
         determinism(recipe.deterministic),
         seeded(inputs.seed, inputs.fold, "timing"),
     ):
-        about = preprocessing_of(recipe, inputs.train.classes, inputs.mode, inputs.train.multi)
+        about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
         model = model.to(on).to(memory_format=torch.channels_last)
         fixed, steps, starts, checks = clock() - begun, [], [], []

@@ -65,6 +65,6 @@ class Prior(nn.Module):
 def prior_of(table: LabelTable, folds: Folds, fold: int) -> Prior:
     """The prior of a fold's training part: the rows of all other folds."""
     of = folds.of(table.frame["id"])
-    targets = torch.from_numpy(table.targets()[(of != fold) & (of >= 0)])
+    targets = torch.from_numpy(table.targets.values[(of != fold) & (of >= 0)])
     shares = class_counts(targets, len(table.classes)) / len(targets)
-    return Prior(torch.from_numpy(shares), table.multi)
+    return Prior(torch.from_numpy(shares), not table.task.sums_to_one)

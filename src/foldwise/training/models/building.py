@@ -1,7 +1,6 @@
 """Backbones from timm, their weights and the preprocessing that belongs to the weights."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError, WeightsError, nearest
 from foldwise.kinds.loss import Outputs
 from foldwise.store.files import replacing
+from foldwise.tasks import Task
 from foldwise.training.models.baselines import Linear, Prior
 from foldwise.training.models.heads import with_fastai_head
 from foldwise.training.models.pretrained import hub_file
@@ -61,9 +61,7 @@ class Preprocessing:
         return n_outputs(self.outputs, len(self.classes))
 
 
-def preprocessing_of(
-    recipe: Recipe, classes: Sequence[str], mode: str, multi: bool = False
-) -> Preprocessing:
+def preprocessing_of(recipe: Recipe, task: Task, mode: str) -> Preprocessing:
     """The preprocessing of a recipe: mean and std from the weights' own config in timm.
 
     For one channel they are the mean over the channels; a fourth is centred at one half.
@@ -78,10 +76,10 @@ def preprocessing_of(
             spread = std if len(std) == 3 else (grey_std,) * 3
             channels[4] = ((*colour, 0.5), (*spread, 0.5))
         mean, std = channels[len(mode)]
-    outputs = outputs_of(recipe, classes, multi)
+    outputs = outputs_of(recipe, task.columns, not task.sums_to_one)
     return Preprocessing(
         recipe.model,
-        tuple(classes),
+        task.columns,
         mode,
         recipe.final_size,
         recipe.resize,

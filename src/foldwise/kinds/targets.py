@@ -1,0 +1,23 @@
+"""Targets: the truth of some rows, as their task encodes it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The truth of n rows; what `values` hold is known to the task that made them.
+
+    values: of a multi-class task the class numbers, int64 (n,); of a multi-label task 1 where a row
+    has a label, uint8 (n, C).
+    """
+
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> "Targets":
+        """The targets of some rows: their numbers, a mask (n,), or a slice."""
+        return Targets(self.values[rows])

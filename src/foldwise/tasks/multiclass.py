@@ -1,0 +1,114 @@
+"""MultiClass: each row has one of several classes."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from foldwise.errors import examples
+from foldwise.kinds.targets import Targets
+from foldwise.tasks.cells import CellError
+from foldwise.tasks.task import TINY, Task
+
+LABEL = "label"
+
+
+class MultiClass(Task):
+    """One class a row: targets are class numbers, predictions shares that sum to 1."""
+
+    name: ClassVar[str] = "multi-class"
+    sums_to_one: ClassVar[bool] = True
+
+    @property
+    def target_columns(self) -> list[str]:
+        """`label`."""
+        return [LABEL]
+
+    def encode(self, tags: Sequence[Sequence[str]]) -> Targets:
+        """The class number of each row's only label."""
+        code = {name: number for number, name in enumerate(self.columns)}
+        return Targets(np.array([code[names[0]] for names in tags], dtype=np.int64))
+
+    def frame(self, targets: Targets) -> pd.DataFrame:
+        """`label`, a Categorical in class order."""
+        labels = pd.Categorical.from_codes(
+            targets.values, dtype=pd.CategoricalDtype([*self.columns])
+        )
+        return pd.DataFrame({LABEL: labels})
+
+    def targets(self, frame: pd.DataFrame) -> Targets:
+        """The codes of the Categorical."""
+        return Targets(frame[LABEL].cat.codes.to_numpy(dtype=np.int64))
+
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+        """A class by its name in each row."""
+        known = text[LABEL].isin(self.columns).to_numpy()
+        if not known.all():
+            raise CellError(f"one of the {len(self)} classes ({examples(self.columns)})", known)
+        return self.encode([(name,) for name in text[LABEL]])
+
+    def text(self, targets: Targets, separator: str = " ") -> "pd.Series[str]":
+        """The name of each row's class."""
+        return pd.Series(np.asarray(self.columns, dtype=object)[targets.values], dtype=str)
+
+    def marks(self, targets: Targets) -> np.ndarray:
+        """One 1 a row."""
+        return np.eye(len(self), dtype=np.uint8)[targets.values]
+
+    def likely(self, block: np.ndarray) -> Targets:
+        """The most probable class, of equal ones the first."""
+        return Targets(block.argmax(axis=1))
+
+    def draw(self, block: np.ndarray, like: Targets, rng: np.random.Generator) -> Targets:
+        """One class a row."""
+        ends = block.cumsum(axis=1)
+        return Targets((rng.random((len(block), 1)) * ends[:, -1:] > ends).sum(axis=1))
+
+    def normalise(self, block: np.ndarray) -> np.ndarray:
+        """Each row divided by its sum."""
+        return block / block.sum(axis=1, keepdims=True)
+
+    def to_scores(self, block: np.ndarray) -> np.ndarray:
+        """Logarithms, bounded so that 0 has one too."""
+        return np.log(np.clip(block, TINY, None))
+
+    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+        """The softmax of each row."""
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+        """The most probable class, whatever the threshold."""
+        return self.marks(self.likely(block))
+
+    def sureness(self, block: np.ndarray) -> np.ndarray:
+        """The largest probability of each row."""
+        return block.max(axis=1)
+
+    def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """That of each row's class, (n,)."""
+        return block[np.arange(len(block)), targets.values]
+
+    def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """As `given`: a row is one decision."""
+        return self.given(targets, block)
+
+    def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """One a row: its most probable class."""
+        best = block.argmax(axis=1)
+        return block[np.arange(len(block)), best], best == targets.values
+
+    def outcomes(self, block: np.ndarray) -> np.ndarray:
+        """The block itself."""
+        return block
+
+    def expect(
+        self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
+    ) -> float:
+        """The sum over classes; weights of columns mean nothing here."""
+        return float((block * values).sum(axis=1).mean())
+
+    def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
+        """The mean over rows; weights of columns mean nothing here."""
+        return -float(np.log(np.clip(given, TINY, 1)).mean())

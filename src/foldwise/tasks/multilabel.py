@@ -1,0 +1,134 @@
+"""MultiLabel: each row has any number of labels."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from foldwise.kinds.columns import columns_of
+from foldwise.kinds.targets import Targets
+from foldwise.tasks.cells import CellError
+from foldwise.tasks.task import TINY, Task
+
+TRIES = 100  # of a row's labels
+
+
+class MultiLabel(Task):
+    """Any number of labels a row: targets are 0 or 1, predictions a probability for each label."""
+
+    name: ClassVar[str] = "multi-label"
+    sums_to_one: ClassVar[bool] = False
+
+    @property
+    def target_columns(self) -> list[str]:
+        """One for each class, see `columns_of`."""
+        return columns_of(self.columns)
+
+    def encode(self, tags: Sequence[Sequence[str]]) -> Targets:
+        """A 1 for each of a row's labels."""
+        code = {name: number for number, name in enumerate(self.columns)}
+        marks = np.zeros((len(tags), len(self)), dtype=np.uint8)
+        for row, names in enumerate(tags):
+            marks[row, [code[name] for name in names]] = 1
+        return Targets(marks)
+
+    def frame(self, targets: Targets) -> pd.DataFrame:
+        """One uint8 column per class."""
+        return pd.DataFrame(targets.values, columns=self.target_columns)
+
+    def targets(self, frame: pd.DataFrame) -> Targets:
+        """The class columns."""
+        return Targets(frame[self.target_columns].to_numpy(dtype=np.uint8))
+
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+        """0 or 1 for each class in each row."""
+        values = numbers()
+        known = np.asarray(np.isin(values, (0, 1)).all(axis=1))
+        if not known.all():
+            raise CellError("0 or 1 for each class", known)
+        return Targets(values.astype(np.uint8))
+
+    def text(self, targets: Targets, separator: str = " ") -> "pd.Series[str]":
+        """The names of each row's labels in class order, joined."""
+        names = np.asarray(self.columns, dtype=object)
+        return pd.Series([separator.join(names[row == 1]) for row in targets.values], dtype=str)
+
+    def marks(self, targets: Targets) -> np.ndarray:
+        """The targets themselves."""
+        return targets.values
+
+    def likely(self, block: np.ndarray) -> Targets:
+        """Each label whose probability is one half or more."""
+        return Targets(self.named(block, 0.5))
+
+    def draw(self, block: np.ndarray, like: Targets, rng: np.random.Generator) -> Targets:
+        """Each label for itself; a row that gets fewer or more than any row of `like` has is drawn
+        again, since labels of one image are not independent, and that much is known of them."""
+        counts = like.values.sum(axis=1, dtype=int)
+        marks = (rng.random(block.shape) < block).astype(np.uint8)
+        for _ in range(TRIES):
+            found = marks.sum(axis=1)
+            odd = np.flatnonzero((found < counts.min()) | (found > counts.max()))
+            if not len(odd):
+                break
+            marks[odd] = rng.random((len(odd), block.shape[1])) < block[odd]
+        return Targets(marks)
+
+    def normalise(self, block: np.ndarray) -> np.ndarray:
+        """1 where rounding left more."""
+        return np.minimum(block, 1)
+
+    def to_scores(self, block: np.ndarray) -> np.ndarray:
+        """Logits, bounded so that 0 and 1 have one too."""
+        return np.log(np.clip(block, TINY, None)) - np.log(np.clip(1 - block, TINY, None))
+
+    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+        """The sigmoid of each."""
+        from scipy.special import expit
+
+        return expit(scores)
+
+    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+        """The labels at or above the threshold."""
+        return (block >= threshold).astype(np.uint8)
+
+    def sureness(self, block: np.ndarray) -> np.ndarray:
+        """The least of p or 1 - p, which is more, over the labels."""
+        return np.maximum(block, 1 - block).min(axis=1)
+
+    def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """p of a label that is there, 1 - p of one that is not, (n, C)."""
+        return np.where(targets.values == 1, block, 1 - block)
+
+    def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """That of the worst cell."""
+        return self.given(targets, block).min(axis=1)
+
+    def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Every cell: whether the row has the label."""
+        return block.ravel(), (targets.values == 1).ravel()
+
+    def outcomes(self, block: np.ndarray) -> np.ndarray:
+        """Of each label, and of its absence, (2, n, C)."""
+        return np.stack([block, 1 - block])
+
+    def expect(
+        self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
+    ) -> float:
+        """The mean over cells, of columns the weighted one."""
+        means = (self.outcomes(block) * values).sum(axis=0).mean(axis=0)
+        return float(np.average(means, weights=None if weights is None else np.array([*weights])))
+
+    def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
+        """The mean over cells, of columns the weighted one."""
+        means = np.log(np.clip(given, TINY, 1)).mean(axis=0)
+        return -float(np.average(means, weights=weights))
+
+    def facts(self, targets: Targets) -> Mapping[str, Any]:
+        """`labels_per_row` in the mean, and `rows_without_label`."""
+        counts = targets.values.sum(axis=1)
+        return {
+            "labels_per_row": round(float(counts.mean()), 3),
+            "rows_without_label": int((counts == 0).sum()),
+        }

@@ -1,0 +1,147 @@
+"""Task: what targets are, what a prediction is, and all that differs by it.
+
+Targets come from a task and go back to it; a prediction is a block, float64 (n, C), one column for
+each of the task's columns. Nothing outside this room asks which task it is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from foldwise.kinds.targets import Targets
+
+TINY = 1e-15  # the smallest probability that has a logarithm here
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """A kind of target. There are three, and no adapter adds another.
+
+    columns: the classes, in the order of the submission. name: for people.
+    sums_to_one: whether the columns of a row exclude each other, so that they sum to 1.
+    """
+
+    columns: tuple[str, ...]
+
+    name: ClassVar[str]
+    sums_to_one: ClassVar[bool]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    # --- targets
+
+    @property
+    @abstractmethod
+    def target_columns(self) -> list[str]:
+        """The columns of a frame that hold targets."""
+
+    @abstractmethod
+    def encode(self, tags: Sequence[Sequence[str]]) -> Targets:
+        """The targets of rows with these labels, all of them among the columns."""
+
+    @abstractmethod
+    def frame(self, targets: Targets) -> pd.DataFrame:
+        """Targets as a frame's columns, for fastai, hooks and files: see `target_columns`."""
+
+    @abstractmethod
+    def targets(self, frame: pd.DataFrame) -> Targets:
+        """The targets in a frame that has the columns of `frame`."""
+
+    @abstractmethod
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+        """The targets in a file's cells. numbers: gives the cells as float64 (n, columns).
+
+        Raises: CellError: a cell holds something else.
+        """
+
+    @abstractmethod
+    def text(self, targets: Targets, separator: str = " ") -> "pd.Series[str]":
+        """The labels of each row as text; of several, joined."""
+
+    @abstractmethod
+    def marks(self, targets: Targets) -> np.ndarray:
+        """1 where a row has a class, uint8 (n, C)."""
+
+    def strata(self, targets: Targets) -> np.ndarray:
+        """What folds spread evenly: 1 where a row is in a stratum, uint8 (n, s)."""
+        return self.marks(targets)
+
+    @abstractmethod
+    def likely(self, block: np.ndarray) -> Targets:
+        """The most likely targets of a block's rows."""
+
+    @abstractmethod
+    def draw(self, block: np.ndarray, like: Targets, rng: np.random.Generator) -> Targets:
+        """Targets drawn from a block's probabilities. like: other rows of the same kind, for what
+        a block does not tell: how many labels a row has."""
+
+    # --- predictions
+
+    @abstractmethod
+    def normalise(self, block: np.ndarray) -> np.ndarray:
+        """A block whose rows are within what a prediction can be, which sums, weights and rounding
+        may have left."""
+
+    @abstractmethod
+    def to_scores(self, block: np.ndarray) -> np.ndarray:
+        """A block on the scale on which a chain works, without bounds: logarithms or logits."""
+
+    @abstractmethod
+    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+        """The block of scores (n, C): the inverse of `to_scores`."""
+
+    def at_temperature(self, block: np.ndarray, temperature: float) -> np.ndarray:
+        """A block at a temperature: above 1 flatter, below 1 sharper; the order of a row stays.
+
+        Scores divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", ICML;
+        read 2026-11-22).
+        """
+        return self.from_scores(self.to_scores(block) / temperature)
+
+    @abstractmethod
+    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+        """1 for the classes that an answer names, uint8 (n, C)."""
+
+    @abstractmethod
+    def sureness(self, block: np.ndarray) -> np.ndarray:
+        """How sure each row's most likely targets are, (n,): the probability of the least sure one
+        of its decisions."""
+
+    # --- both
+
+    @abstractmethod
+    def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """The probability of what is true, decision by decision: (n,) or (n, C)."""
+
+    @abstractmethod
+    def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """The probability that each row gives to what is true, (n,): that of its worst decision."""
+
+    @abstractmethod
+    def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The confidence of every decision, and whether it is right, (m,) each: for reliability."""
+
+    @abstractmethod
+    def outcomes(self, block: np.ndarray) -> np.ndarray:
+        """The probabilities of all that can be true: (n, C), or of labels and of their absence
+        (2, n, C)."""
+
+    @abstractmethod
+    def expect(
+        self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
+    ) -> float:
+        """The expected value of values by outcome, the mean over rows, where outcomes have a
+        block's probabilities. values: as `outcomes`. weights: of the columns, where they differ."""
+
+    @abstractmethod
+    def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
+        """The mean log loss of what `given` gives. weights: of the columns, where they differ."""
+
+    def facts(self, targets: Targets) -> Mapping[str, Any]:
+        """What `check` says of targets beside the shares of the classes."""
+        return {}
