@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.competition import Submission
-from foldwise.config.metric import Metric
 from foldwise.ensembling.crossfit import crossfit, slots_of
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.members import Member, of_files, oof_stack
 from foldwise.ensembling.methods import METHODS
+from foldwise.kinds.metric import METRICS
 from foldwise.kinds.targets import Targets
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.store.ledger import now
@@ -97,7 +97,7 @@ def made(folder: Path, rows: int, classes: int, runs: int) -> tuple[Goal, list[M
         task=task,
         truth=pd.DataFrame({"id": ids, "label": labels}),
         targets=Targets(truth),
-        metric=Metric(),
+        metric=METRICS.parse({}),
         format=form,
     )
     return goal, members

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.competition import Submission
-from foldwise.config.metric import Metric
 from foldwise.ensembling.goal import Goal
 from foldwise.kinds.targets import Targets
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.tasks import MultiClass, MultiLabel, task_of
+from tiny import metric_of
 
 ONE, MANY = MultiClass(("a", "b", "c")), MultiLabel(("a", "b", "c"))  # tasks
 
@@ -33,7 +33,7 @@ def goal(
         task=task,
         truth=pd.concat([pd.DataFrame({"id": ids}), task.frame(targets)], axis=1),
         targets=targets,
-        metric=Metric.model_validate(metric or {}),
+        metric=metric_of(**(metric or {})),
         format=form,
     )
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from PIL import Image
 
 from foldwise.config.competition import Submission
 from foldwise.executors import FoldTask
+from foldwise.kinds.metric import METRICS, Metric
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.store.files import sha256_file
 from foldwise.workspace import Workspace
@@ -67,6 +69,11 @@ rotate = 5
 epochs = 1
 lr = 3e-3
 """
+
+
+def metric_of(name: str = "log_loss", **settings: Any) -> Metric:
+    """A metric by its name in TOML."""
+    return METRICS.parse({"name": name, **settings})
 
 
 def ids(part: str, n: int) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from finished import N, settings, write_run
-from foldwise.config.competition import CompetitionSpec, Metric
+from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.ensembling import blend as blending
@@ -24,7 +24,7 @@ from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.tasks import MultiLabel
 from foldwise.training.fitting.run import Run
 from planted import ONE
-from tiny import CLASSES, write_tiny
+from tiny import CLASSES, metric_of, write_tiny
 
 
 def written(blend: Blend) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def test_auto_tries_all_methods_and_takes_the_simplest_of_the_best(
 def test_what_auto_calls_a_difference_is_in_the_metrics_own_direction(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
-    accuracy = replace(data, spec=data.spec.model_copy(update={"metric": Metric(name="accuracy")}))
+    accuracy = replace(data, spec=data.spec.model_copy(update={"metric": metric_of("accuracy")}))
     rows = blend_runs(tmp_path, accuracy, runs, "auto").table()
     best = max(row["cross_fitted"] for row in rows)
     assert 0.5 < best <= 1
@@ -164,7 +164,7 @@ def test_a_blend_is_made_once_and_anew_for_other_settings(
         first.score,
         first.member_scores,
     )
-    clip = data.spec.model_copy(update={"metric": Metric(clip=1e-3)})
+    clip = data.spec.model_copy(update={"metric": metric_of(clip=1e-3)})
     others = [
         blend_runs(tmp_path, settings(data, chain="none"), runs, "mean"),
         blend_runs(tmp_path, replace(data, spec=clip), runs, "mean"),
@@ -246,7 +246,7 @@ def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
     made = load_data(write_tiny(tmp_path / "tiny", n_train=60), "tiny")
     labels = made.spec.labels.model_copy(update={"multi": True})
     shape = made.spec.submission.model_copy(update={"shape": "tags", "none": "-"})
-    update = {"labels": labels, "submission": shape, "metric": Metric(name="f1")}
+    update = {"labels": labels, "submission": shape, "metric": metric_of("f1")}
     spec = made.spec.model_copy(update=update)
     hot = pd.DataFrame(made.train.marks(), columns=list(CLASSES))
     frame = pd.concat([made.train.frame.drop(columns="label"), hot], axis=1)

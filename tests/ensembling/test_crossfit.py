@@ -19,6 +19,7 @@ from foldwise.ensembling.crossfit import (
 )
 from foldwise.ensembling.goal import Goal, fold_costs, within_noise
 from foldwise.ensembling.methods import METHODS, Stack
+from foldwise.kinds.metric import METRICS
 from planted import MANY, ONE, dealt, drawn, flipped, goal, softmax
 
 TAGS = {"shape": "tags", "none": "nothing"}
@@ -48,7 +49,7 @@ def without(target: Goal, folds: np.ndarray, fold: int) -> Goal:
     """The goal with every label of a fold replaced by another one."""
     hot = target.marks.copy()
     hot[folds == fold] = np.roll(hot[folds == fold], 1, axis=1)
-    settings = {"metric": target.metric.model_dump(), "multi": not target.task.sums_to_one}
+    settings = {"metric": METRICS.dump(target.metric), "multi": not target.task.sums_to_one}
     shape = target.format.settings.model_dump()
     return goal(hot, **settings, **shape)
 
@@ -90,7 +91,7 @@ def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kin
     fewer = Stack(np.asarray(stack.probs)[:, kept], stack.task)
     part = goal(
         target.marks[kept],
-        target.metric.model_dump(),
+        METRICS.dump(target.metric),
         stack.task is MANY,
         **target.format.settings.model_dump(),
     )

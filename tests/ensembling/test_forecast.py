@@ -7,16 +7,17 @@ import pandas as pd
 import pytest
 
 from foldwise.config.competition import Submission
-from foldwise.config.metric import Metric
 from foldwise.data.competition import load_data
 from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.pooling import Pool
+from foldwise.kinds.metric import Metric
 from foldwise.kinds.targets import Targets
 from foldwise.metrics.scoring import Score
 from foldwise.shapes.formats import submission_format
 from foldwise.tasks import MultiClass, MultiLabel, Task
 from foldwise.workspace import Workspace
+from tiny import metric_of
 
 CLASSES = ("a", "b", "c")
 
@@ -78,21 +79,21 @@ def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
     rows = np.arange(len(mean))
     single = np.mean([mean[rows, part.argmax(axis=1)].mean() for part in parts])
     right = mean.max(axis=1).mean() - single
-    goal, pool = aim(Metric(name="accuracy"), "label"), pooled(ONE, mean)
+    goal, pool = aim(metric_of("accuracy"), "label"), pooled(ONE, mean)
     assert right > 0.05
     gain = drawn_gain(goal, pool, mean, iter(parts), len(parts))
     assert gain == pytest.approx(right, abs=0.004)
-    error = Metric(name="top_k_error", k=1)  # lower is better: a gain is above 0 all the same
+    error = metric_of("top_k_error", k=1)  # lower is better: a gain is above 0 all the same
     gain = drawn_gain(aim(error, "top"), pool, mean, iter(parts), len(parts))
     assert gain == pytest.approx(right, abs=0.004)
-    hook = aim(Metric(name="hook"), "label")
+    hook = aim(metric_of("hook"), "label")
     assert drawn_gain(hook, pool, mean, iter(parts), len(parts)) == 0
 
 
 def test_drawn_labels_are_as_many_as_rows_have() -> None:
     parts = np.clip(draws(7, 4000, 3, 2), 0.02, 0.98)
     likely = parts.mean(axis=0)
-    metric, pool = Metric(name="accuracy"), pooled(MANY, likely)
+    metric, pool = metric_of("accuracy"), pooled(MANY, likely)
     free = drawn_gain(aim(metric, "wide", MANY), pool, likely, iter(parts), 2)
     right = [((likely >= 0.5) == (part >= 0.5)).mean() for part in parts]
     assert 0 < free < 1 - np.mean(right)
@@ -108,14 +109,14 @@ def test_drawn_labels_are_as_many_as_rows_have() -> None:
 def test_draws_without_a_value_are_left_out() -> None:
     parts = draws(6, 40, 3, 2)
     rare = np.full((40, 3), 0.02)  # some draws have no positive row at all, which AUC needs
-    mean, goal = parts.mean(axis=0), aim(Metric(name="auc"), "wide", MANY)
+    mean, goal = parts.mean(axis=0), aim(metric_of("auc"), "wide", MANY)
     gain = drawn_gain(goal, pooled(MANY, rare), mean, iter(parts), 2)
     assert np.isfinite(gain)
     assert drawn_gain(goal, pooled(MANY, np.zeros((40, 3))), mean, iter(parts), 2) == 0
 
 
 def test_the_interval_has_room_for_a_board_of_that_size() -> None:
-    own, metric = Score(0.5, 0.4, 0.6), Metric()
+    own, metric = Score(0.5, 0.4, 0.6), metric_of()
     told = expected(own, 0.05, metric, 30, 12)
     reach = 0.1 * (1 + 30 / 12) ** 0.5
     assert (told.value, told.low, told.high) == pytest.approx((0.45, 0.45 - reach, 0.45 + reach))
@@ -123,11 +124,11 @@ def test_the_interval_has_room_for_a_board_of_that_size() -> None:
     assert half.high is not None
     assert half.high == pytest.approx(0.45 + 0.1 * (1 + 30 / 6) ** 0.5)
     assert expected(own, 0.05, metric, 30, 0) == Score(0.45)
-    assert expected(Score(0.7), 0.0, Metric(name="hook"), 30, 12) == Score(0.7)
+    assert expected(Score(0.7), 0.0, metric_of("hook"), 30, 12) == Score(0.7)
 
 
 def test_a_board_may_have_a_level_and_an_error_of_its_own() -> None:
-    own, metric = Score(0.5, 0.5 - 0.04 * 1.959964, 0.5 + 0.04 * 1.959964), Metric(name="f1")
+    own, metric = Score(0.5, 0.5 - 0.04 * 1.959964, 0.5 + 0.04 * 1.959964), metric_of("f1")
     told = expected(own, 0.05, metric, 30, 12, (-0.02, 0.03))
     assert told.value == pytest.approx(0.53)  # a higher score is better
     assert told.high == pytest.approx(0.53 + 0.05 * 1.959964)
@@ -135,7 +136,7 @@ def test_a_board_may_have_a_level_and_an_error_of_its_own() -> None:
 
 def test_nothing_leaves_the_range_of_the_metric() -> None:
     def told(name: str, own: Score, gain: float = 0.0) -> Score:
-        return expected(own, gain, Metric.model_validate({"name": name}), 30, 12)
+        return expected(own, gain, metric_of(name), 30, 12)
 
     assert told("log_loss", Score(0.02, 0.0, 0.04), 0.01).low == 0
     assert told("log_loss", Score(0.02, 0.0, 0.04), 0.03).value == 0

@@ -22,7 +22,7 @@ from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.submitting.entry import score_through_file
 from foldwise.tasks import MultiLabel
 from foldwise.training.fitting.run import Run
-from tiny import CLASSES
+from tiny import CLASSES, metric_of
 
 # steps: the metric, the file's shape, many labels
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
@@ -40,7 +40,7 @@ def of_kind(data: CompetitionData, steps: str) -> CompetitionData:
     metric, shape, multi = KINDS[steps]
     spec = data.spec.model_copy(
         update={
-            "metric": data.spec.metric.model_copy(update=metric),
+            "metric": metric_of(**metric),
             "submission": data.spec.submission.model_copy(update=shape),
             "labels": data.spec.labels.model_copy(update={"multi": multi}),
         }

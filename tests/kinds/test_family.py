@@ -120,6 +120,16 @@ def test_the_name_is_written_even_where_defaults_are_left_out() -> None:
     assert order.model_dump(mode="json")["drink"] == {"name": "coffee", "milk": False, "sugar": 0}
 
 
+def test_keys_that_earlier_versions_wrote_for_all_kinds_are_left_out_of_a_table() -> None:
+    assert SHELF.keep_own({"name": "coffee", "milk": True, "minutes": 3.0, "sugr": 1}) == {
+        "name": "coffee",
+        "milk": True,
+        "sugr": 1,  # of none of them: still an error
+    }
+    assert SHELF.keep_own({"milk": False, "sugar": 1}) == {"sugar": 1}
+    assert SHELF.keep_own({"name": "mate", "milk": False}) == {"name": "mate", "milk": False}
+
+
 def test_the_schema_lists_words_and_tables() -> None:
     schema = TypeAdapter(Order).json_schema()
     words, *tables = schema["properties"]["drink"]["anyOf"]

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -10,19 +10,24 @@ import pytest
 from sklearn import metrics as sk
 
 from foldwise.config.loading import parse
-from foldwise.config.metric import Metric
 from foldwise.data.competition import load_data
 from foldwise.errors import PredictionError, SpecError
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.metric import METRICS, Answers, Metric
+from foldwise.kinds.settings import Strict
 from foldwise.metrics.intervals import bootstrap_interval, resampled_interval
-from foldwise.metrics.rules import Answers
-from foldwise.metrics.scoring import METRICS, metric_value, row_values, score
+from foldwise.metrics.scoring import metric_value, row_values, score
 from foldwise.workspace import Workspace
-from tiny import edit
+from tiny import edit, metric_of
 
 CLASSES = ("zebra", "10", "ant", "a b", "bee")  # neither sorted as text nor as numbers
 WEIGHTS = {"ant": 0.5, "bee": 3, "10": 2, "zebra": 1, "a b": 0}  # in no order either
 N = 90
+MACRO: dict[str, dict[str, Any]] = {
+    "f1": {"average": "macro", "beta": 2},
+    "precision": {"average": "macro"},
+    "recall": {"average": "macro"},
+}
 COUNTED = [
     {"name": name, "average": average}
     for name in ("f1", "precision", "recall")
@@ -47,6 +52,12 @@ every = pytest.mark.parametrize(
     ids=[f"{' '.join(map(str, s.values()))}{' of many' * multi}" for s, multi in CASES],
 )
 kinds = pytest.mark.parametrize("multi", [False, True], ids=["one label", "many labels"])
+
+
+class Scored(Strict):
+    """A table with a metric in it."""
+
+    metric: Annotated[Metric, METRICS]
 
 
 def table(multi: bool, seed: int = 0, n: int = N) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +91,7 @@ def frames(
 def test_float32_and_float64_predictions_score_the_same(
     settings: dict[str, Any], multi: bool
 ) -> None:
-    metric = Metric.model_validate(settings)
+    metric = metric_of(**settings)
     hot, probs = table(multi)
     double = score(metric, *frames(hot, probs, multi), interval=False).value
     single = score(metric, *frames(hot, probs.astype(np.float32), multi), interval=False).value
@@ -89,7 +100,7 @@ def test_float32_and_float64_predictions_score_the_same(
 
 @every
 def test_another_order_of_classes_changes_no_score(settings: dict[str, Any], multi: bool) -> None:
-    metric = Metric.model_validate(settings)
+    metric = metric_of(**settings)
     hot, probs = table(multi)
     value = score(metric, *frames(hot, probs, multi), interval=False).value
     turned = [3, 0, 4, 2, 1]
@@ -102,7 +113,7 @@ def test_another_order_of_classes_changes_no_score(settings: dict[str, Any], mul
 def test_arrays_score_as_frames_do_whatever_their_type(
     settings: dict[str, Any], multi: bool
 ) -> None:
-    metric = Metric.model_validate(settings)
+    metric = metric_of(**settings)
     hot, probs = table(multi)
     expected = score(metric, *frames(hot, probs, multi), interval=False).value
     for kind in (np.int64, np.uint8, bool):
@@ -117,7 +128,7 @@ def test_arrays_score_as_frames_do_whatever_their_type(
 def test_every_metric_has_an_interval_that_is_the_same_each_time(
     settings: dict[str, Any], multi: bool
 ) -> None:
-    metric = Metric.model_validate(settings)
+    metric = metric_of(**settings)
     truth, said = frames(*table(multi), multi)
     found = score(metric, truth, said)
     assert found == score(metric, truth, said)
@@ -132,7 +143,7 @@ def test_every_metric_has_an_interval_that_is_the_same_each_time(
 
 @every
 def test_a_bootstrap_sample_scores_as_its_rows_would(settings: dict[str, Any], multi: bool) -> None:
-    metric = Metric.model_validate(settings)
+    metric = metric_of(**settings)
     hot, probs = table(multi)
     probs = probs.round(2)  # with ties
     seen: list[float] = []
@@ -141,7 +152,7 @@ def test_a_bootstrap_sample_scores_as_its_rows_would(settings: dict[str, Any], m
         rows = rng.integers(0, N, N)
         seen.append(metric_value(metric, hot[rows], probs[rows], multi))
     low, high = np.quantile(seen, [0.025, 0.975])
-    result = METRICS[metric.name](metric, Answers(hot, probs, multi))
+    result = metric.rule(Answers(hot, probs, multi))
     found = (
         bootstrap_interval(result, samples=20)
         if isinstance(result, np.ndarray)
@@ -161,7 +172,7 @@ def test_a_bootstrap_sample_scores_as_its_rows_would(settings: dict[str, Any], m
     ids=lambda s: s["name"],
 )
 def test_an_interval_is_as_wide_as_fresh_samples_spread(settings: dict[str, Any]) -> None:
-    metric = Metric.model_validate(settings)
+    metric = metric_of(**settings)
     fresh = [metric_value(metric, *table(False, seed, 300), False) for seed in range(200)]
     widths = []
     for seed in range(5):
@@ -182,7 +193,7 @@ def test_groups_are_drawn_whole_for_what_is_no_mean_over_rows() -> None:
     truth["group"] = np.arange(100) % 2
     # both groups are alike, so that every sample of two is as good as the whole
     truth["group"] = truth["group"].astype(str)
-    found = score(Metric(name="f1", average="macro"), truth, said)
+    found = score(metric_of("f1", average="macro"), truth, said)
     assert (found.low, found.high) == (pytest.approx(found.value), pytest.approx(found.value))
 
 
@@ -219,7 +230,7 @@ def column(metric: str, hot: np.ndarray, probs: np.ndarray) -> float:
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_columns_can_be_weighted_by_class(name: Any, seed: int) -> None:
-    metric = Metric(name=name, weights=WEIGHTS, average="macro", beta=2)
+    metric = metric_of(name, weights=WEIGHTS, **MACRO.get(name, {}))
     hot, probs = table(True, seed)
     # no positive row of the third class: no AUC and no average precision, any other value
     kept = [0, 1, 3, 4] if name in ("auc", "average_precision") else range(5)
@@ -231,8 +242,8 @@ def test_columns_can_be_weighted_by_class(name: Any, seed: int) -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.value < found.high
-    alike = Metric(name=name, weights=dict.fromkeys(CLASSES, 7.0), average="macro", beta=2)
-    bare = Metric(name=name, average="macro", beta=2)
+    alike = metric_of(name, weights=dict.fromkeys(CLASSES, 7.0), **MACRO.get(name, {}))
+    bare = metric_of(name, **MACRO.get(name, {}))
     assert metric_value(alike, hot, probs, True, CLASSES) == pytest.approx(
         metric_value(bare, hot, probs, True)
     )
@@ -242,7 +253,7 @@ def test_columns_can_be_weighted_by_class(name: Any, seed: int) -> None:
 def test_a_weight_of_0_for_the_other_class_scores_one_of_two(name: Any) -> None:
     rng = np.random.default_rng(0)
     true, p = rng.integers(0, 2, N), rng.random(N)
-    metric = Metric(name=name, average="macro", beta=2, weights={"yes": 1, "no": 0})
+    metric = metric_of(name, weights={"yes": 1, "no": 0}, **MACRO.get(name, {}))
     truth, said = frames(np.c_[true, 1 - true], np.c_[p, 1 - p], False, ("yes", "no"))
     assert score(metric, truth, said).value == pytest.approx(column(name, true, p))
 
@@ -250,10 +261,16 @@ def test_a_weight_of_0_for_the_other_class_scores_one_of_two(name: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "kappa", "weights": {"a": 1}}, "kappa is no mean over columns; remove them, or"),
-        ({"name": "map", "weights": {"a": 1}}, "map is no mean over columns"),
-        ({"name": "top_k_error", "weights": {"a": 1}}, "top_k_error is no mean over columns"),
-        ({"name": "hook", "weights": {"a": 1}}, "hook is no mean over columns"),
+        (
+            {"name": "kappa", "weights": {"a": 1}},
+            'weights belongs to name = "log_loss" or "accuracy" or "auc" or "average_precision" or '
+            '"f1" or "precision" or "recall", not to "kappa"',
+        ),
+        ({"name": "map", "weights": {"a": 1}}, 'not to "map"'),
+        ({"name": "f1", "k": 3}, 'k belongs to name = "top_k_error" or "map", not to "f1"'),
+        ({"name": "recall", "beta": 2}, 'beta belongs to name = "f1", not to "recall"'),
+        ({"higher_is_better": True}, 'belongs to name = "hook", not to "log_loss"'),
+        ({"name": "f1", "averag": "macro"}, "unknown key 'metric.averag'; did you mean 'average'"),
         ({"name": "f1", "weights": {"a": 1}}, 'f1 with average = "micro" is no mean over columns'),
         (
             {"name": "recall", "average": "samples", "weights": {"a": 1}},
@@ -263,7 +280,7 @@ def test_a_weight_of_0_for_the_other_class_scores_one_of_two(name: Any) -> None:
         ({"name": "auc", "weights": {"a": 2, "b": -1}}, "weights.b: input should be greater"),
         ({"name": "auc", "weights": {"a": math.inf}}, "weights.a: input should be a finite number"),
         ({"name": "auc", "weights": {"a": math.nan}}, "weights.a: input should be a finite number"),
-        ({"name": "acuracy"}, "accuracy"),
+        ({"name": "acuracy"}, "no metric is called 'acuracy'; did you mean 'accuracy'?"),
         ({"name": "accuracy", "threshold": 1.0}, "threshold"),
     ],
 )
@@ -271,7 +288,7 @@ def test_settings_that_cannot_be_are_refused_with_the_spec(
     settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        parse(Metric, settings, "competition.toml")
+        parse(Scored, {"metric": settings}, "competition.toml")
     assert message in str(caught.value)
 
 
@@ -294,13 +311,13 @@ def test_weights_that_do_not_fit_the_classes_are_refused(
 ) -> None:
     truth, said = frames(*table(multi), multi)
     with pytest.raises(SpecError) as caught:
-        score(Metric(name=name, weights=weights), truth, said)
+        score(metric_of(name, weights=weights), truth, said)
     assert message in str(caught.value)
 
 
 def test_kappa_of_many_labels_is_refused() -> None:
     with pytest.raises(SpecError, match='"kappa" needs one label per image; choose f1 or accuracy'):
-        score(Metric(name="kappa"), *frames(*table(True), True))
+        score(metric_of("kappa"), *frames(*table(True), True))
 
 
 @kinds
@@ -313,7 +330,7 @@ def test_swapped_lacking_and_unknown_columns_are_refused(multi: bool) -> None:
         (said.rename(columns={"zebra": "horse"}), "'id', 'horse', '10', …"),
     ):
         with pytest.raises(PredictionError) as caught:
-            score(Metric(), truth, wrong)
+            score(metric_of(), truth, wrong)
         assert str(caught.value) == (
             "predictions to score: expected the columns 'id', 'zebra', '10', … in class order, "
             f"got {got}"
@@ -325,7 +342,7 @@ def test_swapped_lacking_and_unknown_columns_are_refused(multi: bool) -> None:
 def test_numbers_that_are_no_probabilities_are_refused(multi: bool, number: float) -> None:
     hot, probs = table(multi)
     probs[7, 3] = number
-    for metric in (Metric(), Metric(name="auc"), Metric(name="hook")):
+    for metric in (metric_of(), metric_of("auc"), metric_of("hook")):
         with pytest.raises(PredictionError, match="1 of 90 rows hold numbers that are no probab"):
             score(metric, *frames(hot, probs, multi), hook=lambda truth, said: 1.0)
 
@@ -334,23 +351,23 @@ def test_other_columns_of_the_truth_are_no_classes_but_a_class_may_have_such_a_n
     labels, many = frames(*table(False), False), frames(*table(True), True)
     for truth, said in (labels, many):
         more = truth.assign(path="x.png", group=None, weight=2.0, shares=[np.ones(5)] * N)
-        assert score(Metric(), more, said) == score(Metric(), truth, said)
+        assert score(metric_of(), more, said) == score(metric_of(), truth, said)
     for multi, plain in ((False, labels), (True, many)):
         other = frames(*table(multi), multi, ("id", "class:id", "label", "weight", "part"))
-        assert score(Metric(), *other) == score(Metric(), *plain)
+        assert score(metric_of(), *other) == score(metric_of(), *plain)
 
 
 def test_an_id_that_is_predicted_twice_is_refused() -> None:
     truth, said = frames(*table(False), False)
     said.loc[0, "id"] = "005"
     with pytest.raises(PredictionError, match=r"1 ids are predicted twice, e\.g\. '005'"):
-        score(Metric(), truth, said)
+        score(metric_of(), truth, said)
 
 
 def test_rows_that_do_not_sum_to_1_are_refused_unless_the_metric_rescales_them() -> None:
     hot, probs = table(False)
     truth, said = frames(hot, probs * 0.9, False)
-    strict = Metric(rescale=False)
+    strict = metric_of(rescale=False)
     with pytest.raises(PredictionError) as caught:
         score(strict, truth, said)
     assert str(caught.value) == (
@@ -358,11 +375,11 @@ def test_rows_that_do_not_sum_to_1_are_refused_unless_the_metric_rescales_them()
         "false; 90 of 90 do not, e.g. id '000' sums to 0.9; divide each row by its sum"
     )
     exact = score(strict, *frames(hot, probs, False))
-    assert score(Metric(), truth, said).value == pytest.approx(exact.value)
+    assert score(metric_of(), truth, said).value == pytest.approx(exact.value)
     single = score(strict, *frames(hot, probs.astype(np.float32), False)).value
     assert single == pytest.approx(exact.value, abs=1e-6)
     labels = table(True)  # with many labels rows need not sum to 1
-    assert score(strict, *frames(*labels, True)) == score(Metric(), *frames(*labels, True))
+    assert score(strict, *frames(*labels, True)) == score(metric_of(), *frames(*labels, True))
 
 
 @pytest.mark.parametrize(
@@ -378,16 +395,16 @@ def test_constant_predictions_are_warned_of(
     hot, probs = np.eye(4, dtype=int)[np.arange(40) % 4], np.tile([0.4, 0.3, 0.2, 0.1], (40, 1))
     truth, said = frames(hot, probs, False, CLASSES[:4])
     with caplog.at_level(logging.WARNING):
-        assert score(Metric(name=name), truth, said, interval=False).value == pytest.approx(value)
-        assert score(Metric(), truth, said).value > 0
+        assert score(metric_of(name), truth, said, interval=False).value == pytest.approx(value)
+        assert score(metric_of(), truth, said).value > 0
         assert caplog.messages == []
-        score(Metric(name=name), truth, said)
+        score(metric_of(name), truth, said)
     (message,) = caplog.messages
     assert "4 of 4 classes have one prediction for all rows ('zebra', '10', 'ant', …)" in message
     assert chance in message
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        score(Metric(name=name), *frames(*table(False), False))
+        score(metric_of(name), *frames(*table(False), False))
     assert caplog.messages == []
 
 
@@ -395,12 +412,12 @@ def test_constant_predictions_are_warned_of(
 def test_uniform_predictions_score_what_theory_says(classes: int) -> None:
     hot = np.eye(classes, dtype=int)[np.arange(4 * classes) % classes]
     probs = np.full(hot.shape, 1 / classes)
-    assert metric_value(Metric(), hot, probs, False) == pytest.approx(math.log(classes))
+    assert metric_value(metric_of(), hot, probs, False) == pytest.approx(math.log(classes))
     half = np.full(hot.shape, 0.5)
-    assert metric_value(Metric(), hot, half, True) == pytest.approx(math.log(2))
-    assert metric_value(Metric(name="auc"), hot, probs, False) == 0.5
-    assert metric_value(Metric(name="kappa"), hot, probs, False) == pytest.approx(0)
-    error = metric_value(Metric(name="top_k_error", k=1), hot, probs, False)
+    assert metric_value(metric_of(), hot, half, True) == pytest.approx(math.log(2))
+    assert metric_value(metric_of("auc"), hot, probs, False) == 0.5
+    assert metric_value(metric_of("kappa"), hot, probs, False) == pytest.approx(0)
+    error = metric_value(metric_of("top_k_error", k=1), hot, probs, False)
     assert error == pytest.approx(1 - 1 / classes)
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from foldwise.config.metric import Metric
 from foldwise.errors import PredictionError, SpecError
 from foldwise.metrics.intervals import bootstrap_interval
-from foldwise.metrics.rules import log_losses
+from foldwise.metrics.probabilities import log_losses
 from foldwise.metrics.scoring import Score, of_smaller, score
 from foldwise.store.predictions import predictions_frame
+from tiny import metric_of
 
 CLASSES = ("z", "a", "10")
 
@@ -54,17 +54,17 @@ def test_permuting_rows_changes_no_score() -> None:
     frame = truth(["z", "a", "10", "a", "z"])
     probs = np.random.default_rng(1).dirichlet(np.ones(3), 5)
     predictions = predictions_frame(frame["id"], probs, CLASSES)
-    one = score(Metric(), frame, predictions)
-    assert score(Metric(), frame, predictions.iloc[::-1]).value == one.value
+    one = score(metric_of(), frame, predictions)
+    assert score(metric_of(), frame, predictions.iloc[::-1]).value == one.value
     shuffled = frame.iloc[[2, 0, 1, 4, 3]]
-    assert score(Metric(), shuffled, predictions).value == pytest.approx(one.value)
+    assert score(metric_of(), shuffled, predictions).value == pytest.approx(one.value)
 
 
 def test_other_ids_are_refused() -> None:
     frame = truth(["z", "a"])
     predictions = predictions_frame(["000", "x"], np.full((2, 3), 1 / 3), CLASSES)
     with pytest.raises(PredictionError, match=r"1 are missing \('001'\), 1 are unknown \('x'\)"):
-        score(Metric(), frame, predictions)
+        score(metric_of(), frame, predictions)
 
 
 def test_a_row_of_zeros_is_refused() -> None:
@@ -75,7 +75,7 @@ def test_a_row_of_zeros_is_refused() -> None:
 def test_a_hook_gives_the_score_or_is_missed() -> None:
     frame = truth(["z", "a"])
     predictions = predictions_frame(frame["id"], np.full((2, 3), 1 / 3), CLASSES)
-    metric = Metric(name="hook")
+    metric = metric_of("hook")
     assert score(metric, frame, predictions, lambda t, p: len(t) + len(p)).value == 4
     with pytest.raises(SpecError, match=r"needs score\(truth, predictions\) in adapter.py"):
         score(metric, frame, predictions)
@@ -99,8 +99,10 @@ def test_the_score_uses_groups_where_there_are_any() -> None:
     predictions = predictions_frame(
         frame["id"], np.random.default_rng(0).dirichlet(np.ones(3), 90), CLASSES
     )
-    plain = score(Metric(), frame, predictions)
-    grouped = score(Metric(), frame.assign(group=[f"g{i // 30}" for i in range(90)]), predictions)
+    plain = score(metric_of(), frame, predictions)
+    grouped = score(
+        metric_of(), frame.assign(group=[f"g{i // 30}" for i in range(90)]), predictions
+    )
     assert plain.value == grouped.value
     assert (plain.low, plain.high) != (grouped.low, grouped.high)
     assert "95 % interval" in str(plain)
@@ -110,8 +112,8 @@ def test_the_score_uses_groups_where_there_are_any() -> None:
 def test_a_mean_over_rows_has_the_same_level_at_every_size() -> None:
     labels = truth(["z", "a", "10"] * 20)
     said = predictions_frame(labels["id"], np.full((60, 3), 1 / 3), CLASSES)
-    assert of_smaller(Metric(), labels, said, [10]) is None
-    assert of_smaller(Metric(name="hook"), labels, said, [10]) is None
+    assert of_smaller(metric_of(), labels, said, [10]) is None
+    assert of_smaller(metric_of("hook"), labels, said, [10]) is None
 
 
 def test_what_a_smaller_table_would_score_is_that_of_random_parts_of_a_larger_one() -> None:
@@ -120,7 +122,7 @@ def test_what_a_smaller_table_would_score_is_that_of_random_parts_of_a_larger_on
     codes = rng.choice(3, many, p=[0.85, 0.12, 0.03])  # of 40 rows the last class is often in none
     answer = np.where(rng.random(many) < 0.7, codes, rng.integers(0, 3, many))
     labels = truth([CLASSES[code] for code in codes])
-    metric, said = Metric(name="f1", average="macro"), np.eye(3)[answer]
+    metric, said = metric_of("f1", average="macro"), np.eye(3)[answer]
 
     def scored(rows: np.ndarray) -> float:
         part = labels.iloc[rows].reset_index(drop=True)

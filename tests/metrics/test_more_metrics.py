@@ -10,12 +10,14 @@ import pytest
 from sklearn import metrics as sk
 
 from foldwise.config.competition import Submission
-from foldwise.config.metric import Metric
 from foldwise.errors import PredictionError
-from foldwise.metrics.rules import average_precisions, column_log_losses, top_k_errors
-from foldwise.metrics.scoring import METRICS, score
+from foldwise.kinds.metric import METRICS, Metric
+from foldwise.metrics.listed import average_precisions, top_k_errors
+from foldwise.metrics.probabilities import column_log_losses
+from foldwise.metrics.scoring import score
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.store.predictions import predictions_frame
+from tiny import metric_of
 
 CLASSES = ("zebra", "10", "ant", "a b", "bee")  # neither sorted as text nor as numbers
 N = 60
@@ -82,7 +84,7 @@ def several(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 def test_accuracy(one: tuple[np.ndarray, np.ndarray]) -> None:
     codes, probs = one
     expected = sk.accuracy_score(codes, probs.argmax(axis=1))
-    assert value(Metric(name="accuracy"), single(codes), said(probs)) == pytest.approx(expected)
+    assert value(metric_of("accuracy"), single(codes), said(probs)) == pytest.approx(expected)
 
 
 def test_auc_is_the_mean_over_classes_that_have_rows_of_both_kinds(
@@ -94,7 +96,7 @@ def test_auc_is_the_mean_over_classes_that_have_rows_of_both_kinds(
     ):
         usable = [0, 1, 3, 4]
         expected = sk.roc_auc_score(hot[:, usable], probs[:, usable], average="macro")
-        assert value(Metric(name="auc"), truth, said(probs)) == pytest.approx(expected)
+        assert value(metric_of("auc"), truth, said(probs)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("digits", [8, 1, 0])  # fewer digits, more ties
@@ -106,7 +108,7 @@ def test_equal_predictions_share_a_rank(
 ) -> None:
     hot, probs = several[0], several[1].round(digits)
     expected = np.mean([reference(hot[:, c], probs[:, c]) for c in (0, 1, 3, 4)])
-    assert value(Metric(name=name), many(hot), said(probs)) == pytest.approx(expected)
+    assert value(metric_of(name), many(hot), said(probs)) == pytest.approx(expected)
 
 
 def test_average_precision_is_the_mean_over_classes_that_have_positive_rows(
@@ -114,7 +116,7 @@ def test_average_precision_is_the_mean_over_classes_that_have_positive_rows(
 ) -> None:
     hot, probs = np.eye(5, dtype=int)[one[0]], one[1]
     expected = np.mean([average_precision(hot[:, c], probs[:, c]) for c in (0, 1, 3, 4)])
-    found = value(Metric(name="average_precision"), single(one[0]), said(probs))
+    found = value(metric_of("average_precision"), single(one[0]), said(probs))
     assert found == pytest.approx(expected)
 
 
@@ -124,14 +126,14 @@ def test_average_precision_by_hand() -> None:
     # first column: found at ranks 1 and 3; second: both found at the last rank, which they share
     expected = ((1 / 2) * 1 + (1 / 2) * (2 / 3) + 2 / 4) / 2
     classes = ("b", "a")
-    found = value(Metric(name="average_precision"), many(hot, classes), said(probs, classes))
+    found = value(metric_of("average_precision"), many(hot, classes), said(probs, classes))
     assert found == pytest.approx(expected)
 
 
 def test_average_precision_without_a_positive_row_is_refused() -> None:
     probs = np.random.default_rng(0).random((3, 5))
     with pytest.raises(PredictionError, match="average precision needs a class with positive rows"):
-        score(Metric(name="average_precision"), many(np.zeros((3, 5))), said(probs))
+        score(metric_of("average_precision"), many(np.zeros((3, 5))), said(probs))
 
 
 def test_auc_of_two_classes_is_that_of_either() -> None:
@@ -139,21 +141,21 @@ def test_auc_of_two_classes_is_that_of_either() -> None:
     codes, p = rng.integers(0, 2, N), rng.random(N)
     truth, predictions = single(codes, ("no", "yes")), said(np.c_[1 - p, p], ("no", "yes"))
     expected = sk.roc_auc_score(codes, p)
-    assert value(Metric(name="auc"), truth, predictions) == pytest.approx(expected)
+    assert value(metric_of("auc"), truth, predictions) == pytest.approx(expected)
 
 
 def test_auc_without_a_usable_class_is_refused() -> None:
     probs = np.random.default_rng(0).random((3, 5))
     for truth in (single(np.ones(3, int)), many(np.ones((3, 5))), many(np.zeros((3, 5)))):
         with pytest.raises(PredictionError, match="a class with both positive and neg") as caught:
-            score(Metric(name="auc"), truth, said(probs))
+            score(metric_of("auc"), truth, said(probs))
         assert "\n" not in str(caught.value)
 
 
 def test_kappa_is_quadratic_in_class_order(one: tuple[np.ndarray, np.ndarray]) -> None:
     codes, probs = one
     expected = sk.cohen_kappa_score(codes, probs.argmax(axis=1), weights="quadratic")
-    assert value(Metric(name="kappa"), single(codes), said(probs)) == pytest.approx(expected)
+    assert value(metric_of("kappa"), single(codes), said(probs)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_kappa_is_quadratic_in_class_order(one: tuple[np.ndarray, np.ndarray]) -
 )
 def test_kappa_by_hand(codes: list[int], answers: list[int], expected: float) -> None:
     probs = np.eye(5)[answers]
-    found = value(Metric(name="kappa"), single(np.array(codes)), said(probs))
+    found = value(metric_of("kappa"), single(np.array(codes)), said(probs))
     assert found == pytest.approx(expected)
 
 
@@ -180,7 +182,7 @@ def test_f_beta_with_one_label(
     one: tuple[np.ndarray, np.ndarray], average: Any, beta: float
 ) -> None:
     codes, probs = one
-    metric = Metric(name="f1", average=average, beta=beta)
+    metric = metric_of("f1", average=average, beta=beta)
     answers = probs.argmax(axis=1)
     if average == "samples":
         expected = sk.accuracy_score(codes, answers)
@@ -196,7 +198,7 @@ def test_f_beta_with_many_labels(
 ) -> None:
     hot, probs = several
     answers = (probs >= 0.5).astype(int)
-    metric = Metric(name="f1", average=average, beta=beta)
+    metric = metric_of("f1", average=average, beta=beta)
     occur = np.arange(5) if average == "samples" else np.flatnonzero((hot | answers).any(axis=0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # scikit-learn warns of scores that it makes up
@@ -219,7 +221,7 @@ def test_precision_and_recall_with_one_label(
 ) -> None:
     codes, probs = one
     expected = reference(codes, probs.argmax(axis=1), average=average, zero_division=0)
-    metric = Metric(name=name, average=average)
+    metric = metric_of(name, average=average)
     assert value(metric, single(codes), said(probs)) == pytest.approx(expected)
 
 
@@ -230,7 +232,7 @@ def test_precision_and_recall_with_one_label(
 def test_precision_and_recall_with_many_labels(
     several: tuple[np.ndarray, np.ndarray], name: Any, reference: Any, average: Any
 ) -> None:
-    metric = Metric(name=name, average=average)
+    metric = metric_of(name, average=average)
     hot, probs = several
     answers = (probs >= 0.5).astype(int)
     occur = np.flatnonzero((hot | answers).any(axis=0))
@@ -251,7 +253,7 @@ def test_precision_and_recall_of_each_row(
         for true, said_ in zip(hot, answers, strict=True)
     ]
     assert rows[0] == 1  # nothing rightly answered with nothing
-    found = value(Metric(name=name, average="samples"), many(hot), said(probs))
+    found = value(metric_of(name, average="samples"), many(hot), said(probs))
     assert found == pytest.approx(np.mean(rows))
 
 
@@ -259,11 +261,11 @@ def test_precision_and_recall_of_each_row(
 def test_f1_where_a_single_class_occurs_is_that_classs_own(average: Any) -> None:
     hot, answers = np.zeros((6, 5)), np.zeros((6, 5))
     hot[:3, 1], answers[:1, 1] = 1, 1
-    found = value(Metric(name="f1", average=average), many(hot), said(answers))
+    found = value(metric_of("f1", average=average), many(hot), said(answers))
     assert found == pytest.approx(2 / (1 + 3))  # right 1, named 1, true 3; not the 4 of 6 rows
     alone = ("x",)
     found = value(
-        Metric(name="f1", average=average), many(hot[:, 1:2], alone), said(answers[:, 1:2], alone)
+        metric_of("f1", average=average), many(hot[:, 1:2], alone), said(answers[:, 1:2], alone)
     )
     assert found == pytest.approx(0.5)
 
@@ -271,10 +273,10 @@ def test_f1_where_a_single_class_occurs_is_that_classs_own(average: Any) -> None
 @pytest.mark.parametrize("average", AVERAGES)
 def test_f1_of_nothing_rightly_answered_with_nothing_is_one(average: Any) -> None:
     nothing = np.zeros((4, 5))
-    assert value(Metric(name="f1", average=average), many(nothing), said(nothing)) == 1
+    assert value(metric_of("f1", average=average), many(nothing), said(nothing)) == 1
     wrong = nothing.copy()
     wrong[:, 0] = 1
-    assert value(Metric(name="f1", average=average), many(nothing), said(wrong)) == 0
+    assert value(metric_of("f1", average=average), many(nothing), said(wrong)) == 0
 
 
 def test_the_f2_of_each_row_by_hand() -> None:
@@ -289,7 +291,7 @@ def test_the_f2_of_each_row_by_hand() -> None:
         ("00000", "00000"): 1.0,
     }
     hot, answers = (np.array([[int(c) for c in pair[side]] for pair in rows]) for side in (0, 1))
-    metric = Metric(name="f1", average="samples", beta=2)
+    metric = metric_of("f1", average="samples", beta=2)
     found = score(metric, many(hot), said(answers.astype(float)))
     assert found.value == pytest.approx(np.mean(list(rows.values())))
     assert found.low is not None
@@ -305,8 +307,8 @@ def test_log_loss_with_one_label(one: tuple[np.ndarray, np.ndarray]) -> None:
     exact = probs.astype(np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
     expected = sk.log_loss(codes, exact, labels=range(5))
-    assert value(Metric(), single(codes), said(probs)) == pytest.approx(expected, rel=1e-12)
-    unscaled = value(Metric(rescale=False), single(codes), said(probs))
+    assert value(metric_of(), single(codes), said(probs)) == pytest.approx(expected, rel=1e-12)
+    unscaled = value(metric_of(rescale=False), single(codes), said(probs))
     assert unscaled == pytest.approx(expected, rel=1e-6)
 
 
@@ -316,14 +318,14 @@ def test_log_loss_with_many_labels_is_the_mean_of_binary_log_losses(
     hot, probs = several
     exact = probs.astype(np.float64)
     expected = np.mean([sk.log_loss(hot[:, c], exact[:, c], labels=[0, 1]) for c in range(5)])
-    assert value(Metric(), many(hot), said(probs)) == pytest.approx(expected, rel=1e-12)
+    assert value(metric_of(), many(hot), said(probs)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_certain_error_costs_what_the_clip_says(dtype: type) -> None:
     hot, wrong = np.eye(5, dtype=int), np.roll(np.eye(5), 1, axis=1).astype(dtype)
-    assert value(Metric(), single(np.arange(5)), said(wrong)) == pytest.approx(34.5388, abs=1e-4)
-    assert value(Metric(clip=1e-7), single(np.arange(5)), said(wrong)) == pytest.approx(
+    assert value(metric_of(), single(np.arange(5)), said(wrong)) == pytest.approx(34.5388, abs=1e-4)
+    assert value(metric_of(clip=1e-7), single(np.arange(5)), said(wrong)) == pytest.approx(
         -math.log(1e-7)
     )
     # 2 of 5 cells of a row are wrong; the other three cost nothing
@@ -337,14 +339,14 @@ def test_a_class_is_named_from_the_threshold_on(
 ) -> None:
     hot, probs = several
     answers = (probs >= threshold).astype(int)
-    found = value(Metric(name="accuracy", threshold=threshold), many(hot), said(probs))
+    found = value(metric_of("accuracy", threshold=threshold), many(hot), said(probs))
     assert found == pytest.approx(sk.accuracy_score(hot.ravel(), answers.ravel()))
     for name, reference in (("f1", sk.f1_score), ("recall", sk.recall_score)):
-        metric = Metric.model_validate({"name": name, "threshold": threshold})
+        metric = metric_of(name, threshold=threshold)
         expected = reference(hot, answers, average="micro", zero_division=0)
         assert value(metric, many(hot), said(probs)) == pytest.approx(expected)
     exact = many(np.ones((1, 5))), said(np.full((1, 5), threshold))
-    assert value(Metric(name="accuracy", threshold=threshold), *exact) == 1
+    assert value(metric_of("accuracy", threshold=threshold), *exact) == 1
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 5, 9])
@@ -353,7 +355,7 @@ def test_top_k_error(one: tuple[np.ndarray, np.ndarray], k: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn finds k = 5 of 5 classes pointless
         expected = 1 - sk.top_k_accuracy_score(codes, probs, k=k, labels=range(5))
-    found = value(Metric(name="top_k_error", k=k), single(codes), said(probs))
+    found = value(metric_of("top_k_error", k=k), single(codes), said(probs))
     assert found == pytest.approx(expected)
 
 
@@ -373,7 +375,7 @@ def test_top_k_error_by_hand(true: list[int], ranking: list[int], k: int, expect
     hot[0, true] = 1
     ranked[0, ranking] = 1 / np.arange(1, len(ranking) + 1)
     assert top_k_errors(hot, ranked, k)[0] == pytest.approx(expected)
-    metric = Metric(name="top_k_error", k=k)
+    metric = metric_of("top_k_error", k=k)
     assert value(metric, many(hot), said(ranked)) == pytest.approx(expected)
     even = value(metric, many(hot), said(np.full((1, 5), 0.2)))  # equal: the first k classes
     assert even == pytest.approx(np.mean([c >= k for c in true]) if true else 0)
@@ -382,7 +384,7 @@ def test_top_k_error_by_hand(true: list[int], ranking: list[int], k: int, expect
 def test_accuracy_with_many_labels_counts_cells() -> None:
     hot = np.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 1], [0, 0, 0, 0, 0]])
     probs = np.array([[0.5, 0.4, 0, 0, 0], [0.6, 0.4, 0.9, 0, 0.7], [0.5, 0.5, 0.5, 0.5, 0.5]])
-    found = value(Metric(name="accuracy"), many(hot), said(probs))
+    found = value(metric_of("accuracy"), many(hot), said(probs))
     assert found == pytest.approx((5 + 3 + 0) / 15)
 
 
@@ -409,9 +411,9 @@ def test_map_at_k_by_hand(true: list[int], ranking: list[int], k: int, expected:
     hot[0, true] = 1
     ranked[0, ranking] = 1 / np.arange(1, len(ranking) + 1)
     assert average_precisions(hot, ranked, k)[0] == pytest.approx(expected)
-    assert value(Metric(name="map", k=k), many(hot), said(ranked)) == pytest.approx(expected)
+    assert value(metric_of("map", k=k), many(hot), said(ranked)) == pytest.approx(expected)
     if len(true) == 1:
-        found = value(Metric(name="map", k=k), single(np.array(true)), said(ranked))
+        found = value(metric_of("map", k=k), single(np.array(true)), said(ranked))
         assert found == pytest.approx(expected)
 
 
@@ -433,7 +435,7 @@ def test_map_at_k_of_random_tables(several: tuple[np.ndarray, np.ndarray], k: in
         average_precision_at(set(np.flatnonzero(row)), ranking, k)
         for row, ranking in zip(hot, rankings, strict=True)
     ]
-    assert value(Metric(name="map", k=k), many(hot), said(probs)) == pytest.approx(np.mean(rows))
+    assert value(metric_of("map", k=k), many(hot), said(probs)) == pytest.approx(np.mean(rows))
 
 
 def answered(multi: bool, **settings: Any) -> SubmissionFormat:
@@ -448,7 +450,7 @@ def test_what_the_file_will_say_is_scored_not_the_probabilities(
 ) -> None:
     hot, probs = several
     frame = predictions_frame(ids(N), probs, CLASSES)
-    metric = Metric(name="f1", average="samples", beta=2)
+    metric = metric_of("f1", average="samples", beta=2)
     decided = answered(True, shape="tags", threshold=0.2, none="").decided(frame)
     expected = sk.fbeta_score(
         hot, (probs >= 0.2).astype(int), beta=2, average="samples", zero_division=1.0
@@ -463,11 +465,11 @@ def test_a_decision_changes_no_accuracy_and_cuts_a_ranking_to_k(
     codes, probs = one
     truth, frame = single(codes), predictions_frame(ids(N), probs, CLASSES)
     label = answered(False, shape="label").decided(frame)
-    for metric in (Metric(name="accuracy"), Metric(name="kappa"), Metric(name="f1")):
+    for metric in (metric_of("accuracy"), metric_of("kappa"), metric_of("f1")):
         assert value(metric, truth, label) == value(metric, truth, frame)
     top = answered(False, shape="top", k=2).decided(frame)
-    assert value(Metric(name="map", k=5), truth, top) == pytest.approx(
-        value(Metric(name="map", k=2), truth, frame)
+    assert value(metric_of("map", k=5), truth, top) == pytest.approx(
+        value(metric_of("map", k=2), truth, frame)
     )
     ranks = np.sort(top[list(CLASSES)].to_numpy(), axis=1)[:, ::-1]
     assert (ranks == [1, 1 / 2, 0, 0, 0]).all()  # no class is named twice
@@ -476,23 +478,22 @@ def test_a_decision_changes_no_accuracy_and_cuts_a_ranking_to_k(
 @pytest.mark.parametrize(
     ("metric", "higher", "title"),
     [
-        (Metric(), False, "log loss"),
-        (Metric(name="accuracy"), True, "accuracy"),
-        (Metric(name="auc"), True, "ROC AUC"),
-        (Metric(name="kappa"), True, "quadratic weighted kappa"),
-        (Metric(name="f1"), True, "micro F1"),
-        (Metric(name="f1", average="macro", beta=0.5), True, "macro F0.5"),
-        (Metric(name="f1", average="samples", beta=2), True, "per-row F2"),
-        (Metric(name="map"), True, "MAP@5"),
-        (Metric(name="map", k=3), True, "MAP@3"),
-        (Metric(name="top_k_error"), False, "top-5 error"),
-        (Metric(name="average_precision"), True, "average precision"),
-        (Metric(name="precision", average="samples"), True, "per-row precision"),
-        (Metric(name="recall", average="weighted"), True, "weighted recall"),
-        (Metric(name="auc", weights={"a": 1}), True, "ROC AUC, columns weighted"),
-        (Metric(name="hook"), False, "hook"),
-        (Metric(name="hook", higher_is_better=True), True, "hook"),
-        (Metric(name="log_loss", higher_is_better=True), False, "log loss"),
+        (metric_of(), False, "log loss"),
+        (metric_of("accuracy"), True, "accuracy"),
+        (metric_of("auc"), True, "ROC AUC"),
+        (metric_of("kappa"), True, "quadratic weighted kappa"),
+        (metric_of("f1"), True, "micro F1"),
+        (metric_of("f1", average="macro", beta=0.5), True, "macro F0.5"),
+        (metric_of("f1", average="samples", beta=2), True, "per-row F2"),
+        (metric_of("map"), True, "MAP@5"),
+        (metric_of("map", k=3), True, "MAP@3"),
+        (metric_of("top_k_error"), False, "top-5 error"),
+        (metric_of("average_precision"), True, "average precision"),
+        (metric_of("precision", average="samples"), True, "per-row precision"),
+        (metric_of("recall", average="weighted"), True, "weighted recall"),
+        (metric_of("auc", weights={"a": 1}), True, "ROC AUC, columns weighted"),
+        (metric_of("hook"), False, "hook"),
+        (metric_of("hook", higher_is_better=True), True, "hook"),
     ],
 )
 def test_a_metric_knows_its_direction_and_its_name(
@@ -501,9 +502,10 @@ def test_a_metric_knows_its_direction_and_its_name(
     assert (metric.higher, metric.title) == (higher, title)
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_the_truth_scores_best_whatever_the_metric(name: Any) -> None:
-    metric, rng = Metric(name=name, k=2), np.random.default_rng(0)
+@pytest.mark.parametrize("name", [name for name in METRICS.known if name != "hook"])
+def test_the_truth_scores_best_whatever_the_metric(name: str) -> None:
+    settings = {"k": 2} if name in ("map", "top_k_error") else {}
+    metric, rng = metric_of(name, **settings), np.random.default_rng(0)
     codes = rng.integers(0, 5, N)
     best = value(metric, single(codes), said(np.eye(5)[codes]))
     assert best == pytest.approx(1 if metric.higher else 0)

@@ -14,17 +14,16 @@ from scipy.stats import ttest_rel
 
 from foldwise.commands import overview
 from foldwise.config.competition import Submission
-from foldwise.config.metric import Metric
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import frame_hash, write_folds
 from foldwise.metrics.intervals import paired_interval
-from foldwise.metrics.rules import log_losses
+from foldwise.metrics.probabilities import log_losses
 from foldwise.reporting.comparing import against, compare_runs
 from foldwise.store.files import write_json
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
-from tiny import CLASSES, write_tiny
+from tiny import CLASSES, metric_of, write_tiny
 
 N = 5  # folds
 
@@ -45,7 +44,7 @@ def folds_of(data: CompetitionData, shift: int = 0) -> pd.DataFrame:
 
 def metric(data: CompetitionData, **settings: Any) -> CompetitionData:
     """The competition with another metric."""
-    spec = data.spec.model_copy(update={"metric": Metric.model_validate(settings)})
+    spec = data.spec.model_copy(update={"metric": metric_of(**settings)})
     return replace(data, spec=spec)
 
 

@@ -14,19 +14,18 @@ import pytest
 
 from foldwise.cli.printing import run_summarised
 from foldwise.config.competition import Submission
-from foldwise.config.metric import Metric
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import write_folds
 from foldwise.errors import PredictionError, RunError
 from foldwise.metrics.intervals import bootstrap_interval
-from foldwise.metrics.rules import log_losses
+from foldwise.metrics.probabilities import log_losses
 from foldwise.metrics.scoring import metric_value, score
 from foldwise.reporting.summary import run_summary, summarise
 from foldwise.store.files import write_json
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.tasks import MultiLabel
 from foldwise.workspace import Workspace
-from tiny import CLASSES, write_tiny
+from tiny import CLASSES, metric_of, write_tiny
 
 N = 3  # folds
 
@@ -62,7 +61,7 @@ def oof_of(data: CompetitionData, seed: int = 0) -> pd.DataFrame:
 
 def under(data: CompetitionData, **settings: Any) -> CompetitionData:
     """The competition with another metric."""
-    spec = data.spec.model_copy(update={"metric": Metric.model_validate(settings)})
+    spec = data.spec.model_copy(update={"metric": metric_of(**settings)})
     return replace(data, spec=spec)
 
 
@@ -171,7 +170,7 @@ def test_what_is_no_mean_over_rows_is_computed_anew_for_each_group(data: Competi
     for row in told["by_group"]:
         truth = data.train.frame[data.train.frame["group"] == row["group"]]
         own = oof[oof["id"].isin(truth["id"])]
-        value = score(Metric(name="kappa"), truth, own, interval=False).value
+        value = score(metric_of("kappa"), truth, own, interval=False).value
         assert (row["value"], row["share"]) == (pytest.approx(value), None)
     assert [row["value"] for row in told["by_class"]] == [None, None, None]
     assert told["low"] < told["score"] < told["high"]

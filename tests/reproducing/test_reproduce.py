@@ -129,6 +129,7 @@ def test_what_changed_on_disk_and_in_code_is_said_and_the_manifests_own_is_used(
     edit(folder / "competition.toml", "[submit]", '[metric]\nclip = 1e-7\n\n[submit]\nblend="rank"')
 
     def change(told: dict[str, Any]) -> None:
+        told["spec"]["metric"] = {"k": 5}  # of another metric: once that was no error
         told["versions"]["torch"] = "2.0.0"
         told["code"]["commit"] = "0123abcd"
         told["machine"]["processor"] = "Abacus"

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.config.metric import Metric
 from foldwise.data.competition import load_data
 from foldwise.errors import PredictionError, SubmissionError
 from foldwise.metrics.scoring import score
@@ -16,7 +15,7 @@ from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store.predictions import predictions_frame
 from foldwise.tables.text import read_table
 from foldwise.workspace import Workspace
-from tiny import wide
+from tiny import metric_of, wide
 
 SHAPE = wide("Id", ("z", "a", "10"), ("02", "1", "003"))
 
@@ -91,14 +90,14 @@ def test_real_format_files_pass(
         back["id"], np.full((len(back), classes), 1 / classes), shape.classes
     )
     write_submission(tmp_path / "u.csv", uniform, shape)
-    scored = score(Metric(), truth, read_submission(tmp_path / "u.csv", shape), interval=False)
+    scored = score(metric_of(), truth, read_submission(tmp_path / "u.csv", shape), interval=False)
     assert scored.value == pytest.approx(math.log(classes), abs=1e-9)
     write_submission(
         tmp_path / "t.csv",
         predictions_frame(back["id"], np.eye(classes)[codes], shape.classes),
         shape,
     )
-    assert score(Metric(), truth, read_submission(tmp_path / "t.csv", shape)).value < 1e-9
+    assert score(metric_of(), truth, read_submission(tmp_path / "t.csv", shape)).value < 1e-9
 
 
 GOOD = "Id,z,a,10\n02,0.2,0.3,0.5\n1,1,0,0\n003,0,1,0\n"

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.config.metric import Metric
 from foldwise.data.competition import load_data
 from foldwise.errors import DataError, LabelError, PlatformError
 from foldwise.metrics.scoring import score
@@ -18,7 +17,7 @@ from foldwise.shapes.submission import write_submission
 from foldwise.store.predictions import predictions_frame
 from foldwise.submitting.platforms import Parcel, local
 from foldwise.workspace import Workspace
-from tiny import CLASSES, ids, wide
+from tiny import CLASSES, ids, metric_of, wide
 
 NAMES = ids("test", 12)
 SURE = np.eye(3)[np.arange(12) % 3] * 0.7 + 0.1  # the right class has 0.8
@@ -30,7 +29,7 @@ def parcel(
 ) -> Parcel:
     """A submission to the local platform of `tiny`, scored by a metric."""
     data = load_data(workspace, "tiny")
-    spec = data.spec.model_copy(update={"metric": Metric(**metric)})
+    spec = data.spec.model_copy(update={"metric": metric_of(**metric)})
     path = workspace.root / file
     write_submission(path, predictions_frame(NAMES, probs, CLASSES), data.format)
     return Parcel(

@@ -1,6 +1,7 @@
 """A competition's adapter.py: hooks, and kinds of its own, for what foldwise does not know."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ def _public(path: Path, name: str) -> dict[str, Any]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # annotations of its classes are looked up there
     try:
         spec.loader.exec_module(module)
     except (ImportError, SyntaxError, NameError) as error:

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from foldwise.config.adapter import kinds_of
 from foldwise.config.labels import LABELS, Labels
 from foldwise.config.loading import parse, read_toml
-from foldwise.config.metric import Metric
 from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
 from foldwise.kinds.bounds import Count, Inside, Name, Seed, inside
+from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.settings import Strict
+
+HALF = 0.5  # the probability from which on a class is named, where nothing says another
 
 
 class Files(Strict):
@@ -175,7 +177,7 @@ class CompetitionSpec(Strict):
     files: Files = Files()
     labels: Annotated[Labels, LABELS]
     images: Images = Images()
-    metric: Metric = Metric()
+    metric: Annotated[Metric, METRICS] = Field(default_factory=lambda: METRICS.parse({}))
     submission: Submission = Submission()
     holdout: Holdout | None = None
     folds: dict[str, FoldScheme]
@@ -271,7 +273,15 @@ class CompetitionSpec(Strict):
 
 def named_from(submission: Submission, metric: Metric) -> float:
     """The probability from which on a class counts as named, by the file or by the metric."""
-    return (submission if submission.shape == "tags" else metric).threshold
+    own = submission.threshold if submission.shape == "tags" else metric.cutoff
+    return HALF if own is None else own
+
+
+def tables_of_manifest(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a spec that a manifest of any version recorded, as this version reads them."""
+    kinds = {"metric": METRICS}
+    own = {key: family.keep_own(tables[key]) for key, family in kinds.items() if key in tables}
+    return {**tables, **own}
 
 
 def load_competition(folder: Path) -> CompetitionSpec:
@@ -297,7 +307,7 @@ def need_hooks(spec: CompetitionSpec, hooks: Mapping[str, object], folder: Path)
     """
     needed = {
         f'[labels] format = "{spec.labels.format}"': spec.labels.hook,
-        f'[metric] name = "{spec.metric.name}"': "score" if spec.metric.name == "hook" else None,
+        f'[metric] name = "{METRICS.name_of(spec.metric)}"': spec.metric.hook,
     }
     for setting, hook in needed.items():
         if hook and hook not in hooks:

@@ -39,7 +39,6 @@ STEPS: dict[str, Step] = {
     "thresholds": Step(thresholds.fit_thresholds, thresholds.apply_thresholds),
     "cuts": Step(thresholds.fit_cuts, thresholds.apply_cuts),
 }
-NAMED = ("accuracy", "f1", "precision", "recall")  # metrics of what is named and what not
 
 
 def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
@@ -48,13 +47,13 @@ def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
     For log loss a temperature and clipping bounds; for labels that are named or not one threshold
     or one per class; for kappa cut points.
     """
-    shape, metric = goal.format.settings.shape, goal.metric.name
+    shape, metric = goal.format.settings.shape, goal.metric
     if goal.log_loss:
         return ("temperature",), ("clip",)
-    if not goal.task.sums_to_one and (shape == "tags" or metric in NAMED):
+    if not goal.task.sums_to_one and (shape == "tags" or metric.cutoff is not None):
         several = len(goal.task) <= thresholds.MANY
         return (("threshold", "thresholds")[: 1 + several],)
-    if metric == "kappa" and shape in ("label", "wide"):
+    if metric.ordered and shape in ("label", "wide"):
         return (("cuts",),)
     return ()
 

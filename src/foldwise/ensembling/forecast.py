@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from foldwise.config.metric import Metric
 from foldwise.data.labels.table import LabelTable
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.pooling import Pool
 from foldwise.errors import PredictionError
+from foldwise.kinds.metric import Metric
 from foldwise.metrics.scoring import Score, metric_value
 from foldwise.tasks.task import TINY
 
@@ -46,7 +46,7 @@ def drawn_gain(
     each of count folds. Draws for which the metric has no value are left out.
     """
     metric, task, likely = goal.metric, goal.task, pool.likely()
-    if not len(final) or metric.name == "hook":
+    if not len(final) or metric.hook is not None:
         return 0.0
     rng, many = np.random.default_rng(0), not task.sums_to_one
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.competition import named_from
-from foldwise.config.metric import Metric
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import PredictionError
+from foldwise.kinds.metric import Metric
 from foldwise.kinds.targets import Targets
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.scoring import metric_value
@@ -51,7 +51,7 @@ class Goal:
     @property
     def log_loss(self) -> bool:
         """True where the metric is the log loss of probabilities that the file holds."""
-        return self.metric.name == "log_loss" and self.format.settings.shape in PROBABLE
+        return self.metric.logarithmic and self.format.settings.shape in PROBABLE
 
     @property
     def threshold(self) -> float:
@@ -80,7 +80,7 @@ def goal_of(data: CompetitionData, ids: Iterable[str]) -> Goal:
     assert (position >= 0).all()
     truth = data.train.frame.iloc[position].reset_index(drop=True)
     metric, task = data.spec.metric, data.task
-    hook = data.hooks.get("score") if metric.name == "hook" else None
+    hook = data.hooks[metric.hook] if metric.hook else None
     return Goal(
         task=task,
         truth=truth,

@@ -120,10 +120,10 @@ def _log_loss_of(
     given = _given(stack, rows, goal)
     columns = goal.column_weights
     counts = np.ones(given.shape[1]) if columns is None else np.tile(columns, len(rows))
-    counts = counts / counts.sum()
+    counts, clip = counts / counts.sum(), goal.metric.log_clip
 
     def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        mix = np.clip(weights @ given, goal.metric.clip, 1 - goal.metric.clip)
+        mix = np.clip(weights @ given, clip, 1 - clip)
         return float(-counts @ np.log(mix)), -(given @ (counts / mix))
 
     return cost

@@ -105,6 +105,16 @@ class Family(Generic[K]):
         """A kind as plain values, its name always among them. options: those of `model_dump`."""
         return {self.key: getattr(kind, self.key), **kind.model_dump(**options)}
 
+    def keep_own(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """A table without the keys of other kinds: versions before there were kinds wrote the keys
+        of all of them into one table."""
+        name = table.get(self.key, self.default)
+        if name not in self.known:
+            return dict(table)
+        own = self.load(name).model_fields
+        others = {key for kind in self.every().values() for key in kind.model_fields} - {*own}
+        return {key: value for key, value in table.items() if key not in others}
+
     def _refuse_keys_of_others(self, cls: type[K], error: ValidationError) -> None:
         """Raises: ValueError: a key that the kind does not have belongs to others of the family."""
         name = self.name_of(cls)

@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.metric import Metric
-from foldwise.errors import PredictionError, SpecError, examples
+from foldwise.errors import SpecError, examples
 from foldwise.kinds.columns import OWN, classes_of, columns_of
-from foldwise.metrics import rules
+from foldwise.kinds.metric import METRICS, Answers, Metric, Weighted
 from foldwise.metrics.intervals import bootstrap_interval, resampled, resampled_interval
-from foldwise.metrics.rules import Answers, Weighted
 from foldwise.store.predictions import align, check_predictions
 
 log = logging.getLogger(__name__)
 
 WHAT = "predictions to score"
-SUM_TOLERANCE = 1e-5  # rows may sum to 1 within this where they are not rescaled
 SAMPLES = (200, 1000)  # bootstrap samples of what is no mean over rows: fewest, most
 WORK = 200_000_000  # fewer than the most where samples times cells of the table exceed this
 
@@ -39,23 +36,6 @@ class Score:
         return f"{self.value:.5f} (95 % interval {self.low:.5f} to {self.high:.5f})"
 
 
-# Each gives a value per row, whose mean is the score, or a function of how often each row counts.
-METRICS: dict[str, Callable[[Metric, Answers], np.ndarray | Weighted]] = {
-    "log_loss": rules.log_loss,
-    "accuracy": rules.accuracy,
-    "top_k_error": rules.top_k_error,
-    "auc": rules.auc,
-    "average_precision": rules.average_precision,
-    "kappa": rules.kappa,
-    "f1": rules.counted,
-    "precision": rules.counted,
-    "recall": rules.counted,
-    "map": rules.mean_average_precision,
-}
-RANKED = ("auc", "average_precision")  # only the order within a column counts
-COUNTED = ("f1", "precision", "recall")  # of classes that are named or not
-
-
 def metric_value(
     metric: Metric,
     hot: np.ndarray,
@@ -70,7 +50,7 @@ def metric_value(
 
     Raises: PredictionError: it has no value. SpecError: the weights do not fit the classes.
     """
-    return _value(metric, _result(metric, hot, probs, multi, classes), len(hot))
+    return metric.value(_answers(metric, hot, probs, multi, classes))
 
 
 def row_values(
@@ -84,7 +64,7 @@ def row_values(
 
     Arguments and errors: see `metric_value`.
     """
-    result = _result(metric, hot, probs, multi, classes)
+    result = metric.rule(_answers(metric, hot, probs, multi, classes))
     return result if isinstance(result, np.ndarray) else None
 
 
@@ -107,14 +87,17 @@ def score(
             1 and the metric does not rescale them, or there is no value.
             SpecError: the metric is a hook that does not exist, or its weights do not fit.
     """
-    if metric.name == "hook" and hook is None:
-        raise SpecError('[metric] name = "hook" needs score(truth, predictions) in adapter.py')
-    if metric.name == "hook" and hook is not None:
+    if metric.hook is not None:
+        if hook is None:
+            name = METRICS.name_of(metric)
+            raise SpecError(
+                f'[metric] name = "{name}" needs {metric.hook}(truth, predictions) in adapter.py'
+            )
         classes = _classes_of(truth)
         predictions = align(check_predictions(predictions, classes, WHAT), truth["id"], WHAT)
         return Score(float(hook(truth, predictions)))
     result, hot, groups = _measured(metric, truth, predictions, warn=interval)
-    value = _value(metric, result, len(hot))
+    value = metric.score_of(result, len(hot))
     if not interval:
         return Score(value)
     if isinstance(result, np.ndarray):
@@ -135,14 +118,14 @@ def of_smaller(
     without replacement, as a board is one; of larger tables bootstrap samples have to do.
     Arguments: see `score`.
     """
-    if metric.name == "hook":
+    if metric.hook is not None:
         return None
     result, hot, groups = _measured(metric, truth, predictions, warn=False)
     if isinstance(result, np.ndarray):
         return None
     rows, samples = len(hot), int(np.clip(WORK // hot.size, *SAMPLES)) // 2
     units = rows if groups is None else len(np.unique(groups))
-    whole = _value(metric, result, rows)
+    whole = metric.score_of(result, rows)
 
     @cache  # halves of a board are often alike
     def of(size: int) -> tuple[float, float]:
@@ -175,57 +158,28 @@ def _measured(
         hot = truth[columns_of(classes)].to_numpy(dtype=np.uint8)
     else:
         hot = np.eye(len(classes), dtype=np.uint8)[truth["label"].cat.codes]
-    _check_sums(metric, predictions["id"], probs, multi)
-    result = _result(metric, hot, probs, multi, classes)
+    answers = _answers(metric, hot, probs, multi, classes)
+    metric.check(answers, predictions["id"], WHAT)
+    result = metric.rule(answers)
     if warn:
         _warn_of_constants(metric, probs, classes)
     grouped = "group" in truth.columns and truth["group"].notna().all()
     return result, hot, truth["group"].to_numpy() if grouped else None
 
 
-def _result(
+def _answers(
     metric: Metric, hot: np.ndarray, probs: np.ndarray, multi: bool, classes: Sequence[str]
-) -> np.ndarray | Weighted:
-    """What the metric's rule gives."""
-    weights = metric.column_weights(classes, multi)
-    return METRICS[metric.name](metric, Answers(hot, probs, multi, weights))
-
-
-def _value(metric: Metric, result: np.ndarray | Weighted, rows: int) -> float:
-    """The score itself. Raises: PredictionError: there is none."""
-    if isinstance(result, np.ndarray):
-        return float(result.mean())
-    value = float(result(np.ones((1, rows)))[0])
-    if np.isnan(value):
-        kinds = "both positive and negative" if metric.name == "auc" else "positive"
-        raise PredictionError(
-            f"{metric.title} needs a class with {kinds} rows, there is none among {rows} rows"
-        )
-    return value
-
-
-def _check_sums(metric: Metric, ids: "pd.Series[str]", probs: np.ndarray, multi: bool) -> None:
-    """Raises: PredictionError: log loss takes the rows as they are, and they do not sum to 1.
-
-    With `rescale` any sum above 0 will do, as on Kaggle.
-    """
-    if metric.name != "log_loss" or metric.rescale or multi:
-        return
-    sums = probs.sum(axis=1, dtype=np.float64)
-    off = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
-    if len(off):
-        raise PredictionError(
-            f"{WHAT}: every row should sum to 1 within {SUM_TOLERANCE:g}, since [metric] rescale "
-            f"is false; {len(off)} of {len(sums)} do not, e.g. id {ids.iloc[off[0]]!r} sums to "
-            f"{sums[off[0]]:.9g}; divide each row by its sum"
-        )
+) -> Answers:
+    """What the metric's rule scores."""
+    return Answers(hot, probs, multi, metric.column_weights(classes, multi))
 
 
 def _warn_of_constants(metric: Metric, probs: np.ndarray, classes: Sequence[str]) -> None:
     """Warn of columns that rank no row above another."""
+    if metric.of_constants is None:
+        return
     constant = [name for name, column in zip(classes, probs.T, strict=True) if not np.ptp(column)]
-    if metric.name in RANKED and constant:
-        chance = "0.5" if metric.name == "auc" else "the share of its positive rows"
+    if constant:
         log.warning(
             "%s: %d of %d classes have one prediction for all rows (%s); the %s of such a "
             "class is %s",
@@ -234,5 +188,5 @@ def _warn_of_constants(metric: Metric, probs: np.ndarray, classes: Sequence[str]
             len(classes),
             examples(constant),
             metric.title,
-            chance,
+            metric.of_constants,
         )

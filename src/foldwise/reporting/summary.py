@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import named_from
-from foldwise.config.metric import Metric
+from foldwise.config.competition import HALF, named_from
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import read_folds
 from foldwise.errors import PredictionError, RunError, nearest
 from foldwise.kinds.columns import columns_of
-from foldwise.metrics.rules import Answers
-from foldwise.metrics.scoring import COUNTED, RANKED, metric_value, row_values, score
+from foldwise.kinds.metric import Answers, Metric
+from foldwise.metrics.scoring import metric_value, row_values, score
 from foldwise.store.files import read_json
 from foldwise.store.predictions import align, read_predictions
 from foldwise.workspace import Workspace
@@ -177,40 +176,25 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
 
 def _by_class(metric: Metric, answers: Answers, classes: Sequence[str]) -> list[dict[str, Any]]:
     """`class, rows, value, precision, recall` of each class, in class order."""
-    hot, named = answers.hot, answers.named(metric.threshold)
+    hot, named = answers.hot, answers.named(metric.cutoff or HALF)
     true, said, hits = (table.sum(axis=0, dtype=int) for table in (hot, named, hot & named))
-    column = metric.model_copy(update={"average": "macro", "weights": {}})
-    rows, table = None, None
-    if metric.name in COUNTED:
-        table = named
-    elif metric.name in RANKED or (answers.multi and metric.name in ("log_loss", "accuracy")):
-        table = answers.probs
-    elif metric.name != "hook":
-        rows = row_values(metric, hot, answers.probs, answers.multi, classes)
-    listed = []
-    for c, name in enumerate(classes):
-        value = None
-        if table is not None and (table is not named or true[c] or said[c]):
-            value = _tried(metric_value, column, hot[:, [c]], table[:, [c]], True)
-        elif rows is not None and true[c]:
-            value = float(rows[hot[:, c] == 1].mean())
-        listed.append(
-            {
-                "class": name,
-                "rows": int(true[c]),
-                "value": value,
-                "precision": float(hits[c] / said[c]) if said[c] else None,
-                "recall": float(hits[c] / true[c]) if true[c] else None,
-            }
-        )
-    return listed
+    return [
+        {
+            "class": name,
+            "rows": int(true[c]),
+            "value": value,
+            "precision": float(hits[c] / said[c]) if said[c] else None,
+            "recall": float(hits[c] / true[c]) if true[c] else None,
+        }
+        for c, (name, value) in enumerate(zip(classes, metric.class_values(answers), strict=True))
+    ]
 
 
 def _by_group(
     metric: Metric, answers: Answers, classes: Sequence[str], groups: np.ndarray | None
 ) -> list[dict[str, Any]]:
     """`group, rows, value, share` of each group; none where there are no groups."""
-    if groups is None or metric.name == "hook":
+    if groups is None or metric.hook is not None:
         return []
     hot, probs, multi = answers.hot, answers.probs, answers.multi
     values = row_values(metric, hot, probs, multi, classes)

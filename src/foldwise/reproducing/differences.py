@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.commands.pipeline import recipes_of
-from foldwise.config.competition import CompetitionSpec, load_competition
+from foldwise.config.adapter import kinds_of
+from foldwise.config.competition import CompetitionSpec, load_competition, tables_of_manifest
 from foldwise.config.loading import parse
 from foldwise.config.recipe import recorded_recipe
 from foldwise.data.competition import CompetitionData
@@ -71,7 +72,8 @@ def other_differences(told: Mapping[str, Any], workspace: Workspace) -> Iterator
             yield f"machine: {run['run']} was trained on {there}, here it is on {here}"
     used = "; the manifest's is used"
     try:
-        was = parse(CompetitionSpec, told["spec"], "the manifest").model_dump(mode="json")
+        spec, own = tables_of_manifest(told["spec"]), kinds_of(folder)
+        was = parse(CompetitionSpec, spec, "the manifest", own).model_dump(mode="json")
         value = load_competition(folder).model_dump(mode="json")
         if was != value:
             yield f"competition.toml differs in {examples(_differing(was, value), 9)}{used}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from foldwise.config.competition import tables_of_manifest
 from foldwise.errors import SubmissionError, nearest
 from foldwise.store.files import locked, read_json, write_json, write_text
 from foldwise.store.versions import versions
@@ -60,7 +61,7 @@ def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterat
         else:
             shutil.rmtree(root, ignore_errors=True)
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("recipes", "__pycache__"))
-            write_text(copy / "competition.toml", toml_of(told["spec"]))
+            write_text(copy / "competition.toml", toml_of(tables_of_manifest(told["spec"])))
             for run in told["runs"]:
                 recipe = run["recipe"]
                 write_text(copy / "recipes" / f"{recipe['name']}.toml", toml_of(recipe))

@@ -13,8 +13,6 @@ from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-RANGES = {"log_loss": (0.0, inf), "kappa": (-1.0, 1.0), "hook": (-inf, inf)}  # of others: 0 to 1
-
 
 def record(
     workspace: Workspace,
@@ -73,7 +71,7 @@ def _check(spec: CompetitionSpec, row: dict[str, Any], said: dict[str, Any]) -> 
 
     row: what the ledger will say. said: the numbers that are new.
     """
-    low, high = RANGES.get(spec.metric.name, (0.0, 1.0))
+    low, high = spec.metric.range
     bounds = f"from {low:g} up" if high == inf else f"of {low:g} to {high:g}"
     bounds = "that is finite" if low == -inf else bounds
     again = f"look again at {spec.page or 'its page'}; e.g. --record --public 0.48 --rank 12"

@@ -184,7 +184,7 @@ def _worst(
 
 def _reliability(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
     """The reliability curve, where probabilities are scored."""
-    if data.spec.metric.name != "log_loss":
+    if not data.spec.metric.logarithmic:
         return []
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
@@ -194,7 +194,8 @@ def _reliability(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, flo
 
 def _sweep(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
     """`threshold, metric, accuracy` where images have many labels and these are what is scored."""
-    if data.task.sums_to_one or data.spec.metric.name in ("log_loss", "auc", "average_precision"):
+    decides = data.spec.submission.shape == "tags" or data.spec.metric.reads == "labels"
+    if data.task.sums_to_one or not decides:
         return []
     goal = goal_of(data, oof["id"])
     table = thresholds.sweep(oof[columns_of(data.classes)].to_numpy(), goal)

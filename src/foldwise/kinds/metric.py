@@ -1,0 +1,153 @@
+"""Metric: what a score is, as a kind; and what a metric's rule scores."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from foldwise.errors import PredictionError
+from foldwise.kinds.family import Family, Kind
+
+# how often each row counts (b, n) -> b values: all ones give the score, a bootstrap's counts the
+# scores of its samples; NaN where there is none
+Weighted = Callable[[np.ndarray], np.ndarray]
+# what of an answer a metric looks at: its numbers, the order of them, or the classes it names
+Reading = Literal["probabilities", "ranking", "labels"]
+CLIP = 1e-15  # Kaggle's published bound of a probability in a log loss
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a rule scores: truth and predictions of the same rows and classes.
+
+    hot: 0 or 1, (n, C). probs: (n, C). multi: rows may have many labels. weights: of the columns,
+    (C,); None where all count alike.
+    """
+
+    hot: np.ndarray
+    probs: np.ndarray
+    multi: bool
+    weights: Sequence[float] | None = None
+
+    def named(self, threshold: float) -> np.ndarray:
+        """1 for the classes that are named, else 0, uint8 (n, C): with many labels those at or
+        above the threshold, else the most probable one, of equal ones the first."""
+        if self.multi:
+            return (self.probs >= threshold).astype(np.uint8)
+        return np.eye(self.hot.shape[1], dtype=np.uint8)[self.probs.argmax(axis=1)]
+
+
+class Metric(Kind):
+    """What a competition scores by. A subclass has `rule`, and says what differs from this class.
+
+    One of a competition's own, in its adapter.py, is found by the name that its field `name` has:
+
+        class Brier(Metric):
+            name: Literal["brier"] = "brier"
+            better: ClassVar[Better] = "lower"
+
+            def rule(self, answers: Answers) -> np.ndarray:
+                return ((answers.probs - answers.hot) ** 2).sum(axis=1)
+    """
+
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    reads: ClassVar[Reading] = "probabilities"
+    # minus the mean logarithm of what the truth, or with many labels each cell of it, was given
+    logarithmic: ClassVar[bool] = False
+    ordered: ClassVar[bool] = False  # it counts how far apart class numbers are
+    each_epoch: ClassVar[bool] = True  # it is quick enough to be computed after each epoch
+    hook: ClassVar[str | None] = None  # the function of adapter.py that scores instead of a rule
+    needed: ClassVar[str] = "positive"  # the rows that some class needs for there to be a value
+    of_constants: ClassVar[str | None] = None  # what a column scores whose predictions are all one
+
+    def rule(self, answers: Answers) -> np.ndarray | Weighted:
+        """A value of each row, float64 (n,), whose mean is the score; or a function of how often
+        rows count, where the score is no mean over rows."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method rule(answers)")
+
+    @property
+    def higher(self) -> bool:
+        """True where a higher value is better."""
+        return self.better == "higher"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value that it can have."""
+        return 0.0, 1.0
+
+    @property
+    def title(self) -> str:
+        """The metric's name for people: `micro F1`, `MAP@5`."""
+        return METRICS.name_of(self).replace("_", " ")
+
+    @property
+    def cutoff(self) -> float | None:
+        """The probability from which on a class counts as named, where an image may have many
+        labels; None: it does not ask."""
+        return None
+
+    @property
+    def log_clip(self) -> float:
+        """The distance to 0 and 1 that probabilities keep where a log loss is taken of them."""
+        return CLIP
+
+    def column_weights(self, classes: Sequence[str], multi: bool) -> tuple[float, ...] | None:
+        """The weights of the columns in class order; None without any.
+
+        Raises: SpecError: they do not fit the classes, or the metric is no mean over columns here.
+        """
+        return None
+
+    def check(self, answers: Answers, ids: "pd.Series[str]", what: str) -> None:
+        """Check numbers beyond being probabilities. ids: of the rows, what: they are, for messages.
+
+        Raises: PredictionError: they cannot be scored.
+        """
+
+    def value(self, answers: Answers) -> float:
+        """The score. Raises: PredictionError: there is none."""
+        return self.score_of(self.rule(answers), len(answers.hot))
+
+    def score_of(self, result: np.ndarray | Weighted, rows: int) -> float:
+        """The score that follows from what `rule` gave. Raises: PredictionError: there is none."""
+        if isinstance(result, np.ndarray):
+            return float(result.mean())
+        value = float(result(np.ones((1, rows)))[0])
+        if np.isnan(value):
+            raise PredictionError(
+                f"{self.title} needs a class with {self.needed} rows, there is none among "
+                f"{rows} rows"
+            )
+        return value
+
+    def class_values(self, answers: Answers) -> list[float | None]:
+        """A value of each class: its column's where the metric takes columns apart, else the mean
+        over its rows; None where there is neither."""
+        result = self.rule(answers)
+        if not isinstance(result, np.ndarray):
+            return [None] * answers.hot.shape[1]
+        return [float(result[own].mean()) if own.any() else None for own in answers.hot.T == 1]
+
+
+METRICS = Family(
+    base=Metric,
+    key="name",
+    package="foldwise.metrics",
+    known={
+        "log_loss": "probabilities:LogLoss",
+        "accuracy": "counted:Accuracy",
+        "top_k_error": "listed:TopKError",
+        "auc": "ranking:Auc",
+        "average_precision": "ranking:AveragePrecision",
+        "kappa": "ordered:Kappa",
+        "f1": "counted:FBeta",
+        "precision": "counted:Precision",
+        "recall": "counted:Recall",
+        "map": "listed:MeanAveragePrecision",
+        "hook": "hook:Hook",
+    },
+    called="metric",
+    default="log_loss",
+)

@@ -1,0 +1,89 @@
+"""What metrics that take the columns of classes apart have in common."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from foldwise.errors import PredictionError, SpecError, examples, nearest
+from foldwise.kinds.bounds import AmountOrNone
+from foldwise.kinds.metric import METRICS, Answers, Metric
+
+
+class ColumnMetric(Metric):
+    """A metric that is, or may be, a mean over columns, whose weights may then differ."""
+
+    of_one_label: ClassVar[bool] = True  # a mean over columns where an image has one label, too
+
+    # of each class in a mean over columns
+    weights: dict[str, AmountOrNone] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _weights_can_be_used(self) -> "ColumnMetric":
+        if self.weights and not any(self.weights.values()):
+            raise ValueError(
+                "[metric] weights should be numbers from 0 up, one of them above 0, got "
+                f"{examples(self.weights.values())}"
+            )
+        return self
+
+    @property
+    def plain_title(self) -> str:
+        """The title without a word on weights."""
+        return super().title
+
+    @property
+    def title(self) -> str:
+        """The metric's name for people."""
+        return self.plain_title + (", columns weighted" if self.weights else "")
+
+    def column_weights(self, classes: Sequence[str], multi: bool) -> tuple[float, ...] | None:
+        """See `Metric.column_weights`."""
+        if not self.weights:
+            return None
+        if not multi and not self.of_one_label:
+            raise SpecError(
+                f"[metric] weights: {METRICS.name_of(self)} is a mean over columns only where an "
+                "image may have many labels; remove them"
+            )
+        for name in self.weights:
+            if name not in classes:
+                raise SpecError(
+                    f"[metric] weights name a class {name!r}{nearest(name, list(classes))}"
+                )
+        missing = [name for name in classes if name not in self.weights]
+        if missing:
+            raise SpecError(
+                f"[metric] weights: expected one for each of {len(classes)} classes, "
+                f"{len(missing)} have none: {examples(missing)}; write 0 for what does not count"
+            )
+        return tuple(self.weights[name] for name in classes)
+
+    def class_values(self, answers: Answers) -> list[float | None]:
+        """See `Metric.class_values`."""
+        if not (answers.multi or self.of_one_label):
+            return super().class_values(answers)
+        alone = self.model_copy(update={"weights": {}})
+        columns = zip(answers.hot.T, answers.probs.T, strict=True)
+        return [column_value(alone, hot, probs) for hot, probs in columns]
+
+
+def column_value(metric: Metric, hot: np.ndarray, probs: np.ndarray) -> float | None:
+    """The metric of one column by itself, (n,) each; None where it has no value."""
+    try:
+        return metric.value(Answers(hot[:, None], probs[:, None], True))
+    except PredictionError:
+        return None
+
+
+def column_mean(values: np.ndarray, weights: Sequence[float] | np.ndarray | None) -> np.ndarray:
+    """The weighted mean over the columns of values (b, C) that are known; NaN where none counts."""
+    known = ~np.isnan(values)
+    share = known * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
+    return ratio((share * np.where(known, values, 0)).sum(axis=1), share.sum(axis=1))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole; NaN where whole is 0."""
+    return part / np.where(whole == 0, np.nan, whole)

@@ -1,0 +1,94 @@
+"""Log loss: of the probabilities themselves."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from foldwise.errors import PredictionError
+from foldwise.kinds.metric import CLIP, Answers
+from foldwise.metrics.columns import ColumnMetric
+
+SUM_TOLERANCE = 1e-5  # rows may sum to 1 within this where they are not rescaled
+
+
+class LogLoss(ColumnMetric):
+    """Log loss; with many labels the mean over columns of the binary log loss."""
+
+    better: ClassVar[Literal["higher", "lower"]] = "lower"
+    logarithmic: ClassVar[bool] = True
+    of_one_label: ClassVar[bool] = False
+
+    name: Literal["log_loss"] = "log_loss"
+    clip: float = Field(default=CLIP, gt=0, lt=0.1)  # p is clipped to [clip, 1 - clip]
+    rescale: bool = True  # divide each row by its sum first, as Kaggle does
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """From 0 up."""
+        return 0.0, float("inf")
+
+    @property
+    def log_clip(self) -> float:
+        """See `Metric.log_clip`."""
+        return self.clip
+
+    def rule(self, answers: Answers) -> np.ndarray:
+        """`log_losses`, or with many labels `column_log_losses`."""
+        if answers.multi:
+            return column_log_losses(answers.hot, answers.probs, self.clip, answers.weights)
+        return log_losses(answers.hot.argmax(axis=1), answers.probs, self.clip, self.rescale)
+
+    def check(self, answers: Answers, ids: "pd.Series[str]", what: str) -> None:
+        """Check that rows sum to 1, unless they are rescaled: then any sum above 0 will do, as on
+        Kaggle. Raises: PredictionError."""
+        if self.rescale or answers.multi:
+            return
+        sums = answers.probs.sum(axis=1, dtype=np.float64)
+        off = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+        if len(off):
+            raise PredictionError(
+                f"{what}: every row should sum to 1 within {SUM_TOLERANCE:g}, since [metric] "
+                f"rescale is false; {len(off)} of {len(sums)} do not, e.g. id "
+                f"{ids.iloc[off[0]]!r} sums to {sums[off[0]]:.9g}; divide each row by its sum"
+            )
+
+
+def log_losses(
+    codes: np.ndarray, probs: np.ndarray, clip: float = CLIP, rescale: bool = True
+) -> np.ndarray:
+    """The log loss of each row, float64 (n,).
+
+    Kaggle's published rule (its wiki's "Multi Class Log Loss", read 2026-11-22): each row is
+    divided by its sum, then p becomes max(min(p, 1 - clip), clip); the loss is -ln of the true
+    class's p. A uniform row over C classes scores ln C.
+
+    codes: (n,) class numbers in class order. probs: (n, C).
+    """
+    probs = np.asarray(probs, dtype=np.float64)
+    chosen = probs[np.arange(len(codes)), codes]
+    if rescale:
+        sums = probs.sum(axis=1)
+        if not (sums > 0).all():
+            raise PredictionError(
+                f"log loss: {int((~(sums > 0)).sum())} rows sum to 0 and cannot be rescaled"
+            )
+        chosen = chosen / sums
+    return -np.log(np.clip(chosen, clip, 1 - clip))
+
+
+def column_log_losses(
+    hot: np.ndarray,
+    probs: np.ndarray,
+    clip: float = CLIP,
+    weights: Sequence[float] | None = None,
+) -> np.ndarray:
+    """The mean over classes of the binary log loss of each row, float64 (n,): multi-label.
+
+    hot: 0 or 1, (n, C). probs: (n, C), clipped to [clip, 1 - clip]. weights: of classes.
+    """
+    probs = np.clip(np.asarray(probs, dtype=np.float64), clip, 1 - clip)
+    cells = -np.log(np.where(hot == 1, probs, 1 - probs))
+    return np.average(cells, axis=1, weights=weights)
