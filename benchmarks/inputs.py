@@ -27,14 +27,12 @@ RECIPE = {
     # fastai's aug_transforms(224, min_scale=0.75)
     "augment": {
         "hflip": True,
-        "rotate": 10,
-        "zoom": [1.0, 1.1],
-        "warp": 0.2,
+        "rotate": {"degrees": 10, "p": 0.75},
+        "zoom": {"factor": [1.0, 1.1], "p": 0.75},
+        "warp": {"magnitude": 0.2, "p": 0.75},
         "crop": [0.75, 1.0],
-        "brightness": 0.2,
-        "contrast": 0.2,
-        "p_affine": 0.75,
-        "p_lighting": 0.75,
+        "brightness": {"amount": 0.2, "p": 0.75},
+        "contrast": {"amount": 0.2, "p": 0.75},
     },
 }
 

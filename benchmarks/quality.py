@@ -40,13 +40,11 @@ SIZE, BATCH, LR = 64, 64, 1e-3  # the rate is fastai's default
 NAME = "log_loss_equal_epochs_vs_fastai"
 AUGMENT = {
     "hflip": True,
-    "rotate": 10,
-    "zoom": [1.0, 1.1],
-    "warp": 0.2,
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "p_affine": 0.75,
-    "p_lighting": 0.75,
+    "rotate": {"degrees": 10, "p": 0.75},
+    "zoom": {"factor": [1.0, 1.1], "p": 0.75},
+    "warp": {"magnitude": 0.2, "p": 0.75},
+    "brightness": {"amount": 0.2, "p": 0.75},
+    "contrast": {"amount": 0.2, "p": 0.75},
 }
 
 

@@ -21,13 +21,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from catalogue import FIXTURES
 from foldwise.commands import pipeline
+from foldwise.config.augment import Augment
 from foldwise.config.competition import load_competition, recipe_names
-from foldwise.config.recipe import Augment, Recipe, load_recipe
+from foldwise.config.recipe import Recipe, load_recipe
 from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
 from foldwise.training.fitting.losses import MeanDistance
 from foldwise.training.fitting.run import Run
-from foldwise.training.loading.augment import Augmentation
+from foldwise.training.loading.augment import Augmenter
 from foldwise.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,15 +116,13 @@ class Listed:
 
 
 FASTAI = {  # aug_transforms() but for its flip; max_lighting = 0.2 is 0.1 on values at mid-grey
-    "rotate": 10,
-    "zoom": (1.0, 1.1),
-    "warp": 0.2,
-    "p_affine": 0.75,
-    "brightness": 0.1,
-    "contrast": 0.2,
-    "p_lighting": 0.75,
+    "rotate": {"degrees": 10, "p": 0.75},
+    "zoom": {"factor": (1.0, 1.1), "p": 0.75},
+    "warp": {"magnitude": 0.2, "p": 0.75},
+    "brightness": {"amount": 0.1, "p": 0.75},
+    "contrast": {"amount": 0.2, "p": 0.75},
 }
-PRESIZED = {**FASTAI, "hflip": True, "crop": (0.75, 1.0), "crop_ratio": (1.0, 1.0)}
+PRESIZED = {**FASTAI, "hflip": True, "crop": {"share": (0.75, 1.0), "ratio": (1.0, 1.0)}}
 SIDE_ON = {"hflip": True, "zoom": (1.0, 1.1)}
 
 WILDLIFE = {"augment": PRESIZED, "presize": 460, "outputs": 8}
@@ -162,7 +161,7 @@ RUNS = {
     ("masks", "writeup-1-resnet50"): Listed(
         R50,
         (*fine_tune(128, 64, 4, 3, 3e-3), Step(128, 64, 3, "all", FOUND)),
-        {"crop": (0.35, 1.0), "crop_ratio": (0.75, 1.3333)},
+        {"crop": (0.35, 1.0)},
         presize=224,
         resize="squash",
         outputs=6,
@@ -241,7 +240,7 @@ class Watch(Callback):
                 epochs=self.n_epoch,
                 optimizer=type(self.opt).__name__,
                 precision=self.learn.autocast.precision,
-                augment=next(f.augment for f in transforms if isinstance(f, Augmentation)),
+                augment=next(f.augment for f in transforms if isinstance(f, Augmenter)),
                 free=[
                     all(p.requires_grad for p in group if p.ndim > 1)
                     for group in self.opt.param_lists

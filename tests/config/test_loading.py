@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from foldwise.config.augment import Augment
 from foldwise.config.competition import load_competition
 from foldwise.config.loading import read_toml, with_overrides
 from foldwise.config.recipe import Recipe, load_recipe
@@ -85,18 +86,46 @@ def test_a_mistake_in_competition_toml_is_said(
         (
             "rotate = 5",
             "zoom = [2, 1]",
-            r"zoom must be \[low, high\] with 0.1 <= low <= high <= 10, got \[2.0, 1.0\]",
+            r"zoom.factor: must be \[low, high\] with 0.1 <= low <= high <= 10, got \[2.0, 1.0\]",
         ),
         (
             "rotate = 5",
             "crop = [0, 1]",
-            r"crop must be \[low, high\] with 0.01 <= low <= high <= 1, got \[0.0, 1.0\]",
+            r"crop.share: must be \[low, high\] with 0.01 <= low <= high <= 1, got \[0.0, 1.0\]",
         ),
-        ("rotate = 5", "crop = [0.5, 1.5]", r"crop must be \[low, high\] .* <= 1, got"),
-        ("rotate = 5", "crop_ratio = [2, 1]", r"crop_ratio must be \[low, high\] with 0.1 <="),
-        ("rotate = 5", "warp = 0.5", "augment.warp: input should be less than or equal to 0.3"),
-        ("rotate = 5", "erase = 2", "augment.erase: input should be less than or equal to 1"),
-        ("rotate = 5", "p_affine = -1", "augment.p_affine: input should be greater than or equal"),
+        ("rotate = 5", "crop = [0.5, 1.5]", r"crop.share: must be \[low, high\] .* <= 1, got"),
+        (
+            "rotate = 5",
+            "crop = {share = [0.5, 1], ratio = [2, 1]}",
+            r"augment.crop.ratio: must be \[low, high\] with 0.1 <=",
+        ),
+        (
+            "rotate = 5",
+            "warp = 0.5",
+            "augment.warp.magnitude: input should be less than or equal to 0.3",
+        ),
+        ("rotate = 5", "erase = 2", "augment.erase.p: input should be less than or equal to 1"),
+        (
+            "rotate = 5",
+            "zoom = {factor = [1, 2], p = -1}",
+            "augment.zoom.p: input should be greater",
+        ),
+        (
+            "rotate = 5",
+            "rotat = 5",
+            "augment: no augmentation is called 'rotat'; did you mean 'rotate'",
+        ),
+        ("rotate = 5", "rotate = true", "the key 'augment.rotate.degrees' is missing"),
+        ("rotate = 5", "rotate = {p = 1, degree = 5}", "'augment.rotate.degree'; did you mean"),
+        (
+            "rotate = 5",
+            'rotate = {name = "shift", share = 0.1}',
+            'augment: rotate is not "shift"; write shift =',
+        ),
+        ("rotate = 5", "dihedral = 1.5", "dihedral should be true or false, e.g. dihedral = true"),
+        ("rotate = 5", "p_affine = 1", "unknown key 'p_affine'; give each .*, e.g. rotate = {"),
+        ("rotate = 5", "p_lighting = 1", "unknown key 'p_lighting'; give each .*, e.g. bright"),
+        ("rotate = 5", "crop_ratio = [1, 1]", "unknown key 'crop_ratio'; it is crop's own, e.g."),
         ("batch_size = 8", "mixup = -1", "mixup: input should be greater than or equal to 0"),
         ("batch_size = 8", "drop_path = 1", "drop_path: input should be less than 1, got 1"),
         ("batch_size = 8", "ema = 1", "ema: input should be less than 1, got 1"),
@@ -196,7 +225,7 @@ def test_overrides_reach_into_tables_and_lists(workspace: Workspace) -> None:
     )
     assert recipe.loss == Focal(gamma=1.5)  # a word stands for its table
     assert recipe.stage[0].epochs == 7
-    assert recipe.augment.rotate == 9.5
+    assert recipe.augment == Augment(hflip=True, rotate=9.5)
     assert (recipe.model, recipe.tta) == ("resnet18", ("none",))
 
 

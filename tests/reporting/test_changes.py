@@ -52,7 +52,7 @@ def test_a_run_is_set_beside_the_best_one_that_was_begun_before(
     assert rows["last"]["than"] == rows["half"]["than"] == "best"
     assert {each["key"]: (each["old"], each["new"]) for each in rows["last"]["changes"]} == {
         "batch_size": (8, 4),
-        "augment.rotate": (5, 0),
+        "augment.rotate": (5, None),
         "stage.0.epochs": (3, 1),
     }
     assert rows["last"]["difference"] > 0

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from foldwise.config.adapter import kinds_of
+from foldwise.config.augment import Augment
 from foldwise.config.baselines import FIXED, check_baseline, with_defaults
 from foldwise.config.budget import seconds_of
 from foldwise.config.competition import recipe_names
@@ -30,38 +31,6 @@ from foldwise.kinds.loss import LOSSES, Loss
 from foldwise.kinds.settings import Strict
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
-
-
-class Augment(Strict):
-    """Random changes to training images, drawn anew for every image and epoch."""
-
-    hflip: bool = False
-    vflip: bool = False
-    dihedral: bool = False  # one of the eight symmetries of the square
-    rotate: float = Field(default=0.0, ge=0, le=180)  # degrees, drawn from ±rotate
-    zoom: tuple[float, float] = (1.0, 1.0)  # scale factor drawn from this range; > 1 shows less
-    shift: float = Field(default=0.0, ge=0, le=0.5)  # fraction of the side, drawn from ±shift
-    warp: float = Field(default=0.0, ge=0, le=0.3)  # perspective, drawn from ±warp in x and in y
-    p_affine: Share = 1.0  # chance for each of rotate, zoom, shift, warp
-    crop: tuple[float, float] | None = None  # share of the area that is kept, drawn from this range
-    crop_ratio: tuple[float, float] = (0.75, 1.3333)  # width by height, as shares; log-uniform
-    brightness: Share = 0.0  # added, drawn from ±brightness
-    contrast: Part = 0.0  # factor drawn from [1-contrast, 1+contrast]
-    saturation: Share = 0.0  # likewise; a factor of 0 is grey
-    p_lighting: Share = 1.0  # chance for each of these three
-    erase: Share = 0.0  # chance that a rectangle becomes the mean colour
-    padding: Literal["reflection", "zeros", "border"] = "reflection"
-
-    @field_validator("zoom", "crop", "crop_ratio")
-    @classmethod
-    def _range(
-        cls, value: tuple[float, float] | None, info: ValidationInfo
-    ) -> tuple[float, float] | None:
-        least, most = (0.01, 1) if info.field_name == "crop" else (0.1, 10)
-        if value is not None and not least <= value[0] <= value[1] <= most:
-            wanted = f"[low, high] with {least} <= low <= high <= {most}"
-            raise ValueError(f"{info.field_name} must be {wanted}, got {list(value)}")
-        return value
 
 
 class Recipe(Strict):
@@ -171,13 +140,10 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
-    def _square(self) -> "Recipe":
-        for height, width in map(self.stage_size, self.stage if self.augment.dihedral else ()):
-            if height != width:
-                raise ValueError(
-                    f"augment.dihedral needs a square image_size, got {[height, width]}; use "
-                    "augment.hflip and augment.vflip, or another image_size"
-                )
+    def _augmentable(self) -> "Recipe":
+        for stage in self.stage:
+            for kind in self.augment.kinds:
+                kind.check_size(self.stage_size(stage))
         return self
 
     @field_validator("budget")

@@ -101,7 +101,7 @@ class Family(Generic[K]):
             inner = {"model": cls, "error": error, "table": table}
             raise PydanticCustomError(NESTED, "see its own errors", inner) from None
 
-    def dump(self, kind: K, **options: Any) -> dict[str, Any]:
+    def dump(self, kind: K, **options: Any) -> object:
         """A kind as plain values, its name always among them. options: those of `model_dump`."""
         return {self.key: getattr(kind, self.key), **kind.model_dump(**options)}
 
@@ -133,7 +133,7 @@ class Family(Generic[K]):
         def read(value: Any, info: core_schema.ValidationInfo) -> K:
             return self.parse(value, info.context)
 
-        def write(kind: K, info: core_schema.SerializationInfo) -> dict[str, Any]:
+        def write(kind: K, info: core_schema.SerializationInfo) -> object:
             return self.dump(
                 kind,
                 mode=info.mode,

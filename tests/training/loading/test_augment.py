@@ -1,6 +1,5 @@
 """Augmentation is the same for the same stream, another for every image, and what it is called."""
 
-import re
 from typing import Any
 
 import pytest
@@ -8,9 +7,9 @@ import torch
 from fastai.data.transforms import Normalize
 from fastai.vision.core import TensorImage
 
-from foldwise.config.recipe import Augment
-from foldwise.training.loading.augment import Augmentation, erase, light
-from foldwise.training.loading.draws import Draws, draw
+from foldwise.config.augment import Augment
+from foldwise.training.loading.augment import Augmenter, colour_map, recolour
+from foldwise.training.loading.augmentations.pixels import Erase
 from foldwise.training.loading.geometry import resampled
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -18,18 +17,22 @@ SIZE = (16, 24)
 EVERYTHING = Augment(
     hflip=True,
     vflip=True,
-    rotate=20,
-    zoom=(0.8, 1.2),
-    shift=0.1,
-    warp=0.2,
+    rotate={"degrees": 20, "p": 0.75},
+    zoom={"factor": (0.8, 1.2), "p": 0.75},
+    shift={"share": 0.1, "p": 0.75},
+    warp={"magnitude": 0.2, "p": 0.75},
     crop=(0.5, 1),
-    brightness=0.2,
-    contrast=0.2,
-    saturation=0.5,
+    brightness={"amount": 0.2, "p": 0.75},
+    contrast={"amount": 0.2, "p": 0.75},
+    saturation={"amount": 0.5, "p": 0.75},
     erase=0.5,
-    p_affine=0.75,
-    p_lighting=0.75,
 )
+LIGHT = ("brightness", "contrast", "saturation")
+
+
+def without(augment: Augment, *names: str) -> Augment:
+    """The same augmentations but for some."""
+    return Augment.model_validate(augment.model_dump() | dict.fromkeys(names, False))
 
 
 def batch(n: int = 6, size: tuple[int, int] = SIZE, channels: int = 3) -> TensorImage:
@@ -38,26 +41,27 @@ def batch(n: int = 6, size: tuple[int, int] = SIZE, channels: int = 3) -> Tensor
 
 
 def augmented(x: TensorImage, size: tuple[int, int] = SIZE, **settings: Any) -> torch.Tensor:
-    made = Augmentation(Augment(**settings), size, MEAN[: x.shape[1]]).encodes(x)
+    made = Augmenter(Augment(**settings), size, MEAN[: x.shape[1]]).encodes(x)
     return made.as_subclass(torch.Tensor)
 
 
-def set_draws(**columns: float) -> Draws:
-    """Draws of one image: a half, and 0 for every chance, but for some columns."""
-    values = {key: 0.0 if key.endswith("_chance") else 0.5 for key in Draws._fields}
-    return Draws(**{key: torch.tensor([value]) for key, value in (values | columns).items()})
+def recoloured(image: torch.Tensor, draws: dict[str, float], **settings: float) -> torch.Tensor:
+    """One image whose colours some kinds change for sure, by their draws."""
+    u = {name: torch.tensor([[value], [0.0]]) for name, value in draws.items()}
+    recolour(image, colour_map(Augment(**settings).kinds, u))
+    return image
 
 
 def test_without_settings_nothing_changes_and_the_batch_given_is_never_written_to() -> None:
     x = batch()
     assert torch.equal(augmented(x), batch())
     augmented(x, brightness=0.5, erase=1)
-    Augmentation(EVERYTHING, SIZE, MEAN).encodes(x)
+    Augmenter(EVERYTHING, SIZE, MEAN).encodes(x)
     assert torch.equal(x, batch())
 
 
 def test_the_same_stream_gives_the_same_batch_and_another_one_does_not() -> None:
-    transform = Augmentation(EVERYTHING, SIZE, MEAN)
+    transform = Augmenter(EVERYTHING, SIZE, MEAN)
     first = transform.encodes(batch())
     second = transform.encodes(batch())
     transform.reseed(0)
@@ -68,7 +72,7 @@ def test_the_same_stream_gives_the_same_batch_and_another_one_does_not() -> None
 
 
 def test_the_stream_does_not_depend_on_the_settings() -> None:
-    plain, full = (Augmentation(a, SIZE, MEAN) for a in (Augment(hflip=True), EVERYTHING))
+    plain, full = (Augmenter(a, SIZE, MEAN) for a in (Augment(hflip=True), EVERYTHING))
     for transform in (plain, full):
         transform.encodes(batch())
     assert torch.equal(
@@ -94,9 +98,7 @@ def test_flips_mirror_about_half_of_the_images_exactly(name: str, axis: int) -> 
 
 def test_all_settings_work_together_for_any_number_of_channels() -> None:
     for channels in (1, 3, 4):
-        made = Augmentation(EVERYTHING, (12, 20), (0.5,) * channels).encodes(
-            batch(8, SIZE, channels)
-        )
+        made = Augmenter(EVERYTHING, (12, 20), (0.5,) * channels).encodes(batch(8, SIZE, channels))
         assert made.shape == (8, channels, 12, 20)
         assert made.isfinite().all()
 
@@ -108,10 +110,10 @@ def test_light_stays_between_black_and_white() -> None:
     assert not torch.equal(made, batch())
 
 
-def test_light_is_the_formula_that_its_docstring_gives() -> None:
+def test_contrast_brightness_and_saturation_are_one_formula() -> None:
     image = torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1)
-    augment = Augment(brightness=0.2, contrast=0.4, saturation=0.5)
-    light(image, augment, set_draws(brightness=0.75, contrast=0.25, saturation=0.8))
+    draws = {"brightness": 0.75, "contrast": 0.25, "saturation": 0.8}
+    recoloured(image, draws, brightness=0.2, contrast=0.4, saturation=0.5)
     # b = 0.5 * 0.2, c = 1 - 0.5 * 0.4, s = 1 + 0.6 * 0.5
     pixel = [0.8 * (value - 0.5) + 0.5 + 0.1 for value in (0.2, 0.4, 0.6)]
     grey = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2]
@@ -121,7 +123,7 @@ def test_light_is_the_formula_that_its_docstring_gives() -> None:
 
 def test_a_saturation_of_zero_is_grey() -> None:
     made = batch(1).as_subclass(torch.Tensor).clone()
-    light(made, Augment(saturation=1), set_draws(saturation=0))
+    recoloured(made, {"saturation": 0.0}, saturation=1)
     red, green, blue = batch(1)[0]
     grey = 0.299 * red + 0.587 * green + 0.114 * blue
     torch.testing.assert_close(made[0], torch.stack([grey] * 3).as_subclass(torch.Tensor))
@@ -131,18 +133,19 @@ def test_grey_images_have_no_saturation_and_an_alpha_channel_has_no_light() -> N
     grey = batch(6, SIZE, 1)
     assert torch.equal(augmented(grey, saturation=0.9), grey)
     x = batch(6, SIZE, 4)
-    made = Augmentation(EVERYTHING.model_copy(update={"erase": 0.0}), SIZE, (0.5,) * 4).encodes(x)
-    still = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "erase": 0.0}
-    moved = Augmentation(EVERYTHING.model_copy(update=still), SIZE, (0.5,) * 4).encodes(x)
+    made = Augmenter(without(EVERYTHING, "erase"), SIZE, (0.5,) * 4).encodes(x)
+    moved = Augmenter(without(EVERYTHING, "erase", *LIGHT), SIZE, (0.5,) * 4).encodes(x)
     assert torch.equal(made[:, 3], moved[:, 3])
     assert not torch.equal(made[:, :3], moved[:, :3])
 
 
 def test_each_change_of_light_has_its_own_chance() -> None:
     x = TensorImage(torch.full((2000, 1, 1, 1), 0.25))
-    both = augmented(x, (1, 1), brightness=0.1, contrast=0.1, p_lighting=0.5).flatten()
+    half = {"amount": 0.1, "p": 0.5}
+    both = augmented(x, (1, 1), brightness=half, contrast=half).flatten()
     assert (both == 0.25).float().mean() == pytest.approx(0.25, abs=0.04)
-    none = augmented(x, (1, 1), brightness=0.1, contrast=0.1, p_lighting=0)
+    never = {"amount": 0.1, "p": 0}
+    none = augmented(x, (1, 1), brightness=never, contrast=never)
     assert torch.equal(none.flatten(), torch.full((2000,), 0.25))
 
 
@@ -174,7 +177,8 @@ def test_erasing_replaces_one_rectangle_by_the_mean_and_nothing_else() -> None:
 def test_erasing_reaches_every_corner() -> None:
     for x, y in ((0.0, 0.0), (0.0, 0.9999), (0.9999, 0.0), (0.9999, 0.9999)):
         images = torch.ones(1, 1, 20, 30)
-        erase(images, 1.0, (0.0,), set_draws(erase_x=x, erase_y=y))
+        u = torch.tensor([[0.0], [0.5], [0.5], [x], [y]])
+        Erase(p=1).paint(images, u, (0.0,))
         assert images[0, 0, -1 if y else 0, -1 if x else 0] == 0
         assert images.mean() == pytest.approx(1 - 0.175, abs=0.02)  # half-way from 2 to 33 %
 
@@ -193,24 +197,11 @@ def test_validation_images_are_as_soft_as_training_images() -> None:
 def test_a_gpu_makes_the_same_batch() -> None:
     for size in (SIZE, (8, 12)):
         x = batch(32)
-        expected = Augmentation(EVERYTHING, size, MEAN).encodes(x)
-        made = Augmentation(EVERYTHING, size, MEAN).encodes(x.cuda())
+        expected = Augmenter(EVERYTHING, size, MEAN).encodes(x)
+        made = Augmenter(EVERYTHING, size, MEAN).encodes(x.cuda())
         torch.testing.assert_close(
             made.cpu().as_subclass(torch.Tensor),
             expected.as_subclass(torch.Tensor),
             atol=1e-4,
             rtol=0,
         )
-
-
-def test_the_draws_are_one_table_whose_columns_are_all_used() -> None:
-    u = draw(1000, torch.Generator().manual_seed(0))
-    table = torch.stack(u)
-    assert table.shape == (len(Draws._fields), 1000)
-    assert torch.corrcoef(table).triu(1).abs().max() < 0.15
-    import inspect
-
-    from foldwise.training.loading import augment, geometry
-
-    text = inspect.getsource(augment) + inspect.getsource(geometry)
-    assert set(re.findall(r"\bu\.(\w+)", text)) == set(Draws._fields)

@@ -18,13 +18,9 @@ from fastai.vision.augment import (
 )
 from fastai.vision.core import TensorImage
 
-from foldwise.config.recipe import Augment
-from foldwise.training.loading.draws import draw
+from foldwise.config.augment import Augment
+from foldwise.training.loading.augment import homographies
 from foldwise.training.loading.geometry import (
-    Geometry,
-    drawn,
-    homographies,
-    moves,
     perspectives,
     prefilters,
     resampled,
@@ -44,20 +40,76 @@ def pictures(size: tuple[int, int], n: int = N) -> torch.Tensor:
     return F.interpolate(rough, size, mode="bicubic", align_corners=False)
 
 
-def uniform(n: int = N, seed: int = 0) -> Any:
-    return draw(n, torch.Generator().manual_seed(seed))
+WIDEST = Augment(
+    warp=0.3,
+    shift=0.5,
+    hflip=True,
+    vflip=True,
+    dihedral=True,
+    rotate=180,
+    zoom=(0.1, 10),
+    crop={"share": (0.01, 1), "ratio": (0.1, 10)},
+)
 
 
-def still(n: int = N, **changes: Sequence[float]) -> Geometry:
-    """The geometry that changes nothing, but for some parameters."""
-    geometry = drawn(Augment(), uniform(n))
-    return geometry._replace(**{key: torch.tensor(value) for key, value in changes.items()})
+def column(values: Sequence[float], low: float, high: float) -> torch.Tensor:
+    """The draws for which a range gives some values."""
+    return (torch.tensor(values, dtype=torch.float64) - low) / (high - low)
+
+
+def octaves(values: Sequence[float]) -> torch.Tensor:
+    """The draws for which the range from 0.1 to 10 gives some values by octaves."""
+    return column([math.log(value) for value in values], math.log(0.1), math.log(10))
+
+
+def maps(size: tuple[int, int], n: int = N, **given: Sequence[float]) -> torch.Tensor:
+    """The augmentations' maps for some parameters of n images; the others change nothing."""
+    zero, one = [0.0] * n, [1.0] * n
+    at = {
+        **{key: zero for key in ("warp_x", "warp_y", "shift_x", "shift_y", "crop_x", "crop_y")},
+        **{key: one for key in ("flip_x", "flip_y", "zoom", "crop_width", "crop_height")},
+        "dihedral": zero,
+        "angle": zero,
+        **given,
+    }
+    always = torch.zeros(n, dtype=torch.float64)
+    sides = list(zip(at["crop_width"], at["crop_height"], strict=True))
+    places = [
+        [x / (1 - side) if side < 1 else 0.0 for x, side in zip(xs, lengths, strict=True)]
+        for xs, lengths in zip((at["crop_x"], at["crop_y"]), zip(*sides, strict=True), strict=True)
+    ]
+    rows = {
+        "warp": [
+            column(at["warp_x"], -0.3, 0.3),
+            always,
+            column(at["warp_y"], -0.3, 0.3),
+            always,
+        ],
+        "shift": [column(at["shift_x"], -1, 1), column(at["shift_y"], -1, 1), always],
+        "hflip": [column(at["flip_x"], -1, 1.1)],
+        "vflip": [column(at["flip_y"], -1, 1.1)],
+        "dihedral": [column([index + 0.5 for index in at["dihedral"]], 0, 8)],
+        "rotate": [column(at["angle"], -math.pi, math.pi), always],
+        "zoom": [octaves(at["zoom"]), always],
+        "crop": [
+            column([w * h for w, h in sides], 0.01, 1),
+            octaves([w / h for w, h in sides]),
+            *(column(place, -1, 1) for place in places),
+        ],
+    }
+    draws = {name: torch.stack(each).float() for name, each in rows.items()}
+    made = homographies(WIDEST.kinds, draws, size)
+    assert made is not None
+    return made
 
 
 def ours(
-    geometry: Geometry, size: tuple[int, int], padding: str, to: tuple[int, int] | None = None
+    size: tuple[int, int],
+    padding: str,
+    to: tuple[int, int] | None = None,
+    **changes: Sequence[float],
 ) -> torch.Tensor:
-    return resampled(pictures(size), homographies(geometry, to or size), to or size, padding)
+    return resampled(pictures(size), maps(to or size, **changes), to or size, padding)
 
 
 def theirs(
@@ -142,14 +194,14 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_fastais_geometry_for_the_same_parameters(name: str, padding: str) -> None:
     transforms, changes, size = CASES[name]
-    made, expected = ours(still(**changes), size, padding), theirs(transforms(), size, padding)
+    made, expected = ours(size, padding, **changes), theirs(transforms(), size, padding)
     assert (expected - pictures(size)).abs().max() > 0.1
     torch.testing.assert_close(made, expected, atol=1e-4, rtol=0)
 
 
 def test_it_is_fastais_geometry_at_another_size_too() -> None:
     transforms, changes, size = CASES["flip, warp, rotate, zoom"]
-    made = ours(still(**changes), size, "reflection", (30, 42))
+    made = ours(size, "reflection", (30, 42), **changes)
     expected = theirs(transforms(), size, "reflection", (30, 42))
     torch.testing.assert_close(made, expected, atol=1e-4, rtol=0)
 
@@ -168,8 +220,8 @@ def test_the_crop_comes_last() -> None:
         "crop_y": [-0.1] * N,
     }
     others = {"angle": [0.3] * N, "zoom": [1.2] * N, "warp_x": WARPS_X, "flip_x": [-1.0] * N}
-    whole, crop = (homographies(still(**each), WIDE) for each in (others, region))
-    torch.testing.assert_close(homographies(still(**region, **others), WIDE), whole @ crop)
+    whole, crop = (maps(WIDE, **each) for each in (others, region))
+    torch.testing.assert_close(maps(WIDE, **region, **others), whole @ crop)
 
 
 def test_a_crop_is_the_region_cut_out_and_resized() -> None:
@@ -181,7 +233,7 @@ def test_a_crop_is_the_region_cut_out_and_resized() -> None:
         "crop_x": [(2 * left + width) / 48 - 1] * N,
         "crop_y": [(2 * top + height) / 48 - 1] * N,
     }
-    made = ours(still(**region), SQUARE, "reflection", (36, 40))
+    made = ours(SQUARE, "reflection", (36, 40), **region)
     cut = x[:, :, top : top + height, left : left + width]
     expected = F.interpolate(cut, (36, 40), mode="bilinear", align_corners=False)
     inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))  # it sees beyond the region
@@ -198,104 +250,17 @@ def test_a_warp_takes_its_corners_to_those_of_the_square() -> None:
 
 
 def test_beyond_the_horizon_of_a_warp_there_still_are_pixels() -> None:
-    geometry = still(warp_x=[0.3] * N, warp_y=[0.3] * N, angle=[0.8] * N, zoom=[0.3] * N)
-    made = ours(geometry, WIDE, "reflection")
+    changes = {"warp_x": [0.3] * N, "warp_y": [0.3] * N, "angle": [0.8] * N, "zoom": [0.3] * N}
+    made = ours(WIDE, "reflection", **changes)
     assert made.isfinite().all()
     assert made.min() >= pictures(WIDE).min()
 
 
 def test_a_rotation_turns_pixels_not_normalised_coordinates() -> None:
-    maps = homographies(drawn(Augment(rotate=180), uniform(50)), (10, 40))
+    turns = maps((10, 40), 5, angle=[-3.0, -1.0, 0.3, 1.0, 2.0])
     scale = torch.tensor([4.0, 1.0])  # width over height, in pixels
-    linear = maps[:, :2, :2] * scale[:, None] / scale[None, :]
-    torch.testing.assert_close(linear @ linear.mT, torch.eye(2).expand(50, 2, 2))
-
-
-def test_draws_fill_their_ranges() -> None:
-    augment = Augment(rotate=30, zoom=(0.5, 2), shift=0.1, warp=0.2, dihedral=True)
-    made = drawn(augment, uniform(4000))
-    for values, low, high in (
-        (made.angle, -math.radians(30), math.radians(30)),
-        (made.zoom, 0.5, 2.0),
-        (made.shift_x, -0.2, 0.2),
-        (made.shift_y, -0.2, 0.2),  # 0.1 of a side that is 2 long
-        (made.warp_x, -0.2, 0.2),
-        (made.warp_y, -0.2, 0.2),
-    ):
-        assert low - 1e-6 <= values.min() < low + 0.01
-        assert high - 0.01 < values.max() <= high + 1e-6
-    assert (made.zoom < 1).float().mean() == pytest.approx(0.5, abs=0.05)  # by octaves
-    assert made.dihedral.bincount(minlength=8).min() > 400
-
-
-def test_a_random_crop_keeps_its_share_of_the_area_and_lies_inside() -> None:
-    made = drawn(Augment(crop=(0.2, 1)), uniform(4000))
-    area, ratio = made.crop_width * made.crop_height, made.crop_width / made.crop_height
-    assert 0.2 - 1e-6 < area.min() < 0.21
-    assert area.mean() == pytest.approx(0.6, abs=0.02)
-    assert area.max() > 0.99
-    assert 0.75 - 1e-4 < ratio.min() < 0.76
-    assert 1.32 < ratio.max() < 1.3334
-    for middle, side in (
-        (made.crop_x, made.crop_width),
-        (made.crop_y, made.crop_height),
-    ):
-        assert (middle.abs() + side).max() <= 1 + 1e-6
-        assert middle.min() < -0.5
-        assert middle.max() > 0.5
-    whole = drawn(Augment(crop=(1, 1)), uniform(50))
-    torch.testing.assert_close(whole.crop_width, torch.ones(50))
-    torch.testing.assert_close(whole.crop_height, torch.ones(50))
-
-
-def test_each_affine_change_has_its_own_chance() -> None:
-    augment = Augment(hflip=True, rotate=30, zoom=(1.1, 2), shift=0.1, warp=0.2, p_affine=0.75)
-    made = drawn(augment, uniform(4000))
-    changed = torch.stack(
-        [made.angle != 0, made.zoom != 1, made.shift_x != 0, made.warp_x != 0, made.warp_y != 0]
-    ).float()
-    assert changed.mean(dim=1).tolist() == pytest.approx([0.75] * 5, abs=0.04)
-    assert torch.corrcoef(changed).triu(1).abs().max() < 0.06
-    assert ((made.shift_x != 0) == (made.shift_y != 0)).all()
-    assert (made.flip_x < 0).float().mean() == pytest.approx(0.5, abs=0.04)
-
-
-def test_one_setting_leaves_the_numbers_of_the_others_alone() -> None:
-    everything = Augment(
-        hflip=True,
-        vflip=True,
-        dihedral=True,
-        rotate=20,
-        zoom=(0.9, 1.2),
-        shift=0.1,
-        warp=0.1,
-        crop=(0.3, 1),
-    )
-    alone = drawn(Augment(rotate=20), uniform())
-    assert torch.equal(alone.angle, drawn(everything, uniform()).angle)
-    alone = drawn(Augment(crop=(0.3, 1)), uniform())
-    assert torch.equal(alone.crop_x, drawn(everything, uniform()).crop_x)
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"hflip": True},
-        {"vflip": True},
-        {"dihedral": True},
-        {"rotate": 1},
-        {"zoom": (1, 1.1)},
-        {"shift": 0.1},
-        {"warp": 0.1},
-        {"crop": (0.9, 1)},
-    ],
-)
-def test_every_geometric_setting_asks_for_a_map(setting: dict[str, Any]) -> None:
-    assert moves(Augment(**setting))
-    eye = torch.eye(3).expand(20, 3, 3)
-    assert not torch.equal(homographies(drawn(Augment(**setting), uniform(20)), SQUARE), eye)
-    assert not moves(Augment(brightness=0.1, saturation=0.1, erase=0.1, padding="zeros"))
-    assert torch.equal(homographies(drawn(Augment(), uniform(20)), SQUARE), eye)
+    linear = turns[:, :2, :2] * scale[:, None] / scale[None, :]
+    torch.testing.assert_close(linear @ linear.mT, torch.eye(2).expand(5, 2, 2))
 
 
 def test_shrinking_averages_instead_of_dropping_pixels() -> None:
@@ -303,13 +268,13 @@ def test_shrinking_averages_instead_of_dropping_pixels() -> None:
     stripes[..., ::2] = 1
     assert (resampled(stripes, None, (4, 4)) - 0.5).abs().max() < 0.1
     assert resampled(stripes, None, (32, 32)) is stripes
-    out = homographies(still(1, zoom=[0.2]), (24, 24))  # shrinks more than the sizes tell
+    out = maps((24, 24), 1, zoom=[0.2])  # shrinks more than the sizes tell
     assert (resampled(stripes, out, (24, 24)) - 0.5).abs().max() < 0.3
 
 
 def test_what_is_enlarged_stays_as_sharp_as_the_cache_has_it() -> None:
     noise = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    quarter = homographies(still(1, crop_width=[0.25], crop_height=[0.25]), (32, 32))
+    quarter = maps((32, 32), 1, crop_width=[0.25], crop_height=[0.25])
     cut = F.interpolate(noise[..., 24:40, 24:40], (32, 32), mode="bilinear", align_corners=False)
     made = resampled(noise, quarter, (32, 32))
     torch.testing.assert_close(made[..., 2:-2, 2:-2], cut[..., 2:-2, 2:-2], atol=1e-5, rtol=0)
@@ -317,11 +282,11 @@ def test_what_is_enlarged_stays_as_sharp_as_the_cache_has_it() -> None:
 
 def test_each_image_is_averaged_by_its_own_map_whatever_is_in_the_batch() -> None:
     x = pictures((96, 120), 5)
-    maps = homographies(still(5, zoom=[0.5, 1.0, 1.2, 2.5, 1.0], angle=[0.5] * 4 + [0.0]), (40, 50))
-    kept = prefilters(maps, (96, 120), (40, 50)).tolist()
+    moved = maps((40, 50), 5, zoom=[0.5, 1.0, 1.2, 2.5, 1.0], angle=[0.5] * 4 + [0.0])
+    kept = prefilters(moved, (96, 120), (40, 50)).tolist()
     assert kept == [[30, 38], [60, 75], [72, 90], [96, 120], [60, 75]]
-    together = resampled(x, maps, (40, 50))
-    alone = torch.cat([resampled(x[i : i + 1], maps[i : i + 1], (40, 50)) for i in range(5)])
+    together = resampled(x, moved, (40, 50))
+    alone = torch.cat([resampled(x[i : i + 1], moved[i : i + 1], (40, 50)) for i in range(5)])
     torch.testing.assert_close(together, alone)
     torch.testing.assert_close(together[4:], resampled(x[4:], None, (40, 50)))
 

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from foldwise import Competition, Recipe
-from foldwise.config.recipe import Augment
+from foldwise.config.augment import Augment
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import EpochStreams, seeded, stream
-from foldwise.training.loading.augment import Augmentation
+from foldwise.training.loading.augment import Augmenter
 from foldwise.training.loading.mixing import Mixing, boxes, shares
 from foldwise.training.models.building import build_model
 from foldwise.workspace import Workspace
@@ -138,7 +138,7 @@ def test_a_gpu_mixes_the_same_way(mixup: float, cutmix: float) -> None:
 
 def test_each_epoch_has_its_own_stream() -> None:
     class Train:
-        after_batch = SimpleNamespace(fs=[Augmentation(Augment(), SIZE, (0.5,))])
+        after_batch = SimpleNamespace(fs=[Augmenter(Augment(), SIZE, (0.5,))])
 
     callback, streams = Mixing(0.4, 1.0, N), EpochStreams(seed=4, fold=1, stage=2)
     streams.learn = SimpleNamespace(

@@ -129,6 +129,9 @@ def commands(workspace: Workspace, data: CompetitionData, record: dict[str, Any]
             for key, value in asked.items()
             if value != written.get(key) and value is not None
         ]
+        sets += [
+            f"{key}=false" for key in written if key.startswith("augment.") and key not in asked
+        ]
         again = load_recipe(folder, name, sets).model_dump(mode="json")
     except SpecError:  # the file has gone, or has other stages
         return []

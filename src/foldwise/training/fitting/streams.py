@@ -11,7 +11,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from foldwise.store.files import sha256_json
-from foldwise.training.loading.augment import Augmentation
+from foldwise.training.loading.augment import Augmenter
 from foldwise.training.loading.mixing import Mixing
 
 
@@ -53,7 +53,7 @@ class EpochStreams(Callback):
         loader = self.learn.dls.train
         loader.rng = random.Random(stream(*self.place, "shuffle", self.epoch))
         for thing in _own(self.learn):
-            use = "augment" if isinstance(thing, Augmentation) else "mix"
+            use = "augment" if isinstance(thing, Augmenter) else "mix"
             thing.reseed(stream(*self.place, use, self.epoch))
 
 
@@ -91,10 +91,10 @@ def restore_own(learn: Learner, state: dict[str, Any]) -> None:
         thing.generator.set_state(own)
 
 
-def _own(learn: Learner) -> list[Augmentation | Mixing]:
+def _own(learn: Learner) -> list[Augmenter | Mixing]:
     """What draws from a stream of its own: the training batches' transforms, then callbacks."""
     things = [*learn.dls.train.after_batch.fs, *learn.cbs]
-    return [thing for thing in things if isinstance(thing, Augmentation | Mixing)]
+    return [thing for thing in things if isinstance(thing, Augmenter | Mixing)]
 
 
 def _set(seed: int) -> None:

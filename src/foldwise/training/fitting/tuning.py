@@ -140,7 +140,7 @@ def _pays(
     )
     gc.collect()
     torch.cuda.empty_cache()  # the other process needs the memory
-    settings = recipe.model_dump(mode="json")
+    settings = recipe.model_dump(mode="json", exclude={"augment"})  # a step has no use for them
     arguments = (settings, n_classes, channels, batch, torch.get_num_threads())
     try:
         compiled, first = apart(compiled_seconds, arguments, most)

@@ -1,32 +1,35 @@
 """Augmentation of a whole batch on its device: one resampling, one multiply-add."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 
 import torch
 from fastai.data.transforms import DisplayedTransform, Normalize
 from fastai.vision.core import TensorImage
 
-from foldwise.config.recipe import Augment
-from foldwise.training.loading.draws import Draws, draw, log_uniform, sides, signed
-from foldwise.training.loading.geometry import (
-    drawn,
-    homographies,
-    moves,
-    resampled,
-    resampled_bytes,
-)
+from foldwise.config.augment import Augment
+from foldwise.kinds.augmentation import Augmentation
+from foldwise.training.loading.augmentations.base import Colouring, ColourMap, Geometric, Painting
+from foldwise.training.loading.draws import COLUMNS, draw
+from foldwise.training.loading.geometry import resampled, resampled_bytes
 from foldwise.training.speed.precision import sent
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 weights of red, green and blue, as fastai and PIL
-# Zhong et al. 2017 (arXiv:1708.04896, section 5.1) and timm's RandomErasing, read 2026-11-22
-ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
 
 
-class Augmentation(DisplayedTransform):
-    """Random geometry, lighting and erasing for training batches, drawn anew for every image.
+class Augmenter(DisplayedTransform):
+    """A recipe's augmentations on training batches, drawn anew for every image.
 
-    All geometry is one map per image and thus one resampling, from the cache's size to `size`
-    (height, width). mean: the colour that Normalize makes zero, one number per channel.
+    The order is fixed. First all geometry, as one map per image and thus one resampling from the
+    cache's size to `size` (height, width); then all colour, as one multiply-add; then what writes
+    pixels. Among each of these the order is that of the table of kinds, which for geometry is
+    that of fastai's aug_transforms. Seen as changes of the image: warp, shift, flip or dihedral,
+    rotation, zoom, crop. fastai multiplies its affine matrices in the order of its list (flip,
+    rotation, zoom), so that the last meets the output's coordinates first; its warp is a function
+    of the coordinates that come out (AffineCoordTfm, `coord_fs`); its crop is a transform of its
+    own after that. A zoom off the centre there is a zoom and a shift here.
+
+    mean: the colour that Normalize makes zero, one number per channel.
     """
 
     split_idx, order = 0, 30  # training only; after the conversion to floats in 0..1
@@ -44,13 +47,17 @@ class Augmentation(DisplayedTransform):
 
     def encodes(self, x: TensorImage) -> TensorImage:
         """The changed batch, float (n, channels, *size), values in 0..1."""
-        images, u = x.as_subclass(torch.Tensor), draw(len(x), self.generator)
-        maps = homographies(drawn(self.augment, u), self.size) if moves(self.augment) else None
+        images, kinds = x.as_subclass(torch.Tensor), self.augment.kinds
+        table = draw(len(x), self.generator)
+        draws = {kind.name: table[COLUMNS[kind.name]] for kind in kinds}
+        maps = homographies(kinds, draws, self.size)
         made = resampled(images, maps, self.size, self.augment.padding)
         if made is images:
             made = images.clone()  # the rest writes in place, which saves a batch of memory
-        light(made, self.augment, u)
-        erase(made, self.augment.erase, self.mean, u)
+        recolour(made, colour_map(kinds, draws))
+        for kind in kinds:
+            if isinstance(kind, Painting):
+                kind.paint(made, draws[kind.name], self.mean)
         return TensorImage(made)
 
 
@@ -84,45 +91,41 @@ class NormalizeInPlace(Normalize):
         return x.sub_(self.mean).div_(self.std)
 
 
-def light(images: torch.Tensor, augment: Augment, u: Draws) -> None:
-    """Change brightness, contrast and saturation in place, and clip to 0..1.
+def homographies(
+    kinds: Iterable[Augmentation], draws: Mapping[str, torch.Tensor], size: tuple[int, int]
+) -> torch.Tensor | None:
+    """The product of all maps (n, 3, 3), see `Geometric`; None where no kind moves pixels.
 
-    They make one multiply-add: with contrast c about the middle, brightness b added, and a blend
-    s with the grey image, x becomes s*c*x + (1-s)*c*grey(x) + (1-c)/2 + b. Grey images have no
-    saturation; an alpha channel is left alone.
+    draws: each kind's uniform numbers (draws, n) by its name. size: the output's (height, width).
     """
-    if not (augment.brightness or augment.contrast or augment.saturation):
+    maps = [kind.maps(draws[kind.name], size) for kind in kinds if isinstance(kind, Geometric)]
+    # products of 3 by 3 matrices, a few dozen of them: not worth a formula
+    return reduce(torch.matmul, maps) if maps else None
+
+
+def colour_map(
+    kinds: Iterable[Augmentation], draws: Mapping[str, torch.Tensor]
+) -> ColourMap | None:
+    """All maps of colour as one; None where no kind changes colours. draws: as above."""
+    maps = [kind.colours(draws[kind.name]) for kind in kinds if isinstance(kind, Colouring)]
+    return reduce(ColourMap.then, maps) if maps else None
+
+
+def recolour(images: torch.Tensor, map: ColourMap | None) -> None:
+    """Change colours in place, by one multiply-add, and clip them to 0..1.
+
+    Grey images have no colour to blend; an alpha channel is left alone.
+    """
+    if map is None:
         return
-    p, colours = augment.p_lighting, images[:, :3]
-    contrast = 1 + signed(u.contrast, u.contrast_chance, p) * augment.contrast
-    brightness = signed(u.brightness, u.brightness_chance, p) * augment.brightness
-    blend = 1 + signed(u.saturation, u.saturation_chance, p) * augment.saturation
-    table = torch.stack([contrast, 0.5 * (1 - contrast) + brightness, blend])  # (3, n)
-    table = sent(table.to(images.dtype), images.device)
-    factor, offset, blend = table[:, :, None, None, None].unbind()
-    if augment.saturation and colours.shape[1] == 3:
+    colours = images[:, :3]
+    rows = [map.factor, map.offset, *([] if map.blend is None else [map.blend])]
+    table = sent(torch.stack(rows).to(images.dtype), images.device)
+    factor, offset, *blends = table[:, :, None, None, None].unbind()
+    if blends and colours.shape[1] == 3:
+        (blend,) = blends
         red, green, blue = colours.split(1, dim=1)
         grey = (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
         offset = grey.mul_((1 - blend) * factor).add_(offset)  # (n, 1, height, width)
         factor = blend * factor
     colours.mul_(factor).add_(offset).clamp_(0, 1)
-
-
-def erase(images: torch.Tensor, p: float, mean: Sequence[float], u: Draws) -> None:
-    """Replace a rectangle by the mean colour, in place, in images with the chance p."""
-    if not p:
-        return
-    low, high = ERASED_AREA
-    area = low + u.erase_area * (high - low)
-    shares = sides(area, log_uniform(u.erase_ratio, *ERASED_RATIO))
-    width, height = (
-        (share * n).round().clamp(1, n)
-        for share, n in zip(shares, images.shape[:1:-1], strict=True)
-    )
-    left = (u.erase_x * (images.shape[3] - width + 1)).floor()
-    top = (u.erase_y * (images.shape[2] - height + 1)).floor()
-    boxes = torch.stack([top, top + height, left, left + width], dim=1).long()
-    for i in (u.erase_chance < p).nonzero()[:, 0].tolist():
-        above, below, start, end = boxes[i].tolist()
-        for channel, value in enumerate(mean):
-            images[i, channel, above:below, start:end] = value

@@ -28,7 +28,7 @@ from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import SHARES, WEIGHT
 from foldwise.kinds.columns import columns_of
-from foldwise.training.loading.augment import Augmentation, NormalizeInPlace, Resampling
+from foldwise.training.loading.augment import Augmenter, NormalizeInPlace, Resampling
 from foldwise.training.loading.balance import balanced_draws
 from foldwise.training.models.building import Preprocessing
 from foldwise.training.speed.precision import CPU, device, sent
@@ -247,7 +247,7 @@ def datablock(
         get_y=ColReader(target),
         splitter=FoldSplitter(folds, fold),
         batch_tfms=[
-            Augmentation(recipe.augment, size, preprocessing.mean),
+            Augmenter(recipe.augment, size, preprocessing.mean),
             Resampling(size),
             statistics,
         ],

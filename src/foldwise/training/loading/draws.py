@@ -1,53 +1,28 @@
-"""The random numbers of a batch: one table of uniform draws, one column per use."""
+"""The random numbers of a batch: a table of uniform draws, some columns per kind."""
 
 import math
-from typing import NamedTuple
 
 import torch
 
-
-class Draws(NamedTuple):
-    """Uniform numbers in 0..1, one (n,) column for every use, a number per image.
-
-    The table is drawn whole, whatever the recipe uses of it, and on the CPU: changing one setting
-    leaves the other settings' numbers as they were, and they are the same on every device.
-    `*_chance` decides whether an image gets the change at all.
-    """
-
-    hflip: torch.Tensor
-    vflip: torch.Tensor
-    dihedral: torch.Tensor
-    warp_x: torch.Tensor
-    warp_x_chance: torch.Tensor
-    warp_y: torch.Tensor
-    warp_y_chance: torch.Tensor
-    rotate: torch.Tensor
-    rotate_chance: torch.Tensor
-    zoom: torch.Tensor
-    zoom_chance: torch.Tensor
-    shift_x: torch.Tensor
-    shift_y: torch.Tensor
-    shift_chance: torch.Tensor
-    crop_area: torch.Tensor
-    crop_ratio: torch.Tensor
-    crop_x: torch.Tensor
-    crop_y: torch.Tensor
-    brightness: torch.Tensor
-    brightness_chance: torch.Tensor
-    contrast: torch.Tensor
-    contrast_chance: torch.Tensor
-    saturation: torch.Tensor
-    saturation_chance: torch.Tensor
-    erase_chance: torch.Tensor
-    erase_area: torch.Tensor
-    erase_ratio: torch.Tensor
-    erase_x: torch.Tensor
-    erase_y: torch.Tensor
+COLUMNS = {  # in the table, whatever the recipe uses of it
+    "hflip": slice(0, 1),
+    "vflip": slice(1, 2),
+    "dihedral": slice(2, 3),
+    "warp": slice(3, 7),
+    "rotate": slice(7, 9),
+    "zoom": slice(9, 11),
+    "shift": slice(11, 14),
+    "crop": slice(14, 18),
+    "brightness": slice(18, 20),
+    "contrast": slice(20, 22),
+    "saturation": slice(22, 24),
+    "erase": slice(24, 29),
+}
 
 
-def draw(n: int, generator: torch.Generator) -> Draws:
-    """The draws of a batch of n images."""
-    return Draws(*torch.rand(n, len(Draws._fields), generator=generator).unbind(1))
+def draw(n: int, generator: torch.Generator) -> torch.Tensor:
+    """The draws of a batch of n images, (29, n), on the CPU."""
+    return torch.rand(n, 29, generator=generator).T
 
 
 def signed(u: torch.Tensor, chance: torch.Tensor, p: float) -> torch.Tensor:

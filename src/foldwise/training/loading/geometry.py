@@ -1,13 +1,8 @@
-"""Geometry of a batch: parameters per image, their maps, and one resampling through them."""
-
-import math
-from typing import NamedTuple
+"""Geometry of a batch: maps per image, and one resampling through them."""
 
 import torch
 import torch.nn.functional as F
 
-from foldwise.config.recipe import Augment
-from foldwise.training.loading.draws import Draws, log_uniform, sides, signed
 from foldwise.training.speed.precision import sent
 
 PREFILTER = 1.5  # images that shrink more than this are first averaged down to it
@@ -26,104 +21,41 @@ DIHEDRAL = (
 HORIZON = 0.05  # a warp's denominator is no less: points beyond its horizon are taken from near it
 
 
-class Geometry(NamedTuple):
-    """What happens to each image's geometry, every field (n,); coordinates run from -1 to 1."""
-
-    flip_x: torch.Tensor  # 1 or -1
-    flip_y: torch.Tensor
-    dihedral: torch.Tensor  # index into DIHEDRAL
-    warp_x: torch.Tensor  # by how much the left edge gets longer, and the right one shorter
-    warp_y: torch.Tensor  # likewise the top and the bottom edge
-    angle: torch.Tensor  # radians, clockwise
-    zoom: torch.Tensor  # factor; above 1 shows less
-    shift_x: torch.Tensor  # of the middle
-    shift_y: torch.Tensor
-    crop_width: torch.Tensor  # share of the image's width
-    crop_height: torch.Tensor
-    crop_x: torch.Tensor  # the region's middle
-    crop_y: torch.Tensor
+def regions(
+    width: torch.Tensor | None = None,
+    height: torch.Tensor | None = None,
+    x: torch.Tensor | None = None,
+    y: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Maps to a part of each image, (n, 3, 3): its width and height as shares of the image's, its
+    middle. Each (n,); by default the whole image's. A side below 0 is mirrored."""
+    given = next(each for each in (width, height, x, y) if each is not None)
+    one, zero = torch.ones_like(given), torch.zeros_like(given)
+    width, height = (one if each is None else each for each in (width, height))
+    x, y = (zero if each is None else each for each in (x, y))
+    return _matrices(width, zero, x, zero, height, y, zero, zero, one)
 
 
-def drawn(augment: Augment, u: Draws) -> Geometry:
-    """The parameters that a recipe makes of uniform draws."""
-    p, one = augment.p_affine, torch.ones_like(u.zoom)
-    shift = 2 * augment.shift  # a share of a side that is 2 long
-    width, height = one, one
-    if augment.crop is not None:
-        area = augment.crop[0] + u.crop_area * (augment.crop[1] - augment.crop[0])
-        width, height = sides(area, log_uniform(u.crop_ratio, *augment.crop_ratio))
-    return Geometry(
-        flip_x=torch.where((u.hflip < 0.5) & augment.hflip, -one, one),
-        flip_y=torch.where((u.vflip < 0.5) & augment.vflip, -one, one),
-        dihedral=(u.dihedral * 8 * augment.dihedral).long(),
-        warp_x=signed(u.warp_x, u.warp_x_chance, p) * augment.warp,
-        warp_y=signed(u.warp_y, u.warp_y_chance, p) * augment.warp,
-        angle=signed(u.rotate, u.rotate_chance, p) * math.radians(augment.rotate),
-        zoom=torch.where(u.zoom_chance < p, log_uniform(u.zoom, *augment.zoom), one),
-        shift_x=signed(u.shift_x, u.shift_chance, p) * shift,
-        shift_y=signed(u.shift_y, u.shift_chance, p) * shift,
-        crop_width=width,
-        crop_height=height,
-        crop_x=(2 * u.crop_x - 1) * (1 - width),
-        crop_y=(2 * u.crop_y - 1) * (1 - height),
-    )
+def rotations(angle: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Clockwise turns by angles (n,) in radians as maps (n, 3, 3).
 
-
-def moves(augment: Augment) -> bool:
-    """Whether a recipe changes any geometry."""
-    return bool(
-        augment.hflip
-        or augment.vflip
-        or augment.dihedral
-        or augment.crop
-        or augment.rotate
-        or augment.zoom != (1, 1)
-        or augment.shift
-        or augment.warp
-    )
-
-
-def homographies(geometry: Geometry, size: tuple[int, int]) -> torch.Tensor:
-    """Maps (n, 3, 3) from output to input coordinates, x and y from -1 to 1.
-
-    The order is that of fastai's aug_transforms. Seen as changes of the image: warp, shift, flip
-    or dihedral, rotation, zoom, crop. fastai multiplies its affine matrices in the order of its
-    list (flip, rotation, zoom), so that the last meets the output's coordinates first; its warp
-    is a function of the coordinates that come out (AffineCoordTfm, `coord_fs`); its crop is a
-    transform of its own after that. A zoom off the centre there is a zoom and a shift here.
-
-    size: the output's (height, width); a rotation turns its pixels, not normalised coordinates.
+    size: the output's (height, width); its pixels are turned, not normalised coordinates.
     """
-    one, zero = torch.ones_like(geometry.zoom), torch.zeros_like(geometry.zoom)
+    cos, sin, aspect = angle.cos(), angle.sin(), size[1] / size[0]
+    one, zero = torch.ones_like(angle), torch.zeros_like(angle)
+    return _matrices(cos, sin / aspect, zero, -sin * aspect, cos, zero, zero, zero, one)
 
-    def matrix(*entries: torch.Tensor) -> torch.Tensor:
-        return torch.stack(entries, dim=1).view(-1, 3, 3)
 
-    flip_x, flip_y, scale = geometry.flip_x, geometry.flip_y, 1 / geometry.zoom
-    cos, sin, aspect = geometry.angle.cos(), geometry.angle.sin(), size[1] / size[0]
-    (a, b), (c, d) = torch.tensor(DIHEDRAL, dtype=one.dtype)[geometry.dihedral].permute(1, 2, 0)
-    # products of 3 by 3 matrices, a few dozen of them: not worth a formula
-    maps = perspectives(geometry.warp_x, geometry.warp_y)
-    for each in (
-        matrix(one, zero, geometry.shift_x, zero, one, geometry.shift_y, zero, zero, one),
-        matrix(flip_x, zero, zero, zero, flip_y, zero, zero, zero, one),
-        matrix(a, b, zero, c, d, zero, zero, zero, one),
-        matrix(cos, sin / aspect, zero, -sin * aspect, cos, zero, zero, zero, one),
-        matrix(scale, zero, zero, zero, scale, zero, zero, zero, one),
-        matrix(
-            geometry.crop_width,
-            zero,
-            geometry.crop_x,
-            zero,
-            geometry.crop_height,
-            geometry.crop_y,
-            zero,
-            zero,
-            one,
-        ),
-    ):
-        maps = maps @ each
+def symmetries(index: torch.Tensor) -> torch.Tensor:
+    """Symmetries of the square as maps (n, 3, 3). index: into DIHEDRAL, (n,)."""
+    maps = torch.eye(3).repeat(len(index), 1, 1)
+    maps[:, :2, :2] = torch.tensor(DIHEDRAL, dtype=maps.dtype)[index]
     return maps
+
+
+def _matrices(*entries: torch.Tensor) -> torch.Tensor:
+    """Matrices (n, 3, 3) of nine entries (n,), row by row."""
+    return torch.stack(entries, dim=1).view(-1, 3, 3)
 
 
 def perspectives(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -135,7 +67,7 @@ def perspectives(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     k = 1 - x * x - y * y
     right, down = -x * (1 + y * y - x * x), -y * (1 + x * x - y * y)
     entries = (k, 2 * x * y, right, 2 * x * y, k, down, right, down, k)
-    return torch.stack([entry / k for entry in entries], dim=1).view(-1, 3, 3)
+    return _matrices(*(entry / k for entry in entries))
 
 
 def resampled(

@@ -15,7 +15,7 @@ from PIL import Image
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.files import replacing
 from foldwise.training.fitting.streams import stream
-from foldwise.training.loading.augment import Augmentation
+from foldwise.training.loading.augment import Augmenter
 from foldwise.training.models.building import Preprocessing
 
 IMAGES, QUALITY = 24, 90  # shown; of their JPEGs
@@ -41,7 +41,7 @@ def _begin(loader: Any, *place: int | str) -> None:
     """Set a loader's own streams to their beginnings."""
     loader.rng = random.Random(stream(*place, "shown"))
     for transform in loader.after_batch.fs:
-        if isinstance(transform, Augmentation):
+        if isinstance(transform, Augmenter):
             transform.reseed(stream(*place, "shown augmented"))
 
 

@@ -1,0 +1,1 @@
+"""Kinds of augmentation; nothing heavy is loaded before they are used."""

@@ -1,0 +1,66 @@
+"""Augmentations of colour: contrast, brightness, saturation."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from foldwise.kinds.bounds import Part, Share
+from foldwise.training.loading.augmentations.base import Colouring, ColourMap
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Contrast(Colouring):
+    """Contrast about the middle between black and white."""
+
+    main: ClassVar[str] = "amount"
+    draws: ClassVar[int] = 2
+
+    name: Literal["contrast"] = "contrast"
+    amount: Part  # a factor is drawn from 1 - amount to 1 + amount
+    p: Share = 1.0
+
+    def colours(self, u: "Tensor") -> ColourMap:
+        """See `Colouring`."""
+        from foldwise.training.loading.draws import signed
+
+        factor = 1 + signed(u[0], u[1], self.p) * self.amount
+        return ColourMap(factor, 0.5 * (1 - factor))
+
+
+class Brightness(Colouring):
+    """Brightness, added to all colours."""
+
+    main: ClassVar[str] = "amount"
+    draws: ClassVar[int] = 2
+
+    name: Literal["brightness"] = "brightness"
+    amount: Share  # drawn from ±amount
+    p: Share = 1.0
+
+    def colours(self, u: "Tensor") -> ColourMap:
+        """See `Colouring`."""
+        import torch
+
+        from foldwise.training.loading.draws import signed
+
+        return ColourMap(torch.ones_like(u[0]), signed(u[0], u[1], self.p) * self.amount)
+
+
+class Saturation(Colouring):
+    """How colourful an image is; grey images stay as they are."""
+
+    main: ClassVar[str] = "amount"
+    draws: ClassVar[int] = 2
+
+    name: Literal["saturation"] = "saturation"
+    amount: Share  # a factor is drawn from 1 - amount to 1 + amount; 0 is grey
+    p: Share = 1.0
+
+    def colours(self, u: "Tensor") -> ColourMap:
+        """See `Colouring`."""
+        import torch
+
+        from foldwise.training.loading.draws import signed
+
+        blend = 1 + signed(u[0], u[1], self.p) * self.amount
+        return ColourMap(torch.ones_like(blend), torch.zeros_like(blend), blend)

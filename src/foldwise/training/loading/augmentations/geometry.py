@@ -1,0 +1,177 @@
+"""Augmentations that move pixels: fastai's geometry, and random resized crops."""
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from foldwise.kinds.bounds import Share
+from foldwise.training.loading.augmentations.base import Geometric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pair = tuple[float, float]
+
+
+def _between(least: float, most: float) -> AfterValidator:
+    """A check of ranges [low, high]."""
+
+    def check(value: Pair) -> Pair:
+        if not least <= value[0] <= value[1] <= most:
+            wanted = f"[low, high] with {least} <= low <= high <= {most}"
+            raise ValueError(f"must be {wanted}, got {list(value)}")
+        return value
+
+    return AfterValidator(check)
+
+
+class Warp(Geometric):
+    """Perspective: the edges of an image get longer on one side, and shorter on the other."""
+
+    main: ClassVar[str] = "magnitude"
+    draws: ClassVar[int] = 4
+
+    name: Literal["warp"] = "warp"
+    magnitude: float = Field(ge=0, le=0.3)  # fastai's; drawn from ±magnitude in x and in y
+    p: Share = 1.0  # chance of each of the two
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.geometry import perspectives
+
+        x, y = (signed(u[i], u[i + 1], self.p) * self.magnitude for i in (0, 2))
+        return perspectives(x, y)
+
+
+class Shift(Geometric):
+    """A move to the side."""
+
+    main: ClassVar[str] = "share"
+    draws: ClassVar[int] = 3
+
+    name: Literal["shift"] = "shift"
+    share: float = Field(ge=0, le=0.5)  # of the sides, drawn from ±share for each
+    p: Share = 1.0
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.geometry import regions
+
+        side = 2 * self.share  # coordinates of a side are 2 long
+        x, y, chance = u
+        return regions(x=signed(x, chance, self.p) * side, y=signed(y, chance, self.p) * side)
+
+
+class HorizontalFlip(Geometric):
+    """A mirror image, left for right."""
+
+    main: ClassVar[str] = "p"
+
+    name: Literal["hflip"] = "hflip"
+    p: Share = 0.5
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.geometry import regions
+
+        return regions(width=1.0 - 2.0 * (u[0] < self.p))
+
+
+class VerticalFlip(Geometric):
+    """A mirror image, top for bottom."""
+
+    main: ClassVar[str] = "p"
+
+    name: Literal["vflip"] = "vflip"
+    p: Share = 0.5
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.geometry import regions
+
+        return regions(height=1.0 - 2.0 * (u[0] < self.p))
+
+
+class Dihedral(Geometric):
+    """One of the eight symmetries of the square."""
+
+    name: Literal["dihedral"] = "dihedral"
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.geometry import symmetries
+
+        return symmetries((u[0] * 8).long())
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse what is no square. Raises: ValueError: the sides differ."""
+        if size[0] != size[1]:
+            raise ValueError(
+                f"augment.dihedral needs a square image_size, got {[*size]}; use augment.hflip and "
+                "augment.vflip, or another image_size"
+            )
+
+
+class Rotate(Geometric):
+    """A rotation about the middle."""
+
+    main: ClassVar[str] = "degrees"
+    draws: ClassVar[int] = 2
+
+    name: Literal["rotate"] = "rotate"
+    degrees: float = Field(ge=0, le=180)  # drawn from ±degrees
+    p: Share = 1.0
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.geometry import rotations
+
+        return rotations(signed(u[0], u[1], self.p) * math.radians(self.degrees), size)
+
+
+class Zoom(Geometric):
+    """A change of scale about the middle."""
+
+    main: ClassVar[str] = "factor"
+    neutral: ClassVar[object] = (1.0, 1.0)
+    draws: ClassVar[int] = 2
+
+    name: Literal["zoom"] = "zoom"
+    factor: Annotated[Pair, _between(0.1, 10)]  # drawn from this range, by octaves; > 1 shows less
+    p: Share = 1.0
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        import torch
+
+        from foldwise.training.loading.draws import log_uniform
+        from foldwise.training.loading.geometry import regions
+
+        scale = 1 / torch.where(u[1] < self.p, log_uniform(u[0], *self.factor), 1.0)
+        return regions(scale, scale)
+
+
+class Crop(Geometric):
+    """A random resized crop: a part of the image anywhere in it, as large as the whole."""
+
+    main: ClassVar[str] = "share"
+    neutral: ClassVar[object] = None  # the whole image, too, is a crop of it
+    draws: ClassVar[int] = 4
+
+    name: Literal["crop"] = "crop"
+    share: Annotated[Pair, _between(0.01, 1)]  # of the area that is kept, drawn from this range
+    # width by height, as shares of an image's own; drawn from this range, by octaves
+    ratio: Annotated[Pair, _between(0.1, 10)] = (0.75, 1.3333)
+
+    def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """See `Geometric`."""
+        from foldwise.training.loading.draws import log_uniform, sides
+        from foldwise.training.loading.geometry import regions
+
+        area = self.share[0] + u[0] * (self.share[1] - self.share[0])
+        width, height = sides(area, log_uniform(u[1], *self.ratio))
+        return regions(width, height, (2 * u[2] - 1) * (1 - width), (2 * u[3] - 1) * (1 - height))
