@@ -29,6 +29,7 @@ def draws(seed: int, rows: int, columns: int, folds: int) -> np.ndarray:
 
 
 ONE, MANY = MultiClass(CLASSES), MultiLabel(CLASSES)
+OOF = np.empty((0, 3))  # no number of these is looked at
 FREE = Targets(np.array([[0, 0, 0], [1, 1, 1]]))  # rows with any number of labels
 
 
@@ -81,28 +82,28 @@ def test_the_gain_of_another_metric_is_that_of_drawn_labels() -> None:
     right = mean.max(axis=1).mean() - single
     goal, pool = aim(metric_of("accuracy"), "label"), pooled(ONE, mean)
     assert right > 0.05
-    gain = drawn_gain(goal, pool, mean, iter(parts), len(parts))
+    gain = drawn_gain(goal, OOF, pool, mean, iter(parts), len(parts))
     assert gain == pytest.approx(right, abs=0.004)
     error = metric_of("top_k_error", k=1)  # lower is better: a gain is above 0 all the same
-    gain = drawn_gain(aim(error, "top"), pool, mean, iter(parts), len(parts))
+    gain = drawn_gain(aim(error, "top"), OOF, pool, mean, iter(parts), len(parts))
     assert gain == pytest.approx(right, abs=0.004)
     hook = aim(metric_of("hook"), "label")
-    assert drawn_gain(hook, pool, mean, iter(parts), len(parts)) == 0
+    assert drawn_gain(hook, OOF, pool, mean, iter(parts), len(parts)) == 0
 
 
 def test_drawn_labels_are_as_many_as_rows_have() -> None:
     parts = np.clip(draws(7, 4000, 3, 2), 0.02, 0.98)
     likely = parts.mean(axis=0)
     metric, pool = metric_of("accuracy"), pooled(MANY, likely)
-    free = drawn_gain(aim(metric, "wide", MANY), pool, likely, iter(parts), 2)
+    free = drawn_gain(aim(metric, "wide", MANY), OOF, pool, likely, iter(parts), 2)
     right = [((likely >= 0.5) == (part >= 0.5)).mean() for part in parts]
     assert 0 < free < 1 - np.mean(right)
     each_has_one = aim(metric, "wide", MANY, Targets(np.eye(3, dtype=np.uint8)))
-    one = drawn_gain(each_has_one, pool, likely, iter(parts), 2)
+    one = drawn_gain(each_has_one, OOF, pool, likely, iter(parts), 2)
     assert one > 1.1 * free  # the mean's largest probability is right more often
     single, all_of_them = np.full((50, 3), 1e-9), Targets(np.ones((2, 3), np.uint8))
     unlikely = aim(metric, "wide", MANY, all_of_them)
-    never = drawn_gain(unlikely, pooled(MANY, single), single, iter([single] * 2), 2)
+    never = drawn_gain(unlikely, OOF, pooled(MANY, single), single, iter([single] * 2), 2)
     assert never == 0  # no row is drawn with three: they stay as they were drawn last
 
 
@@ -110,9 +111,9 @@ def test_draws_without_a_value_are_left_out() -> None:
     parts = draws(6, 40, 3, 2)
     rare = np.full((40, 3), 0.02)  # some draws have no positive row at all, which AUC needs
     mean, goal = parts.mean(axis=0), aim(metric_of("auc"), "wide", MANY)
-    gain = drawn_gain(goal, pooled(MANY, rare), mean, iter(parts), 2)
+    gain = drawn_gain(goal, OOF, pooled(MANY, rare), mean, iter(parts), 2)
     assert np.isfinite(gain)
-    assert drawn_gain(goal, pooled(MANY, np.zeros((40, 3))), mean, iter(parts), 2) == 0
+    assert drawn_gain(goal, OOF, pooled(MANY, np.zeros((40, 3))), mean, iter(parts), 2) == 0
 
 
 def test_the_interval_has_room_for_a_board_of_that_size() -> None:

@@ -10,6 +10,7 @@ from foldwise.ensembling.crossfit import Chain
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged, final, for_the_mean, pool_of
 from foldwise.kinds.targets import Targets
+from foldwise.kinds.task import Known
 from foldwise.tasks import MultiClass, MultiLabel, Task
 
 PLAIN: Chain = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
@@ -25,7 +26,8 @@ def models(
     own and are `sharp` times too sure, or too little below 1, of what is left."""
     rng = np.random.default_rng(seed)
     signal = rng.normal(0, 2, (rows, 3))
-    targets = task.draw(task.from_scores(signal), Targets(np.array([[0, 0, 0], [1, 1, 1]])), rng)
+    free = Known(Targets(np.array([[0, 0, 0], [1, 1, 1]])), np.empty((2, 3)))
+    targets = task.draw(task.from_scores(signal), free, rng)
     seen = signal + rng.normal(0, noise, (FOLDS + 1, rows, 3))
     return targets, np.stack([task.from_scores(sharp * each) for each in seen])
 

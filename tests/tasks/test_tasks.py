@@ -1,14 +1,16 @@
 """Tasks: targets go in and come out as they were, and predictions are what each task says."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
+from foldwise.kinds.task import CellError, Known
 from foldwise.tasks import MultiClass, MultiLabel, Task, task_of
-from foldwise.tasks.cells import CellError
 
 CLASSES = ("b", "id", "a")  # not sorted, and one is called as a column of foldwise's own
 ONE, MANY = MultiClass(CLASSES), MultiLabel(CLASSES)
@@ -16,7 +18,14 @@ TAGS: dict[Task, list[tuple[str, ...]]] = {
     ONE: [("a",), ("b",), ("id",), ("a",)],
     MANY: [("a", "b"), (), ("id",), ("b",)],
 }
+FREE = Known(Targets(np.array([[0, 0, 0], [1, 1, 1]])), np.empty((2, 3)))
 BOTH = pytest.mark.parametrize("task", [ONE, MANY], ids=lambda task: task.name)
+
+
+def rows(task: Task) -> Rows:
+    """Rows with the labels of TAGS."""
+    ids = pd.Series(["1", "2", "3", "4"], dtype=str)
+    return Rows(source=ids.to_frame("id"), ids=ids, tags=TAGS[task], file=Path("train.csv"))
 
 
 def blocks(task: Task, rows: int = 50) -> np.ndarray:
@@ -33,7 +42,7 @@ def test_the_task_follows_from_how_many_labels_a_row_may_have() -> None:
 
 @BOTH
 def test_targets_survive_a_frame_and_a_files_text(task: Task) -> None:
-    targets = task.encode(TAGS[task])
+    targets = task.encode(rows(task))
     frame = task.frame(targets)
     assert list(frame.columns) == task.target_columns
     assert (task.targets(frame).values == targets.values).all()
@@ -45,7 +54,7 @@ def test_targets_survive_a_frame_and_a_files_text(task: Task) -> None:
 
 @BOTH
 def test_marks_and_text_name_the_labels(task: Task) -> None:
-    targets = task.encode(TAGS[task])
+    targets = task.encode(rows(task))
     named = [{CLASSES[c] for c in np.flatnonzero(row)} for row in task.marks(targets)]
     assert named == [set(tags) for tags in TAGS[task]]
     joined = [set(text.split("+")) - {""} for text in task.text(targets, "+")]
@@ -118,28 +127,53 @@ def test_what_is_likely_is_named_and_as_sure_as_its_least_sure_decision(task: Ta
 
 @BOTH
 def test_drawn_labels_have_the_probabilities_they_are_drawn_from(task: Task) -> None:
-    rows = np.tile(blocks(task, 1), (40_000, 1))
-    free = Targets(np.array([[0, 0, 0], [1, 1, 1]]))
-    drawn = task.draw(rows, free, np.random.default_rng(0))
-    assert task.marks(drawn).mean(axis=0) == pytest.approx(rows[0], abs=0.01)
+    block = np.tile(blocks(task, 1), (40_000, 1))
+    drawn = task.draw(block, FREE, np.random.default_rng(0))
+    assert task.marks(drawn).mean(axis=0) == pytest.approx(block[0], abs=0.01)
 
 
 def test_many_labels_are_drawn_as_many_as_rows_have() -> None:
-    two = Targets(np.array([[1, 1, 0], [0, 1, 1]]))
+    two = Known(Targets(np.array([[1, 1, 0], [0, 1, 1]])), np.empty((2, 3)))
     drawn = MANY.draw(np.full((500, 3), 0.5), two, np.random.default_rng(0))
     assert (drawn.values.sum(axis=1) == 2).all()
 
 
 @BOTH
 def test_an_expected_value_is_the_mean_over_drawn_labels(task: Task) -> None:
-    rows = np.tile(blocks(task, 1), (60_000, 1))
+    block = np.tile(blocks(task, 1), (60_000, 1))
     values = np.log(task.outcomes(blocks(task, 1)[:, ::-1].copy()))
-    given = task.draw(rows, Targets(np.array([[0, 0, 0], [1, 1, 1]])), np.random.default_rng(1))
-    lost = task.log_loss(task.given(given, rows[:, ::-1]))
-    tiled = np.repeat(values, len(rows), axis=-2)
-    assert task.expect(rows, tiled) == pytest.approx(-lost, abs=0.01)
+    given = task.draw(block, FREE, np.random.default_rng(1))
+    lost = task.log_loss(task.given(given, block[:, ::-1]))
+    tiled = np.repeat(values, len(block), axis=-2)
+    assert task.expect(block, tiled) == pytest.approx(-lost, abs=0.01)
 
 
-def test_the_facts_of_many_labels_are_their_number() -> None:
-    assert ONE.facts(ONE.encode(TAGS[ONE])) == {}
-    assert MANY.facts(MANY.encode(TAGS[MANY])) == {"labels_per_row": 1.0, "rows_without_label": 1}
+def test_the_facts_are_shares_and_of_many_labels_their_number_too() -> None:
+    assert ONE.facts(ONE.encode(rows(ONE))) == {"classes": {"b": 0.25, "id": 0.25, "a": 0.5}}
+    assert MANY.facts(MANY.encode(rows(MANY))) == {
+        "classes": {"b": 0.5, "id": 0.25, "a": 0.25},
+        "labels_per_row": 1.0,
+        "rows_without_label": 1,
+    }
+
+
+@BOTH
+def test_a_baseline_knows_the_shares_or_nothing(task: Task) -> None:
+    targets = task.encode(rows(task))
+    made = task.baselines(targets, 2)
+    assert made["class prior"][1] == pytest.approx(task.marks(targets).mean(axis=0))
+    assert len(np.unique(made["uniform"])) == 1
+    assert not any(task.unfit(block).any() for block in made.values())
+
+
+@BOTH
+def test_what_is_no_probability_is_found(task: Task) -> None:
+    block = np.array([[0.5, 0.5, 0.0], [0.5, np.nan, 0.0], [1.1, 0.0, 0.0], [0.0, -0.1, 1.0]])
+    assert task.unfit(block).tolist() == [False, True, True, True]
+
+
+@BOTH
+def test_the_worst_rows_have_the_largest_losses(task: Task) -> None:
+    targets, block = task.encode(rows(task)), blocks(task, 4)
+    assert task.losses(targets, block) == pytest.approx(-np.log(task.right(targets, block)))
+    assert np.isfinite(task.losses(task.likely(block), np.zeros((4, 3)))).all()

@@ -13,10 +13,10 @@ from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels.corrections import merged
 from foldwise.data.labels.table import LabelTable, label_table
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
+from foldwise.kinds.task import CellError
 from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
 from foldwise.tables.text import numeric, read_table, unique_ids
 from foldwise.tasks import Task
-from foldwise.tasks.cells import CellError
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +92,10 @@ def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]")
     )
     of = make_folds(table, scheme, digests).set_index("id")["fold"]
     folds = of.reindex(table.frame["id"]).to_numpy()
-    hot = table.marks().astype(bool)
+    strata = table.task.strata(table.targets).astype(bool)
     wanted = spec.holdout.fraction * len(table)
     for fold in sorted(range(scheme.n), key=lambda part: abs((folds == part).sum() - wanted)):
-        if hot[folds != fold].any(axis=0).sum() == hot.any(axis=0).sum():
+        if (strata[folds != fold].any(axis=0) == strata.any(axis=0)).all():
             return folds == fold
     raise FoldError(
         f"{spec.name}: whichever rows [holdout] takes, some class has no row left to train on; "

@@ -67,7 +67,7 @@ def _examined(
             load_recipe(workspace.competition(data.spec.name), recipe)
         except FoldwiseError as error:
             findings.errors.append(str(error))
-    empty = [name for name, share in findings.facts["classes"].items() if share == 0]
+    empty = [name for name, share in findings.facts.get("classes", {}).items() if share == 0]
     if empty:
         findings.warnings.append(
             f"{len(empty)} classes of the format file have no training row, e.g. {examples(empty)}"
@@ -89,12 +89,11 @@ def _examined(
 
 
 def _facts(data: CompetitionData) -> dict[str, Any]:
-    shares = zip(data.classes, data.train.marks().mean(axis=0), strict=True)
     facts: dict[str, Any] = {
         "task": data.spec.task,
         "train_rows": len(data.train),
         "test_rows": len(data.test),
-        "classes": {name: round(float(share), 4) for name, share in shares},
+        **data.task.facts(data.train.targets),
         "format": {
             "file": data.spec.files.format or "made for the holdout",
             "rows": len(data.format.frame),
@@ -105,7 +104,6 @@ def _facts(data: CompetitionData) -> dict[str, Any]:
         "image_mode": data.spec.images.mode,
         "changes": dict(data.counts),
     }
-    facts |= data.task.facts(data.train.targets)
     if data.spec.labels.group_column:
         known = data.test.frame["group"].dropna()
         facts["groups"] = {

@@ -103,15 +103,11 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
 def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[str, np.ndarray]:
     """Probabilities (n_test, C) by team, rows as in the format file: what no model should be below.
 
-    `uniform`; `class prior`: the classes' shares of the training rows; and for small sets `logistic
-    regression`, of the pixels of thumbnails.
+    Those of `Task.baselines`, and for small sets `logistic regression`, of the pixels of
+    thumbnails.
     """
-    rows, marks = len(data.format.ids), data.train.marks()
-    found = {
-        "uniform": data.task.from_scores(np.zeros((rows, len(data.task)))),
-        "class prior": np.tile(marks.mean(axis=0), (rows, 1)),
-    }
-    if marks.size <= SMALL:
+    found = data.task.baselines(data.train.targets, len(data.format.ids))
+    if len(data.train) * len(data.task) <= SMALL:
         found["logistic regression"] = _regression(data, progress)
     return found
 

@@ -216,11 +216,12 @@ def fit_blend(
     single = best_temperature(task, goal.targets, fit.unstepped(stack, parts), weights)
     pool = pool_of(task, fit.chain, count, members, single, weights)
     chain = for_the_mean(fit.chain, pool)
-    test = final(chain, pool)
+    test, oof = final(chain, pool), fit.oof(stack, parts)
     if goal.log_loss:
         gain = averaging_gain(pool, test, weights)
     else:
-        gain = drawn_gain(goal, pool, test, each_fold(task, fit.chain, count, members), count)
+        each = each_fold(task, fit.chain, count, members)
+        gain = drawn_gain(goal, oof, pool, test, each, count)
     return Fitted(
         method=chosen,
         goal=goal,
@@ -228,7 +229,7 @@ def fit_blend(
         parts=parts,
         fit=fit,
         chain=chain,
-        oof=fit.oof(stack, parts),
+        oof=oof,
         test=test,
         gain=gain,
         tried=tried if method == AUTO else [],

@@ -13,8 +13,8 @@ from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.pooling import Pool
 from foldwise.errors import PredictionError
 from foldwise.kinds.metric import Metric
+from foldwise.kinds.task import TINY, Known
 from foldwise.metrics.scoring import Score, metric_value
-from foldwise.tasks.task import TINY
 
 NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
 DRAWS, WORK = 20, 100_000_000  # of labels: at most; cells of the table times folds times draws
@@ -38,19 +38,25 @@ def averaging_gain(pool: Pool, final: np.ndarray, weights: Sequence[float] | Non
 
 
 def drawn_gain(
-    goal: Goal, pool: Pool, final: np.ndarray, folds: Iterable[np.ndarray], count: int
+    goal: Goal,
+    oof: np.ndarray,
+    pool: Pool,
+    final: np.ndarray,
+    folds: Iterable[np.ndarray],
+    count: int,
 ) -> float:
     """By how much any other metric should be better for the folds' mean than for one fold.
 
     The mean over drawn labels of what `final` scores better than `folds`, predictions (n, C) of
-    each of count folds. Draws for which the metric has no value are left out.
+    each of count folds. Draws for which the metric has no value are left out. oof: predictions of
+    the goal's rows.
     """
     metric, task, likely = goal.metric, goal.task, pool.likely()
     if not len(final) or metric.hook is not None:
         return 0.0
-    rng, many = np.random.default_rng(0), not task.sums_to_one
+    rng, many, known = np.random.default_rng(0), not task.sums_to_one, Known(goal.targets, oof)
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
-    truths = [task.marks(task.draw(likely, goal.targets, rng)) for _ in range(draws)]
+    truths = [task.marks(task.draw(likely, known, rng)) for _ in range(draws)]
 
     def values(probs: np.ndarray) -> np.ndarray:
         answers, found = goal.format.said(probs), []

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from foldwise.ensembling.goal import Goal, some
+from foldwise.kinds.task import TINY
 from foldwise.tasks import Task
-from foldwise.tasks.task import TINY
 
 MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks it takes some rows
 BAGS, ROUNDS = 5, 30  # climb: bags of rows, and takes in each

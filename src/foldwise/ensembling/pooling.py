@@ -13,8 +13,8 @@ import numpy as np
 from foldwise.ensembling.crossfit import Chain, apply_chain, stepped
 from foldwise.ensembling.members import Member, OneFold
 from foldwise.ensembling.methods import Stack
+from foldwise.kinds.task import TINY
 from foldwise.tasks import Task
-from foldwise.tasks.task import TINY
 
 
 @dataclass(frozen=True)

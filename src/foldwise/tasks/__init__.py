@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from foldwise.kinds.task import Task
 from foldwise.tasks.multiclass import MultiClass
 from foldwise.tasks.multilabel import MultiLabel
-from foldwise.tasks.task import Task
 
 __all__ = ["MultiClass", "MultiLabel", "Task", "task_of"]
 

@@ -1,15 +1,16 @@
 """MultiClass: each row has one of several classes."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from foldwise.errors import examples
+from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
-from foldwise.tasks.cells import CellError
-from foldwise.tasks.task import TINY, Task
+from foldwise.kinds.task import TINY, CellError, Known, Task
+from foldwise.tasks.probable import class_shares, not_probabilities
 
 LABEL = "label"
 
@@ -25,17 +26,14 @@ class MultiClass(Task):
         """`label`."""
         return [LABEL]
 
-    def encode(self, tags: Sequence[Sequence[str]]) -> Targets:
+    def encode(self, rows: Rows) -> Targets:
         """The class number of each row's only label."""
         code = {name: number for number, name in enumerate(self.columns)}
-        return Targets(np.array([code[names[0]] for names in tags], dtype=np.int64))
+        return Targets(np.array([code[tags[0]] for tags in rows.tags], dtype=np.int64))
 
     def frame(self, targets: Targets) -> pd.DataFrame:
         """`label`, a Categorical in class order."""
-        labels = pd.Categorical.from_codes(
-            targets.values, dtype=pd.CategoricalDtype([*self.columns])
-        )
-        return pd.DataFrame({LABEL: labels})
+        return pd.DataFrame({LABEL: pd.Categorical.from_codes(targets.values, dtype=self._kind)})
 
     def targets(self, frame: pd.DataFrame) -> Targets:
         """The codes of the Categorical."""
@@ -46,24 +44,38 @@ class MultiClass(Task):
         known = text[LABEL].isin(self.columns).to_numpy()
         if not known.all():
             raise CellError(f"one of the {len(self)} classes ({examples(self.columns)})", known)
-        return self.encode([(name,) for name in text[LABEL]])
+        return self.targets(text[[LABEL]].astype(self._kind))
 
     def text(self, targets: Targets, separator: str = " ") -> "pd.Series[str]":
         """The name of each row's class."""
         return pd.Series(np.asarray(self.columns, dtype=object)[targets.values], dtype=str)
 
-    def marks(self, targets: Targets) -> np.ndarray:
-        """One 1 a row."""
-        return np.eye(len(self), dtype=np.uint8)[targets.values]
+    def strata(self, targets: Targets) -> np.ndarray:
+        """The classes."""
+        return self.marks(targets)
 
     def likely(self, block: np.ndarray) -> Targets:
         """The most probable class, of equal ones the first."""
         return Targets(block.argmax(axis=1))
 
-    def draw(self, block: np.ndarray, like: Targets, rng: np.random.Generator) -> Targets:
+    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
         """One class a row."""
         ends = block.cumsum(axis=1)
         return Targets((rng.random((len(block), 1)) * ends[:, -1:] > ends).sum(axis=1))
+
+    def facts(self, targets: Targets) -> dict[str, Any]:
+        """`classes`: the share of the rows of each."""
+        return {"classes": class_shares(self.columns, self.marks(targets))}
+
+    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+        """`uniform` and `class prior`, the classes' shares of the training rows."""
+        prior = self.marks(targets).mean(axis=0)
+        blocks = {"uniform": np.full(len(self), 1 / len(self)), "class prior": prior}
+        return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
+
+    def unfit(self, block: np.ndarray) -> np.ndarray:
+        """Rows that hold other numbers than those of 0 to 1."""
+        return not_probabilities(block)
 
     def normalise(self, block: np.ndarray) -> np.ndarray:
         """Each row divided by its sum."""
@@ -77,6 +89,14 @@ class MultiClass(Task):
         """The softmax of each row."""
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
+
+    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """The log loss of each row."""
+        return -np.log(np.maximum(self.right(targets, block), TINY))
+
+    def marks(self, targets: Targets) -> np.ndarray:
+        """One 1 a row."""
+        return np.eye(len(self), dtype=np.uint8)[targets.values]
 
     def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
         """The most probable class, whatever the threshold."""
@@ -112,3 +132,7 @@ class MultiClass(Task):
     def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
         """The mean over rows; weights of columns mean nothing here."""
         return -float(np.log(np.clip(given, TINY, 1)).mean())
+
+    @property
+    def _kind(self) -> pd.CategoricalDtype:
+        return pd.CategoricalDtype([*self.columns])

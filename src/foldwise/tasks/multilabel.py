@@ -1,15 +1,16 @@
 """MultiLabel: each row has any number of labels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
-from foldwise.tasks.cells import CellError
-from foldwise.tasks.task import TINY, Task
+from foldwise.kinds.task import TINY, CellError, Known, Task
+from foldwise.tasks.probable import class_shares, not_probabilities
 
 TRIES = 100  # of a row's labels
 
@@ -25,12 +26,12 @@ class MultiLabel(Task):
         """One for each class, see `columns_of`."""
         return columns_of(self.columns)
 
-    def encode(self, tags: Sequence[Sequence[str]]) -> Targets:
+    def encode(self, rows: Rows) -> Targets:
         """A 1 for each of a row's labels."""
         code = {name: number for number, name in enumerate(self.columns)}
-        marks = np.zeros((len(tags), len(self)), dtype=np.uint8)
-        for row, names in enumerate(tags):
-            marks[row, [code[name] for name in names]] = 1
+        marks = np.zeros((len(rows.tags), len(self)), dtype=np.uint8)
+        for row, tags in enumerate(rows.tags):
+            marks[row, [code[tag] for tag in tags]] = 1
         return Targets(marks)
 
     def frame(self, targets: Targets) -> pd.DataFrame:
@@ -54,18 +55,18 @@ class MultiLabel(Task):
         names = np.asarray(self.columns, dtype=object)
         return pd.Series([separator.join(names[row == 1]) for row in targets.values], dtype=str)
 
-    def marks(self, targets: Targets) -> np.ndarray:
-        """The targets themselves."""
+    def strata(self, targets: Targets) -> np.ndarray:
+        """The labels."""
         return targets.values
 
     def likely(self, block: np.ndarray) -> Targets:
         """Each label whose probability is one half or more."""
         return Targets(self.named(block, 0.5))
 
-    def draw(self, block: np.ndarray, like: Targets, rng: np.random.Generator) -> Targets:
-        """Each label for itself; a row that gets fewer or more than any row of `like` has is drawn
+    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+        """Each label for itself; a row that gets fewer or more than any known row has is drawn
         again, since labels of one image are not independent, and that much is known of them."""
-        counts = like.values.sum(axis=1, dtype=int)
+        counts = known.targets.values.sum(axis=1, dtype=int)
         marks = (rng.random(block.shape) < block).astype(np.uint8)
         for _ in range(TRIES):
             found = marks.sum(axis=1)
@@ -74,6 +75,25 @@ class MultiLabel(Task):
                 break
             marks[odd] = rng.random((len(odd), block.shape[1])) < block[odd]
         return Targets(marks)
+
+    def facts(self, targets: Targets) -> dict[str, Any]:
+        """`classes`: the share of the rows that have each; `labels_per_row` in the mean, and
+        `rows_without_label`."""
+        counts = targets.values.sum(axis=1)
+        return {
+            "classes": class_shares(self.columns, targets.values),
+            "labels_per_row": round(float(counts.mean()), 3),
+            "rows_without_label": int((counts == 0).sum()),
+        }
+
+    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+        """`uniform`, one half of each label, and `class prior`, their shares of training rows."""
+        blocks = {"uniform": np.full(len(self), 0.5), "class prior": targets.values.mean(axis=0)}
+        return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
+
+    def unfit(self, block: np.ndarray) -> np.ndarray:
+        """Rows that hold other numbers than those of 0 to 1."""
+        return not_probabilities(block)
 
     def normalise(self, block: np.ndarray) -> np.ndarray:
         """1 where rounding left more."""
@@ -88,6 +108,14 @@ class MultiLabel(Task):
         from scipy.special import expit
 
         return expit(scores)
+
+    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """The log loss of each row's worst cell."""
+        return -np.log(np.maximum(self.right(targets, block), TINY))
+
+    def marks(self, targets: Targets) -> np.ndarray:
+        """The targets themselves."""
+        return targets.values
 
     def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
         """The labels at or above the threshold."""
@@ -124,11 +152,3 @@ class MultiLabel(Task):
         """The mean over cells, of columns the weighted one."""
         means = np.log(np.clip(given, TINY, 1)).mean(axis=0)
         return -float(np.average(means, weights=weights))
-
-    def facts(self, targets: Targets) -> Mapping[str, Any]:
-        """`labels_per_row` in the mean, and `rows_without_label`."""
-        counts = targets.values.sum(axis=1)
-        return {
-            "labels_per_row": round(float(counts.mean()), 3),
-            "rows_without_label": int((counts == 0).sum()),
-        }

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.progress import ProgressCallback
@@ -12,7 +11,6 @@ from fastai.learner import Learner
 from fastai.torch_core import TensorBase
 from torch import nn
 
-from foldwise.tasks.task import TINY
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, prepare_stage
@@ -86,7 +84,7 @@ def interpretation(inputs: FoldInputs, oof: pd.DataFrame) -> Interpretation:
     rows = train.where(train.frame["id"].isin(oof["id"]).to_numpy())
     dls = loaders_of(inputs)
     learner = Told(dls, nn.Identity(), loss_func=loss_of(recipe, about.outputs)).know(oof)
-    right = train.task.right(rows.targets, learner.oof.loc[rows.frame["id"]].to_numpy())
-    losses = TensorBase(-np.log(np.maximum(right, TINY)))
+    probs = learner.oof.loc[rows.frame["id"]].to_numpy()
+    losses = TensorBase(train.task.losses(rows.targets, probs))
     kind = ClassificationInterpretation if train.task.sums_to_one else Interpretation
     return kind(learner, dls.test_dl(rows.frame, with_labels=True), losses)

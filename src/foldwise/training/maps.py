@@ -69,7 +69,7 @@ def most_wrong(table: LabelTable, oof: pd.DataFrame) -> pd.DataFrame:
     """
     part = table.where(table.frame["id"].isin(oof["id"]).to_numpy())
     probs = align(oof, part.frame["id"], "activation maps").iloc[:, 1:].to_numpy()
-    rows = np.argsort(part.task.right(part.targets, probs), kind="stable")[:WORST]
+    rows = np.argsort(-part.task.losses(part.targets, probs), kind="stable")[:WORST]
     return pd.DataFrame(
         {
             "id": part.frame["id"].to_numpy()[rows],

@@ -127,7 +127,7 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
     _check_tags(rows.tags, order, rows)
     _add_soft(frame, rows, spec)
     task = task_of(order, spec.multi)
-    targets = task.frame(task.encode(rows.tags))
+    targets = task.frame(task.encode(rows))
     return LabelTable(pd.concat([frame, targets], axis=1), rows.source, task, rows.counts)
 
 

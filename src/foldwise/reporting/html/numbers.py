@@ -14,7 +14,6 @@ from foldwise.kinds.columns import columns_of
 from foldwise.reporting.html.pictures import overlay, thumbnail
 from foldwise.reporting.summary import summarise
 from foldwise.store.predictions import read_predictions
-from foldwise.tasks.task import TINY
 
 WORST = 24  # images with the largest losses
 PAIRS = 12  # most confused pairs of classes
@@ -155,11 +154,11 @@ def _worst(
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
     probs, task = rows[columns_of(data.classes)].to_numpy(), data.task
-    given, right = task.given(table.targets, probs), task.right(table.targets, probs)
+    given, losses = task.given(table.targets, probs), task.losses(table.targets, probs)
     names, labels = np.array(data.classes), table.labels().to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))
     found = []
-    for i in np.argsort(right, kind="stable")[:WORST]:
+    for i in np.argsort(-losses, kind="stable")[:WORST]:
         id = str(rows["id"][i])
         image, size = thumbnail(data, id)
         said, packed = maps.get(id, (None, None))
@@ -171,8 +170,8 @@ def _worst(
                 "said": str(names[probs[i].argmax()]),
                 "probability": float(probs[i].max()),
                 "cell": str(names[given[i].argmin()]) if given.ndim > 1 else None,
-                "truth": float(right[i]),
-                "loss": float(-np.log(max(right[i], TINY))),
+                "truth": float(np.min(given[i])),
+                "loss": float(losses[i]),
                 "fold": int(number[id]),
                 "image": image,
                 "map": laid,

@@ -1,34 +1,59 @@
 """Task: what targets are, what a prediction is, and all that differs by it.
 
 Targets come from a task and go back to it; a prediction is a block, float64 (n, C), one column for
-each of the task's columns. Nothing outside this room asks which task it is.
+each of the task's columns. Nothing outside the tasks themselves asks which one it is.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 
 TINY = 1e-15  # the smallest probability that has a logarithm here
+
+
+class CellError(ValueError):
+    """Some rows do not hold what they should; whoever read the file says so with its name.
+
+    expected: what a row should hold. right: which rows do, bool (n,).
+    """
+
+    def __init__(self, expected: str, right: np.ndarray) -> None:
+        super().__init__(expected)
+        self.expected, self.right = expected, right
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Rows whose truth is known: their targets, and out-of-fold predictions of them (n, C)."""
+
+    targets: Targets
+    block: np.ndarray
 
 
 @dataclass(frozen=True)
 class Task(ABC):
     """A kind of target. There are three, and no adapter adds another.
 
-    columns: the classes, in the order of the submission. name: for people.
-    sums_to_one: whether the columns of a row exclude each other, so that they sum to 1.
+    columns: what is predicted, in the order of the submission: classes, or numbers by their names.
+
+    name: for people. probabilities: whether a block holds probabilities. sums_to_one: whether the
+    columns of a row exclude each other, so that they sum to 1. must_train: whether every training
+    part needs rows of each stratum.
     """
 
     columns: tuple[str, ...]
 
     name: ClassVar[str]
-    sums_to_one: ClassVar[bool]
+    probabilities: ClassVar[bool] = True
+    sums_to_one: ClassVar[bool] = False
+    must_train: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -41,8 +66,8 @@ class Task(ABC):
         """The columns of a frame that hold targets."""
 
     @abstractmethod
-    def encode(self, tags: Sequence[Sequence[str]]) -> Targets:
-        """The targets of rows with these labels, all of them among the columns."""
+    def encode(self, rows: Rows) -> Targets:
+        """The targets of rows whose labels are all among the columns."""
 
     @abstractmethod
     def frame(self, targets: Targets) -> pd.DataFrame:
@@ -64,23 +89,31 @@ class Task(ABC):
         """The labels of each row as text; of several, joined."""
 
     @abstractmethod
-    def marks(self, targets: Targets) -> np.ndarray:
-        """1 where a row has a class, uint8 (n, C)."""
-
     def strata(self, targets: Targets) -> np.ndarray:
         """What folds spread evenly: 1 where a row is in a stratum, uint8 (n, s)."""
-        return self.marks(targets)
 
     @abstractmethod
     def likely(self, block: np.ndarray) -> Targets:
         """The most likely targets of a block's rows."""
 
     @abstractmethod
-    def draw(self, block: np.ndarray, like: Targets, rng: np.random.Generator) -> Targets:
-        """Targets drawn from a block's probabilities. like: other rows of the same kind, for what
-        a block does not tell: how many labels a row has."""
+    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+        """Targets drawn as a block makes them likely. known: rows of the same kind, for what a
+        block does not tell: how many labels a row has, how far numbers are off."""
+
+    @abstractmethod
+    def facts(self, targets: Targets) -> dict[str, Any]:
+        """What `check` tells of the training rows' targets."""
 
     # --- predictions
+
+    @abstractmethod
+    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+        """Blocks of so many rows that know nothing of any image, by name; targets: of training."""
+
+    @abstractmethod
+    def unfit(self, block: np.ndarray) -> np.ndarray:
+        """Which rows of a block are no predictions, bool (n,)."""
 
     @abstractmethod
     def normalise(self, block: np.ndarray) -> np.ndarray:
@@ -99,13 +132,11 @@ class Task(ABC):
         """A block at a temperature: above 1 flatter, below 1 sharper; the order of a row stays.
 
         Scores divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", ICML;
-        read 2026-11-22).
+        read 2026-11-22). Numbers that are no probabilities have none, and stay.
         """
+        if not self.probabilities:
+            return block
         return self.from_scores(self.to_scores(block) / temperature)
-
-    @abstractmethod
-    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
-        """1 for the classes that an answer names, uint8 (n, C)."""
 
     @abstractmethod
     def sureness(self, block: np.ndarray) -> np.ndarray:
@@ -115,33 +146,47 @@ class Task(ABC):
     # --- both
 
     @abstractmethod
+    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """How far each row is off, (n,), for lists of the worst: the negative logarithm of the
+        probability of the truth, or of its worst cell; the squared error of numbers."""
+
+    # --- only where a block holds probabilities
+
+    def marks(self, targets: Targets) -> np.ndarray:
+        """1 where a row has a class, uint8 (n, C)."""
+        raise self._no_classes()
+
+    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+        """1 for the classes that an answer names, uint8 (n, C)."""
+        raise self._no_classes()
+
     def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
         """The probability of what is true, decision by decision: (n,) or (n, C)."""
+        raise self._no_classes()
 
-    @abstractmethod
     def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
         """The probability that each row gives to what is true, (n,): that of its worst decision."""
+        raise self._no_classes()
 
-    @abstractmethod
     def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The confidence of every decision, and whether it is right, (m,) each: for reliability."""
+        raise self._no_classes()
 
-    @abstractmethod
     def outcomes(self, block: np.ndarray) -> np.ndarray:
         """The probabilities of all that can be true: (n, C), or of labels and of their absence
         (2, n, C)."""
+        raise self._no_classes()
 
-    @abstractmethod
     def expect(
         self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
     ) -> float:
         """The expected value of values by outcome, the mean over rows, where outcomes have a
         block's probabilities. values: as `outcomes`. weights: of the columns, where they differ."""
+        raise self._no_classes()
 
-    @abstractmethod
     def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
         """The mean log loss of what `given` gives. weights: of the columns, where they differ."""
+        raise self._no_classes()
 
-    def facts(self, targets: Targets) -> Mapping[str, Any]:
-        """What `check` says of targets beside the shares of the classes."""
-        return {}
+    def _no_classes(self) -> TypeError:
+        return TypeError(f"a {self.name} task has no classes")
