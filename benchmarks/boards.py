@@ -39,7 +39,8 @@ from foldwise.ensembling.forecast import NORMAL, units_of
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import each_fold
 from foldwise.errors import PredictionError
-from foldwise.metrics.scoring import Score, metric_value, score
+from foldwise.kinds.targets import Targets
+from foldwise.metrics.scoring import Score, score
 from foldwise.store.predictions import predictions_frame
 from provenance import ROOT, provenance
 
@@ -121,10 +122,10 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     # one of the sides may have been cut off at the end of the metric's range
     stated = max(said.high - said.value, said.value - said.low) / NORMAL
 
-    hot = test.marks()
+    truth = test.targets
 
     def value(probs: np.ndarray, some: np.ndarray | slice = slice(None)) -> float:
-        return valued(data, hot[some], probs[some])
+        return valued(data, truth[some], probs[some])
 
     each = list(each_fold(data.task, made.fit.chain, count, members))
     gains = []
@@ -136,8 +137,8 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     sign = -1 if metric.higher else 1
     real = sign * (np.mean([value(probs) for probs in each]) - value(made.test))
     singles = [_mean_of([member], count) for member in members]
-    own_hot, oof = data.train.marks(), [member.oof() for member in members]
-    best = int(np.argmin([sign * valued(data, own_hot, probs) for probs in oof]))
+    known, oof = data.train.targets, [member.oof() for member in members]
+    best = int(np.argmin([sign * valued(data, known, probs) for probs in oof]))
     file, plain = value(made.test), value(_mean_of(members, count))
     others = [value(probs) for probs in singles]
     cheapest = min(sign * each for each in (file, plain, *others)) * sign
@@ -181,10 +182,10 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     }
 
 
-def valued(data: CompetitionData, hot: np.ndarray, probs: np.ndarray) -> float:
-    """The metric of what a file would say of predictions (n, C), against labels of 0 or 1."""
-    answers, spec = data.format.said(probs), data.spec
-    return metric_value(spec.metric, hot, answers, spec.multi, data.classes)
+def valued(data: CompetitionData, targets: Targets, probs: np.ndarray) -> float:
+    """The metric of what a file would say of predictions (n, C), against the truth."""
+    metric = data.spec.metric
+    return metric.value(metric.answers(data.task, targets, data.format.said(probs)))
 
 
 def _mean_of(members: Sequence[Member], count: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Made-up predictions whose best blend, temperature or threshold is known, for tests."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 from foldwise.config.competition import Submission
 from foldwise.ensembling.goal import Goal
+from foldwise.kinds.metric import Answers, Metric
 from foldwise.kinds.targets import Targets
 from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.tasks import MultiClass, MultiLabel, task_of
@@ -36,6 +38,20 @@ def goal(
         metric=metric_of(**(metric or {})),
         format=form,
     )
+
+
+def answers(
+    metric: Metric, marks: np.ndarray, block: np.ndarray, multi: bool, classes: Sequence[str] = ()
+) -> Answers:
+    """What a metric scores. marks: 0 or 1, (n, C). classes: by default called by their numbers."""
+    names = classes or [str(number) for number in range(block.shape[1])]
+    targets = Targets(np.asarray(marks) if multi else np.asarray(marks).argmax(axis=1))
+    return metric.answers(task_of(names, multi), targets, block)
+
+
+def value_of(metric: Metric, *given: Any) -> float:
+    """A metric's value; given: see `answers`."""
+    return metric.value(answers(metric, *given))
 
 
 def drawn(probs: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -13,11 +13,12 @@ from foldwise.config.loading import parse
 from foldwise.data.competition import load_data
 from foldwise.errors import PredictionError, SpecError
 from foldwise.kinds.columns import columns_of
-from foldwise.kinds.metric import METRICS, Answers, Metric
+from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.settings import Strict
 from foldwise.metrics.intervals import bootstrap_interval, resampled_interval
-from foldwise.metrics.scoring import metric_value, row_values, score
+from foldwise.metrics.scoring import score
 from foldwise.workspace import Workspace
+from planted import answers, value_of
 from tiny import edit, metric_of
 
 CLASSES = ("zebra", "10", "ant", "a b", "bee")  # neither sorted as text nor as numbers
@@ -117,9 +118,9 @@ def test_arrays_score_as_frames_do_whatever_their_type(
     hot, probs = table(multi)
     expected = score(metric, *frames(hot, probs, multi), interval=False).value
     for kind in (np.int64, np.uint8, bool):
-        assert metric_value(metric, hot.astype(kind), probs, multi) == pytest.approx(expected)
-    rows = row_values(metric, hot, probs, multi)
-    if rows is not None:
+        assert value_of(metric, hot.astype(kind), probs, multi) == pytest.approx(expected)
+    rows = metric.rule(answers(metric, hot, probs, multi))
+    if isinstance(rows, np.ndarray):
         assert rows.shape == (N,)
         assert rows.mean() == pytest.approx(expected)
 
@@ -150,9 +151,9 @@ def test_a_bootstrap_sample_scores_as_its_rows_would(settings: dict[str, Any], m
     rng = np.random.default_rng(0)
     for _ in range(20):  # as `resampled_interval` draws
         rows = rng.integers(0, N, N)
-        seen.append(metric_value(metric, hot[rows], probs[rows], multi))
+        seen.append(value_of(metric, hot[rows], probs[rows], multi))
     low, high = np.quantile(seen, [0.025, 0.975])
-    result = metric.rule(Answers(hot, probs, multi))
+    result = metric.rule(answers(metric, hot, probs, multi))
     found = (
         bootstrap_interval(result, samples=20)
         if isinstance(result, np.ndarray)
@@ -173,7 +174,7 @@ def test_a_bootstrap_sample_scores_as_its_rows_would(settings: dict[str, Any], m
 )
 def test_an_interval_is_as_wide_as_fresh_samples_spread(settings: dict[str, Any]) -> None:
     metric = metric_of(**settings)
-    fresh = [metric_value(metric, *table(False, seed, 300), False) for seed in range(200)]
+    fresh = [value_of(metric, *table(False, seed, 300), False) for seed in range(200)]
     widths = []
     for seed in range(5):
         found = score(metric, *frames(*table(False, seed, 300), False))
@@ -236,7 +237,7 @@ def test_columns_can_be_weighted_by_class(name: Any, seed: int) -> None:
     kept = [0, 1, 3, 4] if name in ("auc", "average_precision") else range(5)
     values = [column(name, hot[:, c], probs[:, c]) for c in kept]
     expected = np.average(values, weights=[WEIGHTS[CLASSES[c]] for c in kept])
-    assert metric_value(metric, hot, probs, True, CLASSES) == pytest.approx(expected)
+    assert value_of(metric, hot, probs, True, CLASSES) == pytest.approx(expected)
     found = score(metric, *frames(hot, probs, True))
     assert found.value == pytest.approx(expected)
     assert found.low is not None
@@ -244,8 +245,8 @@ def test_columns_can_be_weighted_by_class(name: Any, seed: int) -> None:
     assert found.low < found.value < found.high
     alike = metric_of(name, weights=dict.fromkeys(CLASSES, 7.0), **MACRO.get(name, {}))
     bare = metric_of(name, **MACRO.get(name, {}))
-    assert metric_value(alike, hot, probs, True, CLASSES) == pytest.approx(
-        metric_value(bare, hot, probs, True)
+    assert value_of(alike, hot, probs, True, CLASSES) == pytest.approx(
+        value_of(bare, hot, probs, True)
     )
 
 
@@ -412,12 +413,12 @@ def test_constant_predictions_are_warned_of(
 def test_uniform_predictions_score_what_theory_says(classes: int) -> None:
     hot = np.eye(classes, dtype=int)[np.arange(4 * classes) % classes]
     probs = np.full(hot.shape, 1 / classes)
-    assert metric_value(metric_of(), hot, probs, False) == pytest.approx(math.log(classes))
+    assert value_of(metric_of(), hot, probs, False) == pytest.approx(math.log(classes))
     half = np.full(hot.shape, 0.5)
-    assert metric_value(metric_of(), hot, half, True) == pytest.approx(math.log(2))
-    assert metric_value(metric_of("auc"), hot, probs, False) == 0.5
-    assert metric_value(metric_of("kappa"), hot, probs, False) == pytest.approx(0)
-    error = metric_value(metric_of("top_k_error", k=1), hot, probs, False)
+    assert value_of(metric_of(), hot, half, True) == pytest.approx(math.log(2))
+    assert value_of(metric_of("auc"), hot, probs, False) == 0.5
+    assert value_of(metric_of("kappa"), hot, probs, False) == pytest.approx(0)
+    error = value_of(metric_of("top_k_error", k=1), hot, probs, False)
     assert error == pytest.approx(1 - 1 / classes)
 
 

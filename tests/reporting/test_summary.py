@@ -19,12 +19,13 @@ from foldwise.data.folds import write_folds
 from foldwise.errors import PredictionError, RunError
 from foldwise.metrics.intervals import bootstrap_interval
 from foldwise.metrics.probabilities import log_losses
-from foldwise.metrics.scoring import metric_value, score
+from foldwise.metrics.scoring import score
 from foldwise.reporting.summary import run_summary, summarise
 from foldwise.store.files import write_json
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.tasks import MultiLabel
 from foldwise.workspace import Workspace
+from planted import value_of
 from tiny import CLASSES, metric_of, write_tiny
 
 N = 3  # folds
@@ -157,7 +158,7 @@ def test_a_class_has_the_value_of_its_own_column(
     assert len(told["by_class"]) == len(CLASSES)
     for row in told["by_class"]:
         c = CLASSES.index(row["class"])
-        alone = metric_value(own, hot[:, [c]], table[:, [c]], True)
+        alone = value_of(own, hot[:, [c]], table[:, [c]], True)
         assert row["value"] == pytest.approx(alone)
         if settings["name"] in ("precision", "recall"):
             assert row["value"] == pytest.approx(row[settings["name"]])

@@ -171,7 +171,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     need_files(spec, raw, [*spec.files.names(), *spec.labels.folders])
     file = read_format(spec, raw) if spec.files.format else None
     train = _without_skipped(spec, _training_rows(spec, folder, raw, hooks, file), raw)
-    spec.metric.column_weights(train.classes, spec.multi)  # a class it does not know is said now
+    spec.metric.column_weights(train.task)  # a class it does not know is said now
     if file is None:
         nothing = train.where(np.zeros(len(train), bool))
         shape = submission_format(None, spec, [], train.classes)

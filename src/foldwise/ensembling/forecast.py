@@ -14,7 +14,7 @@ from foldwise.ensembling.pooling import Pool
 from foldwise.errors import PredictionError
 from foldwise.kinds.metric import Metric
 from foldwise.kinds.task import TINY, Known
-from foldwise.metrics.scoring import Score, metric_value
+from foldwise.metrics.scoring import Score
 
 NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
 DRAWS, WORK = 20, 100_000_000  # of labels: at most; cells of the table times folds times draws
@@ -54,15 +54,15 @@ def drawn_gain(
     metric, task, likely = goal.metric, goal.task, pool.likely()
     if not len(final) or metric.hook is not None:
         return 0.0
-    rng, many, known = np.random.default_rng(0), not task.sums_to_one, Known(goal.targets, oof)
+    rng, known = np.random.default_rng(0), Known(goal.targets, oof)
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
-    truths = [task.marks(task.draw(likely, known, rng)) for _ in range(draws)]
+    truths = [task.draw(likely, known, rng) for _ in range(draws)]
 
     def values(probs: np.ndarray) -> np.ndarray:
         answers, found = goal.format.said(probs), []
-        for marks in truths:
+        for truth in truths:
             try:
-                found.append(metric_value(metric, marks, answers, many, task.columns))
+                found.append(metric.value(metric.answers(task, truth, answers)))
             except PredictionError:
                 found.append(np.nan)
         return np.array(found)

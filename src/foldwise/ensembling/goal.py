@@ -14,7 +14,6 @@ from foldwise.errors import PredictionError
 from foldwise.kinds.metric import Metric
 from foldwise.kinds.targets import Targets
 from foldwise.metrics.intervals import paired_interval
-from foldwise.metrics.scoring import metric_value
 from foldwise.shapes.formats import PROBABLE, SubmissionFormat
 from foldwise.store.predictions import predictions_frame
 from foldwise.tasks import Task
@@ -45,8 +44,7 @@ class Goal:
     @cached_property
     def column_weights(self) -> tuple[float, ...] | None:
         """The weights of the columns; None where all count alike, or rows are one decision."""
-        many = not self.task.sums_to_one
-        return self.metric.column_weights(self.task.columns, many) if many else None
+        return None if self.task.sums_to_one else self.metric.column_weights(self.task)
 
     @property
     def log_loss(self) -> bool:
@@ -65,8 +63,7 @@ class Goal:
             truth = self.truth.iloc[rows].reset_index(drop=True)
             frame = predictions_frame(truth["id"], answers, self.format.classes)
             return float(self.hook(truth, frame))
-        many = not self.task.sums_to_one
-        return metric_value(self.metric, self.marks[rows], answers, many, self.task.columns)
+        return self.metric.value(self.metric.answers(self.task, self.targets[rows], answers))
 
     def cost(self, probs: np.ndarray, rows: np.ndarray) -> float:
         """The metric turned so that lower is better."""

@@ -1,7 +1,8 @@
 """Metric: what a score is, as a kind; and what a metric's rule scores."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 
 from foldwise.errors import PredictionError
 from foldwise.kinds.family import Family, Kind
+from foldwise.kinds.targets import Targets
+from foldwise.kinds.task import Task
 
 # how often each row counts (b, n) -> b values: all ones give the score, a bootstrap's counts the
 # scores of its samples; NaN where there is none
@@ -18,25 +21,32 @@ Reading = Literal["probabilities", "ranking", "labels"]
 CLIP = 1e-15  # Kaggle's published bound of a probability in a log loss
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
-    """What a rule scores: truth and predictions of the same rows and classes.
+    """What a rule scores: targets and predictions of the same rows.
 
-    hot: 0 or 1, (n, C). probs: (n, C). multi: rows may have many labels. weights: of the columns,
+    block: predictions float64 (n, C), one column for each of the task's. weights: of the columns,
     (C,); None where all count alike.
     """
 
-    hot: np.ndarray
-    probs: np.ndarray
-    multi: bool
+    task: Task
+    targets: Targets
+    block: np.ndarray
     weights: Sequence[float] | None = None
+
+    def __getitem__(self, rows: np.ndarray) -> "Answers":
+        """The answers of some rows, by their numbers."""
+        return replace(self, targets=self.targets[rows], block=self.block[rows])
+
+    @cached_property
+    def marks(self) -> np.ndarray:
+        """1 where a row has a class, uint8 (n, C)."""
+        return self.task.marks(self.targets)
 
     def named(self, threshold: float) -> np.ndarray:
         """1 for the classes that are named, else 0, uint8 (n, C): with many labels those at or
         above the threshold, else the most probable one, of equal ones the first."""
-        if self.multi:
-            return (self.probs >= threshold).astype(np.uint8)
-        return np.eye(self.hot.shape[1], dtype=np.uint8)[self.probs.argmax(axis=1)]
+        return self.task.named(self.block, threshold)
 
 
 class Metric(Kind):
@@ -49,7 +59,7 @@ class Metric(Kind):
             better: ClassVar[Better] = "lower"
 
             def rule(self, answers: Answers) -> np.ndarray:
-                return ((answers.probs - answers.hot) ** 2).sum(axis=1)
+                return ((answers.block - answers.marks) ** 2).sum(axis=1)
     """
 
     better: ClassVar[Literal["higher", "lower"]] = "higher"
@@ -93,8 +103,8 @@ class Metric(Kind):
         """The distance to 0 and 1 that probabilities keep where a log loss is taken of them."""
         return CLIP
 
-    def column_weights(self, classes: Sequence[str], multi: bool) -> tuple[float, ...] | None:
-        """The weights of the columns in class order; None without any.
+    def column_weights(self, task: Task) -> tuple[float, ...] | None:
+        """The weights of the task's columns; None without any.
 
         Raises: SpecError: they do not fit the classes, or the metric is no mean over columns here.
         """
@@ -106,9 +116,13 @@ class Metric(Kind):
         Raises: PredictionError: they cannot be scored.
         """
 
+    def answers(self, task: Task, targets: Targets, block: np.ndarray) -> Answers:
+        """What `rule` takes, with the metric's weights of columns. Raises: see `column_weights`."""
+        return Answers(task=task, targets=targets, block=block, weights=self.column_weights(task))
+
     def value(self, answers: Answers) -> float:
         """The score. Raises: PredictionError: there is none."""
-        return self.score_of(self.rule(answers), len(answers.hot))
+        return self.score_of(self.rule(answers), len(answers.targets))
 
     def score_of(self, result: np.ndarray | Weighted, rows: int) -> float:
         """The score that follows from what `rule` gave. Raises: PredictionError: there is none."""
@@ -127,8 +141,8 @@ class Metric(Kind):
         over its rows; None where there is neither."""
         result = self.rule(answers)
         if not isinstance(result, np.ndarray):
-            return [None] * answers.hot.shape[1]
-        return [float(result[own].mean()) if own.any() else None for own in answers.hot.T == 1]
+            return [None] * len(answers.task)
+        return [float(result[own].mean()) if own.any() else None for own in answers.marks.T == 1]
 
 
 METRICS = Family(

@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 from foldwise.errors import PredictionError, SpecError, examples, nearest
 from foldwise.kinds.bounds import AmountOrNone
 from foldwise.kinds.metric import METRICS, Answers, Metric
+from foldwise.kinds.targets import Targets
+from foldwise.kinds.task import Task
+from foldwise.tasks import MultiLabel
+
+COLUMN = MultiLabel(("column",))  # the task of one column by itself
 
 
 class ColumnMetric(Metric):
@@ -38,41 +43,41 @@ class ColumnMetric(Metric):
         """The metric's name for people."""
         return self.plain_title + (", columns weighted" if self.weights else "")
 
-    def column_weights(self, classes: Sequence[str], multi: bool) -> tuple[float, ...] | None:
+    def column_weights(self, task: Task) -> tuple[float, ...] | None:
         """See `Metric.column_weights`."""
         if not self.weights:
             return None
-        if not multi and not self.of_one_label:
+        if task.sums_to_one and not self.of_one_label:
             raise SpecError(
                 f"[metric] weights: {METRICS.name_of(self)} is a mean over columns only where an "
                 "image may have many labels; remove them"
             )
         for name in self.weights:
-            if name not in classes:
+            if name not in task.columns:
                 raise SpecError(
-                    f"[metric] weights name a class {name!r}{nearest(name, list(classes))}"
+                    f"[metric] weights name a class {name!r}{nearest(name, list(task.columns))}"
                 )
-        missing = [name for name in classes if name not in self.weights]
+        missing = [name for name in task.columns if name not in self.weights]
         if missing:
             raise SpecError(
-                f"[metric] weights: expected one for each of {len(classes)} classes, "
+                f"[metric] weights: expected one for each of {len(task)} classes, "
                 f"{len(missing)} have none: {examples(missing)}; write 0 for what does not count"
             )
-        return tuple(self.weights[name] for name in classes)
+        return tuple(self.weights[name] for name in task.columns)
 
     def class_values(self, answers: Answers) -> list[float | None]:
         """See `Metric.class_values`."""
-        if not (answers.multi or self.of_one_label):
+        if answers.task.sums_to_one and not self.of_one_label:
             return super().class_values(answers)
         alone = self.model_copy(update={"weights": {}})
-        columns = zip(answers.hot.T, answers.probs.T, strict=True)
-        return [column_value(alone, hot, probs) for hot, probs in columns]
+        columns = zip(answers.marks.T, answers.block.T, strict=True)
+        return [column_value(alone, marks, block) for marks, block in columns]
 
 
-def column_value(metric: Metric, hot: np.ndarray, probs: np.ndarray) -> float | None:
+def column_value(metric: Metric, marks: np.ndarray, block: np.ndarray) -> float | None:
     """The metric of one column by itself, (n,) each; None where it has no value."""
     try:
-        return metric.value(Answers(hot[:, None], probs[:, None], True))
+        return metric.value(Answers(COLUMN, Targets(marks[:, None]), block[:, None]))
     except PredictionError:
         return None
 

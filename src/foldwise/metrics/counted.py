@@ -32,10 +32,10 @@ class Accuracy(Named):
 
     def rule(self, answers: Answers) -> np.ndarray:
         """1 for each right row; with many labels the share of right cells at the threshold."""
-        if not answers.multi:
-            right = answers.probs.argmax(axis=1) == answers.hot.argmax(axis=1)
+        if answers.task.sums_to_one:
+            right = answers.block.argmax(axis=1) == answers.targets.values
             return right.astype(np.float64)
-        right = (answers.probs >= self.threshold) == (answers.hot == 1)
+        right = (answers.block >= self.threshold) == (answers.marks == 1)
         return np.average(right, axis=1, weights=answers.weights)
 
 
@@ -77,11 +77,11 @@ class Counted(Named):
     def rule(self, answers: Answers) -> np.ndarray | Weighted:
         """See the class."""
         named = answers.named(self.threshold)
-        hits = answers.hot & named
+        hits = answers.marks & named
         if self.average == "samples":
-            sums = (table.sum(axis=1, dtype=np.float64) for table in (hits, answers.hot, named))
+            sums = (table.sum(axis=1, dtype=np.float64) for table in (hits, answers.marks, named))
             return np.nan_to_num(self._known_rate(*sums), nan=1.0)
-        tables = [table.astype(np.float32) for table in (hits, answers.hot, named)]
+        tables = [table.astype(np.float32) for table in (hits, answers.marks, named)]
 
         def at(times: np.ndarray) -> np.ndarray:
             single = times.astype(np.float32)  # its whole numbers are exact up to 16 million rows
@@ -99,7 +99,7 @@ class Counted(Named):
     def class_values(self, answers: Answers) -> list[float | None]:
         """The rate of each class; None where it neither occurs nor is named."""
         alone = self.model_copy(update={"average": "macro", "weights": {}})
-        columns = zip(answers.hot.T, answers.named(self.threshold).T, strict=True)
+        columns = zip(answers.marks.T, answers.named(self.threshold).T, strict=True)
         return [
             column_value(alone, hot, named) if hot.any() or named.any() else None
             for hot, named in columns

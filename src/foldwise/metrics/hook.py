@@ -28,4 +28,4 @@ class Hook(Metric):
 
     def class_values(self, answers: Answers) -> list[float | None]:
         """None: the function scores all classes together."""
-        return [None] * answers.hot.shape[1]
+        return [None] * len(answers.task)

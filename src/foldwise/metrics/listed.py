@@ -23,7 +23,7 @@ class MeanAveragePrecision(Metric):
 
     def rule(self, answers: Answers) -> np.ndarray:
         """`average_precisions` at k."""
-        return average_precisions(answers.hot, answers.probs, self.k)
+        return average_precisions(answers.marks, answers.block, self.k)
 
 
 class TopKError(Metric):
@@ -42,7 +42,7 @@ class TopKError(Metric):
 
     def rule(self, answers: Answers) -> np.ndarray:
         """`top_k_errors` at k."""
-        return top_k_errors(answers.hot, answers.probs, self.k)
+        return top_k_errors(answers.marks, answers.block, self.k)
 
 
 def average_precisions(hot: np.ndarray, ranked: np.ndarray, k: int) -> np.ndarray:

@@ -35,12 +35,12 @@ class Kappa(Metric):
 
     def rule(self, answers: Answers) -> Weighted:
         """See the class. Raises: SpecError: rows may have many labels."""
-        if answers.multi:
+        if not answers.task.sums_to_one:
             raise SpecError(
                 '[metric] name = "kappa" needs one label per image; choose f1 or accuracy'
             )
-        true = answers.hot.argmax(axis=1).astype(np.float64)
-        said = answers.probs.argmax(axis=1).astype(np.float64)
+        true = answers.targets.values.astype(np.float64)
+        said = answers.block.argmax(axis=1).astype(np.float64)
         rows = np.stack(
             [np.ones_like(true), (true - said) ** 2, true, said, true**2 + said**2], axis=1
         )

@@ -37,16 +37,16 @@ class LogLoss(ColumnMetric):
 
     def rule(self, answers: Answers) -> np.ndarray:
         """`log_losses`, or with many labels `column_log_losses`."""
-        if answers.multi:
-            return column_log_losses(answers.hot, answers.probs, self.clip, answers.weights)
-        return log_losses(answers.hot.argmax(axis=1), answers.probs, self.clip, self.rescale)
+        if not answers.task.sums_to_one:
+            return column_log_losses(answers.marks, answers.block, self.clip, answers.weights)
+        return log_losses(answers.targets.values, answers.block, self.clip, self.rescale)
 
     def check(self, answers: Answers, ids: "pd.Series[str]", what: str) -> None:
         """Check that rows sum to 1, unless they are rescaled: then any sum above 0 will do, as on
         Kaggle. Raises: PredictionError."""
-        if self.rescale or answers.multi:
+        if self.rescale or not answers.task.sums_to_one:
             return
-        sums = answers.probs.sum(axis=1, dtype=np.float64)
+        sums = answers.block.sum(axis=1, dtype=np.float64)
         off = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
         if len(off):
             raise PredictionError(

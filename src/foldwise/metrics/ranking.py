@@ -70,7 +70,7 @@ def _mean_of_ranked_columns(
 ) -> Weighted:
     """The mean over columns of what `of` makes of how often positive rows, and rows at all, count
     at each of a column's ranks, both (b, ranks), most probable first."""
-    columns = zip(answers.hot.T, answers.probs.T, strict=True)
+    columns = zip(answers.marks.T, answers.block.T, strict=True)
     ranked = [_by_rank(hot == 1, scores) for hot, scores in columns]
 
     def at(times: np.ndarray) -> np.ndarray:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from foldwise.errors import SpecError, examples
-from foldwise.kinds.columns import OWN, classes_of, columns_of
+from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import METRICS, Answers, Metric, Weighted
 from foldwise.metrics.intervals import bootstrap_interval, resampled, resampled_interval
 from foldwise.store.predictions import align, check_predictions
+from foldwise.tasks import task_in
 
 log = logging.getLogger(__name__)
 
@@ -34,38 +35,6 @@ class Score:
         if self.low is None:
             return f"{self.value:.5f}"
         return f"{self.value:.5f} (95 % interval {self.low:.5f} to {self.high:.5f})"
-
-
-def metric_value(
-    metric: Metric,
-    hot: np.ndarray,
-    probs: np.ndarray,
-    multi: bool,
-    classes: Sequence[str] = (),
-) -> float:
-    """The metric on arrays, without an interval; what a blender calls many times.
-
-    hot: 0 or 1, whole numbers (n, C), rows and classes as in probs (n, C). multi: rows may have
-    many labels. classes: in class order; only a metric with `weights` needs them.
-
-    Raises: PredictionError: it has no value. SpecError: the weights do not fit the classes.
-    """
-    return metric.value(_answers(metric, hot, probs, multi, classes))
-
-
-def row_values(
-    metric: Metric,
-    hot: np.ndarray,
-    probs: np.ndarray,
-    multi: bool,
-    classes: Sequence[str] = (),
-) -> np.ndarray | None:
-    """The values (n,) whose mean is the metric; None where it is no mean over rows.
-
-    Arguments and errors: see `metric_value`.
-    """
-    result = metric.rule(_answers(metric, hot, probs, multi, classes))
-    return result if isinstance(result, np.ndarray) else None
 
 
 def score(
@@ -93,17 +62,18 @@ def score(
             raise SpecError(
                 f'[metric] name = "{name}" needs {metric.hook}(truth, predictions) in adapter.py'
             )
-        classes = _classes_of(truth)
-        predictions = align(check_predictions(predictions, classes, WHAT), truth["id"], WHAT)
+        columns = task_in(truth).columns
+        predictions = align(check_predictions(predictions, columns, WHAT), truth["id"], WHAT)
         return Score(float(hook(truth, predictions)))
-    result, hot, groups = _measured(metric, truth, predictions, warn=interval)
-    value = metric.score_of(result, len(hot))
+    result, answers, groups = _measured(metric, truth, predictions, warn=interval)
+    rows = len(answers.targets)
+    value = metric.score_of(result, rows)
     if not interval:
         return Score(value)
     if isinstance(result, np.ndarray):
         return Score(value, *bootstrap_interval(result, groups))
-    samples = int(np.clip(WORK // hot.size, *SAMPLES))
-    return Score(value, *resampled_interval(result, len(hot), groups, samples=samples))
+    samples = int(np.clip(WORK // answers.block.size, *SAMPLES))
+    return Score(value, *resampled_interval(result, rows, groups, samples=samples))
 
 
 def of_smaller(
@@ -120,10 +90,11 @@ def of_smaller(
     """
     if metric.hook is not None:
         return None
-    result, hot, groups = _measured(metric, truth, predictions, warn=False)
+    result, answers, groups = _measured(metric, truth, predictions, warn=False)
     if isinstance(result, np.ndarray):
         return None
-    rows, samples = len(hot), int(np.clip(WORK // hot.size, *SAMPLES)) // 2
+    rows = len(answers.targets)
+    samples = int(np.clip(WORK // answers.block.size, *SAMPLES)) // 2
     units = rows if groups is None else len(np.unique(groups))
     whole = metric.score_of(result, rows)
 
@@ -140,38 +111,20 @@ def of_smaller(
     return [of(size) for size in sizes]
 
 
-def _classes_of(truth: pd.DataFrame) -> list[str]:
-    """The classes of a truth, in class order."""
-    if "label" in truth.columns:
-        return list(truth["label"].cat.categories)
-    return classes_of([c for c in truth.columns if c not in OWN])
-
-
 def _measured(
     metric: Metric, truth: pd.DataFrame, predictions: pd.DataFrame, warn: bool
-) -> tuple[np.ndarray | Weighted, np.ndarray, np.ndarray | None]:
-    """What the metric's rule gives, the labels as 0 or 1, (n, C), and groups, if all have one."""
-    classes, multi = _classes_of(truth), "label" not in truth.columns
-    predictions = align(check_predictions(predictions, classes, WHAT), truth["id"], WHAT)
-    probs = predictions[columns_of(classes)].to_numpy()
-    if multi:
-        hot = truth[columns_of(classes)].to_numpy(dtype=np.uint8)
-    else:
-        hot = np.eye(len(classes), dtype=np.uint8)[truth["label"].cat.codes]
-    answers = _answers(metric, hot, probs, multi, classes)
-    metric.check(answers, predictions["id"], WHAT)
+) -> tuple[np.ndarray | Weighted, Answers, np.ndarray | None]:
+    """What the metric's rule gives, what it scored, and groups, if all rows have one."""
+    task = task_in(truth)
+    rows = align(check_predictions(predictions, task.columns, WHAT), truth["id"], WHAT)
+    block = rows[columns_of(task.columns)].to_numpy()
+    answers = metric.answers(task, task.targets(truth), block)
+    metric.check(answers, rows["id"], WHAT)
     result = metric.rule(answers)
     if warn:
-        _warn_of_constants(metric, probs, classes)
+        _warn_of_constants(metric, block, task.columns)
     grouped = "group" in truth.columns and truth["group"].notna().all()
-    return result, hot, truth["group"].to_numpy() if grouped else None
-
-
-def _answers(
-    metric: Metric, hot: np.ndarray, probs: np.ndarray, multi: bool, classes: Sequence[str]
-) -> Answers:
-    """What the metric's rule scores."""
-    return Answers(hot, probs, multi, metric.column_weights(classes, multi))
+    return result, answers, truth["group"].to_numpy() if grouped else None
 
 
 def _warn_of_constants(metric: Metric, probs: np.ndarray, classes: Sequence[str]) -> None:

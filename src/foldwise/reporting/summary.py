@@ -1,6 +1,6 @@
 """A run by folds, classes and groups: where its score comes from, and how far it can be trusted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from foldwise.data.folds import read_folds
 from foldwise.errors import PredictionError, RunError, nearest
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import Answers, Metric
-from foldwise.metrics.scoring import metric_value, row_values, score
+from foldwise.metrics.scoring import score
 from foldwise.store.files import read_json
 from foldwise.store.predictions import align, read_predictions
 from foldwise.workspace import Workspace
@@ -152,8 +152,8 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         for k, rows in table.frame.groupby(fold)
     ]
     values = [row["value"] for row in by_fold if row["value"] is not None]
-    probs, many = said[columns_of(data.classes)].to_numpy(), not data.task.sums_to_one
-    answers = Answers(table.marks(), probs, many)
+    block, many = said[columns_of(data.classes)].to_numpy(), not data.task.sums_to_one
+    answers = metric.answers(data.task, table.targets, block)
     groups = table.frame["group"].to_numpy() if grouped else None
     return {
         "metric": metric.title,
@@ -169,15 +169,15 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         "mean": float(np.mean(values)) if values else None,
         "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
         "by_fold": by_fold,
-        "by_class": _worst_first(_by_class(metric, answers, data.classes), metric.higher),
-        "by_group": _worst_first(_by_group(metric, answers, data.classes, groups), metric.higher),
+        "by_class": _worst_first(_by_class(metric, answers), metric.higher),
+        "by_group": _worst_first(_by_group(metric, answers, groups), metric.higher),
     }
 
 
-def _by_class(metric: Metric, answers: Answers, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _by_class(metric: Metric, answers: Answers) -> list[dict[str, Any]]:
     """`class, rows, value, precision, recall` of each class, in class order."""
-    hot, named = answers.hot, answers.named(metric.cutoff or HALF)
-    true, said, hits = (table.sum(axis=0, dtype=int) for table in (hot, named, hot & named))
+    marks, named = answers.marks, answers.named(metric.cutoff or HALF)
+    true, said, hits = (table.sum(axis=0, dtype=int) for table in (marks, named, marks & named))
     return [
         {
             "class": name,
@@ -186,18 +186,18 @@ def _by_class(metric: Metric, answers: Answers, classes: Sequence[str]) -> list[
             "precision": float(hits[c] / said[c]) if said[c] else None,
             "recall": float(hits[c] / true[c]) if true[c] else None,
         }
-        for c, (name, value) in enumerate(zip(classes, metric.class_values(answers), strict=True))
+        for c, (name, value) in enumerate(
+            zip(answers.task.columns, metric.class_values(answers), strict=True)
+        )
     ]
 
 
-def _by_group(
-    metric: Metric, answers: Answers, classes: Sequence[str], groups: np.ndarray | None
-) -> list[dict[str, Any]]:
+def _by_group(metric: Metric, answers: Answers, groups: np.ndarray | None) -> list[dict[str, Any]]:
     """`group, rows, value, share` of each group; none where there are no groups."""
     if groups is None or metric.hook is not None:
         return []
-    hot, probs, multi = answers.hot, answers.probs, answers.multi
-    values = row_values(metric, hot, probs, multi, classes)
+    result = metric.rule(answers)
+    values = result if isinstance(result, np.ndarray) else None
     losses = values if values is None or not metric.higher else 1 - values
     listed = []
     for name, rows in pd.Series(range(len(groups))).groupby(groups).indices.items():
@@ -206,7 +206,7 @@ def _by_group(
             value: float | None = float(values[rows].mean())
             share = float(losses[rows].sum() / losses.sum()) if losses.sum() else None
         else:
-            value = _tried(metric_value, metric, hot[rows], probs[rows], multi, classes)
+            value = _tried(metric.value, answers[np.asarray(rows)])
         listed.append({"group": str(name), "rows": len(rows), "value": value, "share": share})
     return listed
 
