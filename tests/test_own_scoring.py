@@ -37,7 +37,7 @@ class Distance(Metric):
         return 0.0, 2.0
 
     def rule(self, answers: Answers) -> np.ndarray:
-        return (np.abs(answers.probs - answers.hot) ** self.power).sum(axis=1)
+        return (np.abs(answers.block - answers.marks) ** self.power).sum(axis=1)
 '''
 
 
