@@ -72,8 +72,8 @@ RECIPE = {
         "saturation": 0.2,
     },
     "stage": [
-        {"epochs": 14, "image_size": 32, "lr": 0.3, "schedule": "constant", "warmup": 1},
-        {"epochs": 11, "lr": 0.3, "schedule": "one_cycle", "pct_start": 0.1, "div": 4},
+        {"epochs": 14, "image_size": 32, "lr": 0.3, "schedule": {"name": "constant", "warmup": 1}},
+        {"epochs": 11, "lr": 0.3, "schedule": {"pct_start": 0.1, "div": 4}},
     ],
 }
 

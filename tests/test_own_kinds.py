@@ -31,6 +31,20 @@ class Power(Loss):
 '''
 
 
+SCHEDULE = '''
+from typing import Literal
+from foldwise.kinds.schedule import Schedule
+
+class Fall(Schedule):
+    """From the highest rate down to a share of it, in a line."""
+    name: Literal["fall"] = "fall"
+    to: float = 0.0
+
+    def rates(self, epochs, highest):
+        return lambda done: highest * (1 - done * (1 - self.to))
+'''
+
+
 def with_own(workspace: Workspace, adapter: str, *edits: tuple[str, str]) -> Path:
     """The tiny competition's recipe file, edited, with an adapter beside it."""
     folder = workspace.competition("tiny")
@@ -47,12 +61,17 @@ def records(workspace: Workspace) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in paths]
 
 
-def test_a_loss_of_an_adapter_is_submitted_and_made_again(workspace: Workspace) -> None:
+def test_a_loss_and_a_schedule_of_an_adapter_are_submitted_and_made_again(
+    workspace: Workspace,
+) -> None:
     loss = 'loss = {name = "power", to = 1.5}'
-    with_own(workspace, LOSS, ("batch_size", f"{loss}\nbatch_size"))
+    schedule = 'schedule = {name = "fall", to = 0.1}'
+    own = (("batch_size", f"{loss}\nbatch_size"), ("epochs = 1", f"epochs = 1\n{schedule}"))
+    with_own(workspace, LOSS + SCHEDULE, *own)
     entry = submit(workspace, "tiny")
     (record,) = records(workspace)
     assert record["recipe"]["loss"] == {"name": "power", "to": 1.5}
+    assert record["recipe"]["stage"][0]["schedule"] == {"name": "fall", "to": 0.1}
     assert submit(workspace, "tiny").file == entry.file  # nothing is trained again
     assert len(records(workspace)) == 1
     (command,) = commands(workspace, load_data(workspace, "tiny"), record)

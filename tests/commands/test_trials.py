@@ -22,15 +22,12 @@ from tiny import edit, task, tree, write_tiny
 
 PRIOR = 'model = "prior"\n'
 STAGES = """
-schedule = "sgdr"
-cycles = 3
-cycle_mult = 2
+schedule = {name = "sgdr", cycles = 3, cycle_mult = 2}
 lr = 1e-3
 
 [[stage]]
 epochs = 9
-warmup = 2
-schedule = "constant"
+schedule = {name = "constant", warmup = 2}
 lr = "find"
 batch_size = 4
 """
@@ -102,8 +99,12 @@ def test_a_short_recipe_is_a_valid_one() -> None:
             "swa": 5,
             "seeds": [7, 8],
             "stage": [
-                {"schedule": "sgdr", "cycles": 3, "cycle_length": 2, "epochs": 6, "lr": 1e-3},
-                {"schedule": "flat_cos", "epochs": 4, "warmup": 3, "lr": 1e-3},
+                {
+                    "schedule": {"name": "sgdr", "cycles": 3, "cycle_length": 2},
+                    "epochs": 6,
+                    "lr": 1,
+                },
+                {"schedule": {"name": "flat_cos", "warmup": 3}, "epochs": 4, "lr": 1e-3},
             ],
         }
     )

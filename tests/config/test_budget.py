@@ -19,6 +19,7 @@ from foldwise.config.budget import (
 )
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError
+from foldwise.training.fitting.schedules import Constant, Sgdr
 
 
 def recipe(*stages: dict[str, Any], **settings: Any) -> Recipe:
@@ -136,17 +137,18 @@ def test_seeds_share_the_time() -> None:
 
 def test_warm_restarts_have_whole_cycles() -> None:
     which = recipe(
-        {"schedule": "sgdr", "cycles": 3, "cycle_mult": 2},
-        {"epochs": 4, "schedule": "constant", "warmup": 1},
+        {"schedule": {"name": "sgdr", "cycles": 3, "cycle_mult": 2}},
+        {"epochs": 4, "schedule": {"name": "constant", "warmup": 1}},
     )
     fitted, _ = plan(which, 200, costs(1e-5))
     first, second = fitted.stage
     assert first.length in (1, 3, 7, 15)
     assert Recipe.model_validate(fitted.model_dump()).stage == fitted.stage
-    assert second.warmup < second.length
+    assert isinstance(second.schedule, Constant)
+    assert second.schedule.warmup < second.length
     once = lengthened(which, [1, 2])
-    assert once.stage[0].cycle_epochs == (1,)
-    assert once.stage[1].warmup == 0.5
+    assert once.stage[0].schedule == Sgdr(cycles=1, cycle_mult=2)
+    assert once.stage[1].schedule == Constant(warmup=0.5)
 
 
 def test_each_size_is_measured_once_and_what_measuring_takes_counts() -> None:

@@ -87,12 +87,8 @@ crop = [0.5, 1]
 run = "other"
 confidence = 0.9
 [[stage]]
-schedule = "sgdr"
-cycles = 2
-cycle_length = 1
-cycle_mult = 2
+schedule = {name = "sgdr", cycles = 2, cycle_length = 1, cycle_mult = 2}
 lr = [1e-4, 1e-3]
-warmup = 0
 image_size = [32, 32]
 train = 2
 """
@@ -167,10 +163,13 @@ def test_what_a_malformed_file_holds_is_said(tmp_path: Path, text: bytes, messag
     [
         ({"epochs": 100_000_000}, "stage.0.epochs: input should be less than or equal to 10000"),
         (
-            {"schedule": "sgdr", "cycles": 10_000, "cycle_mult": 9},
+            {"schedule": {"name": "sgdr", "cycles": 10_000, "cycle_mult": 9}},
             "at most 10000 epochs, sgdr's cy",
         ),
-        ({"schedule": "sgdr", "cycles": 10**8}, "stage.0.cycles: input should be less than"),
+        (
+            {"schedule": {"name": "sgdr", "cycles": 10**8}},
+            "stage.0.schedule.cycles: input should be less than",
+        ),
         ({"lr": float("inf")}, "stage.0.lr.* should be a finite number"),
         ({"weight_decay": float("nan")}, "stage.0.weight_decay: input should be a finite number"),
         (
@@ -181,7 +180,7 @@ def test_what_a_malformed_file_holds_is_said(tmp_path: Path, text: bytes, messag
 )
 def test_numbers_of_a_stage_have_bounds(setting: dict[str, object], message: str) -> None:
     stage = {"epochs": 1, "lr": 1e-3, **setting}
-    if "cycles" in setting:
+    if "schedule" in setting:
         del stage["epochs"]
     table = {"name": "r", "model": "m", "image_size": 32, "stage": [stage]}
     with pytest.raises(SpecError, match=message):

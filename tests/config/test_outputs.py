@@ -7,6 +7,7 @@ import pytest
 from foldwise.config.outputs import n_outputs, outputs_of
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError
+from foldwise.training.fitting.schedules import Constant, OneCycle
 
 TWO, THREE = ("zebra", "ant"), ("zebra", "10", "ant")
 
@@ -111,7 +112,7 @@ def test_a_mistake_in_these_keys_is_said(keys: dict[str, Any], message: str) -> 
 def test_baselines_bring_their_own_defaults_and_yield_to_what_is_written() -> None:
     linear = recipe(model="linear")
     assert (linear.weights, linear.optimizer, linear.weight_decay) == ("none", "sgd", 0)
-    assert linear.stage[0].schedule == "constant"
+    assert linear.stage[0].schedule == Constant()
     written = recipe(
         model="linear",
         optimizer="adam",
@@ -119,7 +120,7 @@ def test_baselines_bring_their_own_defaults_and_yield_to_what_is_written() -> No
         stage=[{"epochs": 1, "lr": 1, "schedule": "one_cycle"}],
     )
     assert (written.optimizer, written.weight_decay) == ("adam", 0.1)
-    assert written.stage[0].schedule == "one_cycle"
+    assert written.stage[0].schedule == OneCycle()
     prior = Recipe.model_validate({"name": "p", "model": "prior"})
     assert (prior.stage, prior.cache_sizes, prior.weights) == ((), (), "none")
     assert Recipe.model_validate(prior.model_dump(mode="json")) == prior

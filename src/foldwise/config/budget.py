@@ -99,15 +99,8 @@ def sizes_that_go(recipe: "Recipe", takes: Callable[["Recipe"], bool]) -> dict[f
 
 
 def lengthened(recipe: "Recipe", lengths: Sequence[int]) -> "Recipe":
-    """The recipe with other numbers of epochs; sgdr has as many whole cycles as fit into them."""
-    stages = []
-    for stage, length in zip(recipe.stage, lengths, strict=True):
-        if stage.schedule == "sgdr":
-            cycles = _options(stage).index(length) + 1
-            stages.append(stage.model_copy(update={"cycles": cycles, "epochs": None}))
-        else:
-            warmup = min(stage.warmup, stage.warmup * length / stage.length)
-            stages.append(stage.model_copy(update={"epochs": length, "warmup": warmup}))
+    """The recipe with other numbers of epochs, each one that its stage's schedule can have."""
+    stages = [stage.lengthened(n) for stage, n in zip(recipe.stage, lengths, strict=True)]
     swa = min(recipe.swa, sum(lengths))
     return recipe.model_copy(update={"stage": tuple(stages), "swa": swa})
 
@@ -170,13 +163,7 @@ def _time(seconds: float) -> str:
 
 def _options(stage: "Stage") -> list[int]:
     """The numbers of epochs that a stage can have, up to MOST times its own."""
-    most = MOST * stage.length
-    if stage.schedule != "sgdr":
-        return list(range(1, most + 1))
-    lengths, cycle = [stage.cycle_length], stage.cycle_length
-    while lengths[-1] + (cycle := cycle * stage.cycle_mult) <= most:
-        lengths.append(lengths[-1] + cycle)
-    return lengths
+    return stage.schedule.lengths(MOST * stage.length)
 
 
 def _longest(

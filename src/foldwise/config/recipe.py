@@ -225,7 +225,12 @@ class Recipe(Strict):
 
     def planned(self, plan: Mapping[str, Any]) -> "Recipe":
         """The recipe with the stages that fit its budget; plan: see `budget.fit`."""
-        stages = tuple(Stage.model_validate(stage) for stage in plan["stage"])
+        stages = tuple(
+            Stage.model_validate(
+                {**table, "schedule": own.schedule.model_validate(table["schedule"])}
+            )
+            for own, table in zip(self.stage, plan["stage"], strict=True)
+        )
         return self.model_copy(update={"stage": stages, "swa": plan["swa"]})
 
     def short(self) -> "Recipe":

@@ -30,7 +30,7 @@ COMMON = ["batch_size=5", "drop_rate=0.3", "mixup=0.4", "augment.rotate=20"]
 SCHEDULES = {
     "one_cycle": ["stage.0.epochs=3"],
     "flat_cos": ["stage.0.epochs=3", "stage.0.schedule=flat_cos"],
-    "warmed": ["stage.0.epochs=3", "stage.0.schedule=constant", "stage.0.warmup=1.5"],
+    "warmed": ["stage.0.epochs=3", "stage.0.schedule=constant", "stage.0.schedule.warmup=1.5"],
     "ema": ["stage.0.epochs=3", "ema=0.9"],
     "swa": ["stage.0.epochs=3", "swa=2"],
     "accumulated": ["stage.0.epochs=3", "accumulate=3", "clip=1.0"],
@@ -85,9 +85,8 @@ def test_stages_that_are_done_are_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = ["stage.0.train=head", "stage.0.norm=frozen"]
-    text = (
-        '\n[[stage]]\nlr = 1e-3\nschedule = "sgdr"\ncycles = 2\ncycle_mult = 2\nimage_size = 24\n'
-    )
+    sgdr = '{name = "sgdr", cycles = 2, cycle_mult = 2}'
+    text = f"\n[[stage]]\nlr = 1e-3\nschedule = {sgdr}\nimage_size = 24\n"
     workspaces = [write_tiny(tmp_path / part) for part in ("whole", "stopped")]
     for workspace in workspaces:
         path = workspace.competition("tiny") / "recipes" / "tiny.toml"

@@ -23,8 +23,7 @@ schedule = "constant"
 [[stage]]
 epochs = 2
 lr = 1e-4
-schedule = "constant"
-warmup = 1
+schedule = {name = "constant", warmup = 1}
 """
 
 

@@ -8,7 +8,7 @@ from fastai.learner import Learner
 from torch import nn, randn
 
 from foldwise.config.stage import Stage
-from foldwise.training.fitting.schedules import schedules
+from foldwise.training.fitting.stages import scheduled
 
 RATES = np.array([1e-3, 1e-2])
 
@@ -19,7 +19,7 @@ def stage(**settings: object) -> Stage:
 
 def curve(of: Stage, steps: int) -> np.ndarray:
     """The rates before each step: (steps, groups)."""
-    rates = schedules(of, RATES)["lr"]
+    rates = scheduled(of, RATES)["lr"]
     return np.array([rates(i / steps) for i in range(steps)])
 
 
@@ -39,12 +39,12 @@ def fastais(fit: str, epochs: int, *arguments: object, **settings: object) -> li
 
 
 def test_one_cycle_is_fastais() -> None:
-    settings = stage(epochs=3, pct_start=0.3, div=5, div_final=1e4)
+    settings = stage(epochs=3, schedule={"pct_start": 0.3, "div": 5, "div_final": 1e4})
     rates, momenta = fastais(
         "fit_one_cycle", 3, slice(1e-3, 1e-2), pct_start=0.3, div=5, div_final=1e4
     )
     assert curve(settings, 15)[:, 1] == pytest.approx(rates)
-    ours = [float(schedules(settings, RATES)["mom"](i / 15)) for i in range(15)]  # type: ignore[arg-type]
+    ours = [float(scheduled(settings, RATES)["mom"](i / 15)) for i in range(15)]  # type: ignore[arg-type]
     assert ours == pytest.approx(momenta)
     assert curve(settings, 15)[:, 0] == pytest.approx(rates / 10)
 
@@ -55,7 +55,7 @@ def test_flat_cos_is_fastais() -> None:
 
 
 def test_sgdr_is_fastais_but_for_the_first_batch_of_a_cycle() -> None:
-    ours = curve(stage(schedule="sgdr", cycles=3, cycle_mult=2), 35)[:, 1]
+    ours = curve(stage(schedule={"name": "sgdr", "cycles": 3, "cycle_mult": 2}), 35)[:, 1]
     rates = fastais("fit_sgdr", 3, 1, 1e-2)[0]
     same = np.ones(35, dtype=bool)
     same[[5, 15]] = False
@@ -63,19 +63,19 @@ def test_sgdr_is_fastais_but_for_the_first_batch_of_a_cycle() -> None:
 
 
 def test_sgdr_starts_anew_with_each_cycle() -> None:
-    ours = curve(stage(schedule="sgdr", cycles=3, cycle_mult=2), 70)[:, 1]
+    ours = curve(stage(schedule={"name": "sgdr", "cycles": 3, "cycle_mult": 2}), 70)[:, 1]
     assert np.flatnonzero(np.isclose(ours, 1e-2)).tolist() == [0, 10, 30]
     assert (np.diff(ours)[[i for i in range(69) if i not in (9, 29)]] < 0).all()
-    again = curve(stage(schedule="sgdr", cycles=10), 100)[:, 0]
+    again = curve(stage(schedule={"name": "sgdr", "cycles": 10}), 100)[:, 0]
     assert np.flatnonzero(np.isclose(again, 1e-3)).tolist() == list(range(0, 100, 10))
 
 
 def test_a_constant_rate_may_be_warmed_up() -> None:
     assert (curve(stage(epochs=2, schedule="constant"), 10) == RATES).all()
-    warm = curve(stage(epochs=2, schedule="constant", warmup=1), 10)
+    warm = curve(stage(epochs=2, schedule={"name": "constant", "warmup": 1}), 10)
     assert warm[0] == pytest.approx(RATES / 100)
     assert (np.diff(warm[:5, 0]) > 0).all()
     assert (warm[5:] == RATES).all()
-    flat = curve(stage(epochs=4, schedule="flat_cos", warmup=2, pct_start=0.5), 20)
+    flat = curve(stage(epochs=4, schedule={"name": "flat_cos", "warmup": 2, "pct_start": 0.5}), 20)
     assert (flat[10:15] == RATES).all()
     assert flat[19, 1] < 2e-3

@@ -146,8 +146,14 @@ def test_the_last_groups_alone_are_trained(competition: Competition) -> None:
 
 def test_fastais_fine_tune_is_two_stages_with_the_same_steps(competition: Competition) -> None:
     recipe = recipe_of(
-        {"epochs": 1, "lr": [2e-4, 2e-3], "spread": "head", "train": "head", "pct_start": 0.99},
-        {"epochs": 2, "lr": [1e-5, 1e-3], "pct_start": 0.3, "div": 5},
+        {
+            "epochs": 1,
+            "lr": [2e-4, 2e-3],
+            "spread": "head",
+            "train": "head",
+            "schedule": {"pct_start": 0.99},
+        },
+        {"epochs": 2, "lr": [1e-5, 1e-3], "schedule": {"pct_start": 0.3, "div": 5}},
     )
     watch = Watch()
     ours = trained(competition, recipe, watch)[0]

@@ -1,74 +1,159 @@
-"""Learning-rate schedules of a stage, as functions of the share of its steps that is done."""
+"""foldwise's own schedules."""
 
 import math
 from collections.abc import Callable
+from typing import Literal, Self
 
 import numpy as np
-from fastai.callback.schedule import combined_cos
+from pydantic import model_validator
 
-from foldwise.config.stage import Stage
+from foldwise.kinds.bounds import EPOCHS, AmountOrNone, Count, Divisor, Inside
+from foldwise.kinds.schedule import Rates, Schedule
 
-Schedule = Callable[[float], np.ndarray]  # share of the stage's steps -> rates (groups,)
 MOMENTA = (0.95, 0.85, 0.95)  # fastai's, at the ends and at the top of one cycle
 WARM = 100.0  # a warm-up begins at this part of the rate
 
 
-def schedules(stage: Stage, rates: np.ndarray) -> dict[str, Callable[[float], object]]:
-    """What fastai's ParamScheduler takes: `lr`, and for one cycle also `mom`.
+class OneCycle(Schedule):
+    """Up by half a cosine from lr/div, then down to lr/div_final: fastai's fit_one_cycle."""
 
-    rates: the highest rate of each layer group, (groups,).
-    """
-    shape = SHAPES[stage.schedule](stage, rates)
-    if stage.warmup:
-        shape = warmed(shape, stage.warmup / stage.length, rates)
-    if stage.schedule == "one_cycle":
-        return {"lr": shape, "mom": combined_cos(stage.start, *MOMENTA)}
-    return {"lr": shape}
+    name: Literal["one_cycle"] = "one_cycle"
+    pct_start: Inside = 0.25  # share of the steps in which the rate rises
+    div: Divisor = 25.0
+    div_final: Divisor = 1e5
+
+    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+        """fastai's."""
+        from fastai.callback.schedule import combined_cos
+
+        low, end = highest / self.div, highest / self.div_final
+        return combined_cos(self.pct_start, low, highest, end)
+
+    def momenta(self) -> Callable[[float], float]:
+        """fastai's: low where the rate is high."""
+        from fastai.callback.schedule import combined_cos
+
+        return combined_cos(self.pct_start, *MOMENTA)
 
 
-def one_cycle(stage: Stage, rates: np.ndarray) -> Schedule:
-    """Up by half a cosine from rates/div, then down to rates/div_final: fastai's fit_one_cycle."""
-    return combined_cos(stage.start, rates / stage.div, rates, rates / stage.div_final)
+class Warmed(Schedule):
+    """A schedule that can begin with a straight line up to its rates."""
+
+    warmup: AmountOrNone = 0.0  # epochs of it
+
+    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+        """The line, then the rates of `after`."""
+        after = self.after(highest)
+        if not self.warmup:
+            return after
+        share = self.warmup / epochs
+
+        def at(done: float) -> np.ndarray:
+            if done < share:
+                return highest * (1 / WARM + (1 - 1 / WARM) * done / share)
+            return after((done - share) / (1 - share))
+
+        return at
+
+    def after(self, highest: np.ndarray) -> Rates:
+        """The rates after the line, by the share of what is left of the steps."""
+        raise NotImplementedError
+
+    def length(self, epochs: int | None) -> int:
+        """As the stage says."""
+        number = super().length(epochs)
+        if self.warmup >= number:
+            raise ValueError(f"warmup must be shorter than the stage, got {self.warmup} epochs")
+        return number
+
+    def stretched(self, epochs: int, to: int) -> Schedule:
+        """With a warm-up that shrinks with the stage, and does not grow."""
+        return self.model_copy(update={"warmup": min(self.warmup, self.warmup * to / epochs)})
+
+    def short(self) -> Schedule:
+        """With half an epoch of warm-up at most."""
+        return self.model_copy(update={"warmup": min(self.warmup, 0.5)})
 
 
-def flat_cos(stage: Stage, rates: np.ndarray) -> Schedule:
-    """Constant, then down by half a cosine: fastai's fit_flat_cos. pct_start: where that begins."""
-    return combined_cos(stage.start, rates, rates, rates / stage.div_final)
+class FlatCos(Warmed):
+    """Constant, then down by half a cosine to lr/div_final: fastai's fit_flat_cos."""
+
+    name: Literal["flat_cos"] = "flat_cos"
+    pct_start: Inside = 0.75  # share of the steps before the rate falls
+    div_final: Divisor = 1e5
+
+    def after(self, highest: np.ndarray) -> Rates:
+        """fastai's."""
+        from fastai.callback.schedule import combined_cos
+
+        return combined_cos(self.pct_start, highest, highest, highest / self.div_final)
 
 
-def constant(stage: Stage, rates: np.ndarray) -> Schedule:
+class Constant(Warmed):
     """The same rates throughout."""
-    return lambda done: rates
+
+    name: Literal["constant"] = "constant"
+
+    def after(self, highest: np.ndarray) -> Rates:
+        """The highest ones."""
+        return lambda done: highest
 
 
-def sgdr(stage: Stage, rates: np.ndarray) -> Schedule:
-    """Half a cosine from rates to 0, again and again, each cycle longer by cycle_mult.
+class Sgdr(Schedule):
+    """Half a cosine from the rates to 0, again and again, each cycle longer by cycle_mult.
 
     Loshchilov & Hutter 2017 (arXiv:1608.03983). fastai's fit_sgdr is the same but for a cycle_mult
     of 1, which it divides by zero for, and for the first batch of a cycle, where rounding leaves
     it at the end of the one before.
     """
-    ends = np.cumsum(stage.cycle_epochs)
 
-    def at(done: float) -> np.ndarray:
-        epoch = min(done * stage.length + 1e-6, stage.length)
-        cycle = min(int(np.searchsorted(ends, epoch, side="right")), len(ends) - 1)
-        begin = ends[cycle] - stage.cycle_epochs[cycle]
-        share = (epoch - begin) / stage.cycle_epochs[cycle]
-        return rates * (1 + math.cos(math.pi * share)) / 2
+    name: Literal["sgdr"] = "sgdr"
+    cycles: Count  # they say how many epochs the stage has: 7 for 3 cycles of 1, 2 and 4
+    cycle_length: Count = 1  # epochs of the first one
+    cycle_mult: Count = 1  # each is so many times as long as the one before
 
-    return at
+    @model_validator(mode="after")
+    def _not_endless(self) -> Self:
+        if len(self.lengths(EPOCHS)) < self.cycles or self.cycle_length > EPOCHS:
+            raise ValueError(
+                f"a stage should have at most {EPOCHS} epochs, sgdr's cycles take more; give it "
+                "fewer cycles, or a smaller cycle_mult"
+            )
+        return self
 
+    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+        """Each cycle's half cosine."""
+        cycles = [self.cycle_length * self.cycle_mult**number for number in range(self.cycles)]
+        ends = np.cumsum(cycles)
 
-def warmed(shape: Schedule, share: float, rates: np.ndarray) -> Schedule:
-    """A straight line up to the rates for a share of the steps, then the schedule."""
+        def at(done: float) -> np.ndarray:
+            epoch = min(done * epochs + 1e-6, epochs)
+            cycle = min(int(np.searchsorted(ends, epoch, side="right")), len(ends) - 1)
+            share = (epoch - (ends[cycle] - cycles[cycle])) / cycles[cycle]
+            return highest * (1 + math.cos(math.pi * share)) / 2
 
-    def at(done: float) -> np.ndarray:
-        if done < share:
-            return rates * (1 / WARM + (1 - 1 / WARM) * done / share)
-        return shape((done - share) / (1 - share))
+        return at
 
-    return at
+    def length(self, epochs: int | None) -> int:
+        """That of all cycles."""
+        own = self.lengths(EPOCHS)[self.cycles - 1]
+        if epochs not in (None, own):
+            raise ValueError(
+                f"sgdr's cycles take {own} epochs, got epochs = {epochs}; leave it out"
+            )
+        return own
 
+    def lengths(self, most: int) -> list[int]:
+        """Whole cycles."""
+        found, cycle = [self.cycle_length], self.cycle_length
+        while found[-1] + (cycle := cycle * self.cycle_mult) <= most:
+            found.append(found[-1] + cycle)
+        return found
 
-SHAPES = {"one_cycle": one_cycle, "flat_cos": flat_cos, "constant": constant, "sgdr": sgdr}
+    def stretched(self, epochs: int, to: int) -> Schedule:
+        """With more cycles, or fewer."""
+        return self.model_copy(update={"cycles": self.lengths(to).index(to) + 1})
+
+    def short(self) -> Schedule:
+        """One cycle of one epoch."""
+        return self.model_copy(update={"cycles": 1, "cycle_length": 1})

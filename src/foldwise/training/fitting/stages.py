@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import fastai.callback.schedule  # noqa: F401  (adds lr_find to Learner)
+import numpy as np
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
@@ -28,7 +29,6 @@ from foldwise.training.fitting.gradients import gradients
 from foldwise.training.fitting.meters import Accuracy, ValidationScore, on_device
 from foldwise.training.fitting.optim import optimizer_of
 from foldwise.training.fitting.report import Report
-from foldwise.training.fitting.schedules import schedules
 from foldwise.training.fitting.stopping import EarlyStop
 from foldwise.training.fitting.streams import EpochStreams
 from foldwise.training.loading.balance import class_weights
@@ -186,7 +186,16 @@ def fit_stage(learner: Resumable, recipe: Recipe, number: int, place: Place, ove
         rate = rate_found(path, stage.find, partial(find_rate, learner, own, aside))
     rates = rates_of(stage, rate, count)
     with learner.no_logging():
-        learner.fit(stage.length, cbs=[ParamScheduler(schedules(stage, rates)), *own])
+        learner.fit(stage.length, cbs=[ParamScheduler(scheduled(stage, rates)), *own])
+
+
+def scheduled(stage: Stage, rates: np.ndarray) -> dict[str, Callable[[float], object]]:
+    """What fastai's ParamScheduler takes: `lr`, and `mom` where the schedule has momenta.
+
+    rates: the highest of each layer group, (groups,).
+    """
+    lr, mom = stage.schedule.rates(stage.length, rates), stage.schedule.momenta()
+    return {"lr": lr} if mom is None else {"lr": lr, "mom": mom}
 
 
 def own_callbacks(stage: Stage, streams: EpochStreams) -> list[Callback]:

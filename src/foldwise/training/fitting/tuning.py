@@ -140,7 +140,11 @@ def _pays(
     )
     gc.collect()
     torch.cuda.empty_cache()  # the other process needs the memory
-    settings = recipe.model_dump(mode="json", exclude={"augment"})  # a step has no use for them
+    # a step has no use for the others, whose kinds may be an adapter's
+    settings = recipe.model_dump(mode="json", exclude={"augment", "loss"})
+    settings["stage"] = [
+        {"epochs": 1, "lr": 1e-3, "image_size": recipe.stage_size(stage)} for stage in recipe.stage
+    ]
     arguments = (settings, n_classes, channels, batch, torch.get_num_threads())
     try:
         compiled, first = apart(compiled_seconds, arguments, most)
