@@ -29,7 +29,7 @@ def goal(
     form = SubmissionFormat(
         frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings, multi
     )
-    task = task_of(names, multi)
+    task = task_of(names, "labels" if multi else "class")
     targets = Targets(hot.astype(np.uint8) if multi else hot.argmax(axis=1))
     return Goal(
         task=task,
@@ -46,7 +46,7 @@ def answers(
     """What a metric scores. marks: 0 or 1, (n, C). classes: by default called by their numbers."""
     names = classes or [str(number) for number in range(block.shape[1])]
     targets = Targets(np.asarray(marks) if multi else np.asarray(marks).argmax(axis=1))
-    return metric.answers(task_of(names, multi), targets, block)
+    return metric.answers(task_of(names, "labels" if multi else "class"), targets, block)
 
 
 def value_of(metric: Metric, *given: Any) -> float:

@@ -80,4 +80,4 @@ def _table(images: ImageSet, rows: np.ndarray) -> LabelTable:
         frame = frame.assign(**{name: hot[:, c] for c, name in enumerate(classes)})
     else:
         frame["label"] = pd.Categorical.from_codes(hot.argmax(axis=1), categories=list(classes))
-    return LabelTable(frame, frame[["id"]], task_of(classes, images.multi))
+    return LabelTable(frame, frame[["id"]], task_of(classes, "labels" if images.multi else "class"))

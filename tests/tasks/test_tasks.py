@@ -10,7 +10,7 @@ import pytest
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import CellError, Known
-from foldwise.tasks import MultiClass, MultiLabel, Task, task_of
+from foldwise.tasks import MultiClass, MultiLabel, Regression, Task, task_of
 
 CLASSES = ("b", "id", "a")  # not sorted, and one is called as a column of foldwise's own
 ONE, MANY = MultiClass(CLASSES), MultiLabel(CLASSES)
@@ -35,8 +35,9 @@ def blocks(task: Task, rows: int = 50) -> np.ndarray:
 
 
 def test_the_task_follows_from_how_many_labels_a_row_may_have() -> None:
-    assert task_of(["b", "a"], False) == MultiClass(("b", "a"))
-    assert task_of(["b", "a"], True) == MultiLabel(("b", "a"))
+    assert task_of(["b", "a"], "class") == MultiClass(("b", "a"))
+    assert task_of(["b", "a"], "labels") == MultiLabel(("b", "a"))
+    assert task_of(["b"], "numbers") == Regression(("b",))
     assert len(ONE) == 3
 
 

@@ -89,7 +89,7 @@ def predict(
         tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, tasks.values(), lambda event: None)
         members = [_member(run, own.folds, tasks, classes) for run in own.runs]
-        probs = averaged(task_of(classes, spec.multi), own.chain, len(own.folds), members)
+        probs = averaged(task_of(classes, spec.labels.target), own.chain, len(own.folds), members)
     probs[list(failures)] = np.nan
     answers, confidence = answered(probs, classes, spec, threshold)
     said = pd.DataFrame(

@@ -8,6 +8,7 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from foldwise.errors import SpecError
+from foldwise.kinds.answer import Target
 from foldwise.kinds.bounds import inside
 from foldwise.kinds.family import Family, Kind
 from foldwise.kinds.rows import Rows, Tags
@@ -56,6 +57,11 @@ class Labels(Kind):
     def many(self) -> bool:
         """True where an image has any number of labels."""
         return False
+
+    @property
+    def target(self) -> Target:
+        """What a row's label is."""
+        return "labels" if self.many else "class"
 
     @property
     def soft_shares(self) -> bool:
@@ -112,6 +118,7 @@ LABELS = Family(
         "class_column": "tables:ClassColumn",  # a CSV column holds the class
         "class_columns": "columns:ClassColumns",  # a CSV column per class: one-hot or multi-hot
         "delimited": "tables:Delimited",  # a CSV column holds any number of tags
+        "number": "numbers:Number",  # a CSV column holds a number, or several do
         "filename": "folders:Filename",  # a regular expression finds the class in an image's path
         "folder": "folders:Folder",  # the folder below a root is the class
         "sqlite": "sqlite:Sqlite",  # a query's column, or rules over its columns

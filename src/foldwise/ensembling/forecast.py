@@ -54,7 +54,7 @@ def drawn_gain(
     metric, task, likely = goal.metric, goal.task, pool.likely()
     if not len(final) or metric.hook is not None:
         return 0.0
-    rng, known = np.random.default_rng(0), Known(goal.targets, oof)
+    rng, known = np.random.default_rng(0), Known(goal.targets, oof, pool.spread)
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
     truths = [task.draw(likely, known, rng) for _ in range(draws)]
 

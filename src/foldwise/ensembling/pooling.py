@@ -23,7 +23,8 @@ class Pool:
 
     blend: the mean of the folds' blends at the temperature `of_each`. of_mean: at which it is as
     well calibrated as can be told. answers: the mean of what the chain makes of each fold. logs:
-    that of the logarithms of these answers' outcomes, see `Task.outcomes`.
+    that of the logarithms of these answers' outcomes, see `Task.outcomes`. spread: the mean square
+    by which the folds' answers differ from their mean.
     """
 
     task: Task
@@ -32,6 +33,7 @@ class Pool:
     of_mean: float
     answers: np.ndarray
     logs: np.ndarray
+    spread: float = 0.0
 
     def likely(self) -> np.ndarray:
         """The probabilities of the labels as the folds together see them."""

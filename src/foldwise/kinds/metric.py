@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.errors import PredictionError
+from foldwise.kinds.answer import Answer
 from foldwise.kinds.family import Family, Kind
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import Task
@@ -16,8 +17,6 @@ from foldwise.kinds.task import Task
 # how often each row counts (b, n) -> b values: all ones give the score, a bootstrap's counts the
 # scores of its samples; NaN where there is none
 Weighted = Callable[[np.ndarray], np.ndarray]
-# what of an answer a metric looks at: its numbers, the order of them, or the classes it names
-Reading = Literal["probabilities", "ranking", "labels"]
 CLIP = 1e-15  # Kaggle's published bound of a probability in a log loss
 
 
@@ -63,7 +62,7 @@ class Metric(Kind):
     """
 
     better: ClassVar[Literal["higher", "lower"]] = "higher"
-    reads: ClassVar[Reading] = "probabilities"
+    reads: ClassVar[Answer] = "probabilities"
     # minus the mean logarithm of what the truth, or with many labels each cell of it, was given
     logarithmic: ClassVar[bool] = False
     ordered: ClassVar[bool] = False  # it counts how far apart class numbers are
@@ -160,6 +159,8 @@ METRICS = Family(
         "precision": "counted:Precision",
         "recall": "counted:Recall",
         "map": "listed:MeanAveragePrecision",
+        "rmse": "errors:Rmse",
+        "mae": "errors:Mae",
         "hook": "hook:Hook",
     },
     called="metric",

@@ -19,7 +19,8 @@ class Rows:
     order: the classes in order, where the format itself knows them. file: named in errors.
     paths: each row's image below raw; None with a read_image hook.
     shares: with soft labels the share of each class in class order, float64 (n, C).
-    counts: what was left out or changed, by what it is: reported, never silent.
+    numbers: of a regression's columns, float64 (n, C). counts: what was left out or changed, by
+    what it is: reported, never silent.
     """
 
     source: pd.DataFrame
@@ -30,3 +31,4 @@ class Rows:
     paths: Sequence[str] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     shares: np.ndarray | None = None
+    numbers: np.ndarray | None = None

@@ -10,7 +10,7 @@ class Targets:
     """The truth of n rows; what `values` hold is known to the task that made them.
 
     values: of a multi-class task the class numbers, int64 (n,); of a multi-label task 1 where a row
-    has a label, uint8 (n, C).
+    has a label, uint8 (n, C); of a regression task numbers, float64 (n, C).
     """
 
     values: np.ndarray

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.kinds.answer import Answer
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 
@@ -31,10 +32,14 @@ class CellError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Rows whose truth is known: their targets, and out-of-fold predictions of them (n, C)."""
+    """Rows whose truth is known: their targets, and out-of-fold predictions of them (n, C).
+
+    spread: the mean square by which predictions of single folds' models differ from their mean.
+    """
 
     targets: Targets
     block: np.ndarray
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,15 @@ class Task(ABC):
 
     columns: what is predicted, in the order of the submission: classes, or numbers by their names.
 
-    name: for people. probabilities: whether a block holds probabilities. sums_to_one: whether the
-    columns of a row exclude each other, so that they sum to 1. must_train: whether every training
-    part needs rows of each stratum.
+    name: for people. answers: what predictions can be asked to say. probabilities: whether a block
+    holds probabilities. sums_to_one: whether the columns of a row exclude each other, so that they
+    sum to 1. must_train: whether every training part needs rows of each stratum.
     """
 
     columns: tuple[str, ...]
 
     name: ClassVar[str]
+    answers: ClassVar[frozenset[Answer]] = frozenset({"probabilities", "ranking", "labels"})
     probabilities: ClassVar[bool] = True
     sums_to_one: ClassVar[bool] = False
     must_train: ClassVar[bool] = True

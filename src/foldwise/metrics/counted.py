@@ -5,15 +5,16 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import model_validator
 
+from foldwise.kinds.answer import Answer
 from foldwise.kinds.bounds import Amount, Inside
-from foldwise.kinds.metric import METRICS, Answers, Reading, Weighted
+from foldwise.kinds.metric import METRICS, Answers, Weighted
 from foldwise.metrics.columns import ColumnMetric, column_mean, column_value
 
 
 class Named(ColumnMetric):
     """A metric of the classes that are named."""
 
-    reads: ClassVar[Reading] = "labels"
+    reads: ClassVar[Answer] = "labels"
 
     threshold: Inside = 0.5  # many labels: a class at least so probable is named
 

@@ -3,13 +3,14 @@
 from math import inf
 from typing import ClassVar, Literal
 
-from foldwise.kinds.metric import Answers, Metric, Reading
+from foldwise.kinds.answer import Answer
+from foldwise.kinds.metric import Answers, Metric
 
 
 class Hook(Metric):
     """What `score(truth, predictions)` in adapter.py returns."""
 
-    reads: ClassVar[Reading] = "labels"  # nobody knows; labels are what any file has
+    reads: ClassVar[Answer] = "labels"  # nobody knows; labels are what any file has
     each_epoch: ClassVar[bool] = False
     hook: ClassVar[str | None] = "score"
 

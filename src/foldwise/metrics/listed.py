@@ -4,14 +4,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from foldwise.kinds.answer import Answer
 from foldwise.kinds.bounds import Count
-from foldwise.kinds.metric import Answers, Metric, Reading
+from foldwise.kinds.metric import Answers, Metric
 
 
 class MeanAveragePrecision(Metric):
     """MAP@k: the mean over rows of `average_precisions`."""
 
-    reads: ClassVar[Reading] = "ranking"
+    reads: ClassVar[Answer] = "ranking"
 
     name: Literal["map"] = "map"
     k: Count = 5
@@ -30,7 +31,7 @@ class TopKError(Metric):
     """The mean over rows of `top_k_errors`."""
 
     better: ClassVar[Literal["higher", "lower"]] = "lower"
-    reads: ClassVar[Reading] = "ranking"
+    reads: ClassVar[Answer] = "ranking"
 
     name: Literal["top_k_error"] = "top_k_error"
     k: Count = 5  # the first so many classes

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from foldwise.errors import SpecError
-from foldwise.kinds.metric import Answers, Metric, Reading, Weighted
+from foldwise.kinds.answer import Answer
+from foldwise.kinds.metric import Answers, Metric, Weighted
 from foldwise.metrics.columns import ratio
 
 
@@ -18,7 +19,7 @@ class Kappa(Metric):
     and is called so, it is 1.
     """
 
-    reads: ClassVar[Reading] = "labels"
+    reads: ClassVar[Answer] = "labels"
     ordered: ClassVar[bool] = True
 
     name: Literal["kappa"] = "kappa"

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from foldwise.kinds.metric import Answers, Reading, Weighted
+from foldwise.kinds.answer import Answer
+from foldwise.kinds.metric import Answers, Weighted
 from foldwise.metrics.columns import ColumnMetric, column_mean, ratio
 
 
@@ -17,7 +18,7 @@ class Auc(ColumnMetric):
     scikit-learn. A column with rows of one kind only has none and is left out.
     """
 
-    reads: ClassVar[Reading] = "ranking"
+    reads: ClassVar[Answer] = "ranking"
     needed: ClassVar[str] = "both positive and negative"
     of_constants: ClassVar[str | None] = "0.5"
 
@@ -49,7 +50,7 @@ class AveragePrecision(ColumnMetric):
     alone, give the other the weight 0.
     """
 
-    reads: ClassVar[Reading] = "ranking"
+    reads: ClassVar[Answer] = "ranking"
     of_constants: ClassVar[str | None] = "the share of its positive rows"
 
     name: Literal["average_precision"] = "average_precision"

@@ -295,8 +295,8 @@ def tables(multi: bool) -> tuple[LabelTable, LabelTable, Folds]:
         frame["label"] = pd.Categorical(["x", "z", "x"], categories=["z", "x"])
     folds = pd.DataFrame({"id": ["q", "r", "s"], "fold": [0, 1, 1]})
     return (
-        LabelTable(frame, source, task_of(("z", "x"), multi)),
-        LabelTable(test, test[["id"]], task_of(("z", "x"), multi)),
+        LabelTable(frame, source, task_of(("z", "x"), "labels" if multi else "class")),
+        LabelTable(test, test[["id"]], task_of(("z", "x"), "labels" if multi else "class")),
         Folds("f", folds, ""),
     )
 

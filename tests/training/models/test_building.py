@@ -245,7 +245,7 @@ def test_weights_from_before_outputs_had_kinds_are_read(
     import json
     from dataclasses import asdict
 
-    about = preprocessing_of(recipe(), task_of(("a", "b"), multi), "L")
+    about = preprocessing_of(recipe(), task_of(("a", "b"), "labels" if multi else "class"), "L")
     assert (about.outputs, about.multi, about.n_outputs) == (outputs, multi, 2)
     old = {**asdict(about), "multi": multi}
     del old["outputs"]

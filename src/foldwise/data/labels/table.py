@@ -126,7 +126,7 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
     frame = _frame(rows, spec)
     _check_tags(rows.tags, order, rows)
     _add_soft(frame, rows, spec)
-    task = task_of(order, spec.multi)
+    task = task_of(order, spec.labels.target)
     targets = task.frame(task.encode(rows))
     return LabelTable(pd.concat([frame, targets], axis=1), rows.source, task, rows.counts)
 

@@ -128,7 +128,7 @@ def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
     path = folder / "truth.csv"
     if not path.is_file():
         raise PlatformError(f"the local platform has no truth at {path}; `foldwise data` makes it")
-    truth = read_truth(path, task_of(shape.classes, shape.multi))
+    truth = read_truth(path, task_of(shape.classes, "labels" if shape.multi else "class"))
     for what, ids in (
         ("are missing", sorted({*shape.ids} - {*truth["id"]})),
         ("are unknown", sorted({*truth["id"]} - {*shape.ids})),
@@ -157,7 +157,7 @@ def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.nd
     saved = read_json(path) if path.is_file() else {}
     if saved.get("ids") != sha256_json(ids):
         rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
-        task = task_of(shape.classes, shape.multi)
+        task = task_of(shape.classes, "labels" if shape.multi else "class")
         hot = task.strata(task.targets(rows))
         n = round(1 / SHARE)
         if "group" in rows:

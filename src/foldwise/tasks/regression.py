@@ -1,0 +1,124 @@
+"""Regression: each row has a number, or one in each of several columns."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from foldwise.kinds.answer import Answer
+from foldwise.kinds.columns import columns_of
+from foldwise.kinds.rows import Rows
+from foldwise.kinds.targets import Targets
+from foldwise.kinds.task import CellError, Known, Task
+
+BINS = 10  # strata of a column: folds have equal shares of each
+LEAST = 5  # rows of a stratum
+
+
+class Regression(Task):
+    """Numbers: targets and predictions are float64 (n, C), on the scale of the training CSV."""
+
+    name: ClassVar[str] = "regression"
+    answers: ClassVar[frozenset[Answer]] = frozenset({"numbers"})
+    probabilities: ClassVar[bool] = False
+    must_train: ClassVar[bool] = False
+
+    @property
+    def target_columns(self) -> list[str]:
+        """One for each number, see `columns_of`."""
+        return columns_of(self.columns)
+
+    def encode(self, rows: Rows) -> Targets:
+        """The numbers that a label format has read."""
+        assert rows.numbers is not None
+        return Targets(rows.numbers)
+
+    def frame(self, targets: Targets) -> pd.DataFrame:
+        """One float64 column per number."""
+        return pd.DataFrame(targets.values, columns=self.target_columns)
+
+    def targets(self, frame: pd.DataFrame) -> Targets:
+        """The number columns."""
+        return Targets(frame[self.target_columns].to_numpy(dtype=np.float64))
+
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+        """A finite number in each cell."""
+        values = numbers()
+        if not np.isfinite(values).all():
+            finite = np.asarray(np.isfinite(values).all(axis=1))
+            raise CellError("finite numbers", finite)
+        return Targets(values)
+
+    def text(self, targets: Targets, separator: str = " ") -> "pd.Series[str]":
+        """The numbers of each row with ten digits, joined."""
+        cells = [separator.join(f"{value:.10g}" for value in row) for row in targets.values]
+        return pd.Series(cells, dtype=str)
+
+    def strata(self, targets: Targets) -> np.ndarray:
+        """Ten bins of equally many rows by each column's quantiles; fewer where rows are few or
+        numbers alike."""
+        count = max(min(BINS, len(targets) // LEAST), 1)
+        inner = np.linspace(0, 1, count + 1)[1:-1]
+        marks = []
+        for column in targets.values.T:
+            codes = np.searchsorted(np.unique(np.quantile(column, inner)), column, side="right")
+            marks.append(np.eye(count, dtype=np.uint8)[codes])
+        return np.hstack(marks)
+
+    def likely(self, block: np.ndarray) -> Targets:
+        """The predictions themselves."""
+        return Targets(block)
+
+    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+        """The predictions with errors of known rows, each row's as a whole.
+
+        The known rows are predicted by the models of one fold; a block that averages several is
+        nearer the truth by what these differ from their mean, in mean squares (the ambiguity
+        decomposition: Krogh and Vedelsby 1995, NIPS 7).
+        """
+        errors = known.targets.values - known.block
+        squares = float((errors**2).mean())
+        left = np.sqrt(max(0.0, 1 - known.spread / squares)) if squares else 0.0
+        return Targets(block + left * errors[rng.integers(0, len(errors), len(block))])
+
+    def facts(self, targets: Targets) -> dict[str, Any]:
+        """`numbers`: lowest, highest, mean and standard deviation of each column."""
+        found = {}
+        for name, values in zip(self.columns, targets.values.T, strict=True):
+            told = {"low": values.min(), "high": values.max()}
+            told |= {"mean": values.mean(), "deviation": values.std()}
+            found[name] = {what: float(f"{value:.6g}") for what, value in told.items()}
+        return {"numbers": found}
+
+    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+        """`mean` and `median` of the training rows."""
+        blocks = {
+            "mean": targets.values.mean(axis=0),
+            "median": np.median(targets.values, axis=0),
+        }
+        return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
+
+    def unfit(self, block: np.ndarray) -> np.ndarray:
+        """Rows with a number that is not finite."""
+        return np.asarray(~np.isfinite(block).all(axis=1))
+
+    def normalise(self, block: np.ndarray) -> np.ndarray:
+        """As it is."""
+        return block
+
+    def to_scores(self, block: np.ndarray) -> np.ndarray:
+        """As it is."""
+        return block
+
+    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+        """As they are."""
+        return scores
+
+    def sureness(self, block: np.ndarray) -> np.ndarray:
+        """NaN: a number does not tell how sure it is."""
+        return np.full(len(block), np.nan)
+
+    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """The squared error of each row, the mean over columns."""
+        return np.asarray(((targets.values - block) ** 2).mean(axis=1))
