@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.tiny import edit
 
-from foldwise.commands.pipeline import submit
+from foldwise.commands.pipeline import submit, train
 from foldwise.data.competition import load_data
 from foldwise.errors import DataError
 from foldwise.reporting.html.changes import commands
@@ -83,3 +83,35 @@ def test_a_name_that_neither_has_is_refused_with_the_nearest(workspace: Workspac
     with_own(workspace, LOSS, ("batch_size", 'loss = "powr"\nbatch_size'))
     with pytest.raises(DataError, match="no loss is called 'powr'; did you mean 'power'"):
         submit(workspace, "tiny")
+
+
+INVERT = '''
+from typing import ClassVar, Literal
+from foldwise.kinds.bounds import Share
+from foldwise.training.loading.augmentations.base import Colouring, ColourMap
+
+class Invert(Colouring):
+    """Black for white, in some images."""
+    main: ClassVar[str] = "p"
+    name: Literal["invert"] = "invert"
+    p: Share
+
+    def colours(self, u):
+        factor = 1.0 - 2.0 * (u[0] < self.p)
+        return ColourMap(factor, (1 - factor) / 2)
+'''
+
+
+def test_an_augmentation_of_an_adapter_is_submitted_and_made_again(workspace: Workspace) -> None:
+    with_own(workspace, INVERT, ("rotate = 5", "rotate = 5\ninvert = 0.25"))
+    entry = submit(workspace, "tiny")
+    (record,) = records(workspace)
+    assert record["recipe"]["augment"]["invert"] == 0.25
+    assert submit(workspace, "tiny").file == entry.file
+    assert len(records(workspace)) == 1
+    assert reproduce(workspace, entry.file.name).same
+    train(workspace, "tiny", overrides=["augment.invert=false"], only_folds=[0])
+    augments = [each["recipe"]["augment"] for each in records(workspace)]
+    assert {"padding": "reflection", "hflip": True, "rotate": 5.0} in augments
+    one, other = (workspace.runs / "tiny").glob("*/fold0/oof.parquet")
+    assert one.read_bytes() != other.read_bytes()

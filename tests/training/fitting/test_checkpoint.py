@@ -219,3 +219,16 @@ def test_a_damaged_checkpoint_is_said(workspace: Workspace) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"checkpoint.pt cannot be read .*; remove it, and the fold"):
         train(workspace, [*COMMON, "stage.0.epochs=2"])
+
+
+def test_a_checkpoint_of_another_version_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(Stop):
+        train(workspace, [*COMMON, "stage.0.epochs=2"], 6)
+    path = only_run(workspace) / "fold0" / "checkpoint.pt"
+    state = checkpoint.read_checkpoint(path)
+    assert state is not None
+    assert state["streams"]["own"].keys() == {"augment.hflip", "augment.rotate", "mix"}
+    del state["format"]
+    checkpoint.save_state(path, state)
+    with pytest.raises(RunError, match=r"should have format 2, got 1: .*; remove it, and the fold"):
+        train(workspace, [*COMMON, "stage.0.epochs=2"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.training.fitting.streams import restore_globals, seeded, stream
+from foldwise.training.fitting.streams import restore_globals, seeded
+from foldwise.training.loading.draws import stream
 
 
 def draw() -> tuple[float, float, float]:

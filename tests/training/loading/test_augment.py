@@ -1,6 +1,7 @@
 """Augmentation is the same for the same stream, another for every image, and what it is called."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -8,8 +9,11 @@ from fastai.data.transforms import Normalize
 from fastai.vision.core import TensorImage
 
 from foldwise.config.augment import Augment
+from foldwise.kinds.augmentation import AUGMENTATIONS
 from foldwise.training.loading.augment import Augmenter, colour_map, recolour
+from foldwise.training.loading.augmentations.base import Colouring, ColourMap
 from foldwise.training.loading.augmentations.pixels import Erase
+from foldwise.training.loading.draws import Streams, stream
 from foldwise.training.loading.geometry import resampled
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -64,20 +68,70 @@ def test_the_same_stream_gives_the_same_batch_and_another_one_does_not() -> None
     transform = Augmenter(EVERYTHING, SIZE, MEAN)
     first = transform.encodes(batch())
     second = transform.encodes(batch())
-    transform.reseed(0)
+    transform.streams.begin(stream)
     assert torch.equal(transform.encodes(batch()), first)
     assert not torch.equal(second, first)
-    transform.reseed(1)
+    transform.streams.begin(lambda name: stream(name, 1))
     assert not torch.equal(transform.encodes(batch()), first)
 
 
-def test_the_stream_does_not_depend_on_the_settings() -> None:
-    plain, full = (Augmenter(a, SIZE, MEAN) for a in (Augment(hflip=True), EVERYTHING))
-    for transform in (plain, full):
+def draws_of(augment: Augment) -> dict[str, torch.Tensor]:
+    """What every kind has drawn for two batches, and what it would draw next."""
+    transform, seen = Augmenter(augment, SIZE, MEAN), {}
+    for _ in range(2):
         transform.encodes(batch())
-    assert torch.equal(
-        torch.rand(3, generator=plain.generator), torch.rand(3, generator=full.generator)
+    for kind in augment.kinds:
+        seen[kind.name] = transform.streams.uniform(f"augment.{kind.name}", 2, kind.draws)
+    return seen
+
+
+class Toy(Colouring):
+    """An augmentation that the others know nothing of."""
+
+    draws: ClassVar[int] = 3
+
+    name: str = "toy"
+
+    def colours(self, u: torch.Tensor) -> ColourMap:
+        """Another brightness."""
+        return ColourMap(torch.ones_like(u[0]), u[1] - u[2])
+
+
+def test_one_more_kind_leaves_the_draws_of_the_others_as_they_were() -> None:
+    full = draws_of(EVERYTHING)
+    table = {**EVERYTHING.model_dump(), "toy": Toy()}
+    more = draws_of(Augment.model_validate(table))
+    assert more.keys() == {*full, "toy"}
+    assert len(full) == 11
+    for name, drawn in full.items():
+        assert torch.equal(more[name], drawn)
+        alone = draws_of(Augment.model_validate({name: EVERYTHING.model_dump()[name]}))
+        assert torch.equal(alone[name], drawn)
+
+
+def test_one_more_kind_in_the_table_leaves_the_batches_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = Augmenter(EVERYTHING, SIZE, MEAN).encodes(batch())
+    known = {"earlier": "toy:Toy", **AUGMENTATIONS.known, "toy": "toy:Toy"}
+    monkeypatch.setattr(
+        "foldwise.config.augment.AUGMENTATIONS", replace(AUGMENTATIONS, known=known)
     )
+    after = Augmenter(EVERYTHING, SIZE, MEAN).encodes(batch())
+    assert torch.equal(after, before)
+
+
+def test_kinds_and_images_draw_different_numbers() -> None:
+    streams = Streams(f"augment.{kind.name}" for kind in EVERYTHING.kinds)
+    rows = [streams.uniform(name, 1000, 2) for name in streams.generators]
+    assert torch.corrcoef(torch.cat(rows)).triu(1).abs().max() < 0.15
+
+
+def test_an_image_draws_the_same_numbers_in_batches_of_any_size() -> None:
+    one, two = Streams(["augment.crop"]), Streams(["augment.crop"])
+    together = one.uniform("augment.crop", 6, 4)
+    parts = [two.uniform("augment.crop", n, 4) for n in (1, 3, 2)]
+    assert torch.equal(torch.cat(parts, dim=1), together)
 
 
 @pytest.mark.parametrize("settings", [{"rotate": 20}, {"contrast": 0.2}, {"crop": (0.2, 1)}])

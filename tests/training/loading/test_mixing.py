@@ -11,8 +11,9 @@ from torch import nn
 from foldwise import Competition, Recipe
 from foldwise.config.augment import Augment
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import EpochStreams, seeded, stream
+from foldwise.training.fitting.streams import EpochStreams, seeded
 from foldwise.training.loading.augment import Augmenter
+from foldwise.training.loading.draws import stream
 from foldwise.training.loading.mixing import Mixing, boxes, shares
 from foldwise.training.models.building import build_model
 from foldwise.workspace import Workspace
@@ -31,7 +32,8 @@ class Learn:
 def mixed(
     images: torch.Tensor, targets: torch.Tensor, mixup: float, cutmix: float, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    callback = Mixing(mixup, cutmix, N, seed)
+    callback = Mixing(mixup, cutmix, N)
+    callback.streams.begin(lambda name: stream(name, seed))
     callback.learn = Learn(images, targets)
     callback.before_batch()
     return callback.learn.xb[0], callback.learn.yb[0]
@@ -109,7 +111,7 @@ def test_many_labels_are_mixed_as_they_are() -> None:
 def test_the_same_stream_mixes_the_same_way_and_another_one_does_not() -> None:
     callback = Mixing(0.4, 1.0, N)
     first, second = (callback.mixed(plain(), torch.eye(N)) for _ in range(2))
-    callback.reseed(0)
+    callback.streams.begin(stream)
     again = callback.mixed(plain(), torch.eye(N))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
@@ -121,7 +123,7 @@ def test_the_stream_does_not_depend_on_the_settings() -> None:
     for mixup, cutmix in ((0.4, 0), (0, 1.0), (2.0, 2.0)):
         callback = Mixing(mixup, cutmix, N)
         callback.mixed(plain(), torch.eye(N))
-        after.append(torch.rand(2, generator=callback.generator))
+        after.append(torch.rand(2, generator=callback.streams.generators["mix"]))
     assert torch.equal(after[0], after[1])
     assert torch.equal(after[0], after[2])
 
@@ -138,7 +140,7 @@ def test_a_gpu_mixes_the_same_way(mixup: float, cutmix: float) -> None:
 
 def test_each_epoch_has_its_own_stream() -> None:
     class Train:
-        after_batch = SimpleNamespace(fs=[Augmenter(Augment(), SIZE, (0.5,))])
+        after_batch = SimpleNamespace(fs=[Augmenter(Augment(hflip=True, rotate=5), SIZE, (0.5,))])
 
     callback, streams = Mixing(0.4, 1.0, N), EpochStreams(seed=4, fold=1, stage=2)
     streams.learn = SimpleNamespace(
@@ -146,9 +148,11 @@ def test_each_epoch_has_its_own_stream() -> None:
     )
     with seeded(0):
         streams.before_epoch()
-    assert callback.generator.initial_seed() == stream(4, 1, 2, "mix", 7)
-    (augmentation,) = Train.after_batch.fs
-    assert augmentation.generator.initial_seed() == stream(4, 1, 2, "augment", 7)
+    (augmenter,) = Train.after_batch.fs
+    generators = {**augmenter.streams.generators, **callback.streams.generators}
+    assert {name: each.initial_seed() for name, each in generators.items()} == {
+        name: stream(4, 1, 2, name, 7) for name in ("augment.hflip", "augment.rotate", "mix")
+    }
 
 
 def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float, float]:

@@ -21,6 +21,7 @@ from foldwise.store.files import need_readable, replacing
 from foldwise.training.fitting.streams import captured, restore_globals, restore_own
 
 EVERY = 600.0  # seconds between checkpoints within an epoch
+FORMAT = 2  # of the file; 2: random streams have names
 
 
 class Stateful(Protocol):
@@ -144,6 +145,7 @@ class Checkpoints(Callback):
         """Write the file: whole, or as it was before."""
         smooth = self.learn.recorder.smooth_loss
         state = {
+            "format": FORMAT,
             "stage": self.stage,
             "epoch": epoch,
             "epochs": self.n_epoch,
@@ -168,16 +170,24 @@ def save_state(path: Path, state: Any) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """A checkpoint's content; None where there is none. Raises: RunError: it is damaged."""
+    """A checkpoint's content; None where there is none.
+
+    Raises: RunError: it is damaged, or another version of foldwise wrote it.
+    """
     if not path.is_file():
         return None
     need_readable(path)
+    remedy = "remove it, and the fold is trained from its start"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} cannot be read ({error}); {remedy}") from error
+    if state.get("format") != FORMAT:
         raise RunError(
-            f"{path} cannot be read ({error}); remove it, and the fold is trained from its start"
-        ) from error
+            f"{path} should have format {FORMAT}, got {state.get('format', 1)}: another version of "
+            f"foldwise wrote it, which draws other random numbers; {remedy}"
+        )
+    return state
 
 
 @contextmanager

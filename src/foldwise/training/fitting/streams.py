@@ -10,14 +10,9 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 
-from foldwise.store.files import sha256_json
 from foldwise.training.loading.augment import Augmenter
+from foldwise.training.loading.draws import Streams, stream
 from foldwise.training.loading.mixing import Mixing
-
-
-def stream(*place: int | str) -> int:
-    """A 31-bit seed that depends on every part of a place such as (seed, fold, "shuffle", 3)."""
-    return int(sha256_json(list(place))[:8], 16) & 0x7FFFFFFF
 
 
 @contextmanager
@@ -37,7 +32,7 @@ def seeded(*place: int | str) -> Iterator[None]:
 
 
 class EpochStreams(Callback):
-    """Gives each epoch its own streams: shuffling, augmentation, mixing, dropout, drop path.
+    """Gives each epoch its own streams: shuffling, augmentations, mixing, dropout, drop path.
 
     The global generators are restored by the `seeded` block around the fold.
     """
@@ -52,15 +47,14 @@ class EpochStreams(Callback):
         _set(stream(*self.place, "global", self.epoch))
         loader = self.learn.dls.train
         loader.rng = random.Random(stream(*self.place, "shuffle", self.epoch))
-        for thing in _own(self.learn):
-            use = "augment" if isinstance(thing, Augmenter) else "mix"
-            thing.reseed(stream(*self.place, use, self.epoch))
+        for streams in _own(self.learn):
+            streams.begin(lambda name: stream(*self.place, name, self.epoch))
 
 
 def captured(learn: Learner) -> dict[str, Any]:
     """The state of every stream as plain values and tensors: the global ones, and a learner's own.
 
-    Its own are those of augmentation and mixing.
+    Its own are those of augmentations and mixing, by name.
     """
     words = np.random.get_state(legacy=False)
     return {
@@ -68,7 +62,7 @@ def captured(learn: Learner) -> dict[str, Any]:
         "numpy": {**words, "state": {**words["state"], "key": words["state"]["key"].tolist()}},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "own": [thing.generator.get_state() for thing in _own(learn)],
+        "own": {name: at for each in _own(learn) for name, at in each.states().items()},
     }
 
 
@@ -87,14 +81,14 @@ def restore_globals(state: dict[str, Any]) -> None:
 
 def restore_own(learn: Learner, state: dict[str, Any]) -> None:
     """Put a learner's own generators where they were."""
-    for thing, own in zip(_own(learn), state["own"], strict=True):
-        thing.generator.set_state(own)
+    for streams in _own(learn):
+        streams.go_to(state["own"])
 
 
-def _own(learn: Learner) -> list[Augmenter | Mixing]:
-    """What draws from a stream of its own: the training batches' transforms, then callbacks."""
+def _own(learn: Learner) -> list[Streams]:
+    """The streams of the training batches' transforms, and of callbacks."""
     things = [*learn.dls.train.after_batch.fs, *learn.cbs]
-    return [thing for thing in things if isinstance(thing, Augmenter | Mixing)]
+    return [thing.streams for thing in things if isinstance(thing, Augmenter | Mixing)]
 
 
 def _set(seed: int) -> None:

@@ -10,7 +10,7 @@ from fastai.vision.core import TensorImage
 from foldwise.config.augment import Augment
 from foldwise.kinds.augmentation import Augmentation
 from foldwise.training.loading.augmentations.base import Colouring, ColourMap, Geometric, Painting
-from foldwise.training.loading.draws import COLUMNS, draw
+from foldwise.training.loading.draws import Streams
 from foldwise.training.loading.geometry import resampled, resampled_bytes
 from foldwise.training.speed.precision import sent
 
@@ -34,22 +34,18 @@ class Augmenter(DisplayedTransform):
 
     split_idx, order = 0, 30  # training only; after the conversion to floats in 0..1
 
-    def __init__(
-        self, augment: Augment, size: tuple[int, int], mean: Sequence[float], seed: int = 0
-    ) -> None:
+    def __init__(self, augment: Augment, size: tuple[int, int], mean: Sequence[float]) -> None:
         super().__init__()
         self.augment, self.size, self.mean = augment, size, tuple(mean)
-        self.reseed(seed)
-
-    def reseed(self, seed: int) -> None:
-        """Begin the stream anew; training does so at each epoch's start."""
-        self.generator = torch.Generator().manual_seed(seed)
+        self.streams = Streams(f"augment.{kind.name}" for kind in augment.kinds)
 
     def encodes(self, x: TensorImage) -> TensorImage:
         """The changed batch, float (n, channels, *size), values in 0..1."""
         images, kinds = x.as_subclass(torch.Tensor), self.augment.kinds
-        table = draw(len(x), self.generator)
-        draws = {kind.name: table[COLUMNS[kind.name]] for kind in kinds}
+        draws = {
+            kind.name: self.streams.uniform(f"augment.{kind.name}", len(x), kind.draws)
+            for kind in kinds
+        }
         maps = homographies(kinds, draws, self.size)
         made = resampled(images, maps, self.size, self.augment.padding)
         if made is images:

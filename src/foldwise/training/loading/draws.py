@@ -1,28 +1,46 @@
-"""The random numbers of a batch: a table of uniform draws, some columns per kind."""
+"""Random numbers of batches: streams by name, and what is made of uniform draws."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
-COLUMNS = {  # in the table, whatever the recipe uses of it
-    "hflip": slice(0, 1),
-    "vflip": slice(1, 2),
-    "dihedral": slice(2, 3),
-    "warp": slice(3, 7),
-    "rotate": slice(7, 9),
-    "zoom": slice(9, 11),
-    "shift": slice(11, 14),
-    "crop": slice(14, 18),
-    "brightness": slice(18, 20),
-    "contrast": slice(20, 22),
-    "saturation": slice(22, 24),
-    "erase": slice(24, 29),
-}
+from foldwise.store.files import sha256_json
 
 
-def draw(n: int, generator: torch.Generator) -> torch.Tensor:
-    """The draws of a batch of n images, (29, n), on the CPU."""
-    return torch.rand(n, 29, generator=generator).T
+def stream(*place: int | str) -> int:
+    """A 31-bit seed that depends on every part of a place such as (seed, fold, "shuffle", 3)."""
+    return int(sha256_json(list(place))[:8], 16) & 0x7FFFFFFF
+
+
+class Streams:
+    """Random streams by name, drawn from on the CPU: the numbers are the same on every device.
+
+    What draws has a stream of its own, so that one more of them, or one less, leaves the numbers
+    of the others as they were.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.generators = {name: torch.Generator() for name in names}
+        self.begin(stream)
+
+    def begin(self, seed_of: Callable[[str], int]) -> None:
+        """Begin every stream anew, at the seed of its name; training does so at each epoch."""
+        for name, generator in self.generators.items():
+            generator.manual_seed(seed_of(name))
+
+    def uniform(self, name: str, images: int, draws: int) -> torch.Tensor:
+        """Uniform numbers in 0..1 of a stream, (draws, images), drawn image by image."""
+        return torch.rand(images, draws, generator=self.generators[name]).T
+
+    def states(self) -> dict[str, torch.Tensor]:
+        """Where every stream is."""
+        return {name: generator.get_state() for name, generator in self.generators.items()}
+
+    def go_to(self, states: Mapping[str, torch.Tensor]) -> None:
+        """Bring every stream to where it was. states: those of others may be among them."""
+        for name, generator in self.generators.items():
+            generator.set_state(states[name])
 
 
 def signed(u: torch.Tensor, chance: torch.Tensor, p: float) -> torch.Tensor:

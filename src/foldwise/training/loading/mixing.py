@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from fastai.callback.core import Callback
 from scipy.special import betaincinv
 
+from foldwise.training.loading.draws import Streams
 from foldwise.training.speed.precision import sent
 
 
@@ -22,13 +23,9 @@ class Mixing(Callback):
     order = 5  # before autocast begins
     run_valid = False
 
-    def __init__(self, mixup: float, cutmix: float, n_classes: int, seed: int = 0) -> None:
+    def __init__(self, mixup: float, cutmix: float, n_classes: int) -> None:
         self.mixup, self.cutmix, self.n_classes = mixup, cutmix, n_classes
-        self.reseed(seed)
-
-    def reseed(self, seed: int) -> None:
-        """Begin the stream anew; training does so at each epoch's start."""
-        self.generator = torch.Generator().manual_seed(seed)
+        self.streams = Streams(["mix"])
 
     def before_batch(self) -> None:
         """Mix the batch."""
@@ -47,8 +44,9 @@ class Mixing(Callback):
         """
         n, on = len(images), images.device
         # drawn whether used or not: the stream does not depend on the settings
-        partner = sent(torch.randperm(n, generator=self.generator), on)
-        switch, u = (torch.rand(k, generator=self.generator) for k in ((1,), (3, n)))
+        generator = self.streams.generators["mix"]
+        partner = sent(torch.randperm(n, generator=generator), on)
+        switch, u = (torch.rand(k, generator=generator) for k in ((1,), (3, n)))
         if self.cutmix and (not self.mixup or switch < 0.5):
             height, width = images.shape[2:]
             edges = boxes(shares(u[0], self.cutmix), u[1], u[2], (height, width))

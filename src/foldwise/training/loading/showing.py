@@ -14,8 +14,8 @@ from PIL import Image
 
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.files import replacing
-from foldwise.training.fitting.streams import stream
 from foldwise.training.loading.augment import Augmenter
+from foldwise.training.loading.draws import stream
 from foldwise.training.models.building import Preprocessing
 
 IMAGES, QUALITY = 24, 90  # shown; of their JPEGs
@@ -42,7 +42,7 @@ def _begin(loader: Any, *place: int | str) -> None:
     loader.rng = random.Random(stream(*place, "shown"))
     for transform in loader.after_batch.fs:
         if isinstance(transform, Augmenter):
-            transform.reseed(stream(*place, "shown augmented"))
+            transform.streams.begin(lambda name: stream(*place, "shown", name))
 
 
 def augmented(
