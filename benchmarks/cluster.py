@@ -94,7 +94,7 @@ def measured(workspace: Workspace, nodes: int, runs: str, epochs: int) -> tuple[
             begun = time.perf_counter()
             (run,) = pipeline.train(*what, only_folds=[0, 1], scheme="random", execute=execute)
             seconds = time.perf_counter() - begun
-    own = [read_json(run.fold(fold) / "done.json")["seconds"] for fold in (0, 1)]
+    own = [read_json(run.fold(fold).path / "done.json")["seconds"] for fold in (0, 1)]
     return seconds, statistics.mean(own)
 
 

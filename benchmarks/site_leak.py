@@ -119,8 +119,8 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
         "single_models": round(sum(single) / len(single), 5),
         "seconds": round(seconds),
         **{key: made_with[key] for key in ("commit", "diff_sha256", "torch", "cpus")},
-        "precision": runs[0].record["resolved"]["precision"],
-        "device": runs[0].record["resolved"]["device"],
+        "precision": runs[0].record.resolved["precision"],
+        "device": runs[0].record.resolved["device"],
     }
 
 

@@ -10,11 +10,14 @@ import pandas as pd
 from foldwise.config.competition import Submit
 from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData
-from foldwise.data.folds import Folds, frame_hash, write_folds
+from foldwise.data.folds import Folds, frame_hash
 from foldwise.store.files import write_json
+from foldwise.store.frames import write_csv
 from foldwise.store.predictions import predictions_frame, write_predictions
+from foldwise.store.run_records import RunRecord
 from foldwise.training.fitting.run import Run
 from planted import softmax
+from records import run_values
 from tiny import CLASSES
 
 N = 4  # folds
@@ -42,8 +45,8 @@ def write_run(
         test = predictions_frame(data.test.frame["id"], rng.dirichlet(np.ones(3), 12), CLASSES)
         write_predictions(run / f"fold{k}" / "test.parquet", test.sample(frac=1, random_state=k))
         stopped = {"stopped_early_after_epoch": 3} if recipe.get("early_stop") and k == 1 else {}
-        write_json(run / f"fold{k}" / "done.json", {"fold": k, **stopped})
-    write_folds(run / "folds.csv", frame)
+        write_json(run / f"fold{k}" / "done.json", {"fold": k, "seconds": 1.0, **stopped})
+    write_csv(run / "folds.csv", frame)
     made = Recipe.model_validate(
         {
             "name": name,
@@ -53,7 +56,8 @@ def write_run(
             "stage": [{"epochs": 5, "lr": 1e-3}],
         }
     )
-    record = {"identity": f"{name} {seed} {noise} {recipe}", "resolved": {}}
+    identity = f"{name} {seed} {noise} {recipe}"
+    record = RunRecord.model_validate(run_values(identity=identity))
     return Run(run, made, 0, folds, data.classes, record)
 
 

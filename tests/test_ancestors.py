@@ -359,7 +359,9 @@ def test_a_recipe_does_the_steps_of_its_write_up(name: str, recipe: str, tmp_pat
         assert fit.outputs == {listed.outputs}
         rates = step.rates
         if rates is FOUND:
-            rates = (read_json(run.fold(0) / f"lr-{number}.json")["suggestions"]["valley"],) * 3
+            rates = (
+                read_json(run.fold(0).path / f"lr-{number}.json")["suggestions"]["valley"],
+            ) * 3
         curve = [step.shape(i / fit.batches, step.epochs) for i in range(step.epochs * fit.batches)]
         wanted = np.outer(curve, rates)  # (steps, groups)
         np.testing.assert_allclose(fit.rates, wanted, rtol=1e-3, atol=1e-6 * max(rates))

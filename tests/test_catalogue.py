@@ -53,7 +53,7 @@ def test_every_competition_goes_from_check_to_a_validated_file(name: str, tmp_pa
     folds_are_honest(workspace, data)
     (run,) = pipeline.train(workspace, name, data.spec.submit.recipes[:1], ONE_STEP, only_folds=[0])
     for part, ids in (("oof", None), ("test", data.format.ids)):
-        predictions = read_predictions(run.fold(0) / f"{part}.parquet", data.classes)
+        predictions = read_predictions(run.fold(0).path / f"{part}.parquet", data.classes)
         shape = data.format if ids else data.format.for_ids(list(predictions["id"]))
         path = tmp_path / f"{part}.csv"
         write_submission(path, predictions, shape)

@@ -468,6 +468,6 @@ def test_predicting_again_from_the_weights_gives_the_same_bytes(
     task = FoldTask(workspace.root, workspace.data, workspace.runs, "stripes", run.folder, 2)
     predict_again(pipeline.fold_inputs(task), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
-        saved = read_predictions(run.fold(2) / f"{name}.parquet", TAGS)
+        saved = read_predictions(run.fold(2).path / f"{name}.parquet", TAGS)
         again = read_predictions(tmp_path / f"{name}.parquet", TAGS)
         pd.testing.assert_frame_equal(again, saved, check_exact=True)

@@ -17,6 +17,7 @@ from foldwise.data.folds import Folds
 from foldwise.errors import SpecError
 from foldwise.reporting.comparing import compare_runs
 from foldwise.reporting.summary import read_run
+from foldwise.store.layout import CompetitionRuns
 from foldwise.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Competition:
 
         Raises: RunError: see `read_run`.
         """
-        return read_run(self._runs / run, self.data)[2]
+        return read_run(CompetitionRuns(self._runs), run, self.data)[2]
 
     def interpret(self, run: str) -> Interpretation:
         """fastai's ClassificationInterpretation of a run's out-of-fold predictions.
@@ -141,13 +142,13 @@ class Competition:
         """
         from foldwise.training.interpreting import interpretation
 
-        record, folds, oof = read_run(self._runs / run, self.data)
+        record, folds, oof = read_run(CompetitionRuns(self._runs), run, self.data)
         competition = self.workspace.competition(self.data.spec.name)
         recipe = recipe_of(competition, self._runs / run)
         if not recipe.stage:
             raise _unseeing(recipe)
-        made = Folds(record["scheme"], folds, record["folds_sha256"])
-        return interpretation(self._with(recipe, made, record["seed"], 0), oof)
+        made = Folds(record.scheme, folds, record.folds_sha256)
+        return interpretation(self._with(recipe, made, record.seed, 0), oof)
 
     def predict(
         self, model: str, images: Sequence[str | Path], threshold: float | None = None

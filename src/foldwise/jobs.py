@@ -12,13 +12,16 @@ import pandas as pd
 
 from foldwise.config.recipe import Recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
-from foldwise.data.folds import Folds, read_folds
+from foldwise.data.folds import Folds
 from foldwise.data.images.cache import DONE, PLAN, ImageCache, lock_of, open_cache
 from foldwise.errors import StorageError
 from foldwise.executors import Execute, FoldTask, Task
 from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import epoch_score
-from foldwise.store.files import locked, read_json, write_json
+from foldwise.store.files import locked, write_json
+from foldwise.store.frames import read_folds
+from foldwise.store.layout import RunFolder
+from foldwise.store.run_records import RunRecord
 from foldwise.training.fitting.run import Open, Run, need_same_data, need_same_versions, settle
 from foldwise.workspace import Workspace
 
@@ -87,7 +90,7 @@ def tasks_of(
 ) -> list[FoldTask]:
     """A task for each of a run's folds. beside: tasks that will want a place at the same time."""
     recipe = run.recipe
-    cpus = recipe.cpus or run.record["resolved"].get("threads")
+    cpus = recipe.cpus or run.record.resolved.get("threads")
     return [
         FoldTask(
             workspace.root,
@@ -105,12 +108,17 @@ def tasks_of(
     ]
 
 
+def record_of(task: FoldTask) -> RunRecord:
+    """The record of a task's run."""
+    return RunRecord.read(RunFolder(task.run).record)
+
+
 def run_fold(task: FoldTask, observe: Observer) -> None:
     """Train the fold of a task: the function that executors map."""
     from foldwise.training.fitting.fold import train_fold
     from foldwise.training.speed.machine import computing_with, threads
 
-    count = task.cpus or read_json(task.run / "run.json")["resolved"].get("threads")
+    count = task.cpus or record_of(task).resolved.get("threads")
     _await(task)
     with computing_with(count or threads()):
         train_fold(fold_inputs(task), observe)
@@ -124,7 +132,7 @@ def _await(task: FoldTask) -> None:
     ends = time.monotonic() + task.patience
     while time.monotonic() < ends:
         try:
-            with locked(task.run / f"fold{task.fold}" / ".lock", task.what, wait=False):
+            with locked(RunFolder(task.run).fold(task.fold).lock, task.what, wait=False):
                 return
         except StorageError:
             time.sleep(0.5)
@@ -141,21 +149,21 @@ def fold_inputs(task: FoldTask) -> Any:
     data = load_data(workspace, task.competition)
     need_same_data(task.run, data)
     need_same_versions(task.run)
-    record = read_json(task.run / "run.json")
+    record, run = record_of(task), RunFolder(task.run)
     folder = workspace.competition(task.competition)
-    recipe = recorded_recipe(folder, record["recipe"], task.run.name)
+    recipe = recorded_recipe(folder, record.recipe, run.name)
     return FoldInputs(
         run=task.run.name,
-        folder=task.run / f"fold{task.fold}",
-        recipe=recipe.settled(record["resolved"]),
-        seed=record["seed"],
+        folder=run.fold(task.fold).path,
+        recipe=recipe.settled(record.resolved),
+        seed=record.seed,
         fold=task.fold,
-        folds=Folds(record["scheme"], read_folds(task.run / "folds.csv"), record["folds_sha256"]),
-        caches=_caches(task, data, recipe, record["caches"]),
+        folds=Folds(record.scheme, read_folds(run.folds), record.folds_sha256),
+        caches=_caches(task, data, recipe, record.caches),
         train=data.train,
         test=data.test,
         mode=data.spec.images.mode,
-        score=_epoch_score(data, len(record["classes"])),
+        score=_epoch_score(data, len(record.classes)),
     )
 
 

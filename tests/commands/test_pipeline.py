@@ -76,7 +76,7 @@ def test_every_training_id_is_predicted_once_by_a_model_that_did_not_see_it(
     assert list(oof["id"]) == sorted(ids("train", 30))
     folds = run.folds.frame.set_index("id")["fold"]
     for k in range(3):
-        predicted = pd.read_parquet(run.fold(k) / "oof.parquet")["id"]
+        predicted = pd.read_parquet(run.fold(k).path / "oof.parquet")["id"]
         assert set(predicted) == set(folds.index[folds == k])
     assert [list(frame["id"]) for frame in run.test(ids("test", 12))] == [ids("test", 12)] * 3
 
@@ -209,11 +209,11 @@ def test_stages_freeze_the_body_and_change_the_size(workspace: Workspace) -> Non
     stage = '[[stage]]\ntrain = "head"\nepochs = 1\nlr = 1e-2\nimage_size = 16\n\n[[stage]]'
     edit(recipe, "[[stage]]", stage)
     runs = pipeline.train(workspace, "tiny", only_folds=[0])
-    history = json.loads((runs[0].fold(0) / "history.json").read_text())
+    history = json.loads((runs[0].fold(0).path / "history.json").read_text())
     assert len(history) == 2
     edit(recipe, "\n\n[[stage]]\nepochs = 1\nlr = 3e-3", "")
     head_only = pipeline.train(workspace, "tiny", only_folds=[0])[0]
-    trained = load_state(head_only.fold(0) / "weights.safetensors")
+    trained = load_state(head_only.fold(0).path / "weights.safetensors")
     from foldwise.training.fitting.streams import seeded
     from foldwise.training.models.building import build_model
 
@@ -279,7 +279,7 @@ def test_recipes_and_seeds_of_one_command_share_cache_and_folds(
     assert decoded.count(42) == 1  # all images, once
     assert len(list((workspace.data / "tiny" / "cache").glob("*/done.json"))) == 1
     for key in ("caches", "scheme", "folds_sha256"):
-        assert len({json.dumps(run.record[key]) for run in runs}) == 1
+        assert len({json.dumps(getattr(run.record, key)) for run in runs}) == 1
     assert settled == ["tiny", "other"]  # what `auto` becomes: for all seeds at once
 
 
@@ -291,10 +291,10 @@ def test_a_fold_says_how_many_images_a_second_it_trained(workspace: Workspace) -
     epochs = [event for event in events if isinstance(event, EpochDone)]
     images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
     assert images == pytest.approx(3 * 16)  # two batches of eight an epoch
-    done = json.loads((run.fold(0) / "done.json").read_text())
+    done = json.loads((run.fold(0).path / "done.json").read_text())
     mean = images / sum(epoch.seconds for epoch in epochs)
     assert done["images_per_second"] == pytest.approx(mean, abs=0.06)
-    history = json.loads((run.fold(0) / "history.json").read_text())
+    history = json.loads((run.fold(0).path / "history.json").read_text())
     assert set(history[0]) == {"train_loss", "valid_loss", "accuracy"}  # the same bytes again
 
 

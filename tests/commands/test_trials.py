@@ -159,7 +159,7 @@ def test_the_rate_found_is_the_one_that_training_finds(
     (run,) = pipeline.train(
         workspace, "tiny", overrides=[*settings, "stage.0.lr=find"], only_folds=[1]
     )
-    found: dict[str, Any] = json.loads((run.fold(1) / "lr-0.json").read_text())
+    found: dict[str, Any] = json.loads((run.fold(1).path / "lr-0.json").read_text())
     assert {name: row[name] for name in ("valley", "steep", "minimum/10")} == found["suggestions"]
     curve = pd.read_csv(row["curve"])
     assert list(curve.columns) == ["rate", "loss"]

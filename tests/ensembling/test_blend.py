@@ -13,7 +13,6 @@ from finished import N, settings, write_run
 from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.ensembling import blend as blending
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.ensembling.crossfit import apply_chain, stepped
 from foldwise.ensembling.members import of_run
@@ -49,8 +48,8 @@ def test_a_mean_without_a_chain_is_the_mean_bit_by_bit(
     whole = (folds / folds.sum(axis=2, keepdims=True)).mean(axis=0)
     assert (probs(made.test()) == whole / whole.sum(axis=1, keepdims=True)).all()
     assert list(made.test()["id"]) == ids
-    assert made.score.value == pytest.approx(made.record["in_sample"])  # nothing is fitted
-    assert made.record["steps"] == []
+    assert made.score.value == pytest.approx(made.record.in_sample)  # nothing is fitted
+    assert made.record.steps == ()
 
 
 def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
@@ -74,7 +73,7 @@ def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
     ]
     wanted = stepped(after, np.mean(folds, axis=0), ONE)
     assert probs(made.test()) == pytest.approx(wanted, abs=1e-12)
-    assert made.record["averaging_gain"] > 0
+    assert made.record.averaging_gain > 0
 
 
 def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
@@ -102,7 +101,7 @@ def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
     rows = made.table()
     assert [row["run"] for row in rows] == [*(run.name for run in runs), made.folder.name]
     assert rows[-1]["in_sample"] == record["in_sample"]
-    assert set(made.made_of()) == set(record) - {"by_fold", "reliability"}
+    assert set(made.made_of()) == set(record) - {"by_fold", "reliability", "version"}
 
 
 def test_members_are_recorded_with_scores_and_with_what_chose_their_weights(
@@ -111,7 +110,7 @@ def test_members_are_recorded_with_scores_and_with_what_chose_their_weights(
     stopped = write_run(tmp_path, data, "stopped", 5, 1.5, early_stop=2, ema=0.9)
     made = blend_runs(tmp_path, data, [runs[0], stopped], "mean")
     plain, early = written(made)["members"]
-    assert (plain["name"], plain["identity"]) == ("run0-s0", runs[0].record["identity"])
+    assert (plain["name"], plain["identity"]) == ("run0-s0", runs[0].record.identity)
     assert plain["score"]["value"] == made.member_scores["run0-s0"].value
     assert plain["score"]["low"] < plain["score"]["value"] < plain["score"]["high"]
     assert not {"early_stop", "ema", "swa"} & set(plain)
@@ -133,7 +132,7 @@ def test_auto_tries_all_methods_and_takes_the_simplest_of_the_best(
     assert chosen is next(row for row in rows if row["within_noise"])
     assert made.method == chosen["method"] not in ("mean", "rank")  # the third run is poor
     assert made.score.value == pytest.approx(chosen["cross_fitted"])
-    assert made.record["asked"] == "auto"
+    assert made.record.asked == "auto"
     alone = blend_runs(tmp_path, data, runs, made.method)
     assert (probs(alone.test()) == probs(made.test())).all()
     (only,) = blend_runs(tmp_path, data, runs[:1], "auto").table()
@@ -221,7 +220,7 @@ def test_what_does_not_belong_together_is_refused(
     moved = replace(runs[1], folds=replace(runs[1].folds, sha256="0123456789"))
     with pytest.raises(RunError, match=r"run0-s0 has [0-9a-f]{8}, run1-s0 has 01234567"):
         blend_runs(tmp_path, data, [runs[0], moved], "mean")
-    (runs[2].fold(1) / "done.json").unlink()
+    (runs[2].fold(1).path / "done.json").unlink()
     with pytest.raises(RunError, match="run2-s0: folds 1 of 4 are not trained yet"):
         blend_runs(tmp_path, data, runs, "mean")
     assert list(tmp_path.glob("blend-*")) == []
@@ -234,7 +233,7 @@ def test_a_kill_while_it_is_written_leaves_no_record(
         raise OSError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(blending, "write_json", full)
+        patched.setattr("foldwise.store.records.write_json", full)
         with pytest.raises(OSError, match="killed"):
             blend_runs(tmp_path, data, runs, "mean")
     (folder,) = tmp_path.glob("blend-mean-*")
@@ -255,7 +254,7 @@ def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
     run = write_run(tmp_path, made, "run", 0, 1.0)
     tags = replace(made, spec=spec, train=train, format=form)
     for k in range(N):  # timid: no probability comes near a half
-        path = run.fold(k) / "oof.parquet"
+        path = run.fold(k).path / "oof.parquet"
         frame = pd.read_parquet(path)
         frame[list(CLASSES)] *= 0.3
         write_predictions(path, frame)

@@ -87,7 +87,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
                 frame[list(CLASSES)] = frame[list(CLASSES)] ** 0.7
                 write_predictions(path, frame)
     made = blended(kind, runs, method, steps, tmp_path, monkeypatch)
-    submitted = made.record["chain"]
+    submitted = made.record.chain
     assert [step["step"] for step in submitted["steps"]] == steps.split()
     ids = made.oof()["id"]
     folds, stack = (
@@ -96,7 +96,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
     )
     probs = np.empty((len(ids), 3))
     for k in range(N):
-        chain = made.record["by_fold"][k]
+        chain = made.record.by_fold[k]
         for key in ("method", "temperatures"):  # the same form, other values
             assert type(chain[key]) is type(submitted[key])
         assert [step["step"] for step in chain["steps"]] == steps.split()
@@ -104,9 +104,9 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
     frame = predictions_frame(ids, probs, CLASSES)
     own = score(kind.spec.metric, kind.train.frame, kind.format.decided(frame))
     assert made.score == own
-    assert made.record["score"]["value"] == own.value
+    assert made.record.score.value == own.value
     if steps != "":
-        assert made.record["in_sample"] != own.value or method == "rank"
+        assert made.record.in_sample != own.value or method == "rank"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,8 +9,9 @@ from PIL import Image
 
 from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.folds import frame_hash, write_folds
+from foldwise.data.folds import frame_hash
 from foldwise.store.files import write_json
+from foldwise.store.frames import write_csv
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.workspace import Workspace
 from tiny import edit, write_tiny
@@ -39,7 +40,7 @@ def write_run(
     """A run of the recipe `tiny` whose logits of the label lie by `sure` above noise."""
     folder, folds = workspace.runs / "tiny" / name, folds_of(data, shift)
     recipe = load_recipe(workspace.competition("tiny"), "tiny", overrides)
-    write_folds(folder / "folds.csv", folds)
+    write_csv(folder / "folds.csv", folds)
     write_json(
         folder / "run.json",
         {

@@ -11,14 +11,15 @@ from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.reporting.comparing import compare_runs
 from foldwise.reporting.html.changes import changed, commands, flat, what_changed
-from foldwise.store.files import read_json
+from foldwise.store.layout import CompetitionRuns
+from foldwise.store.run_records import RunRecord
 from foldwise.workspace import Workspace
 from reporting.making import write_run
 from tiny import edit
 
 
-def record(folder: Path) -> dict[str, Any]:
-    return dict(read_json(folder / "run.json"))
+def record(folder: Path) -> RunRecord:
+    return RunRecord.read(folder / "run.json")
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def test_a_run_is_set_beside_the_best_one_that_was_begun_before(
     runs = workspace.runs / "tiny"
     rows = {
         row["run"]: row
-        for row in what_changed(workspace.competition("tiny"), runs, compare_runs(runs, data))
+        for row in what_changed(
+            workspace.competition("tiny"), CompetitionRuns(runs), compare_runs(runs, data)
+        )
     }
     assert [*rows] == ["half", "apart", "last", "best", "first"]
     assert (rows["first"]["than"], rows["first"]["changes"]) == (None, [])
@@ -64,12 +67,13 @@ def test_stages_that_only_one_has_are_named_and_the_hardware_is(
     workspace: Workspace, data: CompetitionData
 ) -> None:
     old = record(write_run(workspace, data, "old"))
-    new = {
-        **old,
-        "recipe": {**old["recipe"], "stage": old["recipe"]["stage"] * 2},
-        "seed": 3,
-        "resolved": {**old["resolved"], "device": "cuda"},
-    }
+    new = old.model_copy(
+        update={
+            "recipe": {**old.recipe, "stage": old.recipe["stage"] * 2},
+            "seed": 3,
+            "resolved": {**old.resolved, "device": "cuda"},
+        }
+    )
     found = {
         each["key"]: (each["old"], each["new"])
         for each in changed(workspace.competition("tiny"), old, new)
@@ -83,8 +87,9 @@ def test_a_budgets_stages_are_those_that_were_trained(
     workspace: Workspace, data: CompetitionData
 ) -> None:
     old = record(write_run(workspace, data, "old"))
-    stage = {**old["recipe"]["stage"][0], "epochs": 17}
-    new = {**old, "resolved": {**old["resolved"], "plan": {"stage": [stage], "swa": 0}}}
+    stage = {**old.recipe["stage"][0], "epochs": 17}
+    plan = {"stage": [stage], "swa": 0}
+    new = old.model_copy(update={"resolved": {**old.resolved, "plan": plan}})
     assert changed(workspace.competition("tiny"), old, new) == [
         {"key": "stage.0.epochs", "old": 1, "new": 17}
     ]
@@ -94,13 +99,13 @@ def test_what_another_version_did_not_know_is_no_change(
     workspace: Workspace, data: CompetitionData
 ) -> None:
     new = record(write_run(workspace, data, "new"))
-    fewer = {key: value for key, value in new["recipe"].items() if key != "ema"}
-    assert (
-        changed(workspace.competition("tiny"), {**new, "recipe": fewer}, new) == []
-    )  # its default is meant
-    other = {**new, "recipe": {**fewer, "gone": 1, "batch_size": 2}, "resolved": {}}
+    fewer = {key: value for key, value in new.recipe.items() if key != "ema"}
+    default = new.model_copy(update={"recipe": fewer})
+    assert changed(workspace.competition("tiny"), default, new) == []  # its default is meant
+    recipe = {**fewer, "gone": 1, "batch_size": 2}
+    other = new.model_copy(update={"recipe": recipe, "resolved": {}})
     assert changed(workspace.competition("tiny"), other, new) == [
-        {"key": "batch_size", "old": 2, "new": new["recipe"]["batch_size"]}
+        {"key": "batch_size", "old": 2, "new": new.recipe["batch_size"]}
     ]
 
 
@@ -133,14 +138,14 @@ def test_the_command_makes_the_same_recipe(
     sets = words[6::2]
     assert words[5::2] == ["--set"] * len(sets)
     again = load_recipe(workspace.competition("tiny"), "tiny", sets)
-    assert again.model_dump(mode="json") == told["recipe"]
+    assert again.model_dump(mode="json") == told.recipe
 
 
 def test_another_scheme_is_named_and_a_recipe_that_has_gone_has_no_command(
     workspace: Workspace, data: CompetitionData
 ) -> None:
     told = record(write_run(workspace, data, "run"))
-    assert commands(workspace, data, {**told, "scheme": "sites"}) == [
+    assert commands(workspace, data, told.model_copy(update={"scheme": "sites"})) == [
         "foldwise train tiny --recipe tiny --scheme sites"
     ]
     recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"

@@ -15,14 +15,16 @@ from scipy.stats import ttest_rel
 from foldwise.commands import overview
 from foldwise.config.competition import Submission
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.folds import frame_hash, write_folds
+from foldwise.data.folds import frame_hash
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.probabilities import log_losses
 from foldwise.reporting.comparing import against, compare_runs
 from foldwise.store.files import write_json
+from foldwise.store.frames import write_csv
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
+from records import run_values
 from tiny import CLASSES, metric_of, write_tiny
 
 N = 5  # folds
@@ -64,17 +66,17 @@ def write_run(
     """
     folds = folds_of(data) if folds is None else folds
     folder = runs / name
-    write_folds(folder / "folds.csv", folds)
+    write_csv(folder / "folds.csv", folds)
     write_json(
         folder / "run.json",
-        {
-            "recipe": {"name": name.split("-")[0]},
-            "seed": 0,
-            "scheme": "default",
-            "folds_sha256": frame_hash(folds, ""),
-            "classes": list(data.classes),
-            **record,
-        },
+        run_values(
+            **{
+                "recipe": {"name": name.split("-")[0]},
+                "folds_sha256": frame_hash(folds, ""),
+                "classes": list(data.classes),
+                **record,
+            }
+        ),
     )
     truth = data.train.frame.set_index("id")["label"]
     for k in done:

@@ -15,17 +15,18 @@ import pytest
 from foldwise.cli.printing import run_summarised
 from foldwise.config.competition import Submission
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.folds import write_folds
 from foldwise.errors import PredictionError, RunError
 from foldwise.metrics.intervals import bootstrap_interval
 from foldwise.metrics.probabilities import log_losses
 from foldwise.metrics.scoring import score
 from foldwise.reporting.summary import run_summary, summarise
 from foldwise.store.files import write_json
+from foldwise.store.frames import write_csv
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.tasks import MultiLabel
 from foldwise.workspace import Workspace
 from planted import value_of
+from records import blend_values, run_values
 from tiny import CLASSES, metric_of, write_tiny
 
 N = 3  # folds
@@ -268,17 +269,10 @@ def write_run(
 ) -> Path:
     """A run's files as training leaves them, with the predictions of `oof_of`."""
     folder, folds, oof = place.runs / "tiny" / name, folds_of(data), oof_of(data)
-    write_folds(folder / "folds.csv", folds)
+    write_csv(folder / "folds.csv", folds)
     write_json(
         folder / "run.json",
-        {
-            "recipe": {"name": "tiny"},
-            "seed": 7,
-            "scheme": "sites",
-            "folds_sha256": "f",
-            "classes": list(CLASSES),
-            **record,
-        },
+        run_values(**{"seed": 7, "scheme": "sites", "classes": list(CLASSES), **record}),
     )
     for k in done:
         ids = folds.loc[folds["fold"] == k, "id"]
@@ -311,12 +305,14 @@ def test_a_blends_summary_is_that_of_its_cross_fitted_predictions(
     write_run(place, data, "tiny-s7-whole", range(N))
     blend = place.runs / "tiny" / "blend-mean-1"
     write_predictions(blend / "oof.parquet", oof_of(data))
-    record = {"method": "mean", "members": [{"name": "theirs"}, {"name": "tiny-s7-whole"}]}
+    own = {"identity": "i", "score": {"value": 0.5}}
+    members = [{"name": name, **own} for name in ("theirs", "tiny-s7-whole")]
+    record = blend_values(members=members)
     write_json(blend / "blend.json", record)
     told = run_summary(place, "tiny", "blend-mean-1")
     made = {"run": "blend-mean-1", "recipe": "mean", "seed": None, "scheme": "sites"}
     assert told == {**made, **summarise(data, oof_of(data), folds_of(data))}
-    write_json(blend / "blend.json", {**record, "members": [{"name": "theirs"}]})
+    write_json(blend / "blend.json", {**record, "members": members[:1]})
     with pytest.raises(RunError, match="blend-mean-1: its runs have gone, or have other classes"):
         run_summary(place, "tiny", "blend-mean-1")
     write_json(blend / "blend.json", record)

@@ -19,10 +19,11 @@ from foldwise.reporting.syncing import LOCK, offline_runs, sync, trouble
 from foldwise.reporting.tracking import Tracker, mode
 from foldwise.store.files import locked, write_json
 from foldwise.workspace import Workspace
+from records import run_values
 from wandb_server import KEY, STREAM, VIEWER, WandbServer
 
 RUN = "tiny-s0-5a5a5a5a"  # W&B's service in this process knows the names of other tests' runs
-RECORD = {"recipe": {}, "resolved": {}, "seed": 0, "scheme": "default", "identity": "0123abcd"}
+RECORD = run_values()
 
 
 @pytest.fixture

@@ -21,15 +21,10 @@ from foldwise.reporting.tracking import Tracker, mode
 from foldwise.store.files import write_json
 from foldwise.workspace import Workspace
 from offline import read
+from records import run_values
 
 RUN = "tiny-s0-0123abcd"
-RECORD = {
-    "recipe": {"name": "tiny", "model": "test_resnet"},
-    "resolved": {"device": "cpu"},
-    "seed": 0,
-    "scheme": "default",
-    "identity": "0123abcd",
-}
+RECORD = run_values(recipe={"name": "tiny", "model": "test_resnet"}, resolved={"device": "cpu"})
 
 
 @pytest.fixture
@@ -61,7 +56,8 @@ def test_offline_runs_hold_what_the_events_and_the_run_directory_say(runs: Path)
         "foldwise-birds",
     )
     config = first["config"]["update"]
-    assert {key: config[key] for key in RECORD} == RECORD
+    told = ("recipe", "resolved", "seed", "scheme", "identity")
+    assert {key: config[key] for key in told} == {key: RECORD[key] for key in told}
     assert (config["spec"], config["fold"], config["folds"]) == ({"title": "Birds"}, 0, 3)
     rows = [{k: v for k, v in row.items() if k[0] != "_"} for row in first["history"]]
     assert rows == [

@@ -27,7 +27,7 @@ from foldwise.store.files import (
     sweep,
     write_json,
 )
-from foldwise.tables.text import read_stored
+from foldwise.store.frames import read_stored
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -42,13 +42,13 @@ def test_each_precision_trains_and_predicts_the_same_after_loading(
 
     workspace = write_tiny(tmp_path)
     run = train(workspace, f"precision={precision}", "stage.0.epochs=3")
-    assert run.record["resolved"]["device"] == "cuda"
-    assert run.record["resolved"]["precision"] in ("bf16", "fp16", "fp32")
+    assert run.record.resolved["device"] == "cuda"
+    assert run.record.resolved["precision"] in ("bf16", "fp16", "fp32")
     task = FoldTask(tmp_path, workspace.data, workspace.runs, "tiny", run.folder, 0)
     predict_again(pipeline.fold_inputs(task), tmp_path / "again")
     for name in ("oof", "oof_plain", "test", "test_plain"):
         frame = pd.read_parquet(tmp_path / "again" / f"{name}.parquet")
-        saved = pd.read_parquet(run.fold(0) / f"{name}.parquet")
+        saved = pd.read_parquet(run.fold(0).path / f"{name}.parquet")
         assert np.isfinite(frame[["zebra", "10", "ant"]].to_numpy()).all()
         np.testing.assert_allclose(frame.iloc[:, 1:], saved.iloc[:, 1:], atol=1e-6)
 
@@ -58,7 +58,7 @@ def test_deterministic_runs_give_the_same_bytes(tmp_path: Path) -> None:
     hashes = []
     for _ in range(2):
         run = train(workspace, "stage.0.epochs=2")
-        hashes.append(sha256_file(run.fold(0) / "weights.safetensors"))
+        hashes.append(sha256_file(run.fold(0).path / "weights.safetensors"))
         shutil.rmtree(workspace.runs)
     assert hashes[0] == hashes[1]
     assert not torch.are_deterministic_algorithms_enabled()
@@ -92,7 +92,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
                 )
         run = train(workspace, *settings)
         return [
-            sha256_file(run.fold(0) / name)
+            sha256_file(run.fold(0).path / name)
             for name in ("weights.safetensors", "oof.parquet", "test.parquet", "history.json")
         ]
 
@@ -142,7 +142,7 @@ def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:
 
 def test_a_fold_tells_its_gpu_memory_and_where_its_model_looked(tmp_path: Path) -> None:
     run = train(write_tiny(tmp_path))
-    done = read_json(run.fold(0) / "done.json")
+    done = read_json(run.fold(0).path / "done.json")
     assert 1e6 < done["device_memory_bytes"] < 1e10
-    maps = pd.read_parquet(run.fold(0) / "maps.parquet")
-    assert len(maps) == len(pd.read_parquet(run.fold(0) / "oof.parquet"))
+    maps = pd.read_parquet(run.fold(0).path / "maps.parquet")
+    assert len(maps) == len(pd.read_parquet(run.fold(0).path / "oof.parquet"))

@@ -16,6 +16,7 @@ from foldwise.reporting.standing import headline_of, stand
 from foldwise.reporting.summary import run_summary
 from foldwise.reporting.summing import join_scores
 from foldwise.store.files import read_json
+from foldwise.store.layout import runs_of
 from foldwise.store.ledger import submissions
 from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.fetching import can_ask, update
@@ -117,7 +118,7 @@ def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
         done = status(workspace, name)
         here = files_here(spec, workspace.raw(name))
         count = rows_here(spec, workspace.raw(name)) if here else None
-        trained = any((workspace.runs / name).glob("*/fold*/done.json"))
+        trained = runs_of(workspace, name).trained()
         state = "submitted" if done else "trained" if trained else "data" if here else "no data"
         best = max if spec.metric.higher else min
         scores = {

@@ -37,6 +37,7 @@ from foldwise.metrics.out_of_fold import score_of
 from foldwise.reporting.summing import sum_up
 from foldwise.reporting.tracking import Tracker, tracked
 from foldwise.store.files import locked, replacing
+from foldwise.store.layout import runs_of
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import ask_first, can_ask, fetch
 from foldwise.submitting.parts import board_parts
@@ -275,7 +276,7 @@ def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) ->
 
 def _begun(workspace: Workspace, name: str, recipe: str) -> bool:
     """Whether any fold of a recipe of this name is done; without one there is much to train."""
-    return any((workspace.runs / name).glob(f"{recipe}-s*/fold*/done.json"))
+    return runs_of(workspace, name).trained(recipe)
 
 
 def blend(
@@ -323,7 +324,7 @@ def submit(
             RunError: the data changed meanwhile. StorageError: another submit of this is at work.
     """
     workspace.competition(name)
-    with locked(workspace.runs / name / ".submit.lock", f"submitting {name}", wait=False):
+    with locked(runs_of(workspace, name).submit_lock, f"submitting {name}", wait=False):
         data = load_data(workspace, name)
         findings = doctor.examine(workspace, data, images=False)  # the cache looks closer
         for warning in findings.warnings:
@@ -363,6 +364,6 @@ def _need_same(workspace: Workspace, name: str, runs: Sequence[Run]) -> None:
     data = load_data(workspace, name)
     for run in runs:
         need_same_data(run.folder, data)
-    caches = {folder for run in runs for folder in run.record["caches"]}
+    caches = {folder for run in runs for folder in run.record.caches}
     if caches and not same_sources(data, sorted(caches)):
         raise RunError(f"{name}: the images are not those that its runs were begun with; {UNDO}")

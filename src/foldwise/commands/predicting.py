@@ -18,8 +18,10 @@ from foldwise.ensembling.pooling import averaged
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldTask, run_here
 from foldwise.kinds.columns import columns_of
-from foldwise.store.files import read_json, scratch
+from foldwise.store.files import scratch
+from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, all_runs
 from foldwise.store.predictions import read_predictions
+from foldwise.store.run_records import BlendRecord, RunRecord
 from foldwise.tasks import task_of
 from foldwise.workspace import Workspace
 
@@ -77,11 +79,11 @@ def predict(
     competition = workspace.competition(own.competition)
     spec = load_competition(competition)
     names, files = photos_of(sources)
-    classes = tuple(read_json(own.runs[0] / "run.json")["classes"])
+    records = {run: RunRecord.read(RunFolder(run).record) for run in own.runs}
+    classes = records[own.runs[0]].classes
     with scratch(own.runs[0].parent, "predict") as folder:
         looks = {
-            run: look_of(recipe_of(competition, run), read_json(run / "run.json"))
-            for run in own.runs
+            run: look_of(recipe_of(competition, run), record) for run, record in records.items()
         }
         seen = [look for look in looks.values() if look is not None]
         pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
@@ -117,40 +119,36 @@ def trained(workspace: Workspace, name: str) -> Trained:
     """
     folder = _folder(workspace, name)
     competition = folder.parent.name
-    if (folder / "run.json").is_file():
-        _record(folder, "run")
-        done = sorted(
-            int(p.parent.name.removeprefix("fold")) for p in folder.glob("fold*/done.json")
-        )
+    if RunFolder(folder).begun:
+        _run_record(RunFolder(folder))
+        done = RunFolder(folder).finished()
         if not done:
             raise RunError(
                 f"{folder.name}: no fold is trained yet; run `foldwise train "
                 f"{competition}`, it goes on with them"
             )
         return Trained(competition, (folder,), tuple(done), ALONE)
-    record = _record(folder, "blend")
+    record = BlendRecord.read(BlendFolder(folder).record)
     runs = []
-    for member in record["members"]:
-        run = folder.parent / member["name"]
-        path = run / "run.json"
-        if "oof" in member or not path.is_file():
+    for member in record.members:
+        run = CompetitionRuns(folder.parent).run(member.name)
+        if member.oof is not None or not run.begun:
             raise RunError(
-                f"{folder.name}: member {member['name']!r} "
+                f"{folder.name}: member {member.name!r} "
                 + (
                     "came from elsewhere, as a file of predictions"
-                    if "oof" in member
-                    else f"should be the run {run}, which is gone"
+                    if member.oof is not None
+                    else f"should be the run {run.path}, which is gone"
                 )
                 + "; predict with one of its runs instead"
             )
-        if _record(run, "run")["identity"] != member["identity"]:
+        if _run_record(run).identity != member.identity:
             raise RunError(
-                f"{folder.name}: {run} is another run than the one that was blended; "
+                f"{folder.name}: {run.path} is another run than the one that was blended; "
                 f"run `foldwise blend {competition}` and use that one"
             )
-        runs.append(run)
-    count = record.get("folds") or len(record["by_fold"])
-    return Trained(competition, tuple(runs), tuple(range(count)), record["chain"])
+        runs.append(run.path)
+    return Trained(competition, tuple(runs), tuple(range(record.folds)), record.chain)
 
 
 def answered(
@@ -186,14 +184,14 @@ def predict_fold(task: PhotoTask, observe: Callable[[Any], None]) -> None:
     workspace = Workspace(task.root, task.data, task.runs)
     recipe = recipe_of(workspace.competition(task.competition), task.run)
     with computing_with(task.cpus or threads()):
-        predict_photos(task.run / f"fold{task.fold}", recipe, task.pixels, task.target)
+        fold = RunFolder(task.run).fold(task.fold)
+        predict_photos(fold.path, recipe, task.pixels, task.target)
 
 
 def recipe_of(competition: Path, run: Path) -> Recipe:
     """The settled recipe of a run's directory. competition: the competition's folder."""
-    record = read_json(run / "run.json")
-    recipe = recorded_recipe(competition, record["recipe"], run.name)
-    return recipe.settled(record["resolved"])
+    record = RunRecord.read(RunFolder(run).record)
+    return recorded_recipe(competition, record.recipe, run.name).settled(record.resolved)
 
 
 def _tasks(
@@ -242,15 +240,13 @@ def _member(
     return Member(run.name, "", lambda: np.empty((0, len(classes))), test, {})
 
 
-def _record(folder: Path, kind: str) -> dict[str, Any]:
-    """run.json or blend.json. Raises: RunError: it lacks what predicting needs."""
-    record = read_json(folder / f"{kind}.json")
-    needed = record.get("resolved", {}).get("batch_size") if kind == "run" else record.get("chain")
-    if needed is None:
-        again = "train" if kind == "run" else "blend"
+def _run_record(run: RunFolder) -> RunRecord:
+    """A run's record. Raises: RunError: it lacks what predicting needs."""
+    record = RunRecord.read(run.record)
+    if record.resolved.get("batch_size") is None:
         raise RunError(
-            f"{folder.name} was made by an earlier version of foldwise, which did not write down "
-            f"all that predicting needs; run `foldwise {again} {folder.parent.name}` again"
+            f"{run.name} was made by an earlier version of foldwise, which did not write down "
+            f"all that predicting needs; run `foldwise train {run.path.parent.name}` again"
         )
     return record
 
@@ -258,13 +254,13 @@ def _record(folder: Path, kind: str) -> dict[str, Any]:
 def _folder(workspace: Workspace, name: str) -> Path:
     """The directory of a run or blend. Raises: SpecError: there is none; the nearest is named."""
     known = {
-        path.parent.name: path.parent
-        for kind in ("run", "blend")
-        for path in workspace.runs.glob(f"*/*/{kind}.json")
+        each.name: each.path
+        for folder in all_runs(workspace)
+        for each in (*folder.runs(), *folder.blends())
     }
     given = Path(name).expanduser()
     for folder in (known.get(name), given):
-        if folder and any((folder / f"{kind}.json").is_file() for kind in ("run", "blend")):
+        if folder and (RunFolder(folder).begun or BlendFolder(folder).finished):
             return folder.resolve()
     if any(name == folder.parent.name for folder in known.values()):
         own = sorted(each for each, folder in known.items() if folder.parent.name == name)

@@ -15,7 +15,10 @@ from foldwise.data.images.decoding import Progress
 from foldwise.errors import Interrupted, SpecError
 from foldwise.executors import FoldTask
 from foldwise.kinds.events import Event, FoldStarted, Observer
-from foldwise.store.files import read_json, replacing, scratch
+from foldwise.store.files import scratch
+from foldwise.store.frames import write_csv
+from foldwise.store.layout import RunFolder, runs_of
+from foldwise.store.run_records import FoldRecord, RunRecord
 from foldwise.training.fitting.run import open_runs
 from foldwise.workspace import Workspace
 
@@ -55,8 +58,8 @@ def fast(
                 observe(event)
 
             train_fold(inputs, watch)
-            done = read_json(inputs.folder / "done.json")
-            resolved = read_json(task.run / "run.json")["resolved"]
+            done = FoldRecord.read(inputs.files.record)
+            resolved = RunRecord.read(RunFolder(task.run).record).resolved
             held = inputs.folds.of(inputs.train.frame["id"]) == fold
             rows.append(
                 {
@@ -68,8 +71,8 @@ def fast(
                     "test_rows": len(inputs.test),
                     "precision": resolved["precision"],
                     "device": resolved["device"],
-                    "seconds": done["seconds"],
-                    "images_per_second": done.get("images_per_second"),
+                    "seconds": done.seconds,
+                    "images_per_second": done.images_per_second,
                 }
             )
     return rows
@@ -100,16 +103,14 @@ def find_lr(
             recipe = inputs.recipe
             _need_stage(recipe, "--find-lr")
             found = search(inputs)
-            path = workspace.runs / name / f"lr-{recipe.name}.csv"
-            curve = pd.DataFrame({"rate": found["rates"], "loss": found["losses"]})
-            with replacing(path) as temporary:
-                curve.to_csv(temporary, index=False)
+            path = runs_of(workspace, name).rate_curve(recipe.name)
+            write_csv(path, pd.DataFrame({"rate": found.rates, "loss": found.losses}))
             rows.append(
                 {
                     "recipe": recipe.name,
                     "fold": fold,
                     "precision": recipe.precision,
-                    **found["suggestions"],
+                    **found.suggestions,
                     "curve": str(path),
                 }
             )
@@ -140,7 +141,7 @@ def show_batch(
             inputs = fold_inputs(task)
             recipe = inputs.recipe
             _need_stage(recipe, "--show-batch")
-            path = workspace.runs / name / f"batch-{recipe.name}.png"
+            path = runs_of(workspace, name).batch_sheet(recipe.name)
             images = sheet(inputs, path)
             rows.append({"recipe": recipe.name, "fold": fold, "images": images, "sheet": str(path)})
     return rows

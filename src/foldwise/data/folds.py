@@ -14,7 +14,8 @@ from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.images.duplicates import copies, joined
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, examples, nearest
-from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
+from foldwise.store.files import locked, read_json, sha256_json, write_json
+from foldwise.store.frames import read_folds, write_csv
 
 ANY = "*"  # in allow_missing: every class
 TRIES = 100  # seeds tried where a split leaves a class out of a training part
@@ -68,7 +69,7 @@ def load_folds(
     with locked(folder / f".{name}.lock", f"making the folds {name!r}"):
         if not marker.is_file():
             frame = make_folds(table, scheme, digests)
-            write_folds(path, frame)
+            write_csv(path, frame)
             write_json(
                 marker,
                 {
@@ -92,17 +93,6 @@ def load_folds(
     if frame_hash(frame, saved["duplicates"]) != saved["sha256"]:
         raise FoldError(f"{path} was changed after it was made; restore it, or remove {marker}")
     return Folds(name, frame, saved["sha256"], saved["duplicates"])
-
-
-def read_folds(path: Path) -> pd.DataFrame:
-    """The frame `id, fold` of a folds file."""
-    return pd.read_csv(path, dtype={"id": str, "fold": np.int64}, keep_default_na=False)
-
-
-def write_folds(path: Path, frame: pd.DataFrame) -> None:
-    """Write a folds frame as CSV, atomically."""
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False)
 
 
 def make_folds(

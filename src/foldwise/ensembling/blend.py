@@ -28,8 +28,11 @@ from foldwise.ensembling.thresholds import sweep
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.kinds.columns import columns_of
 from foldwise.metrics.scoring import Score, of_smaller, score
-from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
+from foldwise.store.files import locked, sha256_json
+from foldwise.store.frames import write_csv
+from foldwise.store.layout import BlendFolder, CompetitionRuns
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
+from foldwise.store.run_records import BlendRecord, MemberRecord, PartRecord, ScoreRecord
 from foldwise.training.fitting.run import Run
 
 log = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ class Blend:
     """A blend's directory, its members and all their OOF scores.
 
     members: those that are runs. member_scores: of all members, by name. score: cross-fitted.
-    record: blend.json; `method` is there the one that `auto` took.
+    record: its `method` is the one that `auto` took.
     """
 
     folder: Path
@@ -52,30 +55,30 @@ class Blend:
     member_scores: dict[str, Score]
     score: Score
     classes: tuple[str, ...]
-    record: dict[str, Any]
+    record: BlendRecord
 
     @property
     def expected(self) -> Score:
         """What a board of all test rows should show; see `forecast.expected`."""
-        return Score(**self.record["expected"])
+        return Score(**self.record.expected.plain())
 
     @property
     def method(self) -> str:
         """The blend's method."""
-        return self.record["method"]
+        return self.record.method
 
     def oof(self) -> pd.DataFrame:
         """Out-of-fold predictions `id, *classes`, sorted by id: those of the cross-fitted chain."""
-        return read_predictions(self.folder / "oof.parquet", self.classes)
+        return read_predictions(BlendFolder(self.folder).oof, self.classes)
 
     def test(self) -> pd.DataFrame:
         """Test predictions `id, *classes`, averaged over the folds."""
-        return read_predictions(self.folder / "test.parquet", self.classes)
+        return read_predictions(BlendFolder(self.folder).test, self.classes)
 
     def made_of(self) -> dict[str, Any]:
         """What a manifest says of the blend: all of the record but its long parts."""
         long = ("by_fold", "reliability")
-        return {key: value for key, value in self.record.items() if key not in long}
+        return {key: value for key, value in self.record.plain().items() if key not in long}
 
     def table(self) -> list[dict[str, Any]]:
         """Rows for people: what `auto` tried, else the members' scores and the blend's.
@@ -83,14 +86,14 @@ class Blend:
         Of `auto`: `method, metric, cross_fitted, in_sample`; `difference` to the best cross-fitted
         score, and whether it is `within_noise` of it; `chosen`.
         """
-        if self.record["tried"]:
-            return self.record["tried"]
+        if self.record.tried:
+            return [*self.record.tried]
         rows = [
             {"run": name, **asdict(each), "in_sample": None}
             for name, each in self.member_scores.items()
         ]
         own = {"run": self.folder.name, **asdict(self.score)}
-        return [*rows, {**own, "in_sample": self.record["in_sample"]}]
+        return [*rows, {**own, "in_sample": self.record.in_sample}]
 
 
 def blend_runs(
@@ -136,15 +139,16 @@ def blend_runs(
             *(member.identity for member in joined),
         ]
     )
-    target = folder / f"blend-{method}-{key[:8]}"
-    with locked(target / ".lock", f"the blend {target.name}"):
-        if (target / "blend.json").is_file():
+    target = CompetitionRuns(folder).blend(f"blend-{method}-{key[:8]}")
+    with locked(target.lock, f"the blend {target.name}"):
+        if target.finished:
             log.info("%s: blended already; skipped", target.name)
         else:
             _make(target, data, joined, frame, method, parts or {})
-    record = read_json(target / "blend.json")
-    scores = {member["name"]: Score(**member["score"]) for member in record["members"]}
-    return Blend(target, tuple(runs), scores, Score(**record["score"]), data.classes, record)
+    record = BlendRecord.read(target.record)
+    scores = {member.name: Score(**member.score.plain()) for member in record.members}
+    own = Score(**record.score.plain())
+    return Blend(target.path, tuple(runs), scores, own, data.classes, record)
 
 
 def _members(
@@ -237,7 +241,7 @@ def fit_blend(
 
 
 def _make(
-    target: Path,
+    target: BlendFolder,
     data: CompetitionData,
     members: list[Member],
     folds: pd.DataFrame,
@@ -246,51 +250,53 @@ def _make(
 ) -> None:
     """Fit the blend and write the directory's files, the record last."""
     fold = folds["fold"].to_numpy()
-    made = fit_blend(data, members, folds["id"], fold, method, target)
+    made = fit_blend(data, members, folds["id"], fold, method, target.path)
     goal, fit, stack, parts = made.goal, made.fit, made.stack, made.parts
     scores = [_score(data, folds["id"], stack.of(m, slice(None))) for m in range(len(members))]
-    for name, table, probs in (("oof", folds, made.oof), ("test", data.test.frame, made.test)):
-        frame = predictions_frame(table["id"], probs, data.classes)
-        write_predictions(target / f"{name}.parquet", frame)
+    for path, table, probs in (
+        (target.oof, folds, made.oof),
+        (target.test, data.test.frame, made.test),
+    ):
+        write_predictions(path, predictions_frame(table["id"], probs, data.classes))
     if any(step["step"].startswith("threshold") for step in fit.trials):
-        with replacing(target / "thresholds.csv") as temporary:
-            sweep(fit.before(stack, parts), goal).to_csv(temporary, index=False)
-    saved = read_predictions(target / "oof.parquet", data.classes)
+        write_csv(target.thresholds, sweep(fit.before(stack, parts), goal))
+    saved = read_predictions(target.oof, data.classes)
     probs = saved[columns_of(data.classes)].to_numpy()
     own = _score(data, folds["id"], probs)
     sizes = {ALL: units_of(data.test, data.train), **parts_of_board}
     boards = forecasts(data, folds["id"], probs, own, made.gain, sizes)
     kind = "groups" if data.train.frame["group"].notna().all() else "rows"
-    write_json(
-        target / "blend.json",
-        {
-            "asked": method,
-            "method": made.method,
-            "metric": goal.metric.title,
-            "score": asdict(own),
-            "averaging_gain": made.gain,
-            "expected": asdict(boards.pop(ALL)),
-            "parts": {
-                part: {"units": sizes[part], "of": kind, **asdict(each)}
-                for part, each in boards.items()
-            },
-            "folds": int(fold.max()) + 1,
-            **_values(made),
-            "members": [
-                {
-                    "name": member.name,
-                    "identity": member.identity,
-                    "score": asdict(each),
-                    **member.facts,
-                }
-                for member, each in zip(members, scores, strict=True)
-            ],
-            "chain": made.chain,
-            "steps": list(fit.trials),
-            "by_fold": list(fit.by_fold),
-            "tried": made.tried,
+    BlendRecord(
+        asked=method,
+        method=made.method,
+        metric=goal.metric.title,
+        score=_recorded(own),
+        averaging_gain=made.gain,
+        expected=_recorded(boards.pop(ALL)),
+        parts={
+            part: PartRecord(units=sizes[part], of=kind, **asdict(each))
+            for part, each in boards.items()
         },
-    )
+        folds=int(fold.max()) + 1,
+        **_values(made),
+        members=tuple(
+            MemberRecord(
+                name=member.name,
+                identity=member.identity,
+                score=_recorded(each),
+                **member.facts,
+            )
+            for member, each in zip(members, scores, strict=True)
+        ),
+        chain=made.chain,
+        steps=tuple(fit.trials),
+        by_fold=tuple(fit.by_fold),
+        tried=tuple(made.tried),
+    ).write(target.record)
+
+
+def _recorded(own: Score) -> ScoreRecord:
+    return ScoreRecord(**asdict(own))
 
 
 def forecasts(

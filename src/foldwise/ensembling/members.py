@@ -13,8 +13,10 @@ import pandas as pd
 from foldwise.ensembling.methods import Stack
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.columns import columns_of
-from foldwise.store.files import need_readable, need_space, read_json, sha256_file, sha256_json
-from foldwise.store.predictions import align, read_predictions
+from foldwise.store.files import need_readable, need_space, sha256_file, sha256_json
+from foldwise.store.predictions import align
+from foldwise.store.run_records import FoldRecord
+from foldwise.store.runs import predictions_of_test
 from foldwise.tables.text import read_table
 from foldwise.tasks import Task
 from foldwise.training.fitting.run import Run
@@ -48,18 +50,16 @@ def of_run(run: Run, ids: Sequence[str], test_ids: Sequence[str]) -> Member:
         return frame[columns_of(run.classes)].to_numpy()
 
     def test(fold: int) -> np.ndarray:
-        frame = read_predictions(run.fold(fold) / "test.parquet", run.classes)
-        return align(frame, test_ids, f"{run.name} fold {fold}, test").iloc[:, 1:].to_numpy()
+        return predictions_of_test(run.files, fold, run.classes, test_ids).iloc[:, 1:].to_numpy()
 
     facts = {key: value for key in HONEST if (value := getattr(run.recipe, key))}
-    stopped = {
-        str(fold): done["stopped_early_after_epoch"]
+    ends = {
+        str(fold): FoldRecord.read(run.fold(fold).record).stopped_early_after_epoch
         for fold in range(run.folds.n)
-        if "stopped_early_after_epoch" in (done := read_json(run.fold(fold) / "done.json"))
     }
-    if stopped:
+    if stopped := {fold: epoch for fold, epoch in ends.items() if epoch is not None}:
         facts["stopped_early_after_epoch"] = stopped
-    return Member(run.name, run.record["identity"], oof, test, facts)
+    return Member(run.name, run.record.identity, oof, test, facts)
 
 
 def of_files(

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.folds import read_folds
+from foldwise.errors import RunError
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.out_of_fold import score_of
 from foldwise.store.files import read_json
-from foldwise.store.predictions import align, read_predictions
+from foldwise.store.frames import read_folds
+from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder
+from foldwise.store.predictions import read_predictions
+from foldwise.store.run_records import BlendRecord, FoldRecord, RunRecord
+from foldwise.store.runs import fold_predictions
 
 FEWEST = 3  # folds that two runs share; below that nothing is said of noise
 OTHER_ROWS = "other rows"
@@ -36,7 +40,7 @@ def compare_runs(folder: Path, data: CompetitionData) -> list[dict[str, Any]]:
     by a 95 % interval of the difference `worse`, `same within noise`, or `better`, as an unfinished
     run may be on its folds.
     """
-    rows = [_row(path.parent, data) for path in sorted(folder.glob("*/run.json"))]
+    rows = [_row(run, data) for run in CompetitionRuns(folder).runs()]
     best = _best(rows, data)
     for row in rows:
         row |= _against(row, best)
@@ -49,52 +53,49 @@ def compare_runs(folder: Path, data: CompetitionData) -> list[dict[str, Any]]:
     return sorted(rows, key=place)
 
 
-def _row(run: Path, data: CompetitionData) -> dict[str, Any]:
+def _row(run: RunFolder, data: CompetitionData) -> dict[str, Any]:
     """What a run's own files tell."""
-    record = read_json(run / "run.json")
-    folds = read_folds(run / "folds.csv")
+    record = RunRecord.read(run.record)
+    folds = read_folds(run.folds)
     count = int(folds["fold"].max()) + 1
-    markers = [run / f"fold{k}" / "done.json" for k in range(count)]
-    done = {k: read_json(path) for k, path in enumerate(markers) if path.is_file()}
+    done = {k: FoldRecord.read(run.fold(k).record) for k in run.finished()}
     row = {
         "run": run.name,
-        "recipe": record["recipe"]["name"],
-        "seed": record["seed"],
-        "scheme": record["scheme"],
-        "folds_sha256": record["folds_sha256"],
+        "recipe": record.recipe["name"],
+        "seed": record.seed,
+        "scheme": record.scheme,
+        "folds_sha256": record.folds_sha256,
         "folds": count,
         "done": len(done),
         "metric": data.spec.metric.title,
         "higher": data.spec.metric.higher,
     }
     ids = folds.loc[folds["fold"] >= 0, "id"]
-    known = tuple(record["classes"]) == data.classes and ids.isin(data.train.frame["id"]).all()
+    known = record.classes == data.classes and ids.isin(data.train.frame["id"]).all()
     found = scores_of(run, folds, list(done), data) if known else _summary(None, [None] * count)
     verdict = None if known else OTHER_ROWS
     return {**row, **found, **_times(list(done.values())), "verdict": verdict}
 
 
 def scores_of(
-    run: Path,
+    run: RunFolder,
     folds: pd.DataFrame,
     done: Sequence[int],
     data: CompetitionData,
-    part: str = "oof",
+    plain: bool = False,
 ) -> dict[str, Any]:
     """`score, fold_scores, mean, deviation` of a run as `compare_runs` has them.
 
-    part: of which predictions; `oof_plain` are those without TTA.
+    plain: of the predictions without TTA.
     """
     count = int(folds["fold"].max()) + 1
     values: list[float | None] = [None] * count
-    frames = []
-    for k in done:
-        what = f"{run.name} fold {k}"
-        frame = read_predictions(run / f"fold{k}" / f"{part}.parquet", data.classes)
-        frames.append(align(frame, folds.loc[folds["fold"] == k, "id"], what))
-        values[k] = score_of(frames[-1], data, what)
-    whole = len(done) == count
-    pooled = score_of(pd.concat(frames, ignore_index=True), data, run.name) if whole else None
+    frames = fold_predictions(run, folds, data.classes, done, plain)
+    for k, frame in frames.items():
+        values[k] = score_of(frame, data, f"{run.name} fold {k}")
+    pooled = None
+    if len(done) == count:
+        pooled = score_of(pd.concat(frames.values(), ignore_index=True), data, run.name)
     return _summary(pooled, values)
 
 
@@ -109,10 +110,10 @@ def _summary(pooled: float | None, values: list[float | None]) -> dict[str, Any]
     }
 
 
-def _times(done: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+def _times(done: Sequence[FoldRecord]) -> dict[str, float | None]:
     """Seconds of all folds, and images per second as their mean weighted by time."""
-    seconds = sum(fold["seconds"] for fold in done)
-    speeds = [(f["images_per_second"], f["seconds"]) for f in done if "images_per_second" in f]
+    seconds = sum(fold.seconds for fold in done)
+    speeds = [(f.images_per_second, f.seconds) for f in done if f.images_per_second is not None]
     weight = sum(time for _, time in speeds)
     return {
         "seconds": round(seconds, 2) if done else None,
@@ -179,45 +180,49 @@ def compare_blends(
     """
     known = {row["run"]: row for row in runs}
     rows = []
-    for path in sorted(folder.glob("*/blend.json")):
-        record = read_json(path)
-        members = [known[m["name"]] for m in record.get("members", ()) if m["name"] in known]
+    for blend in CompetitionRuns(folder).blends():
+        try:
+            record = BlendRecord.read(blend.record)
+        except RunError:  # of an earlier version
+            continue
+        members = [known[member.name] for member in record.members if member.name in known]
         members = [row for row in members if row["score"] is not None]
-        if members and "parts" in record:
-            rows.append(_blend_row(path.parent, record, members, data))
+        if members:
+            rows.append(_blend_row(blend, record, members, data))
     sign = -1 if data.spec.metric.higher else 1
     return sorted(rows, key=lambda row: sign * row["score"])
 
 
 def _blend_row(
-    folder: Path, record: dict[str, Any], members: list[dict[str, Any]], data: CompetitionData
+    blend: BlendFolder, record: BlendRecord, members: list[dict[str, Any]], data: CompetitionData
 ) -> dict[str, Any]:
     """A row of `compare_blends`. members: rows of its runs."""
     best = (max if data.spec.metric.higher else min)(members, key=lambda row: row["score"])
-    folds = read_folds(folder.parent / best["run"] / "folds.csv")
-    oof = read_predictions(folder / "oof.parquet", data.classes)
+    folds = read_folds(CompetitionRuns(blend.path.parent).run(best["run"]).folds)
+    oof = read_predictions(blend.oof, data.classes)
     values = [
-        score_of(oof[oof["id"].isin(rows["id"])], data, f"{folder.name} fold {k}")
+        score_of(oof[oof["id"].isin(rows["id"])], data, f"{blend.name} fold {k}")
         for k, rows in folds[folds["fold"] >= 0].groupby("fold")
     ]
     board = {
-        f"expected_{key}".removesuffix("_value"): value for key, value in record["expected"].items()
+        f"expected_{key}".removesuffix("_value"): value
+        for key, value in record.expected.plain().items()
     }
     row = {
-        "run": folder.name,
-        "method": record["method"],
-        "members": [each["name"] for each in record["members"]],
+        "run": blend.name,
+        "method": record.method,
+        "members": [each.name for each in record.members],
         **{key: best[key] for key in ("metric", "higher", "scheme", "folds_sha256")},
         "folds": len(values),
         "done": len(values),
-        **_summary(record["score"]["value"], values),
-        "low": record["score"]["low"],
-        "high": record["score"]["high"],
-        "in_sample": record["in_sample"],
-        "blend_alone": record["blend_alone"],
-        "decided_apart": record["decided_apart"],
+        **_summary(record.score.value, values),
+        "low": record.score.low,
+        "high": record.score.high,
+        "in_sample": record.in_sample,
+        "blend_alone": record.blend_alone,
+        "decided_apart": record.decided_apart,
         **board,
-        "parts": record["parts"],
+        "parts": {part: each.plain() for part, each in record.parts.items()},
         "best_member": best["run"],
         "member_score": best["score"],
     }

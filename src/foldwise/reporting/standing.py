@@ -11,6 +11,7 @@ from foldwise.reporting.comparing import compare_blends, compare_runs
 from foldwise.reporting.headline import headline
 from foldwise.reporting.summary import read_run, summarise
 from foldwise.store.files import read_json
+from foldwise.store.layout import runs_of
 from foldwise.store.ledger import submissions
 from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.fetching import BOARD
@@ -87,12 +88,12 @@ def headline_of(
     rows, blends: of `compare_runs` and `compare_blends`, where they are known already.
     Raises: RunError: see `read_run` and `blend_named`.
     """
-    folder = workspace.runs / data.spec.name
-    rows = compare_runs(folder, data) if rows is None else rows
-    if not (folder / what / "blend.json").is_file():
-        _, folds, oof = read_run(folder / what, data)
+    runs = runs_of(workspace, data.spec.name)
+    rows = compare_runs(runs.path, data) if rows is None else rows
+    if not runs.blend(what).finished:
+        _, folds, oof = read_run(runs, what, data)
         return headline({"run": what, **summarise(data, oof, folds)}, rows)
-    blends = compare_blends(folder, data, rows) if blends is None else blends
+    blends = compare_blends(runs.path, data, rows) if blends is None else blends
     own = blend_named(blends, data, what)
     return headline(own, [*rows, *blends], board_of(workspace, data.spec, own))
 

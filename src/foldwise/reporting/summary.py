@@ -1,7 +1,6 @@
 """A run by folds, classes and groups: where its score comes from, and how far it can be trusted."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,15 @@ import pandas as pd
 
 from foldwise.config.competition import HALF, named_from
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.folds import read_folds
 from foldwise.errors import PredictionError, RunError, nearest
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import Answers, Metric
 from foldwise.metrics.scoring import score
-from foldwise.store.files import read_json
+from foldwise.store.frames import read_folds
+from foldwise.store.layout import CompetitionRuns, runs_of
 from foldwise.store.predictions import align, read_predictions
+from foldwise.store.run_records import BlendRecord, RunRecord
+from foldwise.store.runs import fold_predictions
 from foldwise.workspace import Workspace
 
 
@@ -28,93 +29,81 @@ def run_summary(
     data: the competition's, where it was read already.
     Raises: RunError: see `read_run` and `read_blend`.
     """
-    data, folder = data or load_data(workspace, name), workspace.runs / name / run
-    if (folder / "blend.json").is_file():
-        record, folds, oof = read_blend(folder, data)
-        made = {"run": run, "recipe": record["method"], "seed": None, "scheme": record["scheme"]}
+    data, runs = data or load_data(workspace, name), runs_of(workspace, name)
+    if runs.blend(run).finished:
+        blend, scheme, folds, oof = read_blend(runs, run, data)
+        made = {"run": run, "recipe": blend.method, "seed": None, "scheme": scheme}
         return {**made, **summarise(data, oof, folds)}
-    record, folds, oof = read_run(folder, data)
+    record, folds, oof = read_run(runs, run, data)
     return {**made_by(run, record), **summarise(data, oof, folds)}
 
 
-def made_by(run: str, record: dict[str, Any]) -> dict[str, Any]:
+def made_by(run: str, record: RunRecord) -> dict[str, Any]:
     """`run, recipe, seed, scheme` of a run's record."""
     return {
         "run": run,
-        "recipe": record["recipe"]["name"],
-        "seed": record["seed"],
-        "scheme": record["scheme"],
+        "recipe": record.recipe["name"],
+        "seed": record.seed,
+        "scheme": record.scheme,
     }
 
 
-def read_run(run: Path, data: CompetitionData) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+def read_run(
+    runs: CompetitionRuns, name: str, data: CompetitionData
+) -> tuple[RunRecord, pd.DataFrame, pd.DataFrame]:
     """A run's record, its folds `id, fold`, and the OOF predictions of those that are done.
 
     Raises: RunError: no run of the competition is called so, it was trained on other rows or
             classes, or none of its folds is done.
     """
-    runs, blends = (
-        [path.parent.name for path in run.parent.glob(f"*/{kind}.json")]
-        for kind in ("run", "blend")
-    )
-    if run.name not in runs:
+    run = runs.run(name)
+    if not run.begun:
+        known = [each.name for each in (*runs.runs(), *runs.blends())]
         raise RunError(
-            f"no run or blend of {data.spec.name} is called {run.name!r}"
-            f"{nearest(run.name, runs + blends)}"
+            f"no run or blend of {data.spec.name} is called {name!r}{nearest(name, known)}"
         )
-    record, folds = read_json(run / "run.json"), read_folds(run / "folds.csv")
+    record, folds = RunRecord.read(run.record), read_folds(run.folds)
     part = folds[folds["fold"] >= 0]
-    if (
-        tuple(record["classes"]) != data.classes
-        or not part["id"].isin(data.train.frame["id"]).all()
-    ):
+    if record.classes != data.classes or not part["id"].isin(data.train.frame["id"]).all():
         raise RunError(
-            f"{run.name} was trained on other rows or classes than {data.spec.name} has now; "
+            f"{name} was trained on other rows or classes than {data.spec.name} has now; "
             "train it again"
         )
-    frames = [
-        align(
-            read_predictions(run / f"fold{k}" / "oof.parquet", data.classes),
-            rows["id"],
-            f"{run.name} fold {k}",
-        )
-        for k, rows in part.groupby("fold")
-        if (run / f"fold{k}" / "done.json").is_file()
-    ]
+    frames = fold_predictions(run, folds, data.classes, run.finished())
     if not frames:
         raise RunError(
-            f"{run.name}: none of its folds is done yet; run `foldwise train` again, it "
+            f"{name}: none of its folds is done yet; run `foldwise train` again, it "
             "goes on with them"
         )
-    return record, folds, pd.concat(frames, ignore_index=True)
+    return record, folds, pd.concat(frames.values(), ignore_index=True)
 
 
 def read_blend(
-    blend: Path, data: CompetitionData
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    """A blend's record with its `scheme`, its folds `id, fold`, and its cross-fitted predictions.
+    runs: CompetitionRuns, name: str, data: CompetitionData
+) -> tuple[BlendRecord, str, pd.DataFrame, pd.DataFrame]:
+    """A blend's record, the scheme of its folds, these (`id, fold`), and its cross-fitted
+    predictions.
 
-    Raises: RunError: it is of other rows or classes, or its runs have gone.
+    Raises: RunError: it is of other rows or classes, its runs have gone, or an earlier version
+            made it.
     """
-    record = read_json(blend / "blend.json")
-    runs = [blend.parent / member["name"] for member in record["members"]]
-    run = next((each for each in runs if (each / "run.json").is_file()), None)
-    made = read_json(run / "run.json") if run else {}
-    if run is None or tuple(made["classes"]) != data.classes:
+    blend = runs.blend(name)
+    record = BlendRecord.read(blend.record)
+    members = [runs.run(member.name) for member in record.members]
+    run = next((each for each in members if each.begun), None)
+    made = RunRecord.read(run.record) if run else None
+    if run is None or made is None or made.classes != data.classes:
         raise RunError(
-            f"{blend.name}: its runs have gone, or have other classes than "
+            f"{name}: its runs have gone, or have other classes than "
             f"{data.spec.name} now; `foldwise blend` makes it anew"
         )
-    folds, oof = (
-        read_folds(run / "folds.csv"),
-        read_predictions(blend / "oof.parquet", data.classes),
-    )
+    folds, oof = read_folds(run.folds), read_predictions(blend.oof, data.classes)
     if not oof["id"].isin(data.train.frame["id"]).all():
         raise RunError(
-            f"{blend.name} was made of other rows than {data.spec.name} has now; "
+            f"{name} was made of other rows than {data.spec.name} has now; "
             "`foldwise blend` makes it anew"
         )
-    return {**record, "scheme": made["scheme"]}, folds, oof
+    return record, made.scheme, folds, oof
 
 
 def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> dict[str, Any]:

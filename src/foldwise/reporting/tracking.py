@@ -29,7 +29,9 @@ from foldwise.kinds.events import (
     Observer,
 )
 from foldwise.reporting.syncing import LOCK, Sending, key, send, server, trouble
-from foldwise.store.files import locked, read_json
+from foldwise.store.files import locked
+from foldwise.store.layout import CompetitionRuns
+from foldwise.store.run_records import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +215,7 @@ class Tracker:
                 len(left),
                 server(),
                 trouble() or f"did not take them within {SEND:g} seconds",
-                self.runs / "wandb",
+                CompetitionRuns(self.runs).tracked,
                 self.competition,
             )
 
@@ -295,8 +297,8 @@ class Tracker:
         return run
 
     def _config(self, event: FoldStarted) -> dict[str, Any]:
-        record = read_json(self.runs / event.run / "run.json")
-        told = {key: record[key] for key in ("recipe", "resolved", "seed", "scheme", "identity")}
+        record = RunRecord.read(CompetitionRuns(self.runs).run(event.run).record)
+        told = record.model_dump(include={"recipe", "resolved", "seed", "scheme", "identity"})
         return {**self.config, **told, "run": event.run, "fold": event.fold, "folds": event.folds}
 
 

@@ -23,7 +23,8 @@ from foldwise.kinds.events import Observer
 from foldwise.reproducing.differences import check_data, other_differences
 from foldwise.reproducing.scratch import find_manifest, scratch
 from foldwise.shapes.submission import read_submission, write_submission
-from foldwise.store.files import read_json, sha256_file, write_json
+from foldwise.store.files import read_json, sha256_file
+from foldwise.store.run_records import RateSearch
 from foldwise.submitting import manifest
 from foldwise.submitting.entry import score_through_file
 from foldwise.training.fitting.pseudo import pseudo_labels
@@ -189,14 +190,14 @@ def _trained(
     run = open_run(here.runs, data, recipe, told["seed"], folds, caches, lambda: resolved, pseudo)
     for fold in range(folds.n):
         for file, found in told["rates"].get(f"fold{fold}", {}).items():
-            write_json(run.fold(fold) / Path(file).name, {"suggestions": found})
+            RateSearch(suggestions=found).write(run.fold(fold).path / Path(file).name)
     tasks = [
         FoldTask(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
         for fold in run.planned_folds()
         if fold in run.unfinished()
     ]
     run_here(run_fold, tasks, observe)
-    if run.record["identity"] != told["identity"]:
+    if run.record.identity != told["identity"]:
         log.warning(
             "%s is %s now: something that its training depends on is not as it was",
             told["run"],

@@ -20,6 +20,8 @@ from foldwise.errors import StorageError, SubmissionError, WeightsError, example
 from foldwise.metrics.scoring import Score
 from foldwise.store import ledger
 from foldwise.store.files import read_json, sha256_file, sha256_json, sha256_text
+from foldwise.store.layout import RunFolder
+from foldwise.store.run_records import RateSearch, RunRecord
 from foldwise.store.versions import versions
 from foldwise.workspace import Workspace
 
@@ -53,7 +55,7 @@ def describe(
     """
     name, folds = data.spec.name, blend.members[0].folds
     competition = workspace.competition(name)
-    seen = any(run.record["caches"] for run in blend.members)  # a prior looks at no image
+    seen = any(run.record.caches for run in blend.members)  # a prior looks at no image
     told = {
         "competition": name,
         "created": ledger.now(),
@@ -136,19 +138,20 @@ def _run(folder: Path, competition: Path) -> dict[str, Any]:
     """What it takes to train a run again, from its directory. competition: the folder."""
     from foldwise.training.models.building import weights_file  # loads torch
 
-    record, weights = read_json(folder / "run.json"), None
+    run, weights = RunFolder(folder), None
+    record = RunRecord.read(run.record)
     rates: dict[str, dict[str, dict[str, float]]] = {}  # by fold, file and method
-    recipe = recorded_recipe(competition, record["recipe"], folder.name)
-    for path in sorted(folder.glob("fold*/lr-*.json")):
-        found = read_json(path)["suggestions"]
-        rates.setdefault(path.parent.name, {})[path.name] = found
+    recipe = recorded_recipe(competition, record.recipe, folder.name)
+    for fold in run.there():
+        for path in fold.rate_searches().values():
+            rates.setdefault(fold.name, {})[path.name] = RateSearch.read(path).suggestions
     if recipe.weights != "none":
         with contextlib.suppress(WeightsError):  # gone since the training
             file = weights_file(recipe)
             weights = sha256_file(file) if file else None
     return {
         "run": folder.name,
-        **{key: record[key] for key in ("identity", "recipe", "seed", "resolved", "caches")},
+        **record.model_dump(include={"identity", "recipe", "seed", "resolved", "caches"}),
         "recipe_sha256": sha256_json(recipe.identity()),
         "rates": rates,
         "weights_sha256": weights,
@@ -159,7 +162,7 @@ def _teachers(runs: Iterable[Path], competition: Path) -> list[dict[str, Any]]:
     """The runs that gave pseudo-labels to these, and to those, each after its own teacher."""
     found: dict[str, dict[str, Any]] = {}
     for folder in runs:
-        pseudo = read_json(folder / "run.json")["resolved"].get("pseudo")
+        pseudo = RunRecord.read(RunFolder(folder).record).resolved.get("pseudo")
         if pseudo:
             teacher = folder.parent / pseudo["run"]
             own = [*_teachers([teacher], competition), _run(teacher, competition)]

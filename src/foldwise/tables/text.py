@@ -11,33 +11,16 @@ import pandas as pd
 from foldwise.errors import (
     DataError,
     LabelError,
-    StorageError,
     alike,
     examples,
     nearest,
 )
 from foldwise.kinds.bounds import short, too_long
-from foldwise.store.files import need_readable
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 COMPRESSED = (".zip", ".gz", ".bz2", ".xz", ".zst")  # pandas opens these
 REPEATED = "rows left out that repeat an id and its labels"
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name, as its `to_csv` writes one
-
-
-def read_stored(path: Path) -> pd.DataFrame:
-    """The frame in a parquet file that foldwise wrote.
-
-    Raises: StorageError: it may not be read, or is damaged.
-    """
-    need_readable(path)
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"{path} should hold a table that foldwise wrote, but is damaged ({error}); remove it "
-            "and run the same command again"
-        ) from error
 
 
 def read_table(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.core import TensorImage
 
 from foldwise.config.recipe import Recipe
+from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import writing
 from foldwise.training.loading.augment import NormalizeInPlace, Resampling
 from foldwise.training.loading.batches import DEPTH, ahead
@@ -25,7 +26,7 @@ def predict_photos(fold: Path, recipe: Recipe, pixels: Path | int, target: Path)
     stage's cache has them; for a model that sees none, n. The mean over the recipe's TTA views.
     Raises: WeightsError: see `load_trained`.
     """
-    model, about = load_trained(fold / "weights.safetensors")
+    model, about = load_trained(FoldFolder(fold).weights)
     if isinstance(model, Prior):
         assert isinstance(pixels, int)
         batches = model.batches(pixels)

@@ -3,11 +3,11 @@ sheet of its images."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from foldwise.store.run_records import RateSearch
 from foldwise.training.fitting.finder import find_rate
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
@@ -37,7 +37,7 @@ def few(inputs: FoldInputs) -> FoldInputs:
     return replace(inputs, train=inputs.train.where(keep), test=inputs.test.where(first))
 
 
-def search(inputs: FoldInputs) -> dict[str, Any]:
+def search(inputs: FoldInputs) -> RateSearch:
     """What `find_rate` finds for the first stage of a fold: where its training would begin.
 
     Weights, batches, precision and random numbers are those of a stage with `lr = "find"`, so it

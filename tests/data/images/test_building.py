@@ -239,9 +239,9 @@ def test_training_works_from_a_recompressed_cache(
     small_disk(monkeypatch, 120_000)  # raw pixels take 172,032 bytes, recompressed about 96,113
     run = pipeline.train(workspace, "tiny", overrides=larger, only_folds=[0])[0]
     assert run.name != raw.name
-    (name,) = run.record["caches"]
+    (name,) = run.record.caches
     assert name.endswith("-packed")
-    assert (run.fold(0) / "done.json").is_file()
+    assert (run.fold(0).path / "done.json").is_file()
 
 
 def test_each_stage_trains_on_the_cache_of_its_size(workspace: Workspace) -> None:

@@ -188,7 +188,7 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
     folds = scheme_folds(workspace, data)
     recipe = load_recipe(workspace.competition("tiny"), "tiny")
     record = open_run(workspace.runs, data, recipe, 0, folds, [cache], dict).record
-    assert record["levels"] == [0, 4095]
+    assert record.levels == (0, 4095)
     look = look_of(recipe, record)
     assert look is not None
     assert look.levels == Levels(0, 4095)

@@ -19,13 +19,15 @@ from foldwise.data.folds import Folds
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import RunError
 from foldwise.store.files import read_json, write_json
+from foldwise.store.layout import CompetitionRuns
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
 from foldwise.tasks import task_of
-from foldwise.training.fitting.pseudo import FILE, pseudo_labels, surest, teacher_of, with_pseudo
+from foldwise.training.fitting.pseudo import pseudo_labels, surest, teacher_of, with_pseudo
 from foldwise.training.fitting.run import Run, open_runs
 from foldwise.training.loading.batches import FoldSplitter
 from foldwise.workspace import Workspace
 from planted import MANY, ONE
+from records import run_values
 from tiny import CLASSES, copy, edit, write_tiny
 
 N = 24  # training rows, and as many of the test set
@@ -116,7 +118,7 @@ def plant(workspace: Workspace, told: Callable[[int, np.ndarray], np.ndarray]) -
 
 def accuracy(run: Run, data: CompetitionData) -> float:
     """The share of fold 0's validation rows whose most probable class is right."""
-    found = read_predictions(run.fold(0) / "oof.parquet", CLASSES).set_index("id")
+    found = read_predictions(run.fold(0).path / "oof.parquet", CLASSES).set_index("id")
     truth = data.train.frame.set_index("id").loc[found.index, "label"]
     return float((found.idxmax(axis=1) == truth.astype(str)).mean())
 
@@ -149,7 +151,7 @@ def test_a_fold_hears_its_own_folds_teacher_alone(own: Workspace) -> None:
     for changed in (None, 0, 2):
         plant(own, lambda fold, of, changed=changed: (truth + (fold == changed)) % 3)
         run = opened(own)
-        tables = [(run.fold(k) / FILE).read_bytes() for k in range(3)]
+        tables = [(run.fold(k).pseudo).read_bytes() for k in range(3)]
         if changed is None:
             before = dict(enumerate(tables))
             first = run.name
@@ -166,7 +168,7 @@ def test_rows_join_the_training_part_of_their_fold_and_no_validation_part(own: W
     task = pipeline.FoldTask(own.root, own.data, own.runs, "tiny", run.folder, 1)
     inputs = pipeline.fold_inputs(task)
     made = inputs.taught()
-    taken = set(read_predictions(run.fold(1) / FILE, CLASSES)["id"])
+    taken = set(read_predictions(run.fold(1).pseudo, CLASSES)["id"])
     assert 0 < len(taken) < N
     split = [FoldSplitter(each.folds, 1)(each.train.frame) for each in (inputs, made)]
     parts = [
@@ -188,10 +190,10 @@ def test_copies_of_training_images_and_ids_in_both_are_left_out(own: Workspace) 
     plant(own, lambda fold, of: truth)
     own_ids, test_ids = ids_of(data)
     run = opened(own)
-    taken = [set(read_predictions(run.fold(k) / FILE, CLASSES)["id"]) for k in range(3)]
+    taken = [set(read_predictions(run.fold(k).pseudo, CLASSES)["id"]) for k in range(3)]
     assert test_ids[0] not in set.union(*taken)  # the one that is the very same image
     assert test_ids[1] in set.union(*taken)
-    assert run.record["resolved"]["pseudo"]["left_out"] == 1
+    assert run.record.resolved["pseudo"]["left_out"] == 1
     both = data.train.frame.copy()
     both.loc[5, "id"] = test_ids[7]
     named = CompetitionData(
@@ -211,14 +213,14 @@ def test_the_record_says_what_was_taken_from_whom(own: Workspace) -> None:
     assert told["run"] == teacher(own).name
     assert told["identity"] == read_json(teacher(own) / "run.json")["identity"]
     for k, fold in enumerate(told["folds"]):
-        taken = read_predictions(run.fold(k) / FILE, CLASSES)
+        taken = read_predictions(run.fold(k).pseudo, CLASSES)
         assert fold["rows"] == len(taken) <= 38  # 16 * 0.7 / 0.3, rounded up
         assert fold["confidence"] == taken[list(CLASSES)].max(axis=1).min() >= 0.3
 
 
 def test_a_lost_table_is_written_anew_and_another_teacher_makes_another_run(own: Workspace) -> None:
     run = opened(own, "pseudo.confidence=0.3")
-    path = run.fold(1) / FILE
+    path = run.fold(1).pseudo
     kept = path.read_bytes()
     path.unlink()
     assert opened(own, "pseudo.confidence=0.3").name == run.name
@@ -308,9 +310,9 @@ def test_a_pseudo_labelled_row_has_a_weight_and_what_the_recipe_wants(
 ) -> None:
     train, test, folds = tables(multi)
     probs = np.array([[0.25, 0.75], [0.9, 0.1]])
-    write_predictions(tmp_path / FILE, predictions_frame(["a", "b"], probs, ("z", "x")))
+    write_predictions(tmp_path / "pseudo.parquet", predictions_frame(["a", "b"], probs, ("z", "x")))
     pseudo = Pseudo(run="t", weight=0.25, soft=soft)
-    made, places = with_pseudo(train, test, folds, 1, pseudo, tmp_path / FILE)
+    made, places = with_pseudo(train, test, folds, 1, pseudo, tmp_path / "pseudo.parquet")
     assert list(made.frame["id"]) == ["r", "q", "s", "b", "a"]  # as the test rows stand
     assert list(made.frame["weight"]) == [1, 1, 1, 0.25, 0.25]
     hot = [[0, 1], [1, 0], [0, 1], [1, 0], [0, 1]]
@@ -328,8 +330,10 @@ def test_shares_and_weights_of_the_training_rows_stay(tmp_path: Path) -> None:
     train, test, folds = tables(False)
     train.frame["shares"] = list(np.array([[0.4, 0.6], [1, 0], [0.1, 0.9]]))
     train.frame["weight"] = [2.0, 0.0, 1.0]
-    write_predictions(tmp_path / FILE, predictions_frame(["c"], np.array([[0.9, 0.1]]), ("z", "x")))
-    made, _ = with_pseudo(train, test, folds, 0, Pseudo(run="t"), tmp_path / FILE)
+    write_predictions(
+        tmp_path / "pseudo.parquet", predictions_frame(["c"], np.array([[0.9, 0.1]]), ("z", "x"))
+    )
+    made, _ = with_pseudo(train, test, folds, 0, Pseudo(run="t"), tmp_path / "pseudo.parquet")
     assert list(made.frame["weight"]) == [2.0, 0.0, 1.0, 0.5]
     assert np.stack([*made.frame["shares"]]).tolist() == [[0.4, 0.6], [1, 0], [0.1, 0.9], [1, 0]]
 
@@ -337,14 +341,8 @@ def test_shares_and_weights_of_the_training_rows_stay(tmp_path: Path) -> None:
 def told(run: str, seed: int = 0, **keys: Any) -> dict[str, Any]:
     """A run.json, of two folds and the classes z, x unless keys say otherwise."""
     recipe = {"name": run.split("-")[0], "early_stop": keys.pop("early_stop", 0)}
-    return {
-        "recipe": recipe,
-        "seed": seed,
-        "folds_sha256": "same" * 16,
-        "classes": ["z", "x"],
-        "identity": run,
-        **keys,
-    }
+    known = {"recipe": recipe, "seed": seed, "folds_sha256": "same" * 16, "identity": run, **keys}
+    return run_values(**known)
 
 
 def asked(
@@ -369,7 +367,7 @@ def asked(
         }
     )
     folds = Folds("f", pd.DataFrame({"id": ["a", "b"], "fold": [0, 1]}), "same" * 16)
-    return teacher_of(folder, recipe, seed, folds, ("z", "x"))[0]
+    return teacher_of(CompetitionRuns(folder), recipe, seed, folds, ("z", "x"))[0]
 
 
 def test_the_teacher_is_the_run_of_that_name_or_the_recipes_of_the_same_seed(

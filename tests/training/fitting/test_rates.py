@@ -114,7 +114,7 @@ def test_done_says_what_each_epoch_took_and_the_most_memory(workspace: Workspace
     (run,) = pipeline.train(
         workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[0], observe=events.append
     )
-    done = read_json(run.fold(0) / "done.json")
+    done = read_json(run.fold(0).path / "done.json")
     told = [event for event in events if isinstance(event, EpochDone)]
     assert done["epochs"] == [
         {
@@ -132,8 +132,8 @@ def test_a_prior_has_no_rates_images_or_maps(workspace: Workspace) -> None:
     recipes = workspace.competition("tiny") / "recipes"
     (recipes / "prior.toml").write_text('model = "prior"\n')
     (run,) = pipeline.train(workspace, "tiny", ["prior"], only_folds=[0])
-    files = {path.name for path in run.fold(0).iterdir()}
+    files = {path.name for path in run.fold(0).path.iterdir()}
     assert not files & {"rates.parquet", "augmented.parquet", "maps.parquet"}
-    done = read_json(run.fold(0) / "done.json")
+    done = read_json(run.fold(0).path / "done.json")
     assert done["memory_bytes"] > 1e8
     assert "epochs" not in done

@@ -19,7 +19,7 @@ from tiny import CLASSES, edit, only_run, write_tiny
 def trained(workspace: Workspace, *settings: str) -> tuple[Run, pd.DataFrame]:
     """A run of one fold and epoch, with its OOF of that fold."""
     run = pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0])[0]
-    return run, pd.read_parquet(run.fold(0) / "oof.parquet")
+    return run, pd.read_parquet(run.fold(0).path / "oof.parquet")
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_rows_sum_to_one_whatever_the_outputs_mean(
     assert probs.shape == (10, n)
     assert probs.sum(axis=1) == pytest.approx(np.ones(10), abs=1e-12)
     assert ((probs > 0) & (probs < 1)).all()
-    weights = run.fold(0) / "weights.safetensors"
+    weights = run.fold(0).path / "weights.safetensors"
     about = read_preprocessing(weights)
     assert about is not None
     assert about.outputs == outputs
     assert load_state(weights)["fc.weight"].shape[0] == n_outputs
-    test = pd.read_parquet(run.fold(0) / "test.parquet")
+    test = pd.read_parquet(run.fold(0).path / "test.parquet")
     assert test[list(CLASSES[:n])].sum(axis=1).to_numpy() == pytest.approx(np.ones(12), abs=1e-12)
-    (epoch,) = json.loads((run.fold(0) / "history.json").read_text())
-    plain = pd.read_parquet(run.fold(0) / "oof_plain.parquet")
+    (epoch,) = json.loads((run.fold(0).path / "history.json").read_text())
+    plain = pd.read_parquet(run.fold(0).path / "oof_plain.parquet")
     truth = pd.read_csv(run.folder.parents[2] / "data/tiny/raw/train_labels.csv", dtype={"id": str})
     labels = truth.set_index("id").loc[plain["id"]].idxmax(axis=1).to_numpy()
     right = (plain[list(CLASSES[:n])].idxmax(axis=1).to_numpy() == labels).mean()

@@ -40,14 +40,14 @@ def trained(workspace: Workspace, *settings: str, stop: int | None = None) -> Ru
 
 def plain_loss(run: Run) -> float:
     """The log loss of the fold's validation part without TTA, from its predictions file."""
-    oof = pd.read_parquet(run.fold(0) / "oof_plain.parquet").set_index("id")
+    oof = pd.read_parquet(run.fold(0).path / "oof_plain.parquet").set_index("id")
     raw = run.folder.parents[2] / "data" / "tiny" / "raw" / "train_labels.csv"
     truth = pd.read_csv(raw, dtype={"id": str}).set_index("id").loc[oof.index, list(CLASSES)]
     return -float(np.log(oof.to_numpy()[truth.to_numpy() == 1]).mean())
 
 
 def history(run: Run) -> list[dict[str, float]]:
-    return json.loads((run.fold(0) / "history.json").read_text())
+    return json.loads((run.fold(0).path / "history.json").read_text())
 
 
 @pytest.mark.parametrize("setting", ["ema=0.9", "swa=2"])
@@ -59,7 +59,7 @@ def test_the_averaged_weights_are_validated_saved_and_predicted_with(
     run = trained(write_tiny(tmp_path / "averaged"), fast, setting)
     assert history(run)[-1]["valid_loss"] == pytest.approx(plain_loss(run), rel=1e-4)
     assert plain_loss(run) != pytest.approx(plain_loss(plain), rel=1e-2)
-    states = [load_state(each.fold(0) / "weights.safetensors") for each in (plain, run)]
+    states = [load_state(each.fold(0).path / "weights.safetensors") for each in (plain, run)]
     assert not torch.allclose(states[0]["fc.weight"], states[1]["fc.weight"], atol=1e-3)
     assert [e["train_loss"] for e in history(run)] == [e["train_loss"] for e in history(plain)]
 
@@ -79,7 +79,7 @@ def test_an_average_over_two_stages_goes_on_where_it_was_stopped(
             with pytest.raises(Stop):
                 trained(workspace, setting, "stage.1.lr=find", stop=stop)
         run = trained(workspace, setting, "stage.1.lr=find")
-        hashes.append(sha256_file(run.fold(0) / "weights.safetensors"))
+        hashes.append(sha256_file(run.fold(0).path / "weights.safetensors"))
     assert hashes[0] == hashes[1]
 
 
@@ -88,7 +88,7 @@ def test_an_early_stop_is_recorded_and_said(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         run = trained(workspace, "early_stop=1", "stage.0.epochs=40", "stage.0.lr=0.1")
-    done = json.loads((run.fold(0) / "done.json").read_text())
+    done = json.loads((run.fold(0).path / "done.json").read_text())
     epoch = done["stopped_early_after_epoch"]
     losses = [entry["valid_loss"] for entry in history(run)]
     assert len(losses) == epoch < 40
@@ -101,7 +101,9 @@ def test_an_early_stop_is_recorded_and_said(
 
 def test_a_fold_that_was_not_stopped_early_has_no_such_record(workspace: Workspace) -> None:
     run = trained(workspace, "early_stop=4")
-    assert "stopped_early_after_epoch" not in json.loads((run.fold(0) / "done.json").read_text())
+    assert "stopped_early_after_epoch" not in json.loads(
+        (run.fold(0).path / "done.json").read_text()
+    )
     assert len(history(run)) == 4
 
 
@@ -110,7 +112,7 @@ def test_each_of_them_changes_the_training(tmp_path: Path, setting: str) -> None
     states = []
     for name, settings in (("plain", []), ("set", [setting])):
         run = trained(write_tiny(tmp_path / name), *settings)
-        states.append(load_state(run.fold(0) / "weights.safetensors")["fc.weight"])
+        states.append(load_state(run.fold(0).path / "weights.safetensors")["fc.weight"])
     assert not torch.allclose(*states, atol=1e-5)
 
 

@@ -170,9 +170,9 @@ def test_rows_of_weight_0_teach_nothing(workspace: Workspace) -> None:
     labels["sure"] = labels["ant"]  # only these count
     labels.to_csv(path, index=False)
     (run,) = pipeline.train(workspace, "tiny", ["linear"], only_folds=[0])
-    oof = read_predictions(run.fold(0) / "oof.parquet", CLASSES)
+    oof = read_predictions(run.fold(0).path / "oof.parquet", CLASSES)
     assert (oof[list(CLASSES)].idxmax(axis=1) == "ant").all()
-    history = json.loads((run.fold(0) / "history.json").read_text())
+    history = json.loads((run.fold(0).path / "history.json").read_text())
     assert history[-1]["accuracy"] == pytest.approx(1 / 3, abs=0.07)  # every row counts there
     assert history[-1]["valid_loss"] > 2 * history[-1]["train_loss"]
 
@@ -182,12 +182,12 @@ def test_shares_are_what_is_learned(workspace: Workspace) -> None:
     (run,) = pipeline.train(
         workspace, "tiny", ["linear"], ["stage.0.lr=5", "stage.0.epochs=30"], only_folds=[0]
     )
-    oof = read_predictions(run.fold(0) / "oof.parquet", CLASSES).set_index("id")
+    oof = read_predictions(run.fold(0).path / "oof.parquet", CLASSES).set_index("id")
     found = load_data(workspace, "tiny").train.frame.set_index("id").loc[oof.index]
     assert (oof.idxmax(axis=1) == found["label"].astype(str)).mean() > 0.8
     largest = oof.max(axis=1).mean()
     assert 0.5 < largest < 0.75  # of one-hot labels it learns to be as good as sure
-    history = json.loads((run.fold(0) / "history.json").read_text())
+    history = json.loads((run.fold(0).path / "history.json").read_text())
     assert history[-1]["accuracy"] > 0.8
 
 

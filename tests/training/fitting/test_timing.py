@@ -79,13 +79,13 @@ def test_a_training_takes_its_budget_within_a_tenth(
         (made,) = pipeline.train(workspace, "tiny", budget=f"{minutes}m")
     assert 0.9 * 60 * minutes < clock.seconds < 1.1 * 60 * minutes
     assert "tiny: 3 of 3 folds with " in caplog.text
-    plan = made.record["resolved"]["plan"]
-    history = read_json(made.fold(2) / "history.json")
+    plan = made.record.resolved["plan"]
+    history = read_json(made.fold(2).path / "history.json")
     assert len(history) == sum(stage["epochs"] for stage in plan["stage"])
     assert made.unfinished() == []
     before, clock.measured = clock.seconds, 0
-    (made.fold(1) / "done.json").unlink()
-    (made.fold(1) / "checkpoint.pt").unlink()
+    (made.fold(1).path / "done.json").unlink()
+    (made.fold(1).path / "checkpoint.pt").unlink()
     (again,) = pipeline.train(workspace, "tiny", budget=f"{minutes}m")
     assert again.folder == made.folder
     assert clock.measured == 0  # the plan is read, not made again

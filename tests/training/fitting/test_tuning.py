@@ -173,7 +173,7 @@ def test_a_run_keeps_what_auto_became(
     assert kept["batch_size"] == 8
     monkeypatch.setattr(tuning, "settle", lambda *a: pytest.fail("measured again"))
     again = pipeline.train(workspace, "tiny", only_folds=[1])[0]
-    assert again.record["resolved"] == kept
+    assert again.record.resolved == kept
 
 
 @pytest.mark.slow
@@ -183,7 +183,7 @@ def test_a_compiled_run_trains_to_the_same_predictions_nearly(workspace: Workspa
         pipeline.train(workspace, "tiny", overrides=[*settings, f"compile={value}"])[0]
         for value in ("false", "true")
     )
-    assert compiled.record["resolved"]["compile"] is True
+    assert compiled.record.resolved["compile"] is True
     first, second = plain.oof().iloc[:, 1:], compiled.oof().iloc[:, 1:]
     assert abs(first - second).to_numpy().max() < 0.05
     assert not first.equals(second)  # the compiled model was another one

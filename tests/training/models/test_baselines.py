@@ -17,7 +17,7 @@ from foldwise.errors import SpecError
 from foldwise.metrics.scoring import score
 from foldwise.store.files import read_json
 from foldwise.tasks import MultiClass
-from foldwise.training.fitting.fold import FILES, predict_again
+from foldwise.training.fitting.fold import predict_again
 from foldwise.training.fitting.run import Run
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.fitting.tuning import settle
@@ -119,17 +119,17 @@ def test_a_linear_model_learns_an_easy_task(
     workspace = with_recipe(write_tiny(tmp_path, 60, classes=classes), "linear", LINEAR)
     settings = [f"loss={loss}", "precision=fp32"]
     run = pipeline.train(workspace, "tiny", ["linear"], settings, only_folds=[0])[0]
-    assert run.record["resolved"]["compile"] is False
-    history = json.loads((run.fold(0) / "history.json").read_text())
+    assert run.record.resolved["compile"] is False
+    history = json.loads((run.fold(0).path / "history.json").read_text())
     assert len(history) == 30
     chance = 1 / len(classes)
     assert history[-1]["accuracy"] >= chance + 0.3
-    oof = pd.read_parquet(run.fold(0) / "oof_plain.parquet")
+    oof = pd.read_parquet(run.fold(0).path / "oof_plain.parquet")
     assert oof[list(classes)].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-12)
     truth = load_data(workspace, "tiny").train.frame.set_index("id")["label"].loc[oof["id"]]
     right = (oof[list(classes)].idxmax(axis=1).to_numpy() == truth.to_numpy()).mean()
     assert right == pytest.approx(history[-1]["accuracy"])
-    about = read_preprocessing(run.fold(0) / "weights.safetensors")
+    about = read_preprocessing(run.fold(0).path / "weights.safetensors")
     assert about is not None
     assert about.outputs == ("one_sigmoid" if len(classes) == 2 else "softmax")
 
@@ -150,7 +150,7 @@ def test_a_linear_model_goes_down_its_gradient_at_a_constant_rate(workspace: Wor
         with torch.no_grad():
             for param, grad in zip(model.parameters(), grads, strict=True):
                 param -= 0.5 * grad
-    trained, _ = load_trained(run.fold(0) / "weights.safetensors")
+    trained, _ = load_trained(run.fold(0).path / "weights.safetensors")
     assert torch.allclose(trained.head.weight, model.head.weight, atol=1e-5)
     assert torch.allclose(trained.head.bias, model.head.bias, atol=1e-5)
 
@@ -159,7 +159,7 @@ def test_a_frozen_body_leaves_a_linear_model_all_it_has(tmp_path: Path) -> None:
     workspace = with_recipe(write_tiny(tmp_path), "linear", LINEAR)
     settings = ["stage.0.train=head", "stage.0.epochs=1", "stage.0.lr=0.1"]
     run = pipeline.train(workspace, "tiny", ["linear"], settings, only_folds=[0])[0]
-    model, about = load_trained(run.fold(0) / "weights.safetensors")
+    model, about = load_trained(run.fold(0).path / "weights.safetensors")
     with seeded(0, 0, "init"):
         fresh = build_model(run.recipe, about.n_outputs, 1)
     assert not torch.equal(model.head.weight, fresh.head.weight)
@@ -190,10 +190,14 @@ def test_a_prior_is_the_class_shares_of_each_folds_training_part(
         expected = shares_by_hand(run, table, fold)
         different.add(tuple(expected))
         for name in ("oof", "oof_plain", "test", "test_plain"):
-            frame = pd.read_parquet(run.fold(fold) / f"{name}.parquet")
+            frame = pd.read_parquet(run.fold(fold).path / f"{name}.parquet")
             assert (frame[list(CLASSES)] == expected).all(axis=None)
-        assert sorted(read_json(run.fold(fold) / "done.json")["sha256"]) == sorted(FILES)
-        assert read_json(run.fold(fold) / "history.json") == []
+        assert sorted(read_json(run.fold(fold).record)["sha256"]) == [
+            "history.json",
+            *sorted(f"{part}{kind}.parquet" for part in ("oof", "test") for kind in ("", "_plain")),
+            "weights.safetensors",
+        ]
+        assert read_json(run.fold(fold).path / "history.json") == []
     assert len(different) > 1
     assert list(run.oof()["id"]) == sorted(ids("train", 31))
     assert [list(frame["id"]) for frame in run.test(ids("test", 12))] == [ids("test", 12)] * 3
@@ -207,12 +211,12 @@ def test_a_prior_needs_no_cache_and_predicts_the_same_again(
     from foldwise.executors import FoldTask
 
     workspace, run = priors
-    assert run.record["caches"] == []
+    assert run.record.caches == ()
     assert not list((workspace.data / "tiny" / "cache").glob("*/done.json"))
     task = FoldTask(workspace.root, workspace.data, workspace.runs, "tiny", run.folder, 1)
     predict_again(pipeline.fold_inputs(task), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
-        saved = pd.read_parquet(run.fold(1) / f"{name}.parquet")
+        saved = pd.read_parquet(run.fold(1).path / f"{name}.parquet")
         pd.testing.assert_frame_equal(
             pd.read_parquet(tmp_path / f"{name}.parquet"), saved, check_exact=True
         )
@@ -228,7 +232,7 @@ def test_a_prior_can_be_submitted(tmp_path: Path) -> None:
 
 
 def test_a_prior_is_a_model_too(priors: tuple[Workspace, Run]) -> None:
-    model, about = load_trained(priors[1].fold(0) / "weights.safetensors")
+    model, about = load_trained(priors[1].fold(0).path / "weights.safetensors")
     logits = model(torch.rand(3, 1, *about.image_size))
     expected = model.shares.expand(3, -1)
     assert torch.allclose(logits.double().softmax(dim=1), expected, atol=1e-6)

@@ -29,8 +29,8 @@ from foldwise.store.files import (
     replacing,
     write_text,
 )
+from foldwise.store.frames import read_stored
 from foldwise.tables.listing import present
-from foldwise.tables.text import read_stored
 
 Progress = Callable[[int, int], None]  # images done, images in all
 BILINEAR = "bilinear"

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from foldwise.data.images.packed import packed, unpacked
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, examples
 from foldwise.store.files import need_space
+from foldwise.store.run_records import RunRecord
 from foldwise.tables.listing import example, images_below, is_image, readable
 from foldwise.tables.text import read_table
 from foldwise.tasks import MultiClass
@@ -44,10 +45,10 @@ class Look:
         return unpacked(packed(np.ascontiguousarray(pixels))) if self.recompressed else pixels
 
 
-def look_of(recipe: Recipe, record: Mapping[str, Any]) -> Look | None:
+def look_of(recipe: Recipe, record: RunRecord) -> Look | None:
     """How a recipe's last stage sees photos; None for one that sees none.
 
-    record: run.json, for the names of the run's caches and the levels of its images.
+    record: the run's, for the names of its caches and the levels of its images.
     """
     if not recipe.stage:
         return None
@@ -58,8 +59,8 @@ def look_of(recipe: Recipe, record: Mapping[str, Any]) -> Look | None:
         max(max(each) for each in recipe.cache_sizes),
         recipe.resize,
         recipe.kernel,
-        any(name.startswith(own) and name.endswith(PACKED) for name in record["caches"]),
-        Levels(*record["levels"]) if record.get("levels") else None,
+        any(name.startswith(own) and name.endswith(PACKED) for name in record.caches),
+        Levels(*record.levels) if record.levels else None,
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.files import locked, replacing, sha256_file, sha256_text
-from foldwise.tables.text import read_stored
+from foldwise.store.frames import read_stored
 
 COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
 

@@ -11,26 +11,27 @@ from foldwise.config.recipe import load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import SpecError
 from foldwise.reporting.comparing import against
-from foldwise.store.files import read_json
+from foldwise.store.layout import CompetitionRuns
+from foldwise.store.run_records import RunRecord
 from foldwise.workspace import Workspace
 
 HARDWARE = ("device", "precision", "compile")  # of `resolved`; what else it has, the recipe says
 
 
 def what_changed(
-    competition: Path, folder: Path, rows: Sequence[dict[str, Any]]
+    competition: Path, folder: CompetitionRuns, rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Each run of a folder beside the best finished one that was begun before it, the last first.
 
     competition: the folder of its TOML files. rows: of `compare_runs`. Without an earlier finished
     run with the same folds, beside the one just before.
-    Keys: `run`; `begun` (UTC, by the time of its run.json); `score`; `than`, the other run; of the
+    Keys: `run`; `begun` (UTC, by the time of its record); `score`; `than`, the other run; of the
     difference to it `difference, error, verdict` (see `compare_runs`); `changes`: `key, old, new`.
     The first run has None, and no changes.
     """
-    begun = {row["run"]: (folder / row["run"] / "run.json").stat().st_mtime for row in rows}
+    begun = {row["run"]: folder.run(row["run"]).record.stat().st_mtime for row in rows}
     order = sorted(rows, key=lambda row: (begun[row["run"]], row["run"]))
-    records = {row["run"]: read_json(folder / row["run"] / "run.json") for row in rows}
+    records = {row["run"]: RunRecord.read(folder.run(row["run"]).record) for row in rows}
     found = []
     for number, row in enumerate(order):
         other = _best_before(order[:number], row)
@@ -61,7 +62,7 @@ def _best_before(earlier: Sequence[dict[str, Any]], row: dict[str, Any]) -> dict
     return best or (earlier[-1] if earlier else None)
 
 
-def changed(competition: Path, old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+def changed(competition: Path, old: RunRecord, new: RunRecord) -> list[dict[str, Any]]:
     """`key, old, new` of all in which two runs' records differ: recipe, seed, folds, hardware.
 
     A value is None where there is no such key, as of a stage that only one of them has. What a
@@ -82,21 +83,21 @@ def changed(competition: Path, old: dict[str, Any], new: dict[str, Any]) -> list
     ]
 
 
-def _values(record: dict[str, Any], recipe: dict[str, Any] | None) -> Iterator[tuple[str, Any]]:
+def _values(record: RunRecord, recipe: dict[str, Any] | None) -> Iterator[tuple[str, Any]]:
     """All that changes answers in a run's record, as `key, value`. recipe: see `_read`."""
-    recipe, resolved = recipe or record["recipe"], record.get("resolved", {})
+    recipe, resolved = recipe or record.recipe, record.resolved
     stages = resolved.get("plan", {}).get("stage")  # what a budget made of them
     recipe = {**recipe, **({"stage": stages} if stages else {})}
     yield "recipe", recipe["name"]
     yield from flat({k: v for k, v in recipe.items() if k not in ("name", "seeds", *HARDWARE)})
-    yield from (("seed", record["seed"]), ("folds", record["scheme"]))
+    yield from (("seed", record.seed), ("folds", record.scheme))
     yield from ((key, resolved[key]) for key in HARDWARE if key in resolved)
 
 
-def _read(competition: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+def _read(competition: Path, record: RunRecord) -> dict[str, Any] | None:
     """The record's recipe with all keys of today's; None where today's does not take it."""
     try:
-        return recorded_recipe(competition, record["recipe"], "run.json").model_dump(mode="json")
+        return recorded_recipe(competition, record.recipe, "its record").model_dump(mode="json")
     except SpecError:
         return None
 
@@ -112,18 +113,18 @@ def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def commands(workspace: Workspace, data: CompetitionData, record: dict[str, Any]) -> list[str]:
+def commands(workspace: Workspace, data: CompetitionData, record: RunRecord) -> list[str]:
     """The command that trains a run again, if the recipe's file still says what it takes; else [].
 
     What was given with --set is what the record says and the file does not.
     """
-    folder, name = workspace.competition(data.spec.name), record["recipe"]["name"]
+    folder, name = workspace.competition(data.spec.name), record.recipe["name"]
     words = ["foldwise", "train", data.spec.name, "--recipe", name]
-    if record["scheme"] != data.spec.submit.folds:
-        words += ["--scheme", record["scheme"]]
+    if record.scheme != data.spec.submit.folds:
+        words += ["--scheme", record.scheme]
     try:
         now = load_recipe(folder, name).model_dump(mode="json")
-        asked, written = dict(flat(record["recipe"])), dict(flat(now))
+        asked, written = dict(flat(record.recipe)), dict(flat(now))
         sets = [
             f"{key}={json.dumps(value)}"
             for key, value in asked.items()

@@ -8,10 +8,9 @@ from foldwise.reporting.comparing import compare_blends, compare_runs
 from foldwise.reporting.html.changes import what_changed
 from foldwise.reporting.html.gathering import facts
 from foldwise.reporting.standing import EXPECTED, headline_of, stand, with_manifests
-from foldwise.store.files import read_json
+from foldwise.store.layout import runs_of
+from foldwise.store.run_records import BlendRecord
 from foldwise.workspace import Workspace
-
-PAGE = "report.html"  # of a run, a blend or a competition, in its directory
 
 
 def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
@@ -25,9 +24,9 @@ def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
     their page was written.
     Raises: DataError: leaderboard.csv is no board.
     """
-    data, folder = load_data(workspace, name), workspace.runs / name
-    runs = compare_runs(folder, data)
-    blends = compare_blends(folder, data, runs)
+    data, folder = load_data(workspace, name), runs_of(workspace, name)
+    runs = compare_runs(folder.path, data)
+    blends = compare_blends(folder.path, data, runs)
     told = stand(workspace, data.spec)
     submissions = with_manifests(workspace, data.spec, told["submissions"])
     first = _first(submissions, runs, blends)
@@ -36,10 +35,11 @@ def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
         own = head["board"] or {}  # what is expected of another blend says nothing of this one
         head["board"] = {**submissions[-1], **{key: own.get(key) for key in EXPECTED}}
     for row in (*runs, *blends):
-        row["link"] = f"{row['run']}/{PAGE}" if (folder / row["run"] / PAGE).is_file() else None
+        page = folder.run(row["run"]).report
+        row["link"] = page.relative_to(folder.path).as_posix() if page.is_file() else None
     for row in blends:
         row["members"] = ", ".join(row["members"])
-    records = {row["run"]: read_json(folder / row["run"] / "blend.json") for row in blends}
+    records = {row["run"]: BlendRecord.read(folder.blend(row["run"]).record) for row in blends}
     return facts(workspace, data) | {
         "metric": data.spec.metric.title,
         "higher": data.spec.metric.higher,
@@ -49,9 +49,9 @@ def gather_competition(workspace: Workspace, name: str) -> dict[str, Any]:
         "history": what_changed(workspace.competition(name), folder, runs),
         "blends": blends,
         "steps": [
-            {"blend": run, **step} for run, record in records.items() for step in record["steps"]
+            {"blend": run, **step} for run, record in records.items() for step in record.steps
         ],
-        "tried": {run: record["tried"] for run, record in records.items() if record["tried"]},
+        "tried": {run: record.tried for run, record in records.items() if record.tried},
         "headline": head,
     }
 

@@ -1,11 +1,9 @@
 """What the page of a run or a blend says: read from its directory, as plain values; nothing is
 computed anew that the directory does not hold, and torch is not needed."""
 
-from pathlib import Path
 from typing import Any
 
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.folds import read_folds
 from foldwise.reporting.comparing import against, compare_blends, compare_runs, scores_of
 from foldwise.reporting.headline import headline
 from foldwise.reporting.html import numbers
@@ -14,7 +12,11 @@ from foldwise.reporting.html.traces import augmented_of, finder_of, folds_of, ma
 from foldwise.reporting.standing import blend_named, board_of
 from foldwise.reporting.summary import made_by, read_run
 from foldwise.store.files import read_json
+from foldwise.store.frames import read_folds
+from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, runs_of
 from foldwise.store.predictions import read_predictions
+from foldwise.store.records import Plain
+from foldwise.store.run_records import BlendRecord, FoldRecord
 from foldwise.workspace import FINDINGS, Workspace
 
 SHIFTED = 5  # places at which each view is seen with tta_shift
@@ -40,12 +42,12 @@ def gather(workspace: Workspace, name: str, what: str) -> dict[str, Any]:
     `numbers.of_predictions`, and `_of_run` or `_of_blend`; of what there is not, None or empty.
     Raises: RunError: see `read_run` and `blend_named`.
     """
-    data, folder = load_data(workspace, name), workspace.runs / name / what
-    rows = compare_runs(folder.parent, data)
+    data, folder = load_data(workspace, name), runs_of(workspace, name)
+    rows = compare_runs(folder.path, data)
     told = {**NOTHING, **facts(workspace, data), "run": what, "runs": rows}
-    if (folder / "blend.json").is_file():
-        return told | _of_blend(workspace, data, folder, rows)
-    return told | _of_run(workspace, data, folder, rows)
+    if folder.blend(what).finished:
+        return told | _of_blend(workspace, data, folder.blend(what), rows)
+    return told | _of_run(workspace, data, folder.run(what), rows)
 
 
 def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
@@ -72,51 +74,48 @@ def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
 
 
 def _of_run(
-    workspace: Workspace, data: CompetitionData, folder: Path, rows: list[dict[str, Any]]
+    workspace: Workspace, data: CompetitionData, run: RunFolder, rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What a run's page says beside the facts.
 
-    Keys: `summary`; `record`: run.json; `folds`: see `folds_of`; `rates, finder, augmented, maps`:
+    Keys: `summary`; `record`: the run's; `folds`: see `folds_of`; `rates, finder, augmented, maps`:
     see `traces`; `tta`: see `_tta`; `change`: see `what_changed`; `commands`; `hashes`: `fold,
     file, sha256`.
     """
-    record, folds, oof = read_run(folder, data)
     competition = workspace.competition(data.spec.name)
-    maps = maps_of(folder)
-    told = numbers.of_predictions(data, folds, oof, maps, record["recipe"])
+    runs = CompetitionRuns(run.path.parent)
+    record, folds, oof = read_run(runs, run.name, data)
+    maps = maps_of(run)
+    told = numbers.of_predictions(data, folds, oof, maps, record.recipe)
     summary = told["summary"]
-    summary |= made_by(folder.name, record)
+    summary |= made_by(run.name, record)
     done = [row["fold"] for row in summary["by_fold"]]
-    numbers.add_shares(
-        summary["by_class"], data, [folder / f"fold{k}" / "test.parquet" for k in done]
-    )
-    own = next(row for row in rows if row["run"] == folder.name)
-    markers = {k: read_json(folder / f"fold{k}" / "done.json") for k in done}
+    numbers.add_shares(summary["by_class"], data, [run.fold(k).test for k in done])
+    own = next(row for row in rows if row["run"] == run.name)
+    made = {k: FoldRecord.read(run.fold(k).record) for k in done}
     return told | {
         "headline": headline(summary, rows),
-        "record": record,
-        "folds": folds_of(folder, summary["by_fold"]),
-        "rates": rates_of(folder),
-        "finder": finder_of(folder),
-        "tta": _tta(folder, data, own, record["recipe"]),
-        "augmented": augmented_of(folder),
+        "record": record.plain(),
+        "folds": folds_of(run, summary["by_fold"]),
+        "rates": rates_of(run),
+        "finder": finder_of(run),
+        "tta": _tta(run, data, own, record.recipe),
+        "augmented": augmented_of(run),
         "maps": maps,
         "change": next(
-            row
-            for row in what_changed(competition, folder.parent, rows)
-            if row["run"] == folder.name
+            row for row in what_changed(competition, runs, rows) if row["run"] == run.name
         ),
         "commands": commands(workspace, data, record),
         "hashes": [
             {"fold": k, "file": file, "sha256": digest}
-            for k, marker in markers.items()
-            for file, digest in marker["sha256"].items()
+            for k, fold in made.items()
+            for file, digest in fold.sha256.items()
         ],
     }
 
 
 def _tta(
-    folder: Path, data: CompetitionData, own: dict[str, Any], recipe: dict[str, Any]
+    run: RunFolder, data: CompetitionData, own: dict[str, Any], recipe: Plain
 ) -> dict[str, Any] | None:
     """What test-time augmentation gains: `views` (how many), `mean, plain`, `difference, error,
     verdict`.
@@ -128,7 +127,7 @@ def _tta(
     if views == 1:
         return None
     done = [k for k, value in enumerate(own["fold_scores"]) if value is not None]
-    plain = scores_of(folder, read_folds(folder / "folds.csv"), done, data, "oof_plain")
+    plain = scores_of(run, read_folds(run.folds), done, data, plain=True)
     return {
         "views": views,
         "mean": own["mean"],
@@ -138,31 +137,32 @@ def _tta(
 
 
 def _of_blend(
-    workspace: Workspace, data: CompetitionData, folder: Path, rows: list[dict[str, Any]]
+    workspace: Workspace, data: CompetitionData, blend: BlendFolder, rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What a blend's page says beside the facts.
 
-    Keys: `summary`; `folds`: as there; `blend`: its row of `compare_blends`, `record` (blend.json),
+    Keys: `summary`; `folds`: as there; `blend`: its row of `compare_blends`, `record`,
     `members_table` (`member, score, low, high, weight`), and the `recipes` of its runs.
     """
-    blends = compare_blends(folder.parent, data, rows)
-    row = blend_named(blends, data, folder.name)
-    record = read_json(folder / "blend.json")
-    folds = read_folds(folder.parent / row["best_member"] / "folds.csv")
-    oof = read_predictions(folder / "oof.parquet", data.classes)
+    runs = CompetitionRuns(blend.path.parent)
+    blends = compare_blends(runs.path, data, rows)
+    row = blend_named(blends, data, blend.name)
+    record = BlendRecord.read(blend.record)
+    folds = read_folds(runs.run(row["best_member"]).folds)
+    oof = read_predictions(blend.oof, data.classes)
     told = numbers.of_predictions(data, folds, oof)
-    numbers.add_shares(told["summary"]["by_class"], data, [folder / "test.parquet"])
-    curves = record.get("reliability", {})
-    weights = record["chain"]["fitted"].get("weights")
+    numbers.add_shares(told["summary"]["by_class"], data, [blend.test])
+    curves = record.reliability
+    weights = record.chain["fitted"].get("weights")
     members = [
         {
-            "member": each["name"],
-            "score": each["score"]["value"],
-            "low": each["score"]["low"],
-            "high": each["score"]["high"],
+            "member": each.name,
+            "score": each.score.value,
+            "low": each.score.low,
+            "high": each.score.high,
             "weight": weights and weights[number],
         }
-        for number, each in enumerate(record["members"])
+        for number, each in enumerate(record.members)
     ]
     recipes = [each["recipe"] for each in rows if each["run"] in row["members"]]
     return told | {
@@ -174,7 +174,7 @@ def _of_blend(
         },
         "blend": {
             **row,
-            "record": record,
+            "record": record.plain(),
             "members_table": members,
             "recipes": [*dict.fromkeys(recipes)],
         },

@@ -6,9 +6,10 @@ from typing import Any
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.reporting.headline import headline_rows
 from foldwise.reporting.html import figures
-from foldwise.reporting.html.competing import PAGE, gather_competition
+from foldwise.reporting.html.competing import gather_competition
 from foldwise.reporting.html.gathering import gather
 from foldwise.store.files import write_text
+from foldwise.store.layout import all_runs, runs_of
 from foldwise.workspace import Workspace
 
 
@@ -20,7 +21,8 @@ def write_report(workspace: Workspace, name: str, run: str | None = None) -> Pat
     """
     name, run = (name, run) if run else located(workspace, name)
     workspace.competition(name)
-    path = workspace.runs / name / (run or "") / PAGE
+    folder = runs_of(workspace, name)
+    path = folder.run(run).report if run else folder.report
     if run:
         write_text(path, run_page(gather(workspace, name, run)))
     else:
@@ -35,8 +37,11 @@ def located(workspace: Workspace, word: str) -> tuple[str, str | None]:
     """
     if word in workspace.names():
         return word, None
-    paths = [*workspace.runs.glob("*/*/run.json"), *workspace.runs.glob("*/*/blend.json")]
-    runs = [(path.parts[-3], path.parts[-2]) for path in paths]
+    runs = [
+        (folder.name, each.name)
+        for folder in all_runs(workspace)
+        for each in (*folder.runs(), *folder.blends())
+    ]
     found = sorted(name for name, run in runs if run == word)
     if len(found) > 1:
         raise RunError(

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
 
 from fastai.callback.core import Callback
 from fastai.callback.schedule import minimum, steep, valley
 from fastai.learner import Learner
 
 from foldwise.errors import RunError
-from foldwise.store.files import need_space, read_json, scratch, write_json
+from foldwise.store.files import need_space, scratch
+from foldwise.store.run_records import RateSearch
 
 METHODS = {
     "valley": valley,
@@ -21,13 +21,13 @@ METHODS = {
 
 def find_rate(
     learner: Learner, own: Sequence[Callback], aside: Sequence[Callback] = ()
-) -> dict[str, Any]:
+) -> RateSearch:
     """What fastai's lr_find suggests for a learner's next stage; its weights stay as they are.
 
     own: the stage's own callbacks, but its schedule. aside: those that should not see this mock
     training.
-    Keys: `suggestions` (rate by the name of each of METHODS), `rates` and `losses` (the curve: the
-    rate of each batch and the smoothed training loss after it). Rates grow from 1e-7 to 10 over at
+    Suggestions are by the name of each of METHODS; the curve has the rate of each batch and the
+    smoothed training loss after it. Rates grow from 1e-7 to 10 over at
     most 100 batches; it ends early where the loss is four times its least.
 
     Raises: RunError: too few batches had a finite loss.
@@ -51,22 +51,21 @@ def find_rate(
         finally:
             learner.path, learner.model_dir = path
     suggestions = {name: float(rate) for name, rate in zip(METHODS, found, strict=True)}
-    return {
-        "suggestions": suggestions,
-        "rates": [float(rate) for rate in learner.recorder.lrs],
-        "losses": [float(loss) for loss in learner.recorder.losses],
-    }
+    return RateSearch(
+        suggestions=suggestions,
+        rates=tuple(float(rate) for rate in learner.recorder.lrs),
+        losses=tuple(float(loss) for loss in learner.recorder.losses),
+    )
 
 
-def rate_found(path: Path | None, method: str, find: Callable[[], dict[str, Any]]) -> float:
+def rate_found(path: Path | None, method: str, find: Callable[[], RateSearch]) -> float:
     """The rate that a method suggests: read from the file if it is there, else found and written.
 
     So a run that goes on, or is repeated, trains at the same rate.
     """
-    if path is not None and path.is_file():
-        found = read_json(path)
-    else:
+    found = RateSearch.read_if_there(path) if path is not None else None
+    if found is None:
         found = find()
         if path is not None:
-            write_json(path, found)
-    return float(found["suggestions"][method])
+            found.write(path)
+    return found.suggestions[method]

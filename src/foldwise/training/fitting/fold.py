@@ -19,9 +19,12 @@ from foldwise.data.images.cache import ImageCache, sized
 from foldwise.data.labels.table import LabelTable
 from foldwise.kinds.events import FoldDone, FoldStarted, Observer
 from foldwise.kinds.loss import Outputs
-from foldwise.store.files import locked, replacing, sha256_file, write_json
+from foldwise.store.files import locked, sha256_file
+from foldwise.store.frames import write_parquet
+from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import read_predictions, writing
-from foldwise.training.fitting.pseudo import FILE, with_pseudo
+from foldwise.store.run_records import FoldRecord, write_history
+from foldwise.training.fitting.pseudo import with_pseudo
 from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.run import versions
 from foldwise.training.fitting.stages import Place, train_stages
@@ -40,15 +43,6 @@ from foldwise.training.models.building import (
 from foldwise.training.predict import predict
 from foldwise.training.speed.machine import forget_gpu_memory, gpu_memory, peak_memory
 from foldwise.training.speed.precision import determinism, device
-
-FILES = (
-    "weights.safetensors",
-    "oof.parquet",
-    "oof_plain.parquet",
-    "test.parquet",
-    "test_plain.parquet",
-    "history.json",
-)
 
 # a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
 Part = tuple[str, "pd.Series[str]", Iterator[tuple[np.ndarray, np.ndarray]]]
@@ -70,12 +64,17 @@ class FoldInputs:
     mode: str
     score: Callable[[pd.DataFrame], float | None] | None = None  # the metric, told after epochs
 
+    @property
+    def files(self) -> FoldFolder:
+        """The fold's files."""
+        return FoldFolder(self.folder)
+
     def taught(self) -> "FoldInputs":
         """The inputs with the fold's pseudo-labels among the training rows, if the recipe wants."""
         if self.recipe.pseudo is None:
             return self
         train, folds = with_pseudo(
-            self.train, self.test, self.folds, self.fold, self.recipe.pseudo, self.folder / FILE
+            self.train, self.test, self.folds, self.fold, self.recipe.pseudo, self.files.pseudo
         )
         return replace(self, train=train, folds=folds)
 
@@ -94,39 +93,35 @@ class FoldInputs:
 
 
 def train_fold(inputs: FoldInputs, observe: Observer) -> None:
-    """Train one fold and write FILES and done.json into its folder; a done fold is left alone.
+    """Train one fold and write its files and record into its folder; a done fold is left alone.
 
     Beside them go tables that reports show and nothing else needs: the rates used, augmented
-    training images, activation maps. A fold that was stopped goes on from checkpoint.pt, which
-    stays there when it is done. `seconds` in done.json are then those of the last session alone.
+    training images, activation maps. A fold that was stopped goes on from its checkpoint, which
+    stays there when it is done. `seconds` in its record are then those of the last session alone.
     Raises: WeightsError, SpecError: see `build_model`. StorageError: the disk is full.
             Interrupted: by Ctrl-C, after saving.
     """
-    marker = inputs.folder / "done.json"
-    with locked(inputs.folder / ".lock", f"{inputs.run} fold {inputs.fold}", wait=False):
-        if marker.is_file():
+    files = inputs.files
+    with locked(files.lock, f"{inputs.run} fold {inputs.fold}", wait=False):
+        if files.finished:
             return
         begun = time.perf_counter()
         forget_gpu_memory()
         with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
             told = _train_and_write(inputs.taught(), observe)
         seconds = time.perf_counter() - begun
-        hashes = {name: sha256_file(inputs.folder / name) for name in FILES}
-        write_json(
-            marker,
-            {
-                "fold": inputs.fold,
-                "seconds": round(seconds, 2),
-                "sha256": hashes,
-                "versions": versions(),
-                **told,
-            },
-        )
+        FoldRecord(
+            fold=inputs.fold,
+            seconds=round(seconds, 2),
+            sha256={path.name: sha256_file(path) for path in files.files()},
+            versions=versions(),
+            **told,
+        ).write(files.record)
         observe(FoldDone(inputs.run, inputs.fold, seconds))
 
 
 def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
-    """Everything of a fold but its marker; returns what the marker says of the training."""
+    """Everything of a fold but its record; returns what that says of the training."""
     recipe, on = inputs.recipe, device()
     if recipe.compile:
         torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
@@ -144,10 +139,10 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
         observe,
         preprocessing.outputs,
     )
-    save_weights(inputs.folder / "weights.safetensors", model, preprocessing)
+    save_weights(inputs.files.weights, model, preprocessing)
     parts = _predicted(inputs, model, dls, preprocessing.outputs)
-    write_fold_predictions(inputs.folder, inputs.train.classes, parts)
-    write_json(inputs.folder / "history.json", report.history)
+    write_fold_predictions(inputs.files, inputs.train.classes, parts)
+    write_history(inputs.files.history, report.history)
     _write_shown(inputs, model, dls, preprocessing, report)
     # of an early stop the images that it validates on decide: so it is said
     early = {} if stopped is None else {"stopped_early_after_epoch": stopped}
@@ -176,28 +171,30 @@ def _write_shown(
     report: Report,
 ) -> None:
     """Write what reports alone look at. Nothing of it takes part in what the fold predicts."""
-    oof = read_predictions(inputs.folder / "oof.parquet", inputs.train.classes)
+    files = inputs.files
+    oof = read_predictions(files.oof, inputs.train.classes)
     tables = {
-        "rates": report.rates(),
-        "augmented": augmented(dls, inputs.train, about, inputs.seed, inputs.fold),
-        "maps": worst_maps(model, dls, inputs.train, oof),
+        files.rates: report.rates(),
+        files.augmented: augmented(dls, inputs.train, about, inputs.seed, inputs.fold),
+        files.maps: worst_maps(model, dls, inputs.train, oof),
     }
-    for name, table in tables.items():
+    for path, table in tables.items():
         if table is not None:
-            with replacing(inputs.folder / f"{name}.parquet") as temporary:
-                table.to_parquet(temporary, index=False)
+            write_parquet(path, table)
 
 
 def _write_prior(inputs: FoldInputs, preprocessing: Preprocessing, observe: Observer) -> None:
-    """Everything of a prior's fold but its marker; no image is looked at."""
+    """Everything of a prior's fold but its record; no image is looked at."""
     observe(FoldStarted(inputs.run, inputs.fold, inputs.folds.n, 0, 0))
     prior = prior_of(inputs.train, inputs.folds, inputs.fold)
-    save_weights(inputs.folder / "weights.safetensors", prior, preprocessing)
-    write_fold_predictions(inputs.folder, inputs.train.classes, _of_prior(inputs, prior))
-    write_json(inputs.folder / "history.json", [])
+    save_weights(inputs.files.weights, prior, preprocessing)
+    write_fold_predictions(inputs.files, inputs.train.classes, _of_prior(inputs, prior))
+    write_history(inputs.files.history, [])
 
 
-def write_fold_predictions(folder: Path, classes: Sequence[str], parts: Iterable[Part]) -> None:
+def write_fold_predictions(
+    folder: FoldFolder, classes: Sequence[str], parts: Iterable[Part]
+) -> None:
     """Write the predictions of the fold's validation part and of the test set, batch by batch.
 
     `oof` and `test` are the mean over the recipe's TTA views, `oof_plain` and `test_plain` the
@@ -206,8 +203,8 @@ def write_fold_predictions(folder: Path, classes: Sequence[str], parts: Iterable
     for part, ids, batches in parts:
         done = 0
         with (
-            writing(folder / f"{part}.parquet", classes) as add,
-            writing(folder / f"{part}_plain.parquet", classes) as add_plain,
+            writing(folder.predictions(part, False), classes) as add,
+            writing(folder.predictions(part, True), classes) as add_plain,
         ):
             for mean, plain in batches:
                 rows = ids.iloc[done : done + len(mean)]
@@ -240,7 +237,7 @@ def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[Part]:
 
 def predict_again(inputs: FoldInputs, folder: Path) -> None:
     """Make the fold's predictions anew from its weights file, into another folder."""
-    model, preprocessing = load_trained(inputs.folder / "weights.safetensors")
+    model, preprocessing = load_trained(inputs.files.weights)
     if isinstance(model, Prior):
         parts = _of_prior(inputs, model)
     else:
@@ -248,4 +245,4 @@ def predict_again(inputs: FoldInputs, folder: Path) -> None:
         size = inputs.recipe.stage_batch(inputs.recipe.stage[-1])  # as after training
         dls = dataloaders(inputs.block(preprocessing), size, device())
         parts = _predicted(inputs, model, dls, preprocessing.outputs)
-    write_fold_predictions(folder, inputs.train.classes, parts)
+    write_fold_predictions(FoldFolder(folder), inputs.train.classes, parts)

@@ -20,11 +20,12 @@ from foldwise.data.competition import CompetitionData, digests
 from foldwise.data.folds import Folds
 from foldwise.data.labels.table import SHARES, WEIGHT, LabelTable
 from foldwise.errors import RunError, examples
-from foldwise.store.files import read_json, sha256_file, sha256_json
+from foldwise.store.files import sha256_file, sha256_json
+from foldwise.store.layout import CompetitionRuns, RunFolder
 from foldwise.store.predictions import align, read_predictions, write_predictions
+from foldwise.store.run_records import RunRecord
+from foldwise.store.runs import predictions_of_test
 from foldwise.tasks import Task
-
-FILE = "pseudo.parquet"  # in a fold's directory: a predictions frame of the rows that it takes
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class PseudoLabels:
     tables: tuple[pd.DataFrame, ...]
     record: dict[str, Any]
 
-    def write(self, run: Path) -> None:
-        """Write each fold's table, where it is not there yet. run: the run's directory."""
+    def write(self, run: RunFolder) -> None:
+        """Write each fold's table, where it is not there yet."""
         for fold, table in enumerate(self.tables):
-            path = run / f"fold{fold}" / FILE
+            path = run.fold(fold).pseudo
             if not path.is_file():
                 write_predictions(path, table)
 
@@ -64,28 +65,30 @@ def pseudo_labels(
     """
     if recipe.pseudo is None:
         return None
-    teacher, record = teacher_of(runs / data.spec.name, recipe, seed, folds, data.classes)
+    teacher, record = teacher_of(
+        CompetitionRuns(runs / data.spec.name), recipe, seed, folds, data.classes
+    )
     ids, known = data.test.frame["id"], data.train.frame["id"]
     pixels = digests(data)
     twice = pixels.reindex(ids).isin(pixels.reindex(known).dropna()).to_numpy()
     left_out = twice | ids.isin(known).to_numpy()
     tables, sources = [], []
     for fold in range(folds.n):
-        path, of = teacher / f"fold{fold}" / "test.parquet", folds.frame["fold"]
-        what = f"{teacher.name} fold {fold}, test"
-        frame = align(read_predictions(path, data.classes), ids, what)[~left_out]
+        of = folds.frame["fold"]
+        frame = predictions_of_test(teacher, fold, data.classes, ids)[~left_out]
         rows = int(((of >= 0) & (of != fold)).sum())
+        what = f"{teacher.name} fold {fold}, test"
         table, lowest = surest(frame, data.task, recipe.pseudo, rows, what)
         tables.append(table)
         sources.append(
             {
                 "rows": len(table),
                 "confidence": lowest,
-                "test_sha256": sha256_file(path),
+                "test_sha256": sha256_file(teacher.fold(fold).test),
                 "ids_sha256": sha256_json([*table["id"]]),
             }
         )
-    told = {"run": teacher.name, "identity": record["identity"], "left_out": int(left_out.sum())}
+    told = {"run": teacher.name, "identity": record.identity, "left_out": int(left_out.sum())}
     return PseudoLabels(tuple(tables), {**told, "folds": sources})
 
 
@@ -112,38 +115,37 @@ def surest(
 
 
 def teacher_of(
-    folder: Path, recipe: Recipe, seed: int, folds: Folds, classes: Sequence[str]
-) -> tuple[Path, dict[str, Any]]:
-    """The directory and record of the run that `[pseudo] run` names, by its own or a recipe's name.
+    folder: CompetitionRuns, recipe: Recipe, seed: int, folds: Folds, classes: Sequence[str]
+) -> tuple[RunFolder, RunRecord]:
+    """The folder and record of the run that `[pseudo] run` names, by its own or a recipe's name.
 
     Of a recipe's runs on these folds it is that of the same seed, else the only one there is.
-    folder: that of the competition's runs.
     Raises: RunError: there is none, or are several; its folds or classes are others; a fold is not
             trained; its validation rows chose the epoch at which its training ended.
     """
     assert recipe.pseudo is not None
     name, who = recipe.pseudo.run, f"recipe {recipe.name}: [pseudo] run = {recipe.pseudo.run!r}"
-    if (folder / name / "blend.json").is_file():
+    if folder.blend(name).finished:
         raise RunError(
             f"{who} is a blend: for each fold's validation rows it knows models that "
             "were trained on them; name one run or recipe"
         )
-    found = [(path.parent, read_json(path)) for path in sorted(folder.glob("*/run.json"))]
-    named = [(run, record) for run, record in found if name in (run.name, record["recipe"]["name"])]
+    found = [(run, RunRecord.read(run.record)) for run in folder.runs()]
+    named = [(run, record) for run, record in found if name in (run.name, record.recipe["name"])]
     if not named:
         raise RunError(
             f"{who} names no run and no recipe that was trained; there are: "
             f"{examples([run.name for run, _ in found], 10) or 'none'}. Train it first: "
             f"`foldwise train {folder.name} --recipe {name}`"
         )
-    same = [each for each in named if each[1]["folds_sha256"] == folds.sha256]
+    same = [each for each in named if each[1].folds_sha256 == folds.sha256]
     if not same:
         raise RunError(
-            f"{who} was trained on other folds ({named[0][1]['folds_sha256'][:8]}, here "
+            f"{who} was trained on other folds ({named[0][1].folds_sha256[:8]}, here "
             f"{folds.sha256[:8]}), so its models may know this run's validation rows; train it on "
             "these folds"
         )
-    chosen = [each for each in same if each[1]["seed"] == seed] or same
+    chosen = [each for each in same if each[1].seed == seed] or same
     if len(chosen) > 1:
         raise RunError(
             f"{who} is one of {len(chosen)} runs on these folds; name one: "
@@ -154,21 +156,20 @@ def teacher_of(
 
 
 def _check_teacher(
-    run: Path, record: dict[str, Any], folds: Folds, classes: Sequence[str], who: str
+    run: RunFolder, record: RunRecord, folds: Folds, classes: Sequence[str], who: str
 ) -> None:
     """Raises: RunError: see `teacher_of`."""
-    if record["classes"] != list(classes):
+    if record.classes != tuple(classes):
         raise RunError(
-            f"{who} has other classes, {examples(record['classes'])}, here "
+            f"{who} has other classes, {examples(record.classes)}, here "
             f"{examples(classes)}; train it again"
         )
-    open_folds = [k for k in range(folds.n) if not (run / f"fold{k}" / "done.json").is_file()]
-    if open_folds:
+    if open_folds := run.unfinished(folds.n):
         raise RunError(
             f"{who}: folds {examples(open_folds, 10)} of {folds.n} of {run.name} are not trained "
             "yet; run `foldwise train` for it, it goes on with them"
         )
-    if record["recipe"].get("early_stop"):
+    if record.recipe.get("early_stop"):
         raise RunError(
             f"{who}: {run.name} has early_stop, so each fold's validation rows chose its model; "
             "name a run with early_stop = 0"
@@ -182,7 +183,7 @@ def with_pseudo(
 
     These are put into the fold after this one, so they are in no validation part here. Every row
     has a weight then, and shares if `soft` says so, or if the training rows have some.
-    path: the fold's FILE.
+    path: what its run took from the teacher.
     """
     taken = read_predictions(path, train.classes)
     chosen = test.where(test.frame["id"].isin(taken["id"]).to_numpy())

@@ -13,11 +13,14 @@ import pandas as pd
 from foldwise.config.budget import seconds_of
 from foldwise.config.recipe import Recipe
 from foldwise.data.competition import CompetitionData
-from foldwise.data.folds import Folds, frame_hash, labels_hash, read_folds, write_folds
+from foldwise.data.folds import Folds, frame_hash, labels_hash
 from foldwise.data.images.cache import ImageCache
 from foldwise.errors import RunError, examples
-from foldwise.store.files import locked, read_json, sha256_json, write_json
-from foldwise.store.predictions import align, read_predictions
+from foldwise.store.files import locked, sha256_json
+from foldwise.store.frames import read_folds, write_csv
+from foldwise.store.layout import CompetitionRuns, FoldFolder, RunFolder
+from foldwise.store.run_records import BegunWith, RunRecord
+from foldwise.store.runs import fold_predictions, predictions_of_test
 from foldwise.training.fitting.pseudo import PseudoLabels, pseudo_labels
 
 PACKAGES = ("torch", "timm", "fastai")  # what a run's folds are trained with
@@ -36,24 +39,29 @@ class Run:
     seed: int
     folds: Folds
     classes: tuple[str, ...]
-    record: dict[str, Any]  # run.json
+    record: RunRecord
 
     @property
     def name(self) -> str:
         """The run's name: that of its directory."""
         return self.folder.name
 
-    def fold(self, number: int) -> Path:
+    @property
+    def files(self) -> RunFolder:
+        """The run's files."""
+        return RunFolder(self.folder)
+
+    def fold(self, number: int) -> FoldFolder:
         """A fold's directory."""
-        return self.folder / f"fold{number}"
+        return self.files.fold(number)
 
     def unfinished(self) -> list[int]:
-        """The folds that have no marker yet."""
-        return [k for k in range(self.folds.n) if not (self.fold(k) / "done.json").is_file()]
+        """The folds that are not trained yet."""
+        return self.files.unfinished(self.folds.n)
 
     def planned_folds(self) -> list[int]:
         """The folds to train: all, but for a budget that has no time for all of them."""
-        plan = self.record["resolved"].get("plan")
+        plan = self.record.resolved.get("plan")
         return list(range(self.folds.n)) if plan is None else plan["folds"]
 
     def oof(self, plain: bool = False) -> pd.DataFrame:
@@ -62,25 +70,14 @@ class Run:
         plain: without TTA. Raises: RunError: a fold is unfinished, or predicted other ids.
         """
         self._need_all_folds()
-        name = "oof_plain.parquet" if plain else "oof.parquet"
-        parts = []
-        for k in range(self.folds.n):
-            part = read_predictions(self.fold(k) / name, self.classes)
-            expected = self.folds.frame.loc[self.folds.frame["fold"] == k, "id"]
-            parts.append(align(part, expected, f"{self.name} fold {k}"))
-        return pd.concat(parts).sort_values("id", ignore_index=True)
+        numbers = range(self.folds.n)
+        parts = fold_predictions(self.files, self.folds.frame, self.classes, numbers, plain)
+        return pd.concat(parts.values()).sort_values("id", ignore_index=True)
 
     def test(self, ids: Iterable[str]) -> list[pd.DataFrame]:
         """The test predictions of each fold, rows in the order of ids."""
         self._need_all_folds()
-        return [
-            align(
-                read_predictions(self.fold(k) / "test.parquet", self.classes),
-                ids,
-                f"{self.name} fold {k}, test",
-            )
-            for k in range(self.folds.n)
-        ]
+        return [predictions_of_test(self.files, k, self.classes, ids) for k in range(self.folds.n)]
 
     def _need_all_folds(self) -> None:
         if self.unfinished():
@@ -124,14 +121,14 @@ def versions() -> dict[str, str]:
     return {package: version(package).partition("+")[0] for package in PACKAGES}
 
 
-def _begun_with(data: CompetitionData) -> dict[str, Any]:
-    """What a run is begun with and its folds read again, each on its own: hashes and versions."""
-    return {
-        "labels": labels_hash(data.train),
-        "soft": data.train.soft_hash(),
-        "spec": sha256_json(data.spec.training_part()),
-        "versions": versions(),
-    }
+def _begun_with(data: CompetitionData) -> BegunWith:
+    """What a run is begun with and its folds read again, each on its own."""
+    return BegunWith(
+        labels=labels_hash(data.train),
+        soft=data.train.soft_hash(),
+        spec=sha256_json(data.spec.training_part()),
+        versions=versions(),
+    )
 
 
 def need_same_data(folder: Path, data: CompetitionData) -> None:
@@ -139,13 +136,13 @@ def need_same_data(folder: Path, data: CompetitionData) -> None:
 
     Raises: RunError: labels or settings were changed since; the message has the remedy.
     """
-    begun, now = read_json(folder / "run.json").get("begun_with"), _begun_with(data)
+    begun, now = RunRecord.read(RunFolder(folder).record).begun_with, _begun_with(data)
     for key, what in (
         ("labels", "the ids, labels or groups"),
         ("soft", "the shares or weights of the labels"),
         ("spec", "[files], [labels] or [images] of competition.toml"),
     ):
-        if begun is not None and begun[key] != now[key]:
+        if begun is not None and getattr(begun, key) != getattr(now, key):
             raise RunError(f"{folder.name}: {what} are not those it was begun with; {UNDO}")
 
 
@@ -154,9 +151,9 @@ def need_same_versions(folder: Path) -> None:
 
     Raises: RunError: there are others now than when it was begun.
     """
-    begun = read_json(folder / "run.json").get("begun_with")
+    begun = RunRecord.read(RunFolder(folder).record).begun_with
     for package, now in versions().items():
-        then = begun["versions"][package] if begun is not None else now
+        then = begun.versions[package] if begun is not None else now
         if then != now:
             raise RunError(
                 f"{folder.name} was begun with {package} {then}, and here is {now}: folds of both "
@@ -183,38 +180,36 @@ def open_run(
     Raises: RunError: the directory was made with other folds.
     """
     digest = identity(data, recipe, seed, folds, caches, pseudo)
-    folder = runs / data.spec.name / f"{recipe.name}-s{seed}-{digest[:8]}"
-    path = folder / "run.json"
-    with locked(folder / ".lock", f"the run {folder.name}"):
+    run = CompetitionRuns(runs / data.spec.name).run(f"{recipe.name}-s{seed}-{digest[:8]}")
+    with locked(run.lock, f"the run {run.name}"):
         if pseudo is not None:
-            pseudo.write(folder)
-        if not path.is_file():
-            write_folds(folder / "folds.csv", folds.frame)
-            record = {
-                "competition": data.spec.name,
-                "recipe": recipe.model_dump(mode="json"),
-                "seed": seed,
-                "identity": digest,
-                "scheme": folds.name,
-                "folds_sha256": folds.sha256,
-                "classes": list(data.classes),
-                "caches": [cache.folder.name for cache in caches],
-                "begun_with": _begun_with(data),
-                "resolved": settled() | ({"pseudo": pseudo.record} if pseudo else {}),
-            }
+            pseudo.write(run)
+        if not run.begun:
+            write_csv(run.folds, folds.frame)
             levels = next((cache.levels for cache in caches if cache.levels), None)
-            if levels:  # of deep images, for photos that `predict` is given
-                record["levels"] = levels.pair()
-            write_json(path, record)
-    record = read_json(path)
-    copied = frame_hash(read_folds(folder / "folds.csv"), folds.duplicates)
-    if record["folds_sha256"] != folds.sha256 or copied != folds.sha256:
+            RunRecord(
+                competition=data.spec.name,
+                recipe=recipe.model_dump(mode="json"),
+                seed=seed,
+                identity=digest,
+                scheme=folds.name,
+                folds_sha256=folds.sha256,
+                classes=data.classes,
+                caches=tuple(cache.folder.name for cache in caches),
+                begun_with=_begun_with(data),
+                resolved=settled() | ({"pseudo": pseudo.record} if pseudo else {}),
+                # of deep images, for photos that `predict` is given
+                **({"levels": (levels.low, levels.high)} if levels else {}),
+            ).write(run.record)
+    record = RunRecord.read(run.record)
+    copied = frame_hash(read_folds(run.folds), folds.duplicates)
+    if record.folds_sha256 != folds.sha256 or copied != folds.sha256:
         raise RunError(
-            f"{folder} was made with other folds ({record['folds_sha256'][:8]}, now "
+            f"{run.path} was made with other folds ({record.folds_sha256[:8]}, now "
             f"{folds.sha256[:8]}); its predictions cannot be mixed with these: remove the "
             "directory, or restore the folds"
         )
-    return Run(folder, recipe, seed, folds, data.classes, record)
+    return Run(run.path, recipe, seed, folds, data.classes, record)
 
 
 @dataclass(frozen=True)

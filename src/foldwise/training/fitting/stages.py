@@ -21,6 +21,7 @@ from foldwise.config.recipe import Recipe
 from foldwise.config.stage import Stage
 from foldwise.kinds.events import FoldStarted, Observer
 from foldwise.kinds.loss import Outputs
+from foldwise.store.layout import FoldFolder
 from foldwise.training.fitting.averaging import Averaging, averaging
 from foldwise.training.fitting.checkpoint import Checkpoints, Resumable, interruptible
 from foldwise.training.fitting.criterion import loss_of
@@ -137,7 +138,7 @@ def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoint
         return None
     states = {type(callback).__name__: callback for callback in kept}
     saver = Checkpoints(
-        place.folder / "checkpoint.pt", {"Scaler": learner.autocast.scaler, **states}
+        FoldFolder(place.folder).checkpoint, {"Scaler": learner.autocast.scaler, **states}
     )
     learner.add_cb(saver)
     return saver
@@ -181,7 +182,7 @@ def fit_stage(learner: Resumable, recipe: Recipe, number: int, place: Place, ove
     own = own_callbacks(stage, EpochStreams(place.seed, place.fold, number))
     rate = LEAST if over else stage.lr
     if rate == "find":
-        path = place.folder / f"lr-{number}.json" if place.folder else None
+        path = FoldFolder(place.folder).rate_search(number) if place.folder else None
         aside = [callback for callback in learner.cbs if isinstance(callback, WATCHERS)]
         rate = rate_found(path, stage.find, partial(find_rate, learner, own, aside))
     rates = rates_of(stage, rate, count)

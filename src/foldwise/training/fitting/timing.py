@@ -21,6 +21,7 @@ from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.store.files import scratch
+from foldwise.store.layout import FoldFolder
 from foldwise.training.fitting.checkpoint import save_state
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
@@ -171,7 +172,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
         )
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()
-        save_state(folder / "checkpoint.pt", [model.state_dict(), learner.opt.state_dict()])
+        save_state(FoldFolder(folder).checkpoint, [model.state_dict(), learner.opt.state_dict()])
         save = clock() - begun
     images = len(dls.valid_ds) + len(inputs.test)
     return Costs(tuple(steps), tuple(starts), tuple(checks), save, predicting * images, fixed)
