@@ -37,7 +37,7 @@ def copied(name: str, target: Path) -> Workspace:
 def test_every_competition_and_recipe_is_valid_and_explained(name: str) -> None:
     folder = ROOT / "competitions" / name
     spec = load_competition(folder)
-    assert spec.page or spec.platform == "local"
+    assert spec.platform.page or spec.platform.practice
     assert (folder / "README.md").read_text().startswith(f"# {name}\n")
     assert recipe_names(folder)
     for recipe in recipe_names(folder):

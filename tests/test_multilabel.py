@@ -344,7 +344,7 @@ def test_more_is_better_on_the_board_and_the_best_entry_counts(workspace: Worksp
     half = hot.copy()
     half[: N_TEST // 2] = 0
     outcomes = [
-        local.send(entry_of(workspace, rows, name))
+        local.Local().send(entry_of(workspace, rows, name))
         for rows, name in (
             (1 - hot, "worst.csv"),
             (half, "half.csv"),
@@ -370,7 +370,7 @@ def test_rows_with_none_of_these_tags_are_written_and_read(workspace: Workspace)
     assert set(pd.read_csv(parcel.file)["Tags"]) == {"nothing"}
     assert (read_submission(parcel.file, parcel.shape)[list(TAGS)] == 0).all(axis=None)
     empty = (labels(N_TEST, N_TEST).sum(axis=1) == 0).mean()
-    receipt = local.send(parcel)
+    receipt = local.Local().send(parcel)
     assert receipt.private is not None
     assert 0 < receipt.private < 1
     truth = pd.read_csv(workspace.data / "stripes" / "platform" / "truth.csv")
@@ -382,10 +382,10 @@ def test_a_board_without_truth_and_a_wrong_entry_are_said(workspace: Workspace) 
     parcel = entry_of(workspace, labels(N_TEST, 1), "mine.csv")
     edit(parcel.file, "zebra", "zebr")
     with pytest.raises(SubmissionError, match="'zebr' is no class; did you mean 'zebra'"):
-        local.send(parcel)
+        local.Local().send(parcel)
     (workspace.data / "stripes" / "platform" / "truth.csv").unlink()
     with pytest.raises(PlatformError, match=r"no truth at .*truth.csv; `foldwise data` makes it"):
-        local.send(parcel)
+        local.Local().send(parcel)
 
 
 def test_a_test_row_without_a_solution_is_said(workspace: Workspace) -> None:

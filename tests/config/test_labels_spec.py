@@ -332,7 +332,7 @@ def test_test_sets_of_our_own_belong_to_practice_boards(platform: str) -> None:
     solution = f'{SAMPLE}\nsolution = "truth.csv"'
     assert refusal(files=solution, platform=platform) == message
     assert refusal(files=TRAIN, more="[holdout]", platform=platform) == message
-    assert spec(platform=platform).practice is False
+    assert spec(platform=platform).platform.practice is False
 
 
 @pytest.mark.parametrize(

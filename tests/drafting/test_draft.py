@@ -77,7 +77,7 @@ def test_the_draft_of_a_download_passes_its_check_and_agrees_with_the_catalogue(
     ours = load_competition(repository / "competitions" / name)
     if name == "swipr":  # rules over several columns: a draft knows columns alone
         return
-    assert spec.platform == ours.platform or ours.platform == "drivendata"
+    assert spec.platform.name == ours.platform.name or ours.platform.name == "drivendata"
     assert spec.files == ours.files
     for key in ("format", "id", "prefix", "columns", "many", "group_column"):
         assert getattr(spec.labels, key) == getattr(ours.labels, key), key
@@ -138,7 +138,7 @@ def test_a_draft_holds_what_is_unsure_in_its_toml_and_its_answer(place: Workspac
     for line in (*made.understood, *made.unsure):
         assert f"- {line}\n" in readme
     assert str(place.root) not in text + readme
-    assert spec.page == "https://www.kaggle.com/competitions/new"
+    assert spec.platform.page == "https://www.kaggle.com/competitions/new"
     assert "20 training rows, 3 classes (class_column), ids in 'id'" in made.understood
     assert "training images: train/{id}.jpg" in made.understood
 
@@ -164,7 +164,7 @@ def test_two_words_for_the_platform_by_the_format_files_name(place: Workspace) -
     table(place.raw("new") / "submission_format.csv", ["id", *XYZ], rows)
     _, spec, findings = drafted(place)
     assert findings.errors == []
-    assert spec.platform == "drivendata"
+    assert spec.platform.name == "drivendata"
 
 
 def test_without_a_format_file_the_platform_is_local_with_a_holdout(place: Workspace) -> None:
@@ -174,7 +174,7 @@ def test_without_a_format_file_the_platform_is_local_with_a_holdout(place: Works
     table(raw / "test.csv", ["id", "label"], zip(names("b", 6), XYZ * 2, strict=True))
     made, spec, findings = drafted(place)
     assert findings.errors == []
-    assert (spec.platform, spec.holdout is not None) == ("local", True)
+    assert (spec.platform.name, spec.holdout is not None) == ("local", True)
     assert unsure_of(made, "[files]") == "[files]: not used: test.csv"
 
 
@@ -186,7 +186,7 @@ def test_a_solution_beside_the_format_file_makes_a_local_board(place: Workspace)
     table(raw / "solution.csv", ["id", "label", "Usage"], rows)
     _, spec, findings = drafted(place)
     assert findings.errors == []
-    assert (spec.platform, spec.files.solution) == ("local", "solution.csv")
+    assert (spec.platform.name, spec.files.solution) == ("local", "solution.csv")
     (raw / "sample_submission.csv").unlink()
     made = draft(place, "without", raw)
     assert "not used: solution.csv" in unsure_of(made, "[files]")
@@ -581,7 +581,7 @@ def test_the_draft_of_leaf_passes_its_check(
 ) -> None:
     _, spec = real("leaf-classification")
     assert (spec.labels.column, spec.images.path) == ("species", ("images/{id}.jpg",))
-    assert (spec.images.mode, spec.submission.shape, spec.platform) == ("L", "wide", "kaggle")
+    assert (spec.images.mode, spec.submission.shape, spec.platform.name) == ("L", "wide", "kaggle")
 
 
 @pytest.mark.realdata
@@ -590,7 +590,7 @@ def test_the_draft_of_plant_pathology_passes_its_check(
 ) -> None:
     _, spec = real("plant-pathology-2021-small")
     assert (spec.labels.format, spec.submission.shape) == ("delimited", "tags")
-    assert (spec.platform, spec.files.solution) == ("local", "solution.csv")
+    assert (spec.platform.name, spec.files.solution) == ("local", "solution.csv")
 
 
 @pytest.mark.slow
@@ -621,7 +621,7 @@ def test_the_draft_of_wildlife_lacks_nothing_but_images(realdata: Path, place: W
     made, spec, findings = drafted(place)
     (error,) = findings.errors
     assert "20952 of 20952 ids have no image" in error
-    assert (spec.platform, spec.labels.group) == ("drivendata", "site")
+    assert (spec.platform.name, spec.labels.group) == ("drivendata", "site")
     assert (spec.images.path, spec.images.test_path) == (("{filepath}",), None)
     assert spec.images.folders == ("train_features", "test_features")
     assert "16488 of 16488 training rows" in unsure_of(made, "[images]")

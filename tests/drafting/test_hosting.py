@@ -90,7 +90,7 @@ def test_one_hot_files_with_sites_are_split_by_site(place: Workspace) -> None:
     made, scores = hosted(place)
     assert made.group == "site"
     data = load_data(place, "new")
-    assert data.spec.platform == "local"
+    assert data.spec.platform.name == "local"
     assert data.spec.labels.classes == data.classes
     assert data.spec.metric.name == "log_loss"
     assert (len(data.classes), made.train_rows + made.test_rows) == (8, 41)

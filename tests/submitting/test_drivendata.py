@@ -7,9 +7,12 @@ import pytest
 
 from foldwise.data.competition import load_data
 from foldwise.errors import SubmissionError
-from foldwise.submitting.platforms import Parcel, drivendata
+from foldwise.submitting.platforms import Parcel
+from foldwise.submitting.platforms.drivendata import DrivenData
 from foldwise.workspace import Workspace
 from tiny import edit, ids, write_format
+
+HERE = DrivenData(page="https://example.org/tiny")
 
 
 def parcel(workspace: Workspace) -> Parcel:
@@ -21,14 +24,14 @@ def parcel(workspace: Workspace) -> Parcel:
 
 def test_the_page_and_the_command_after_it_are_said(workspace: Workspace) -> None:
     made = parcel(workspace)
-    receipt = drivendata.send(made)
+    receipt = HERE.send(made)
     assert (receipt.state, receipt.public) == ("ready", None)
     assert receipt.message == (
         f"upload {made.file} by hand at https://example.org/tiny/submissions/, then enter its "
         "score: foldwise status mine.csv --record --public <score> --rank <place>"
     )
-    nowhere = Parcel(made.spec.model_copy(update={"page": None}), *list(vars(made).values())[1:])
-    assert "at https://www.drivendata.org/submissions/, then" in drivendata.send(nowhere).message
+    nowhere = DrivenData().send(made)
+    assert "at https://www.drivendata.org/submissions/, then" in nowhere.message
 
 
 def first_rows_swapped(lines: list[str]) -> list[str]:
@@ -55,7 +58,7 @@ def test_a_file_that_was_changed_by_hand_is_checked_by_the_platforms_rules(
     lines = made.file.read_text().splitlines()
     made.file.write_text("\n".join(change(lines)) + "\n")
     with pytest.raises(SubmissionError, match=message):
-        drivendata.send(made)
+        HERE.send(made)
 
 
 def test_a_format_file_with_whole_numbers_is_right_as_it_is(workspace: Workspace) -> None:
@@ -63,4 +66,4 @@ def test_a_format_file_with_whole_numbers_is_right_as_it_is(workspace: Workspace
     first = f"{ids('test', 12)[0]},"
     row = next(line for line in made.file.read_text().splitlines() if line.startswith(first))
     edit(made.file, row, f"{first}1,0,0")
-    assert drivendata.send(made).state == "ready"
+    assert HERE.send(made).state == "ready"

@@ -19,7 +19,7 @@ from foldwise.errors import ArchiveError, DataError, PlatformError, StorageError
 from foldwise.store import ledger
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.platforms import kaggle
-from foldwise.submitting.platforms.kaggle import Kaggle
+from foldwise.submitting.platforms.kaggle import Session
 from foldwise.workspace import Workspace
 from standin import BEFORE, Competition, Standin, Team
 from tiny import edit, small_disk
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_is_not_the_network(tmp_path: Path) -> None:
 
         competition_leaderboard_download = competition_download_files
 
-    remote = Kaggle(SLUG, Client())
+    remote = Session(SLUG, Client())
     for fetch in (remote.download, remote.board):
         with pytest.raises(StorageError, match="no disk space left while writing"):
             fetch(tmp_path)
@@ -176,12 +176,12 @@ def test_a_leaderboard_that_cannot_be_read_is_left_out_and_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def board(self: kaggle.Kaggle, folder: Path) -> Path:
+    def board(self: kaggle.Session, folder: Path) -> Path:
         folder.mkdir()
         (folder / "board.zip").write_bytes(content)
         return folder / "board.zip"
 
-    monkeypatch.setattr(kaggle.Kaggle, "board", board)
+    monkeypatch.setattr(kaggle.Session, "board", board)
     assert save_board(kaggle.connect(SLUG), tmp_path) is None
     assert "the leaderboard cannot be read: " in caplog.text
     assert list((tmp_path / "board").iterdir()) == []

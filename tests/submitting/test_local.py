@@ -62,7 +62,7 @@ def board(workspace: Workspace) -> list[dict[str, Any]]:
 def parts(made: Parcel) -> pd.DataFrame:
     """The truth that each half is scored with, with its part."""
     seen: list[pd.DataFrame] = []
-    local.send(replace(made, grade=lambda truth, said: seen.append(truth) or 0.0))
+    local.Local().send(replace(made, grade=lambda truth, said: seen.append(truth) or 0.0))
     public, private = seen[:2]
     return pd.concat([public.assign(part="public"), private.assign(part="private")])
 
@@ -123,47 +123,47 @@ def test_ignored_rows_are_in_neither_half(workspace: Workspace) -> None:
 def test_the_board_is_scored_anew_where_the_metric_or_its_constants_change(
     workspace: Workspace,
 ) -> None:
-    local.send(parcel(workspace, WRONG, "wrong.csv"))
+    local.Local().send(parcel(workspace, WRONG, "wrong.csv"))
     assert board(workspace)[1]["private"] == pytest.approx(-np.log(0.01), abs=1e-6)
-    local.send(parcel(workspace, clip=0.05))
+    local.Local().send(parcel(workspace, clip=0.05))
     team, wrong, right = board(workspace)
     assert (team["team"], wrong["file"], right["file"]) == ("uniform", "wrong.csv", "mine.csv")
     assert wrong["private"] == wrong["public"] == pytest.approx(-np.log(0.05), abs=1e-6)
     assert right["private"] == pytest.approx(-np.log(0.8), abs=1e-6)
-    receipt = local.send(parcel(workspace, name="accuracy"))
+    receipt = local.Local().send(parcel(workspace, name="accuracy"))
     assert [entry["private"] for entry in board(workspace)[1:]] == [0.0, 1.0]  # wrong, mine
     assert (receipt.rank, receipt.teams, receipt.private) == (1, 2, 1.0)
 
 
 def test_the_board_is_scored_anew_where_the_truth_changes(workspace: Workspace) -> None:
-    local.send(parcel(workspace))
+    local.Local().send(parcel(workspace))
     assert board(workspace)[1]["private"] == pytest.approx(-np.log(0.8), abs=1e-6)
     change_truth(workspace, label=np.array(CLASSES)[(np.arange(12) + 1) % 3])
-    local.send(parcel(workspace, WRONG, "wrong.csv"))
+    local.Local().send(parcel(workspace, WRONG, "wrong.csv"))
     assert [e["private"] for e in board(workspace)[1:]] == pytest.approx(
         [-np.log(0.1), -np.log(0.98)], abs=1e-6
     )
     change_truth(workspace, part=["private"] * 3 + ["public"] * 9)
-    assert local.send(parcel(workspace, WRONG, "wrong.csv")).rank == 1
+    assert local.Local().send(parcel(workspace, WRONG, "wrong.csv")).rank == 1
     assert [entry["team"] for entry in board(workspace)] == ["uniform", "you", "you"]
 
 
 def test_nothing_is_scored_again_where_nothing_has_changed(workspace: Workspace) -> None:
-    local.send(parcel(workspace, WRONG, "wrong.csv"))
+    local.Local().send(parcel(workspace, WRONG, "wrong.csv"))
     made, calls = parcel(workspace), []
-    local.send(replace(made, grade=lambda truth, said: calls.append(1) or 0.5))
+    local.Local().send(replace(made, grade=lambda truth, said: calls.append(1) or 0.5))
     assert len(calls) == 2  # the halves of the new file
     assert board(workspace)[1]["private"] == pytest.approx(-np.log(0.01), abs=1e-6)
 
 
 def test_a_board_as_it_was_written_before_is_scored_anew(workspace: Workspace) -> None:
-    local.send(parcel(workspace, WRONG, "wrong.csv"))
+    local.Local().send(parcel(workspace, WRONG, "wrong.csv"))
     old = [
         {"team": "uniform", "public": 0.1, "private": 0.1},
         {"team": "you", "file": "wrong.csv", "public": 0.2, "private": 0.2},
     ]
     (platform(workspace) / "board.json").write_text(json.dumps(old))
-    local.send(parcel(workspace))
+    local.Local().send(parcel(workspace))
     assert [entry["private"] for entry in board(workspace)] == pytest.approx(
         [np.log(3), -np.log(0.01), -np.log(0.8)], abs=1e-6
     )
@@ -174,17 +174,17 @@ def test_entries_that_cannot_be_scored_anew_are_left_out_with_a_warning(
 ) -> None:
     others = platform(workspace) / "entries"
     (others / "second.csv").write_bytes((others / "uniform.csv").read_bytes())
-    local.send(parcel(workspace, file="gone.csv"))
-    local.send(parcel(workspace, file="broken.csv"))
+    local.Local().send(parcel(workspace, file="gone.csv"))
+    local.Local().send(parcel(workspace, file="broken.csv"))
     (workspace.root / "gone.csv").unlink()
     (others / "second.csv").unlink()
     with caplog.at_level(logging.WARNING, "foldwise"):
-        local.send(parcel(workspace))  # nothing else has changed: they stay
+        local.Local().send(parcel(workspace))  # nothing else has changed: they stay
         assert not caplog.messages
         assert len(board(workspace)) == 5
         (workspace.root / "broken.csv").write_text("id,zebra\n")
         change_truth(workspace, part=["private"] * 5 + ["public"] * 7)
-        local.send(parcel(workspace))
+        local.Local().send(parcel(workspace))
     said = sorted(caplog.messages)
     assert [entry.get("file") for entry in board(workspace)] == [None, "mine.csv"]
     start = "the local leaderboard leaves out an entry of"
@@ -197,12 +197,12 @@ def test_entries_that_cannot_be_scored_anew_are_left_out_with_a_warning(
 
 
 def test_an_entry_that_comes_later_or_changes_joins_the_board(workspace: Workspace) -> None:
-    local.send(parcel(workspace))
+    local.Local().send(parcel(workspace))
     others = platform(workspace) / "entries"
     made = parcel(workspace, WRONG, "wrong.csv")
     (others / "late.csv").write_bytes(made.file.read_bytes())
     (others / "uniform.csv").write_bytes(made.file.read_bytes())
-    receipt = local.send(parcel(workspace))
+    receipt = local.Local().send(parcel(workspace))
     assert [(e["team"], e["private"] > 4) for e in board(workspace)] == [
         ("uniform", True),
         ("late", True),
@@ -247,7 +247,7 @@ def test_a_truth_that_does_not_fit_is_said(
     made = parcel(workspace)
     change_truth(workspace, **columns)
     with pytest.raises(error, match=message):
-        local.send(made)
+        local.Local().send(made)
     assert not (platform(workspace) / "board.json").exists()
 
 
@@ -256,7 +256,7 @@ def test_ids_that_the_format_file_lacks_are_said(workspace: Workspace) -> None:
     path = platform(workspace) / "truth.csv"
     path.write_text(path.read_text() + "new,ant,public\n")
     with pytest.raises(PlatformError, match=r"1 are unknown: 'new'; correct the file \(rows of"):
-        local.send(made)
+        local.Local().send(made)
 
 
 def test_a_cell_of_a_multi_label_truth_is_0_or_1(workspace: Workspace) -> None:
@@ -264,4 +264,4 @@ def test_a_cell_of_a_multi_label_truth_is_0_or_1(workspace: Workspace) -> None:
     hot = {name: ["1", *["0"] * 11] for name in CLASSES}
     change_truth(workspace, label=None, **{**hot, "ant": ["2", *["0"] * 11]})
     with pytest.raises(LabelError, match=r"should say 0 or 1 for each class; 1 of 12 do not, e.g"):
-        local.send(replace(made, shape=replace(made.shape, multi=True)))
+        local.Local().send(replace(made, shape=replace(made.shape, multi=True)))

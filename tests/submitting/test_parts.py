@@ -10,6 +10,7 @@ from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.errors import PlatformError, SpecError
 from foldwise.submitting.parts import board_parts
+from foldwise.submitting.platforms.kaggle import Kaggle
 from foldwise.workspace import Workspace
 
 SPEC = {
@@ -24,7 +25,7 @@ SPEC = {
 
 def on(data: CompetitionData, share: float | None) -> CompetitionData:
     """The competition on Kaggle, with a public share."""
-    changes = {"platform": "kaggle", "public_share": share}
+    changes = {"platform": Kaggle(public_share=share)}
     return replace(data, spec=data.spec.model_copy(update=changes))
 
 
@@ -60,18 +61,30 @@ def test_the_platform_may_be_a_table() -> None:
     flat = parse(CompetitionSpec, {**SPEC, "platform": "kaggle", "public_share": 0.3}, "x")
     table = {**SPEC, "platform": {"name": "kaggle", "public_share": 0.3}}
     assert parse(CompetitionSpec, table, "x") == flat
-    assert flat.public_share == 0.3
+    assert flat.platform == Kaggle(public_share=0.3)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"platform": {"public_share": 0.3}}, r"needs name ="),
-        ({"platform": {"name": "kaggle", "publicshare": 0.3}}, r"no key 'publicshare'.*public_sh"),
+        (
+            {"platform": {"public_share": 0.3}},
+            r"platform: name should name a platform: local, kaggle, drivendata; there is none",
+        ),
+        (
+            {"platform": {"name": "kaggle", "publicshare": 0.3}},
+            r"unknown key 'platform.publicshare'; did you mean 'public_sh",
+        ),
         ({"platform": {"name": "kaggle", "slug": "a"}, "slug": "b"}, r"'slug' stands both in"),
-        ({"platform": {"name": "kaggle", "public_share": 1.0}}, r"public_share.*less than 1"),
-        ({"platform": {"name": ["kaggle"]}}, r"platform"),
-        ({"platform": "local", "public_share": 0.3}, r"belongs to other platforms"),
+        (
+            {"platform": {"name": "kaggle", "public_share": 1.0}},
+            r"platform.public_share: .*less than 1",
+        ),
+        ({"platform": {"name": ["kaggle"]}}, r"platform: name should name a platform"),
+        (
+            {"platform": "local", "public_share": 0.3},
+            r"public_share belongs to name = \"kaggle\" or \"drivendata\", not to",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(changes: dict[str, object], message: str) -> None:

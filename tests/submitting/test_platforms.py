@@ -37,9 +37,9 @@ WRONG = np.eye(3)[(np.arange(12) + 1) % 3] * 0.9 + 0.1 / 3
 def test_the_board_begins_with_baselines_and_ranks_by_the_private_half(
     workspace: Workspace,
 ) -> None:
-    last = local.send(parcel(workspace, WRONG))
+    last = local.Local().send(parcel(workspace, WRONG))
     assert (last.rank, last.teams, last.state) == (2, 2, "scored")
-    first = local.send(parcel(workspace, RIGHT, "better.csv"))
+    first = local.Local().send(parcel(workspace, RIGHT, "better.csv"))
     assert (first.rank, first.teams) == (1, 2)
     expected = -np.log(0.9 + 0.1 / 3)
     assert first.public == pytest.approx(expected, abs=1e-6)
@@ -52,7 +52,7 @@ def test_the_board_begins_with_baselines_and_ranks_by_the_private_half(
 
 def test_the_same_file_stands_on_the_board_once(workspace: Workspace) -> None:
     for _ in range(2):
-        local.send(parcel(workspace, RIGHT))
+        local.Local().send(parcel(workspace, RIGHT))
     path = workspace.data / "tiny" / "platform" / "board.json"
     board = json.loads(path.read_text())["entries"]
     assert len(board) == 2
@@ -62,10 +62,10 @@ def test_a_missing_truth_and_a_broken_file_are_said(workspace: Workspace) -> Non
     made = parcel(workspace, RIGHT)
     made.file.write_text(made.file.read_text().replace("zebra", "zebr"))
     with pytest.raises(SubmissionError, match="missing: 'zebra'; unknown: 'zebr'"):
-        local.send(made)
+        local.Local().send(made)
     (workspace.data / "tiny" / "platform" / "truth.csv").unlink()
     with pytest.raises(PlatformError, match="the local platform has no truth at"):
-        local.send(made)
+        local.Local().send(made)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def outgoing(folder: Path, name: str = "one.csv", text: str = "id,a\n1,1\n", loc
     return Outgoing(book, file, digest, local, higher=False, timeout=1.0)
 
 
-def connect() -> kaggle.Kaggle:
+def connect() -> kaggle.Session:
     return kaggle.connect(SLUG)
 
 

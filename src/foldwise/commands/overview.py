@@ -19,7 +19,8 @@ from foldwise.store.files import read_json
 from foldwise.store.layout import runs_of
 from foldwise.store.ledger import submissions
 from foldwise.submitting.entry import LEDGER
-from foldwise.submitting.fetching import can_ask, update
+from foldwise.submitting.fetching import update
+from foldwise.submitting.platforms import destination
 from foldwise.tables.listing import files_here, rows_here
 from foldwise.workspace import Workspace
 
@@ -30,7 +31,7 @@ def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]
     """The submissions of a competition, or of all: see `ledger.submissions` for the keys."""
     rows = []
     for each in [name] if name else workspace.names():
-        practice = load_competition(workspace.competition(each)).practice
+        practice = load_competition(workspace.competition(each)).platform.practice
         rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
     return rows
 
@@ -45,8 +46,8 @@ def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, An
     """
     spec = load_competition(workspace.competition(name))
     quota = None
-    if ask and can_ask(spec):
-        book = workspace.submissions(name, spec.practice) / LEDGER
+    if ask and destination(spec).can_ask:
+        book = workspace.submissions(name, spec.platform.practice) / LEDGER
         try:
             quota = asdict(update(spec, book, workspace.data / name))
         except PlatformError as error:
@@ -129,7 +130,7 @@ def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
             {
                 "competition": name,
                 "title": spec.title,
-                "platform": spec.platform,
+                "platform": spec.platform.name,
                 "task": spec.task,
                 "metric": spec.metric.title,
                 "rows": count,

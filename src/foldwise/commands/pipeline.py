@@ -39,8 +39,9 @@ from foldwise.reporting.tracking import Tracker, tracked
 from foldwise.store.files import locked, replacing
 from foldwise.store.layout import runs_of
 from foldwise.submitting.entry import Entry, send_entry, write_entry
-from foldwise.submitting.fetching import ask_first, can_ask, fetch
+from foldwise.submitting.fetching import ask_first, fetch
 from foldwise.submitting.parts import board_parts
+from foldwise.submitting.platforms import destination
 from foldwise.tables.archives import add_to_raw, still_packed
 from foldwise.training.fitting.run import UNDO, Run, need_same_data, need_same_versions, open_runs
 from foldwise.workspace import Workspace
@@ -63,7 +64,7 @@ def get_data(
     spec = load_competition(workspace.competition(name))
     if source is not None:
         add_to_raw(source, raw, spec)
-    elif can_ask(spec):
+    elif destination(spec).can_ask:
         fetch(spec, raw)
     data = load_data(workspace, name)
     lacking = [] if "read_image" in data.hooks else missing_images(data.all_rows(), raw)

@@ -14,9 +14,11 @@ from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
 from foldwise.kinds.bounds import Count, Inside, Name, Seed, inside
 from foldwise.kinds.metric import METRICS, Metric
+from foldwise.kinds.platform import PLATFORMS, Platform
 from foldwise.kinds.settings import Strict
 
 HALF = 0.5  # the probability from which on a class is named, where nothing says another
+BESIDE = ("public_share", "slug", "page")  # keys of a platform that may stand beside it
 
 
 class Files(Strict):
@@ -169,11 +171,7 @@ class CompetitionSpec(Strict):
 
     name: Name
     title: str
-    platform: Literal["local", "kaggle", "drivendata"]
-    # of the test rows: so many count for the public leaderboard, where its page says so
-    public_share: Inside | None = None
-    slug: str | None = None  # the platform's own name for the competition
-    page: str | None = None  # where a person reads about it and downloads the data
+    platform: Annotated[Platform, PLATFORMS]
     files: Files = Files()
     labels: Annotated[Labels, LABELS]
     images: Images = Images()
@@ -186,23 +184,19 @@ class CompetitionSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _platform_as_table(cls, values: object) -> object:
-        """`[platform] name, public_share, slug, page` says the same as these keys by themselves."""
-        if not isinstance(values, dict) or not isinstance(values.get("platform"), dict):
+        """Keys of `[platform]` may stand by themselves, at the top of the file."""
+        if not isinstance(values, dict) or "platform" not in values:
             return values
-        table, rest = values["platform"], {k: v for k, v in values.items() if k != "platform"}
-        known = ("name", "public_share", "slug", "page")
-        for key in table:
-            if key not in known:
-                raise ValueError(f"[platform] has no key {key!r}{nearest(key, list(known))}")
-            if key != "name" and key in rest:
+        table = values["platform"]
+        beside = [key for key in BESIDE if key in values]
+        if not beside or not isinstance(table, str | dict):
+            return values
+        table = {"name": table} if isinstance(table, str) else table
+        for key in beside:
+            if key in table:
                 raise ValueError(f"{key!r} stands both in [platform] and before it: keep one")
-        if "name" not in table:
-            raise ValueError('[platform] needs name = "local", "kaggle" or "drivendata"')
-        return {
-            **rest,
-            "platform": table["name"],
-            **{key: table[key] for key in known[1:] if key in table},
-        }
+        rest = {key: value for key, value in values.items() if key not in beside}
+        return {**rest, "platform": {**table, **{key: values[key] for key in beside}}}
 
     @model_validator(mode="after")
     def _consistent(self) -> "CompetitionSpec":
@@ -228,11 +222,7 @@ class CompetitionSpec(Strict):
                 "a competition has either a format file ([files] format) or a [holdout] that "
                 "makes a test set of some training rows"
             )
-        if self.practice and self.public_share is not None:
-            raise ValueError(
-                'public_share belongs to other platforms: platform = "local" knows its own parts'
-            )
-        if not self.practice and (self.holdout or self.files.solution):
+        if not self.platform.practice and (self.holdout or self.files.solution):
             raise ValueError('[holdout] and [files] solution belong to platform = "local"')
         if self.holdout and (self.files.test or self.files.solution):
             raise ValueError("[holdout] makes the test set: leave out [files] test and solution")
@@ -242,11 +232,6 @@ class CompetitionSpec(Strict):
             raise ValueError(f"[files] solution is read by [labels] format = {known} alone")
         if self.labels.merge and self.submission.shape == "wide" and self.files.format:
             raise ValueError("[labels] merge would leave out a class that the format file asks for")
-
-    @property
-    def practice(self) -> bool:
-        """True when the leaderboard is on this machine; its ledger is then data, not history."""
-        return self.platform == "local"
 
     @property
     def multi(self) -> bool:

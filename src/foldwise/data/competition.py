@@ -251,14 +251,14 @@ def steps(spec: CompetitionSpec, raw: Path) -> str:
     files = [name for name in spec.files.names() if name not in derived]
     folders = dict.fromkeys((*spec.labels.folders, *spec.images.folders))
     wanted = [*files, *(f"{folder}/" for folder in folders)]
-    if spec.page is None:
+    if spec.platform.page is None:
         return (
             f"{first}These are your own files: put {', '.join(wanted)} into {raw} as "
             f"competitions/{spec.name}/README.md says, or `make data COMP={spec.name} "
             f"FROM=<archive or folder>`; then `make submit COMP={spec.name}`"
         )
     return (
-        f"{first}To get the data: 1. sign in and join at {spec.page}; "
+        f"{first}To get the data: 1. sign in and join at {spec.platform.page}; "
         f"2. download {', '.join(wanted)}; "
         f"3. `make data COMP={spec.name} FROM=<archive or folder>` for each, "
         f"or put them into {raw} yourself; 4. `make submit COMP={spec.name}`"

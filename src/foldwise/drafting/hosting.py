@@ -81,7 +81,7 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
     # no file of the team's is entered; those that were lie in this folder
     parcel = Parcel(
         spec,
-        workspace.submissions(name, spec.practice) / FORMAT,
+        workspace.submissions(name, spec.platform.practice) / FORMAT,
         data.format,
         _grade(data),
         raw.parent,

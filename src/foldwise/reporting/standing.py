@@ -28,7 +28,7 @@ def stand(workspace: Workspace, spec: CompetitionSpec) -> dict[str, Any]:
     The board of public scores is data/<name>/leaderboard.csv, where there is one.
     Raises: DataError: that file is no board.
     """
-    rows = submissions(workspace.submissions(spec.name, spec.practice) / LEDGER, spec.name)
+    rows = submissions(workspace.submissions(spec.name, spec.platform.practice) / LEDGER, spec.name)
     board, higher = workspace.data / spec.name / BOARD, spec.metric.higher
     scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
     return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher)}
@@ -42,7 +42,7 @@ def with_manifests(
     Keys: `local_low, local_high`; `expected, expected_low, expected_high`, of a board, and `parts`
     of it (see `compare_blends`); `blend`, its directory; `runs`, names.
     """
-    home, found = workspace.submissions(spec.name, spec.practice), []
+    home, found = workspace.submissions(spec.name, spec.platform.practice), []
     for row in rows:
         path = home / Path(row["file"]).with_suffix(".json").name
         told = read_json(path) if path.is_file() else {}

@@ -1,7 +1,6 @@
 """An entry to a leaderboard: file, manifest and ledger lines, from a blend to a receipt."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,21 +15,15 @@ from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
 from foldwise.store.files import scratch, sha256_file, write_json
 from foldwise.submitting import manifest
-from foldwise.submitting.fetching import can_ask, save_board
+from foldwise.submitting.fetching import save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
-from foldwise.submitting.platforms import Parcel, Receipt, drivendata, kaggle, local
-from foldwise.submitting.platforms.kaggle_client import timeout
+from foldwise.submitting.platforms import Parcel, Receipt, Remote, destination
 from foldwise.submitting.sending import Outgoing, send_once, stored
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 LEDGER = "ledger.jsonl"
-SENDERS: dict[str, Callable[[Parcel], Receipt]] = {
-    "local": local.send,
-    "kaggle": kaggle.by_hand,
-    "drivendata": drivendata.send,
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
     The same bytes are not written twice: an earlier file with them is the entry then.
     Raises: SubmissionError: the file breaks a rule; nothing is kept of it.
     """
-    folder = workspace.submissions(data.spec.name, data.spec.practice)
+    folder = workspace.submissions(data.spec.name, data.spec.platform.practice)
     with scratch(folder, "new") as temporary:
         candidate = temporary / "submission.csv"
         write_submission(candidate, blend.test(), data.format)
@@ -96,9 +89,10 @@ def send_entry(
     if known.get("state") == "scored" and not again:  # perhaps by hand
         log.info("%s: submitted already; nothing is sent twice (--again does)", entry.file.name)
         return replace(entry, receipt=stored(known))
-    if can_ask(data.spec):
+    platform = destination(data.spec)
+    if platform.can_ask:
         return replace(entry, receipt=_over_the_network(data, entry, parcel, again, resend))
-    receipt = SENDERS[data.spec.platform](parcel)
+    receipt = platform.send(parcel)
     outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
     if any(known.get(k) != v for k, v in {"state": receipt.state, **outcome}.items()):
         ledger.append(book, receipt.state, entry.file.name, **outcome)
@@ -108,15 +102,16 @@ def send_entry(
 def _over_the_network(
     data: CompetitionData, entry: Entry, parcel: Parcel, again: bool, resend: bool
 ) -> Receipt:
-    """Send to Kaggle once; with a public score the receipt has its place on the leaderboard."""
-    higher, remotes = data.spec.metric.higher, []
+    """Send over the network once; with a public score the receipt has its place on the board."""
+    platform, higher = destination(data.spec), data.spec.metric.higher
+    remotes: list[Remote] = []
 
-    def connect() -> kaggle.Kaggle:
-        remotes.append(kaggle.connect(data.spec.slug or data.spec.name))
+    def connect() -> Remote:
+        remotes.append(platform.connect(data.spec.name))
         return remotes[-1]
 
     book = entry.file.parent / LEDGER
-    out = Outgoing(book, entry.file, entry.sha256, entry.score.value, higher, timeout())
+    out = Outgoing(book, entry.file, entry.sha256, entry.score.value, higher, platform.timeout)
     receipt = send_once(out, connect, again, resend)
     if remotes and receipt.public is not None and (board := save_board(remotes[-1], parcel.data)):
         try:

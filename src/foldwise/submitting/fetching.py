@@ -8,7 +8,7 @@ from pathlib import Path
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import ArchiveError, PlatformError, UnreachedError
 from foldwise.store.files import locked, replacing
-from foldwise.submitting.platforms import Quota, credentials, kaggle
+from foldwise.submitting.platforms import Quota, Remote, destination
 from foldwise.submitting.sending import examine, refresh
 from foldwise.tables.archives import add_to_raw
 from foldwise.tables.listing import files_here
@@ -19,11 +19,6 @@ log = logging.getLogger(__name__)
 BOARD = "leaderboard.csv"  # in a competition's data folder
 
 
-def can_ask(spec: CompetitionSpec) -> bool:
-    """True where the platform can be asked from here: it is Kaggle, and there are credentials."""
-    return spec.platform == "kaggle" and credentials.found() is not None
-
-
 def ask_first(spec: CompetitionSpec) -> None:
     """Ask the platform whether it will take a file, before hours are spent on making one.
 
@@ -31,18 +26,25 @@ def ask_first(spec: CompetitionSpec) -> None:
     same, and the platform is asked again before it is sent.
     Raises: PlatformError: it will not take one.
     """
-    if can_ask(spec):
-        try:
-            examine(kaggle.connect(spec.slug or spec.name))
-        except UnreachedError as error:
-            log.warning(
-                "training goes on, and Kaggle is asked again before anything is sent: %s", error
-            )
-    elif spec.platform == "kaggle":
+    platform = destination(spec)
+    if not platform.online:
+        return
+    how = platform.credentials_lack()
+    if how is not None:
         log.warning(
-            "no Kaggle credentials here: the file will be written and scored, and not "
-            "sent; to send it, %s",
-            credentials.HOW,
+            "no %s credentials here: the file will be written and scored, and not sent; to send "
+            "it, %s",
+            platform.title,
+            how,
+        )
+        return
+    try:
+        examine(platform.connect(spec.name))
+    except UnreachedError as error:
+        log.warning(
+            "training goes on, and %s is asked again before anything is sent: %s",
+            platform.title,
+            error,
         )
 
 
@@ -51,16 +53,17 @@ def fetch(spec: CompetitionSpec, raw: Path) -> None:
 
     A download that was cut off goes on; the archive is removed once its files are there, or when
     it turns out to be damaged. Of two processes one waits for the other's files.
-    Raises: PlatformError: see `Kaggle.download`. DataError, StorageError: see `add_to_raw`.
+    Raises: PlatformError: see `Session.download`. DataError, StorageError: see `add_to_raw`.
     """
     if _complete(spec, raw):
         return
-    slug = spec.slug or spec.name
-    with locked(raw.parent / ".download.lock", f"the download of {slug}"):
+    platform = destination(spec)
+    name = platform.slug or spec.name
+    with locked(raw.parent / ".download.lock", f"the download of {name}"):
         if _complete(spec, raw):  # by now
             return
-        log.info("%s: downloading %s from Kaggle", spec.name, slug)
-        archive = kaggle.connect(slug).download(raw.parent / "download")
+        log.info("%s: downloading %s from %s", spec.name, name, platform.title)
+        archive = platform.connect(spec.name).download(raw.parent / "download")
         try:
             add_to_raw(archive, raw, spec)
         except ArchiveError:  # else the client would take it for the whole of it
@@ -79,7 +82,7 @@ def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
     book: the ledger. data: the competition's data folder, where leaderboard.csv is put.
     Raises: PlatformError: the platform refused, or could not be asked.
     """
-    remote = kaggle.connect(spec.slug or spec.name)
+    remote = destination(spec).connect(spec.name)
     count = refresh(book, remote)
     if count:
         log.info("%s: %d scores have arrived", spec.name, count)
@@ -87,7 +90,7 @@ def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
     return remote.quota()
 
 
-def save_board(remote: kaggle.Kaggle, data: Path) -> Path | None:
+def save_board(remote: Remote, data: Path) -> Path | None:
     """The leaderboard's CSV in the data folder; None, and a warning, where it cannot be had; None
     where nobody is on it yet."""
     with locked(data / ".board.lock", "the download of the leaderboard"):

@@ -44,7 +44,7 @@ def _known(workspace: Workspace, file: str) -> tuple[CompetitionSpec, Path, dict
     name, found, others = Path(file).name, [], []
     for competition in workspace.names():
         spec = load_competition(workspace.competition(competition))
-        book = workspace.submissions(competition, spec.practice) / LEDGER
+        book = workspace.submissions(competition, spec.platform.practice) / LEDGER
         rows = {row["file"]: row for row in ledger.submissions(book, competition)}
         others += [*rows]
         if name in rows:
@@ -74,7 +74,9 @@ def _check(spec: CompetitionSpec, row: dict[str, Any], said: dict[str, Any]) -> 
     low, high = spec.metric.range
     bounds = f"from {low:g} up" if high == inf else f"of {low:g} to {high:g}"
     bounds = "that is finite" if low == -inf else bounds
-    again = f"look again at {spec.page or 'its page'}; e.g. --record --public 0.48 --rank 12"
+    again = (
+        f"look again at {spec.platform.page or 'its page'}; e.g. --record --public 0.48 --rank 12"
+    )
     for key in ("public", "private"):
         value = said.get(key, 0.0)
         if not (isfinite(value) and low <= value <= high):

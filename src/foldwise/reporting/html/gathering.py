@@ -62,8 +62,8 @@ def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
         "competition": {
             "name": data.spec.name,
             "title": data.spec.title,
-            "platform": data.spec.platform,
-            "page": data.spec.page,
+            "platform": data.spec.platform.name,
+            "page": data.spec.platform.page,
         },
         "train_rows": len(data.train),
         "test_rows": len(data.test),

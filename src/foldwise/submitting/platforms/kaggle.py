@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from foldwise.errors import (
     DataError,
@@ -19,7 +19,14 @@ from foldwise.errors import (
     UnreachedError,
 )
 from foldwise.store.files import disk_errors
-from foldwise.submitting.platforms import Listed, Parcel, Quota, Receipt, credentials
+from foldwise.submitting.platforms import (
+    Listed,
+    Parcel,
+    Quota,
+    Receipt,
+    Shared,
+    credentials,
+)
 from foldwise.submitting.platforms.kaggle_client import (
     BUSY,
     client,
@@ -41,7 +48,7 @@ CERTAIN = {400, 401, 403, 404, 413, 422, 429}  # statuses of a call that was not
 
 
 @dataclass(frozen=True)
-class Kaggle:
+class Session:
     """One competition on Kaggle: a `Remote`, which also downloads data and leaderboard."""
 
     slug: str
@@ -225,7 +232,7 @@ class Kaggle:
             raise self.told(error, kept) from error
 
 
-def connect(slug: str) -> Kaggle:
+def connect(slug: str) -> Session:
     """The competition, with the credentials that the client finds by itself.
 
     Raises: PlatformError: there are none, they are refused, or nobody answers in time.
@@ -233,7 +240,7 @@ def connect(slug: str) -> Kaggle:
     for warning in credentials.warnings():
         log.warning("%s", warning)
     api = client(timeout())
-    made = Kaggle(slug, api)
+    made = Session(slug, api)
     try:
         with quiet():
             api.authenticate()
@@ -244,13 +251,38 @@ def connect(slug: str) -> Kaggle:
     return made
 
 
-def by_hand(parcel: Parcel) -> Receipt:
-    """Without credentials: the file is ready, and it is said how it gets there."""
-    return Receipt(
-        "ready",
-        f"no Kaggle credentials here: {credentials.HOW}; then run the same command again. Or "
-        f"upload {parcel.file} at {SITE}/{parcel.spec.slug}/submit",
-    )
+class Kaggle(Shared):
+    """Kaggle, through its client where there are credentials, else by hand."""
+
+    online: ClassVar[bool] = True
+
+    name: Literal["kaggle"] = "kaggle"
+
+    def send(self, parcel: Parcel) -> Receipt:
+        """Without credentials: the file is ready, and it is said how it gets there."""
+        return Receipt(
+            "ready",
+            f"no Kaggle credentials here: {credentials.HOW}; then run the same command again. Or "
+            f"upload {parcel.file} at {SITE}/{self.slug or parcel.spec.name}/submit",
+        )
+
+    def connect(self, competition: str) -> Session:
+        """The competition on Kaggle; see `connect`."""
+        return connect(self.slug or competition)
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return "Kaggle"
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one call may take."""
+        return timeout()
+
+    def credentials_lack(self) -> str | None:
+        """How a person gets credentials; None where there are some."""
+        return None if credentials.found() else credentials.HOW
 
 
 def listed(row: Any) -> Listed | None:

@@ -1,8 +1,9 @@
 """A leaderboard on this machine, for practice and for classes: a truth file makes a platform."""
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from foldwise.errors import PlatformError, SubmissionError, examples
 from foldwise.shapes.formats import SubmissionFormat
 from foldwise.shapes.submission import read_submission
 from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
-from foldwise.submitting.platforms import Parcel, Receipt
+from foldwise.submitting.platforms import Destination, Parcel, Receipt
 from foldwise.tasks import task_of
 
 log = logging.getLogger(__name__)
@@ -24,27 +25,40 @@ SEED = 42  # of the split of a truth without a column `part`
 SHARE = 0.5  # of its rows, which are public
 
 
-def send(parcel: Parcel) -> Receipt:
-    """Score the file against the truth and enter it on the board.
+class Local(Destination):
+    """The leaderboard on this machine."""
 
-    The platform's folder holds `truth.csv` (`id`, `label` or one column per class, and perhaps
-    `part`: public, private or ignored; and `group`) and `entries/<team>.csv`, submissions of
-    others, which are on the board from the start. Without `part` the rows are split once by a seed,
-    as parts.json then says: stratified, groups whole. Rank 1 is the best private score.
+    practice: ClassVar[bool] = True
 
-    Raises: PlatformError: the truth is missing, or does not fit the competition.
-            SubmissionError: the file breaks a rule.
-    """
-    board = entered(parcel, parcel.file)
-    rank, teams = standing(board, parcel.spec.metric.higher)
-    return Receipt(
-        "scored",
-        f"on the local leaderboard: place {rank} of {teams}",
-        board[-1]["public"],
-        board[-1]["private"],
-        rank,
-        teams,
-    )
+    name: Literal["local"] = "local"
+
+    def send(self, parcel: Parcel) -> Receipt:
+        """Score the file against the truth and enter it on the board.
+
+        The platform's folder holds `truth.csv` (`id`, `label` or one column per class, and perhaps
+        `part`: public, private or ignored; and `group`) and `entries/<team>.csv`, submissions of
+        others, which are on the board from the start. Without `part` the rows are split once by a
+        seed, as parts.json then says: stratified, groups whole. Rank 1 is the best private score.
+
+        Raises: PlatformError: the truth is missing, or does not fit the competition.
+                SubmissionError: the file breaks a rule.
+        """
+        board = entered(parcel, parcel.file)
+        rank, teams = standing(board, parcel.spec.metric.higher)
+        return Receipt(
+            "scored",
+            f"on the local leaderboard: place {rank} of {teams}",
+            board[-1]["public"],
+            board[-1]["private"],
+            rank,
+            teams,
+        )
+
+    def parts(
+        self, data: Path, shape: SubmissionFormat, units: Callable[[Sequence[str] | None], int]
+    ) -> dict[str, int]:
+        """The parts by the truth. Raises: PlatformError: it is not what it should be."""
+        return {part: units(ids) for part, ids in part_ids(data, shape).items()}
 
 
 def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
@@ -52,7 +66,7 @@ def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
 
     file: of the team's own, which becomes the last entry. Entries are scored anew where the truth,
     the metric, its constants or their files have changed; those whose file is gone or no longer
-    valid are left out then, with a warning. Raises: as `send` does.
+    valid are left out then, with a warning. Raises: as `Local.send` does.
     """
     folder = parcel.data / "platform"
     with locked(folder / ".lock", "the local leaderboard"):

@@ -1,0 +1,28 @@
+"""Platform: where a competition's submissions go, from `platform` or `[platform]`."""
+
+from typing import ClassVar
+
+from foldwise.kinds.family import Family, Kind
+
+
+class Platform(Kind):
+    """What is known of every platform; what it does is in `submitting.platforms`."""
+
+    practice: ClassVar[bool] = False  # its board is here; its ledger is then data, not history
+
+    name: str
+    slug: str | None = None  # the platform's own name for the competition
+    page: str | None = None  # where a person reads about it and downloads the data
+
+
+PLATFORMS = Family(
+    Platform,
+    "name",
+    "foldwise.submitting.platforms",
+    {
+        "local": "local:Local",  # a leaderboard on this machine
+        "kaggle": "kaggle:Kaggle",  # through its client
+        "drivendata": "drivendata:DrivenData",  # a person uploads the file
+    },
+    "platform",
+)
