@@ -34,14 +34,15 @@ WHOLE = {  # every format with the least that it needs
     "class_column": CLASS,
     "class_columns": 'format = "class_columns"',
     "delimited": 'format = "delimited"\ncolumn = "tags"',
+    "number": 'format = "number"\ncolumn = "kind"',
     "filename": 'format = "filename"\nroots = ["train"]\npattern = "(?P<label>.+)_"',
     "folder": 'format = "folder"\nroots = ["train"]',
     "sqlite": 'format = "sqlite"\nquery = "SELECT 1"\ncolumn = "kind"',
     "hook": 'format = "hook"',
 }
-TABLES = ("class_column", "class_columns", "delimited", "sqlite")
+TABLES = ("class_column", "class_columns", "delimited", "number", "sqlite")
 KEYS = {  # the formats that know a key
-    "column": ("class_column", "delimited", "sqlite"),
+    "column": ("class_column", "delimited", "number", "sqlite"),
     "separator": ("delimited", "hook"),
     "none": ("delimited", "hook"),
     "roots": ("filename", "folder"),
@@ -55,6 +56,7 @@ KEYS = {  # the formats that know a key
 NEEDS = [  # a format, a key that it cannot do without, an example of it
     ("class_column", "column", '"<the label column>"'),
     ("delimited", "column", '"<the label column>"'),
+    ("number", "column", '"<the column with the number>"'),
     ("filename", "roots", '["train"]'),
     ("filename", "pattern", "'(?P<label>.+)_\\d+\\.jpg$'"),
     ("folder", "roots", '["train"]'),
@@ -254,7 +256,7 @@ def test_files_lie_in_the_raw_folder(key: str) -> None:
         (
             {"files": f'{SAMPLE}\nsolution = "s.csv"', "labels": WHOLE["folder"]},
             '[files] solution is read by [labels] format = "class_column" or "class_columns" or '
-            '"delimited" or "sqlite" alone',
+            '"delimited" or "number" or "sqlite" alone',
         ),
         (
             {"files": f'{SAMPLE}\nsolution = "s.csv"', "labels": WHOLE["hook"]},
