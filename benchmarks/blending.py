@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import Submission
 from foldwise.ensembling.crossfit import crossfit, slots_of
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.members import Member, of_files, oof_stack
 from foldwise.ensembling.methods import METHODS
 from foldwise.kinds.metric import METRICS
+from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.kinds.targets import Targets
-from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.store.ledger import now
 from foldwise.tasks import MultiClass
 from provenance import append, provenance
@@ -89,8 +88,8 @@ def made(folder: Path, rows: int, classes: int, runs: int) -> tuple[Goal, list[M
             frame.insert(0, "id", ids[:count])
             frame.to_parquet(files[-1], index=False)
         members.append(of_files(f"run {run}", *files, task, ids, ids[: rows // 5]))
-    settings = Submission()
-    frame = blank_rows(ids, names, ["id", *names], "id", settings)
+    settings = SHAPES.parse({})
+    frame = settings.blank_rows(ids, names, ["id", *names], "id")
     form = SubmissionFormat(frame, "id", tuple(names), tuple(ids), tuple(names), settings, False)
     labels = pd.Categorical.from_codes(truth, categories=names)
     goal = Goal(

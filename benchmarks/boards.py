@@ -109,7 +109,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
 
     def scored(table: pd.DataFrame, probs: np.ndarray) -> Score:
         frame = predictions_frame(table["id"], probs, data.classes)
-        return score(metric, table, data.format.decided(frame))
+        return score(metric, table, data.format.decide(frame))
 
     own = scored(data.train.frame, made.oof)
     private = ~split.public
@@ -185,7 +185,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
 def valued(data: CompetitionData, targets: Targets, probs: np.ndarray) -> float:
     """The metric of what a file would say of predictions (n, C), against the truth."""
     metric = data.spec.metric
-    return metric.value(metric.answers(data.task, targets, data.format.said(probs)))
+    return metric.value(metric.answers(data.task, targets, data.format.settings.decide(probs)))
 
 
 def _mean_of(members: Sequence[Member], count: int) -> np.ndarray:

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import Submission
 from foldwise.ensembling.goal import Goal
 from foldwise.kinds.metric import Answers, Metric
+from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.kinds.targets import Targets
-from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.tasks import MultiClass, MultiLabel, task_of
 from tiny import metric_of
 
@@ -21,11 +20,11 @@ def goal(
     hot: np.ndarray, metric: dict[str, Any] | None = None, multi: bool = False, **submission: Any
 ) -> Goal:
     """The goal of rows with these labels, 0 or 1 (n, C); log loss of a wide file by default."""
-    settings = Submission.model_validate(submission)
+    settings = SHAPES.parse(submission)
     names = [f"class {c}" for c in range(hot.shape[1])][::-1]  # not in sorted order
     ids = [f"{row:05d}" for row in range(len(hot))]
     columns = ["id", *names] if settings.shape == "wide" else ["id", "answer"]
-    frame = blank_rows(ids, names, columns, "id", settings)
+    frame = settings.blank_rows(ids, names, columns, "id")
     form = SubmissionFormat(
         frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings, multi
     )

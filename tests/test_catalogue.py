@@ -60,7 +60,7 @@ def test_every_competition_goes_from_check_to_a_validated_file(name: str, tmp_pa
         back = read_submission(path, shape)
         pd.testing.assert_frame_equal(
             back,
-            shape.decided(predictions).set_index("id").loc[list(shape.ids)].reset_index(),
+            shape.decide(predictions).set_index("id").loc[list(shape.ids)].reset_index(),
             atol=1e-6,
             check_dtype=False,
         )

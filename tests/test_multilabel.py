@@ -292,7 +292,7 @@ def test_the_file_is_valid_and_in_the_ledger_with_its_scores(
     data = load_data(workspace, "stripes")
     back = read_submission(entry.file, data.format)
     blended = pipeline.blend(workspace, "stripes").test()
-    assert (back[list(TAGS)] == data.format.decided(blended)[list(TAGS)]).all(axis=None)
+    assert (back[list(TAGS)] == data.format.decide(blended)[list(TAGS)]).all(axis=None)
     assert pd.read_csv(entry.file)["Image"].tolist() == names_of("test", N_TEST)
     (row,) = overview.status(workspace, "stripes")
     assert row["local"] == pytest.approx(entry.score.value, abs=1e-6)
@@ -318,7 +318,7 @@ def test_the_local_score_is_that_of_the_tags_that_the_file_would_name(
     workspace, entry = sent
     data = load_data(workspace, "stripes")
     oof = pipeline.blend(workspace, "stripes").oof()
-    decided = data.format.decided(oof)
+    decided = data.format.decide(oof)
     direct = score(data.spec.metric, data.train.frame, decided)
     assert entry.score == direct
     assert set(np.unique(decided[list(TAGS)])) <= {0, 1}

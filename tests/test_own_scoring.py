@@ -8,11 +8,15 @@ import pytest
 
 from foldwise.commands import pipeline
 from foldwise.config.competition import load_competition
-from foldwise.errors import SpecError
+from foldwise.data.competition import load_data
+from foldwise.errors import SpecError, SubmissionError
 from foldwise.kinds.events import EpochDone, Event
 from foldwise.reporting.summary import run_summary
+from foldwise.shapes.submission import read_submission
 from foldwise.workspace import Workspace
 from tiny import CLASSES, edit, only_run
+
+CLASSES_KEY = f"classes = {json.dumps(CLASSES)}\ngroup ="  # the format file does not tell them
 
 METRIC = '''
 from __future__ import annotations
@@ -38,6 +42,46 @@ class Distance(Metric):
 
     def rule(self, answers: Answers) -> np.ndarray:
         return (np.abs(answers.block - answers.marks) ** self.power).sum(axis=1)
+'''
+
+
+SHAPE = '''
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from foldwise.errors import SubmissionError
+from foldwise.kinds.shape import SubmissionFormat
+from foldwise.shapes.numbers import OneColumn
+
+
+class Shares(OneColumn):
+    """Each class with its share in whole parts, as "zebra 3, ant 7"."""
+
+    shape: Literal["shares"] = "shares"
+    parts: int = 10
+
+    def decide(self, probs: np.ndarray) -> np.ndarray:
+        return (probs * self.parts).round() / self.parts
+
+    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+        cells = []
+        for row in answers:
+            given = [(n, p) for n, p in zip(form.classes, row, strict=True) if p]
+            cells.append(", ".join(f"{n} {round(p * self.parts)}" for n, p in given))
+        return form.fill({form.answers[0]: cells})
+
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+        answers = np.zeros((len(form.ids), len(form.classes)))
+        for row, cell in enumerate(frame[form.answers[0]]):
+            for part in cell.split(", "):
+                name, _, count = part.partition(" ")
+                if name not in form.classes:
+                    raise SubmissionError(f"{path}: {part!r} is no share of a class")
+                answers[row, form.classes.index(name)] = int(count) / self.parts
+        return answers
 '''
 
 
@@ -78,3 +122,29 @@ def test_a_metric_of_an_adapter_is_named_where_another_word_is_near(workspace: W
         load_competition(folder)
     edit(folder / "competition.toml", "distanse", "distance")
     assert load_competition(folder).metric.title == "distance"
+
+
+def test_a_shape_is_written_read_back_and_scored(workspace: Workspace) -> None:
+    own(workspace, SHAPE, '[submission]\nshape = "shares"\nparts = 20\n\n[metric]\nname = "kappa"')
+    path = workspace.raw("tiny") / "submission_format.csv"
+    names = pd.read_csv(path, dtype=str)["id"]
+    pd.DataFrame({"id": names, "shares": "ant 20"}).to_csv(path, index=False)
+    edit(workspace.competition("tiny") / "competition.toml", "group =", CLASSES_KEY)
+    (workspace.data / "tiny" / "platform" / "entries" / "uniform.csv").unlink()
+    entry = pipeline.submit(workspace, "tiny")
+    written = pd.read_csv(entry.file, dtype=str)
+    assert list(written.columns) == ["id", "shares"]
+    assert list(written["id"]) == list(names)
+    parts = [part.rsplit(" ", 1) for cell in written["shares"] for part in cell.split(", ")]
+    assert {name for name, _ in parts} <= set(CLASSES)
+    counts = pd.Series([int(count) for _, count in parts])
+    assert counts.between(1, 20).all()
+    assert entry.receipt is not None
+    assert entry.receipt.state == "scored"
+    spec = json.loads(entry.file.with_suffix(".json").read_text())["spec"]
+    assert spec["submission"] == {"shape": "shares", "parts": 20}
+    text = entry.file.read_text()
+    entry.file.write_text(text.replace("ant ", "aunt "))
+    form = load_data(workspace, "tiny").format
+    with pytest.raises(SubmissionError, match="is no share of a class"):
+        read_submission(entry.file, form)

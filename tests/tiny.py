@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.config.competition import Submission
 from foldwise.executors import FoldTask
 from foldwise.kinds.metric import METRICS, Metric
-from foldwise.shapes.formats import SubmissionFormat, blank_rows
+from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.store.files import sha256_file
 from foldwise.workspace import Workspace
 
@@ -134,9 +133,9 @@ def write_format(path: Path, names: Sequence[str], classes: Sequence[str] = CLAS
 
 def wide(id_column: str, classes: Sequence[str], names: Sequence[str]) -> SubmissionFormat:
     """A format with one probability column per class."""
-    settings = Submission()
+    settings = SHAPES.parse({})
     columns = [id_column, *classes]
-    frame = blank_rows(names, classes, columns, id_column, settings)
+    frame = settings.blank_rows(names, classes, columns, id_column)
     return SubmissionFormat(
         frame, id_column, tuple(classes), tuple(names), tuple(classes), settings
     )

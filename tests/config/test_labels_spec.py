@@ -268,23 +268,24 @@ def test_files_lie_in_the_raw_folder(key: str) -> None:
         ),
         (
             {"more": '[submission]\nshape = "positive"'},
-            'submission: [submission] shape = "positive" needs positive '
-            '= "<a class>", and no other',
+            "the key 'submission.positive' is missing, e.g. positive = \"dog\"",
         ),
         (
             {"more": '[submission]\npositive = "a"'},
-            'submission: [submission] shape = "positive" needs positive '
-            '= "<a class>", and no other',
+            'submission: positive belongs to shape = "positive", not to "wide"',
         ),
         (
             {"more": '[submission]\nshape = "long"\nrow = "{class}"'},
-            "submission: [submission] row must hold {id}, got '{class}'",
+            "submission.row: [submission] row must hold {id}, got '{class}'",
         ),
         (
             {"more": '[submission]\nshape = "long"\nrow = "{id}"'},
-            "submission: [submission] row must hold {class}, got '{id}'",
+            "submission.row: [submission] row must hold {class}, got '{id}'",
         ),
-        ({"more": '[submission]\nshape = "tall"'}, "submission.shape: input should be 'wide', "),
+        (
+            {"more": '[submission]\nshape = "tall"'},
+            "submission: no shape is called 'tall'; did you mean",
+        ),
         ({"more": '[submission]\nshape = "tags"\nthreshold = 1'}, "submission.threshold: input"),
         (
             {"more": '[images]\npath = "images/1.jpg"'},

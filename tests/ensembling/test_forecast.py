@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.config.competition import Submission
 from foldwise.data.competition import load_data
 from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
 from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.pooling import Pool
 from foldwise.kinds.metric import Metric
+from foldwise.kinds.shape import SHAPES
 from foldwise.kinds.targets import Targets
 from foldwise.metrics.scoring import Score
 from foldwise.shapes.formats import submission_format
@@ -35,7 +35,7 @@ FREE = Targets(np.array([[0, 0, 0], [1, 1, 1]]))  # rows with any number of labe
 
 def aim(metric: Metric, shape: str, task: Task = ONE, like: Targets = FREE) -> Goal:
     """A goal of three classes; like: its rows' targets."""
-    settings = Submission.model_validate({"shape": shape})
+    settings = SHAPES.parse(shape)
     spec = SimpleNamespace(submission=settings, multi=task is MANY)
     form = submission_format(None, spec, ["1"], CLASSES)  # type: ignore[arg-type]
     return Goal(task=task, truth=pd.DataFrame(), targets=like, metric=metric, format=form)

@@ -102,7 +102,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
         assert [step["step"] for step in chain["steps"]] == steps.split()
         probs[folds == k] = apply_chain(chain, stack, folds == k)
     frame = predictions_frame(ids, probs, CLASSES)
-    own = score(kind.spec.metric, kind.train.frame, kind.format.decided(frame))
+    own = score(kind.spec.metric, kind.train.frame, kind.format.decide(frame))
     assert made.score == own
     assert made.record.score.value == own.value
     if steps != "":

@@ -71,9 +71,9 @@ def test_rows_where_nothing_passes_have_no_label_or_the_most_probable_one() -> N
     probs = np.array([[0.1, 0.3], [0.6, 0.2]])
     made = moved(probs, np.array([0.5, 0.4]), 0.5)
     silent = goal(np.eye(2), {"name": "f1"}, multi=True, **TAGS)
-    assert silent.format.said(made).tolist() == [[0, 0], [1, 0]]
+    assert silent.format.settings.decide(made).tolist() == [[0, 0], [1, 0]]
     one = goal(np.eye(2), {"name": "f1"}, multi=True, shape="tags")
-    assert one.format.said(made).tolist() == [[0, 1], [1, 0]]
+    assert one.format.settings.decide(made).tolist() == [[0, 1], [1, 0]]
 
 
 def test_the_sweep_is_the_metric_and_the_accuracy_at_every_threshold() -> None:

@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from foldwise.config.competition import Submission
 from foldwise.errors import PredictionError
 from foldwise.kinds.metric import METRICS, Metric
+from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.metrics.listed import average_precisions, top_k_errors
 from foldwise.metrics.probabilities import column_log_losses
 from foldwise.metrics.scoring import score
-from foldwise.shapes.formats import SubmissionFormat, blank_rows
 from foldwise.store.predictions import predictions_frame
 from tiny import metric_of
 
@@ -440,8 +439,8 @@ def test_map_at_k_of_random_tables(several: tuple[np.ndarray, np.ndarray], k: in
 
 def answered(multi: bool, **settings: Any) -> SubmissionFormat:
     """A format with one answer column for the rows of `ids(N)`."""
-    made = Submission(**settings)
-    frame = blank_rows(ids(N), CLASSES, ["id", "y"], "id", made)
+    made = SHAPES.parse(settings)
+    frame = made.blank_rows(ids(N), CLASSES, ["id", "y"], "id")
     return SubmissionFormat(frame, "id", ("y",), tuple(ids(N)), CLASSES, made, multi)
 
 
@@ -451,7 +450,7 @@ def test_what_the_file_will_say_is_scored_not_the_probabilities(
     hot, probs = several
     frame = predictions_frame(ids(N), probs, CLASSES)
     metric = metric_of("f1", average="samples", beta=2)
-    decided = answered(True, shape="tags", threshold=0.2, none="").decided(frame)
+    decided = answered(True, shape="tags", threshold=0.2, none="").decide(frame)
     expected = sk.fbeta_score(
         hot, (probs >= 0.2).astype(int), beta=2, average="samples", zero_division=1.0
     )
@@ -464,10 +463,10 @@ def test_a_decision_changes_no_accuracy_and_cuts_a_ranking_to_k(
 ) -> None:
     codes, probs = one
     truth, frame = single(codes), predictions_frame(ids(N), probs, CLASSES)
-    label = answered(False, shape="label").decided(frame)
+    label = answered(False, shape="label").decide(frame)
     for metric in (metric_of("accuracy"), metric_of("kappa"), metric_of("f1")):
         assert value(metric, truth, label) == value(metric, truth, frame)
-    top = answered(False, shape="top", k=2).decided(frame)
+    top = answered(False, shape="top", k=2).decide(frame)
     assert value(metric_of("map", k=5), truth, top) == pytest.approx(
         value(metric_of("map", k=2), truth, frame)
     )

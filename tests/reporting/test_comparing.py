@@ -13,9 +13,9 @@ import pytest
 from scipy.stats import ttest_rel
 
 from foldwise.commands import overview
-from foldwise.config.competition import Submission
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import frame_hash
+from foldwise.kinds.shape import SHAPES
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.probabilities import log_losses
 from foldwise.reporting.comparing import against, compare_runs
@@ -160,7 +160,7 @@ def test_a_score_is_that_of_what_the_file_would_say(data: CompetitionData, tmp_p
     write_run(tmp_path, data, "never", [0.2] * N)
     (row,) = compare_runs(tmp_path, data)
     assert row["score"] == pytest.approx(-np.log(0.2))
-    labels = replace(data, format=replace(data.format, settings=Submission(shape="label")))
+    labels = replace(data, format=replace(data.format, settings=SHAPES.parse("label")))
     (row,) = compare_runs(tmp_path, labels)
     assert row["score"] == pytest.approx(log_losses(np.array([0]), np.array([[0.0, 1.0]]))[0])
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from foldwise.cli.printing import run_summarised
-from foldwise.config.competition import Submission
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.errors import PredictionError, RunError
+from foldwise.kinds.shape import SHAPES
 from foldwise.metrics.intervals import bootstrap_interval
 from foldwise.metrics.probabilities import log_losses
 from foldwise.metrics.scoring import score
@@ -228,7 +228,7 @@ def test_many_labels_have_a_value_per_column(data: CompetitionData) -> None:
 
 
 def test_what_the_file_would_say_is_summarised(data: CompetitionData) -> None:
-    shape = replace(data.format, settings=Submission(shape="top", k=2))
+    shape = replace(data.format, settings=SHAPES.parse({"shape": "top", "k": 2}))
     told = summarise(
         replace(under(data, name="map", k=3), format=shape), oof_of(data), folds_of(data)
     )

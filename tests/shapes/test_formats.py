@@ -9,7 +9,8 @@ import pytest
 from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.errors import DataError, LabelError, SpecError
-from foldwise.shapes.formats import SubmissionFormat, asked, read_format, submission_format
+from foldwise.kinds.shape import SubmissionFormat
+from foldwise.shapes.formats import read_format, rows_of_format, submission_format
 
 CLASSES = ("zebra", "10", "ant")
 WIDE = "Id,zebra,10,ant\n02,0,0,0\n1,0,0,0\n"
@@ -50,7 +51,7 @@ def format_of(
     (folder / "sample.csv").write_text(sample, encoding="utf-8-sig")
     spec = spec_of(known, **settings)
     file = read_format(spec, folder)
-    return submission_format(file, spec, list(asked(file, spec)["id"]), classes)
+    return submission_format(file, spec, list(rows_of_format(file, spec)["id"]), classes)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -210,8 +211,16 @@ def test_an_id_is_asked_for_once(tmp_path: Path, sample: str, message: str) -> N
         ),
         ({"shape": "top", "separator": "t"}, "separator = 't' is part of the class 'ant'"),
         ({"shape": "tags", "separator": ""}, "separator = '' is part of the class 'zebra'"),
-        ({"shape": "positive"}, r'\[submission\] shape = "positive" needs positive = "<a class>"'),
-        ({"shape": "label", "positive": "ant"}, "needs positive = .*, and no other does"),
+        (
+            {"shape": "positive"},
+            r"the key 'submission.positive' is missing, e.g. positive = \"dog\"",
+        ),
+        (
+            {"shape": "label", "positive": "ant"},
+            'submission: positive belongs to shape = "positive", not to "label"',
+        ),
+        ({"shape": "label", "k": 2}, 'k belongs to shape = "top", not to "label"'),
+        ({"shape": "label", "sep": ","}, "unknown key 'submission.sep'; did you mean"),
         ({"shape": "long", "row": "{id}"}, r"\[submission\] row must hold \{class\}, got '\{id\}'"),
         ({"shape": "long", "row": "{class}"}, r"row must hold \{id\}, got '\{class\}'"),
     ],
@@ -227,7 +236,8 @@ def test_settings_that_do_not_fit_the_classes_are_refused(
 def test_a_single_class_in_a_cell_may_hold_the_separator(tmp_path: Path) -> None:
     for settings in ({"shape": "label"}, {"shape": "top", "k": 1}):
         assert (
-            format_of(tmp_path, ONE, codes={"ant": "red ant"}, **settings).code("ant") == "red ant"
+            format_of(tmp_path, ONE, codes={"ant": "red ant"}, **settings).settings.code("ant")
+            == "red ant"
         )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import SubmissionError
-from foldwise.shapes.formats import SubmissionFormat, asked, read_format, submission_format
+from foldwise.kinds.shape import SubmissionFormat
+from foldwise.shapes.formats import read_format, rows_of_format, submission_format
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store.predictions import predictions_frame
 
@@ -44,7 +45,7 @@ def format_of(
         }
     )
     file = read_format(spec, folder)
-    return submission_format(file, spec, list(asked(file, spec)["id"]), classes)
+    return submission_format(file, spec, list(rows_of_format(file, spec)["id"]), classes)
 
 
 def lines(header: str, *rows: str) -> str:
@@ -257,7 +258,7 @@ def test_a_file_is_read_back_as_what_it_says(
     shape, predictions, _ = case
     write_submission(tmp_path / "s.csv", predictions, shape)
     back = read_submission(tmp_path / "s.csv", shape)
-    said = shape.decided(predictions).set_index("id").loc[list(shape.ids)].reset_index()
+    said = shape.decide(predictions).set_index("id").loc[list(shape.ids)].reset_index()
     pd.testing.assert_frame_equal(back, said, atol=1e-9, rtol=0)
     assert tuple(back.columns) == ("id", *shape.classes)
 
@@ -274,7 +275,7 @@ def test_random_predictions_survive_every_shape(
         made = predictions_frame(predictions["id"], probs, shape.classes)
         write_submission(tmp_path / "s.csv", made, shape)
         back = read_submission(tmp_path / "s.csv", shape)
-        said = shape.decided(made).set_index("id").loc[list(shape.ids)].reset_index()
+        said = shape.decide(made).set_index("id").loc[list(shape.ids)].reset_index()
         pd.testing.assert_frame_equal(back, said, atol=1e-6, rtol=0)
 
 

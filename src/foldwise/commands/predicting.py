@@ -161,12 +161,12 @@ def answered(
     if spec.multi:
         named = probs >= (threshold or named_from(spec.submission, spec.metric))
         confidence = np.where(named, probs, 1 - probs).min(axis=1)
-        separator = spec.submission.separator
-        rows = zip(named, probs, strict=True)
-        return [
-            None if np.isnan(p).any() else separator.join(np.array(classes)[row]) or NONE
-            for row, p in rows
-        ], confidence
+        joined = [
+            spec.submission.join(list(np.array(classes)[row])) if row.any() else NONE
+            for row in named
+        ]
+        unknown = np.isnan(probs).any(axis=1)
+        return [None if no else text for no, text in zip(unknown, joined, strict=True)], confidence
     best = probs.max(axis=1)
     unsure = best < (threshold or 0.0)
     answers = [

@@ -12,10 +12,12 @@ from foldwise.config.labels import LABELS, Labels
 from foldwise.config.loading import parse, read_toml
 from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
-from foldwise.kinds.bounds import Count, Inside, Name, Seed, inside
+from foldwise.kinds.bounds import Inside, Name, Seed, inside
+from foldwise.kinds.family import Family
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.platform import PLATFORMS, Platform
 from foldwise.kinds.settings import Strict
+from foldwise.kinds.shape import SHAPES, Shape
 
 HALF = 0.5  # the probability from which on a class is named, where nothing says another
 BESIDE = ("public_share", "slug", "page")  # keys of a platform that may stand beside it
@@ -89,34 +91,6 @@ class Images(Strict):
         return len(self.mode)
 
 
-class Submission(Strict):
-    """What a submission file holds: probabilities, labels or tags."""
-
-    shape: Literal["wide", "positive", "label", "top", "tags", "long"] = "wide"
-    id: str | None = None  # the format file's id column; by default its first
-    column: str | None = None  # the answer's column; by default the only one left (not for `wide`)
-    positive: str | None = None  # positive: the class whose probability the column holds
-    codes: dict[str, str] = Field(
-        default_factory=dict
-    )  # what stands in the file for a class; by default its name
-    k: Count = 5  # top: at most so many classes, the most probable first
-    separator: str = " "  # top and tags: between two classes of a cell
-    threshold: Inside = 0.5  # tags: classes at least so probable
-    none: str | None = None  # tags: the cell where no class passes; else the most probable one
-    row: str = "{id}_{class}"  # long with two columns: the first column's text
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Submission":
-        if (self.shape == "positive") != (self.positive is not None):
-            raise ValueError(
-                '[submission] shape = "positive" needs positive = "<a class>", and no other does'
-            )
-        for field in ("{id}", "{class}"):
-            if field not in self.row:
-                raise ValueError(f"[submission] row must hold {field}, got {self.row!r}")
-        return self
-
-
 class Holdout(Strict):
     """Platform "local" without a test set: some training rows become one, by group if there is."""
 
@@ -176,7 +150,7 @@ class CompetitionSpec(Strict):
     labels: Annotated[Labels, LABELS]
     images: Images = Images()
     metric: Annotated[Metric, METRICS] = Field(default_factory=lambda: METRICS.parse({}))
-    submission: Submission = Submission()
+    submission: Annotated[Shape, SHAPES] = Field(default_factory=lambda: SHAPES.parse({}))
     holdout: Holdout | None = None
     folds: dict[str, FoldScheme]
     submit: Submit
@@ -230,7 +204,7 @@ class CompetitionSpec(Strict):
             tables = (name for name, kind in LABELS.every().items() if kind.reads_tables)
             known = " or ".join(f'"{name}"' for name in tables)
             raise ValueError(f"[files] solution is read by [labels] format = {known} alone")
-        if self.labels.merge and self.submission.shape == "wide" and self.files.format:
+        if self.labels.merge and self.submission.column_per_class and self.files.format:
             raise ValueError("[labels] merge would leave out a class that the format file asks for")
 
     @property
@@ -243,7 +217,7 @@ class CompetitionSpec(Strict):
         """`multi-label`, `binary` (one probability is asked for) or `multi-class`."""
         if self.multi:
             return "multi-label"
-        two = self.submission.shape == "positive" or len(self.labels.classes or ()) == 2
+        two = self.submission.one_of_two or len(self.labels.classes or ()) == 2
         return "binary" if two else "multi-class"
 
     def training_part(self) -> dict[str, object]:
@@ -256,15 +230,14 @@ class CompetitionSpec(Strict):
         return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
-def named_from(submission: Submission, metric: Metric) -> float:
+def named_from(shape: Shape, metric: Metric) -> float:
     """The probability from which on a class counts as named, by the file or by the metric."""
-    own = submission.threshold if submission.shape == "tags" else metric.cutoff
-    return HALF if own is None else own
+    return next((each for each in (shape.cutoff, metric.cutoff) if each is not None), HALF)
 
 
 def tables_of_manifest(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a spec that a manifest of any version recorded, as this version reads them."""
-    kinds = {"metric": METRICS}
+    kinds: Mapping[str, Family[Any]] = {"metric": METRICS, "submission": SHAPES}
     own = {key: family.keep_own(tables[key]) for key, family in kinds.items() if key in tables}
     return {**tables, **own}
 

@@ -30,11 +30,10 @@ from foldwise.data.labels.table import (
 )
 from foldwise.errors import DataError, ImageError, LabelError, alike, examples
 from foldwise.kinds.bounds import too_long
+from foldwise.kinds.shape import FormatFile, SubmissionFormat
 from foldwise.shapes.formats import (
-    FormatFile,
-    SubmissionFormat,
-    asked,
     read_format,
+    rows_of_format,
     submission_format,
 )
 from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
@@ -179,7 +178,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
         train, test = split(spec, train, raw.parent / "platform", lambda: digests(data))
         shape = submission_format(None, spec, sorted(test.frame["id"]), train.classes)
         return CompetitionData(spec, raw, train, test, shape, hooks)
-    rows = asked(file, spec)
+    rows = rows_of_format(file, spec)
     if "read_test" in hooks:
         frame = hooks["read_test"](spec, raw)
         found = hook_rows(frame, spec.labels, folder / "adapter.py", raw, test=True)
@@ -201,7 +200,7 @@ def _training_rows(
     file: FormatFile | None,
 ) -> LabelTable:
     """The training rows by their format, or by the read_labels hook."""
-    given = file.answers if file and spec.submission.shape == "wide" else None
+    given = file.answers if file and spec.submission.column_per_class else None
     if "read_labels" in hooks:
         frame = hooks["read_labels"](spec, raw)
         rows = hook_rows(frame, spec.labels, folder / "adapter.py", raw)

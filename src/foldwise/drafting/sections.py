@@ -11,9 +11,9 @@ from foldwise.drafting.labels import TAG_SEPARATORS, Labels
 from foldwise.drafting.matching import filled
 from foldwise.drafting.roles import Part, Roles
 from foldwise.drafting.survey import ARCHIVES, Survey
+from foldwise.kinds.shape import SHAPES
 from foldwise.tables.listing import example
 
-METRICS = {"label": "accuracy", "tags": "f1", "top": "map"}  # of other shapes: log loss
 HOOKS = (
     "no column (of one row per image), folder or file name was understood as a label: this needs "
     "an adapter.py with hooks (for COCO's JSON see foldwise.data.labels.coco.read_coco): "
@@ -185,7 +185,7 @@ def write_submission(sheet: Sheet, roles: Roles, labels: Labels) -> None:
     """[metric] and [submission]: guesses from the format file's columns and cells."""
     keys, unsure = _submission(roles, labels)
     why = "a guess by the shape: see the competition's evaluation page, or choose your own"
-    sheet.put("metric", "name", METRICS.get(keys["shape"], "log_loss"), unsure=why)
+    sheet.put("metric", "name", SHAPES.load(keys["shape"]).usual_metric, unsure=why)
     if "k" in keys:
         sheet.put("metric", "k", keys["k"])
     for key, value in keys.items():

@@ -311,7 +311,7 @@ def forecasts(
 
     ids, probs, own: the out-of-fold rows, their predictions (n, C) and score. gain: of averaging.
     """
-    frame = data.format.decided(predictions_frame(ids, probs, data.classes))
+    frame = data.format.decide(predictions_frame(ids, probs, data.classes))
     metric, units = data.spec.metric, units_of(data.train, data.train)
     smaller = of_smaller(metric, data.train.frame, frame, [*sizes.values()])
     return {
@@ -374,5 +374,5 @@ def _compared(
 
 def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:
     """The metric of what a file would say of these rows, with its interval."""
-    frame = data.format.decided(predictions_frame(ids, probs, data.classes))
+    frame = data.format.decide(predictions_frame(ids, probs, data.classes))
     return score(data.spec.metric, data.train.frame, frame, data.hooks.get("score"))

@@ -47,13 +47,13 @@ def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
     For log loss a temperature and clipping bounds; for labels that are named or not one threshold
     or one per class; for kappa cut points.
     """
-    shape, metric = goal.format.settings.shape, goal.metric
+    shape, metric = goal.format.settings, goal.metric
     if goal.log_loss:
         return ("temperature",), ("clip",)
-    if not goal.task.sums_to_one and (shape == "tags" or metric.cutoff is not None):
+    if not goal.task.sums_to_one and (shape.cutoff is not None or metric.cutoff is not None):
         several = len(goal.task) <= thresholds.MANY
         return (("threshold", "thresholds")[: 1 + several],)
-    if metric.ordered and shape in ("label", "wide"):
+    if metric.ordered and shape.holds != "ranking":
         return (("cuts",),)
     return ()
 

@@ -59,7 +59,7 @@ def drawn_gain(
     truths = [task.draw(likely, known, rng) for _ in range(draws)]
 
     def values(probs: np.ndarray) -> np.ndarray:
-        answers, found = goal.format.said(probs), []
+        answers, found = goal.format.settings.decide(probs), []
         for truth in truths:
             try:
                 found.append(metric.value(metric.answers(task, truth, answers)))

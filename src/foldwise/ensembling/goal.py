@@ -12,9 +12,9 @@ from foldwise.config.competition import named_from
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import PredictionError
 from foldwise.kinds.metric import Metric
+from foldwise.kinds.shape import SubmissionFormat
 from foldwise.kinds.targets import Targets
 from foldwise.metrics.intervals import paired_interval
-from foldwise.shapes.formats import PROBABLE, SubmissionFormat
 from foldwise.store.predictions import predictions_frame
 from foldwise.tasks import Task
 
@@ -49,7 +49,7 @@ class Goal:
     @property
     def log_loss(self) -> bool:
         """True where the metric is the log loss of probabilities that the file holds."""
-        return self.metric.logarithmic and self.format.settings.shape in PROBABLE
+        return self.metric.logarithmic and self.format.settings.holds == "probabilities"
 
     @property
     def threshold(self) -> float:
@@ -58,7 +58,7 @@ class Goal:
 
     def value(self, probs: np.ndarray, rows: np.ndarray) -> float:
         """The metric of predictions (rows, C) of these rows."""
-        answers = self.format.said(probs)
+        answers = self.format.settings.decide(probs)
         if self.hook is not None:
             truth = self.truth.iloc[rows].reset_index(drop=True)
             frame = predictions_frame(truth["id"], answers, self.format.classes)

@@ -84,7 +84,7 @@ def sweep(probs: np.ndarray, goal: Goal) -> pd.DataFrame:
     rows, found = np.arange(len(probs)), []
     for threshold in SWEPT:
         answers = moved(probs, threshold, goal.threshold)
-        right = (goal.format.said(answers) >= goal.threshold) == (goal.marks == 1)
+        right = (goal.format.settings.decide(answers) >= goal.threshold) == (goal.marks == 1)
         found.append((threshold, goal.value(answers, rows), right.mean()))
     return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])
 

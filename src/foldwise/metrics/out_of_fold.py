@@ -32,5 +32,5 @@ def exact_score(predictions: pd.DataFrame, data: CompetitionData) -> float:
     """The same. Raises: PredictionError: it has no value."""
     truth = data.train.frame
     truth = truth[truth["id"].isin(predictions["id"])]
-    answers, hook = data.format.decided(predictions), data.hooks.get("score")
+    answers, hook = data.format.decide(predictions), data.hooks.get("score")
     return score(data.spec.metric, truth, answers, hook, interval=False).value

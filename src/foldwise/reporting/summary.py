@@ -127,7 +127,7 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
     metric, hook = data.spec.metric, data.hooks.get("score")
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     ids = table.frame["id"]
-    said = align(data.format.decided(oof), ids, "out-of-fold predictions")
+    said = align(data.format.decide(oof), ids, "out-of-fold predictions")
     fold = align(folds[folds["id"].isin(ids)], ids, "folds")["fold"]
     grouped = bool(table.frame["group"].notna().all())
     apart = grouped and fold.groupby(table.frame["group"]).nunique().max() == 1

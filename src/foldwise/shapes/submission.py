@@ -8,48 +8,48 @@ import pandas as pd
 
 from foldwise.errors import DataError, LabelError, SubmissionError, examples
 from foldwise.kinds.columns import columns_of
-from foldwise.shapes.formats import SubmissionFormat
-from foldwise.shapes.layouts import SHAPES
+from foldwise.kinds.shape import SubmissionFormat
 from foldwise.store.files import replacing
 from foldwise.store.predictions import align, predictions_frame
 from foldwise.tables.text import read_table
 
 
-def write_submission(path: Path, predictions: pd.DataFrame, shape: SubmissionFormat) -> None:
+def write_submission(path: Path, predictions: pd.DataFrame, form: SubmissionFormat) -> None:
     """Write predictions `id, *classes` with the format's header and row order, atomically.
 
     Single-label rows are renormalised last, in float64.
     Raises: PredictionError: an id of the format is missing, or there are others.
     """
-    rows = align(predictions, shape.ids, "predictions to submit")
-    probs = rows[columns_of(shape.classes)].to_numpy(dtype=np.float64)
-    if not shape.multi:
+    rows = align(predictions, form.ids, "predictions to submit")
+    probs = rows[columns_of(form.classes)].to_numpy(dtype=np.float64)
+    if not form.multi:
         probs = probs / probs.sum(axis=1, keepdims=True)
-    decided = shape.decided(predictions_frame(rows["id"], probs, shape.classes))
-    frame = SHAPES[shape.settings.shape].write(decided[columns_of(shape.classes)].to_numpy(), shape)
+    answers = form.decide(predictions_frame(rows["id"], probs, form.classes))
+    frame = form.settings.write(answers[columns_of(form.classes)].to_numpy(), form)
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, header=list(shape.header or shape.columns))
+        frame.to_csv(temporary, index=False, header=list(form.header or form.columns))
 
 
-def read_submission(path: Path, shape: SubmissionFormat) -> pd.DataFrame:
+def read_submission(path: Path, form: SubmissionFormat) -> pd.DataFrame:
     """A validated submission as predictions `id, *classes`, in the order of the format's ids.
 
     The rules are Kaggle's and DrivenData's together: the same header, every id once and in the
-    format file's order, then those of the shape (see `shapes`): finite probabilities in 0..1 whose
-    rows sum to 1, or known classes. Answers come back as `SubmissionFormat.decided` gives them.
+    format file's order, then those of the shape (see `Shape.read`): finite probabilities in 0..1
+    whose rows sum to 1, or known classes. Answers come back as `SubmissionFormat.decide` gives
+    them.
 
     Raises: SubmissionError: a rule is broken; the message says which, how often and where.
     """
     try:
         frame = read_table(path)
-        if list(frame.columns) != shape.columns:
-            raise SubmissionError(_header_error(path, list(frame.columns), shape.columns))
-        for key in SHAPES[shape.settings.shape].keys(shape):
-            _check_ids(path, frame[key], shape.frame[key])
-        values = SHAPES[shape.settings.shape].read(frame, shape, path)
+        if list(frame.columns) != form.columns:
+            raise SubmissionError(_header_error(path, list(frame.columns), form.columns))
+        for key in form.settings.keys(form):
+            _check_ids(path, frame[key], form.frame[key])
+        values = form.settings.read(frame, form, path)
     except (DataError, LabelError) as error:
         raise SubmissionError(str(error)) from error
-    return predictions_frame(shape.ids, values, shape.classes)
+    return predictions_frame(form.ids, values, form.classes)
 
 
 def _header_error(path: Path, got: Sequence[str], expected: Sequence[str]) -> str:

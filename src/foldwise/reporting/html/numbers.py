@@ -193,7 +193,7 @@ def _reliability(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, flo
 
 def _sweep(data: CompetitionData, oof: pd.DataFrame) -> list[dict[str, float]]:
     """`threshold, metric, accuracy` where images have many labels and these are what is scored."""
-    decides = data.spec.submission.shape == "tags" or data.spec.metric.reads == "labels"
+    decides = data.spec.submission.cutoff is not None or data.spec.metric.reads == "labels"
     if data.task.sums_to_one or not decides:
         return []
     goal = goal_of(data, oof["id"])

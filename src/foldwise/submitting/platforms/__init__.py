@@ -11,7 +11,7 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import SpecError
 from foldwise.kinds.bounds import Inside
 from foldwise.kinds.platform import Platform
-from foldwise.shapes.formats import SubmissionFormat
+from foldwise.kinds.shape import SubmissionFormat
 
 Grade = Callable[[pd.DataFrame, pd.DataFrame], float]  # truth, predictions -> the metric
 

@@ -11,7 +11,7 @@ import pandas as pd
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.holdout import read_truth
 from foldwise.errors import PlatformError, SubmissionError, examples
-from foldwise.shapes.formats import SubmissionFormat
+from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.submission import read_submission
 from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
 from foldwise.submitting.platforms import Destination, Parcel, Receipt
