@@ -12,7 +12,7 @@ from foldwise.config.labels import LABELS, Labels
 from foldwise.config.loading import parse, read_toml
 from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
-from foldwise.kinds.bounds import Inside, Name, Seed, inside
+from foldwise.kinds.bounds import Name, Seed, inside
 from foldwise.kinds.family import Family
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.platform import PLATFORMS, Platform
