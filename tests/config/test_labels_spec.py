@@ -312,7 +312,10 @@ def test_files_lie_in_the_raw_folder(key: str) -> None:
             {"more": '[folds.more]\nkind = "stratified"\nduplicates = 7'},
             "folds.more.duplicates: input should be a valid boolean",
         ),
-        ({"more": "[folds.more]\nn = 3"}, "the key 'folds.more.kind' is missing"),
+        (
+            {"more": "[folds.more]\nn = 3"},
+            "folds.more: kind should name a fold scheme: stratified, group, stratified_group; ",
+        ),
         (
             {"more": "[holdout]\nm = 1\n[metric]\nm = 1\n[images]\nm = 1\n[submission]\nm = 1"},
             "; and 1 more",

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.config.competition import FoldScheme
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError
+from foldwise.kinds.folds import FOLDS
 from foldwise.tasks import MultiLabel
 
 SHARES = (0.6, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02)  # of rows that have each of the classes
@@ -113,7 +113,7 @@ def test_thousands_of_classes_are_dealt() -> None:
 @pytest.mark.parametrize("kind", ["stratified", "group", "stratified_group"])
 def test_the_order_of_rows_changes_no_membership(kind: str) -> None:
     data = table(hot_rows(), np.random.default_rng(5).integers(0, 60, 700))
-    scheme = FoldScheme(kind=kind, n=4, seed=3)  # type: ignore[arg-type]
+    scheme = FOLDS.load(kind)(n=4, seed=3)
     digests = pd.Series([f"{n // 2 if n < 60 else n}" for n in range(700)], data.frame["id"])
     for known in (None, digests):
         folds = make_folds(data, scheme, known)
@@ -125,8 +125,7 @@ def test_the_order_of_rows_changes_no_membership(kind: str) -> None:
 def test_seeds_differ_and_the_same_seed_does_not(kind: str) -> None:
     data = table(hot_rows(), np.random.default_rng(5).integers(0, 60, 700))
     first, same, other = (
-        make_folds(data, FoldScheme(kind=kind, n=5, seed=seed))["fold"]  # type: ignore[arg-type]
-        for seed in (1, 1, 2)
+        make_folds(data, FOLDS.load(kind)(n=5, seed=seed))["fold"] for seed in (1, 1, 2)
     )
     assert (first == same).all()
     assert (first == other).mean() < 0.6
@@ -137,7 +136,7 @@ def test_groups_with_many_labels_stay_whole_and_balanced() -> None:
     rng = np.random.default_rng(6)
     groups = rng.choice(80, 1200, p=rng.dirichlet(np.full(80, 1.0)))
     data = table(hot, groups)
-    folds = make_folds(data, FoldScheme(kind="stratified_group", n=5, seed=0))
+    folds = make_folds(data, FOLDS.load("stratified_group")(n=5, seed=0))
     joined = data.frame.merge(folds, on="id", validate="one_to_one")
     assert (joined.groupby("group")["fold"].nunique() == 1).all()
     held = counts(hot, joined["fold"].to_numpy(), 5)
@@ -161,21 +160,21 @@ def test_every_label_is_in_every_training_part_or_it_is_said() -> None:
     hot[[3, 44], 6] = 1
     data = table(hot)
     for seed in range(5):
-        folds = make_folds(data, FoldScheme(kind="stratified", n=5, seed=seed))
+        folds = make_folds(data, FOLDS.load("stratified")(n=5, seed=seed))
         two = folds.set_index("id")["fold"].loc[data.frame["id"].iloc[[3, 44]]]
         assert two.nunique() == 2
     hot[3, 6] = 0
     name = table(hot).classes[6]
     with pytest.raises(FoldError, match=f"but '{name}' has only 1 row in one row; get more data"):
-        make_folds(table(hot), FoldScheme(kind="stratified", n=5))
+        make_folds(table(hot), FOLDS.load("stratified")(n=5))
     for allowed in ((name,), ("*",)):
-        scheme = FoldScheme(kind="stratified", n=5, allow_missing=allowed)
+        scheme = FOLDS.load("stratified")(n=5, allow_missing=allowed)
         assert len(make_folds(table(hot), scheme)) == 60
 
 
 def test_saved_folds_are_refused_when_a_rows_labels_change(tmp_path: Path) -> None:
     hot = hot_rows(60)
-    scheme = FoldScheme(kind="stratified", n=3, allow_missing=("*",))
+    scheme = FOLDS.load("stratified")(n=3, allow_missing=("*",))
     first = load_folds(table(hot), "many", scheme, tmp_path)
     assert load_folds(shuffled(table(hot), 1), "many", scheme, tmp_path).sha256 == first.sha256
     hot[0, 1] ^= 1

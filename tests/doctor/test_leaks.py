@@ -132,30 +132,30 @@ def test_columns_of_one_name_and_missing_cells_do_no_harm(rows: pd.DataFrame) ->
 
 
 def test_random_folds_over_other_groups_flatter() -> None:
-    (warning,) = split_like_platform("stratified", "default", "site", [*"aab"], [*"cc"])
+    (warning,) = split_like_platform(False, "default", "site", [*"aab"], [*"cc"])
     assert warning == (
         "folds 'default' are random, but train and test share no site (2 and 1): the local score "
         'will flatter. Write kind = "stratified_group" into [folds.default]'
     )
-    assert split_like_platform("stratified_group", "default", "site", [*"aab"], [*"cc"]) == []
+    assert split_like_platform(True, "default", "site", [*"aab"], [*"cc"]) == []
 
 
 @pytest.mark.parametrize("kind", ["group", "stratified_group"])
 def test_grouped_folds_over_the_same_groups_are_pessimistic(kind: str) -> None:
     train, test = [*"aabbc"], pd.Series([*"cab"])
-    (warning,) = split_like_platform(kind, "sites", "site", train, test)
+    (warning,) = split_like_platform(kind != "stratified", "sites", "site", train, test)
     assert warning == (
         "folds 'sites' keep every site whole, but train has 3 of the test set's 3 too: the "
         "platform split at random in site, and the local score will be pessimistic. Write "
         'kind = "stratified" into [folds.sites]'
     )
-    assert split_like_platform("stratified", "sites", "site", train, test) == []
+    assert split_like_platform(False, "sites", "site", train, test) == []
 
 
 def test_a_test_set_with_known_and_new_groups_lies_between() -> None:
     train, test = np.array([*"aabbc"]), [*"aaab", "", "new", "newer", "newest", "last", "very"]
     for kind, word in (("stratified", "random"), ("stratified_group", "grouped")):
-        (warning,) = split_like_platform(kind, "x", "site", train, test)
+        (warning,) = split_like_platform(kind != "stratified", "x", "site", train, test)
         assert warning == (
             f"folds 'x' are {word}, but 4 of 9 test rows (44%) have a site that train has too "
             "(2 of 7, e.g. 'a', 'b'), the others a new one: the leaderboard will lie between the "
@@ -168,16 +168,19 @@ def test_a_group_per_row_does_nothing() -> None:
         "rows should share their site, but 3 training rows have 3 different ones, e.g. 'a', 'b', "
         "'c': grouping by it does nothing. Name another column, or remove `group` from [labels]"
     )
-    (warning,) = split_like_platform("group", "x", "site", [*"abc"], [*"ab"])
+    (warning,) = split_like_platform(True, "x", "site", [*"abc"], [*"ab"])
     assert warning == start + ', with kind = "stratified" in [folds.x]'
-    assert split_like_platform("stratified", "x", "site", [*"abc"], [*"de"]) == [start]
+    assert split_like_platform(False, "x", "site", [*"abc"], [*"de"]) == [start]
 
 
 def test_without_groups_on_one_side_nothing_is_said() -> None:
     for kind in ("stratified", "group"):
-        assert split_like_platform(kind, "x", "site", ["a", "a"], []) == []
-        assert split_like_platform(kind, "x", "site", ["a", "a"], ["", np.nan, None]) == []
-        assert split_like_platform(kind, "x", "site", [], ["a"]) == []
+        assert split_like_platform(kind != "stratified", "x", "site", ["a", "a"], []) == []
+        assert (
+            split_like_platform(kind != "stratified", "x", "site", ["a", "a"], ["", np.nan, None])
+            == []
+        )
+        assert split_like_platform(kind != "stratified", "x", "site", [], ["a"]) == []
 
 
 def damage(features: pd.DataFrame, labels: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
@@ -321,9 +324,9 @@ def test_real_sites_leak_three_quarters_of_a_nat_in_random_folds(wildlife: Path,
     assert [one.column for one in told] == ["site"]
     assert (told[0].prior, told[0].loss) == pytest.approx((losses.prior, losses.random))
     test = sites(wildlife / "test_features.csv")
-    (warning,) = split_like_platform("stratified", "x", "site", table["site"], test)
+    (warning,) = split_like_platform(False, "x", "site", table["site"], test)
     assert "share no site (148 and 51)" in warning
-    assert split_like_platform("stratified_group", "x", "site", table["site"], test) == []
+    assert split_like_platform(True, "x", "site", table["site"], test) == []
 
 
 @pytest.mark.realdata

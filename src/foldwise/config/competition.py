@@ -14,6 +14,7 @@ from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
 from foldwise.kinds.bounds import Name, Seed, inside
 from foldwise.kinds.family import Family
+from foldwise.kinds.folds import FOLDS, FoldScheme
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.platform import PLATFORMS, Platform
 from foldwise.kinds.settings import Strict
@@ -98,16 +99,6 @@ class Holdout(Strict):
     seed: Seed = 42
 
 
-class FoldScheme(Strict):
-    """A named way to split the training rows."""
-
-    kind: Literal["stratified", "group", "stratified_group"]
-    n: int = Field(default=5, ge=2, le=100)
-    seed: Seed = 0
-    allow_missing: tuple[str, ...] = ()  # classes that a training part may lack; "*": any
-    duplicates: bool = True  # pixel-identical images stay in one fold
-
-
 class Outside(Strict):
     """A member of the blend from elsewhere: CSV or parquet files `id, *classes` in data/<name>."""
 
@@ -152,7 +143,7 @@ class CompetitionSpec(Strict):
     metric: Annotated[Metric, METRICS] = Field(default_factory=lambda: METRICS.parse({}))
     submission: Annotated[Shape, SHAPES] = Field(default_factory=lambda: SHAPES.parse({}))
     holdout: Holdout | None = None
-    folds: dict[str, FoldScheme]
+    folds: dict[str, Annotated[FoldScheme, FOLDS]]
     submit: Submit
 
     @model_validator(mode="before")
@@ -183,7 +174,7 @@ class CompetitionSpec(Strict):
             found = nearest(self.submit.folds, list(self.folds))
             raise ValueError(f"[submit] folds = {self.submit.folds!r} is no [folds.*] table{found}")
         for name, scheme in self.folds.items():
-            if scheme.kind != "stratified" and self.labels.group_column is None:
+            if scheme.grouped and self.labels.group_column is None:
                 raise ValueError(f"[folds.{name}] kind = {scheme.kind!r} needs [labels] group")
         self._need_files()
         return self

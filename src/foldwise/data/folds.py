@@ -1,6 +1,5 @@
 """Named fold schemes: made once from the label table, saved with a hash, never changed after."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import FoldScheme
-from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.images.duplicates import copies, joined
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, examples, nearest
+from foldwise.kinds.folds import FOLDS, FoldScheme
 from foldwise.store.files import locked, read_json, sha256_json, write_json
 from foldwise.store.frames import read_folds, write_csv
 
@@ -62,7 +60,7 @@ def load_folds(
     path, marker = folder / f"{name}.csv", folder / f"{name}.json"
     clusters = copies(table, digests) if digests is not None else {}
     definition: dict[str, Any] = {
-        "scheme": scheme.model_dump(mode="json"),
+        "scheme": FOLDS.dump(scheme, mode="json"),
         "labels": labels_hash(table),
         "duplicates": sha256_json(sorted(clusters.items())),
     }
@@ -105,7 +103,7 @@ def make_folds(
     order = np.argsort(table.frame["id"].to_numpy(dtype=str))
     frame = table.frame.iloc[order].reset_index(drop=True)
     hot = table.task.strata(table.targets)[order]
-    groups = None if scheme.kind == "stratified" else frame["group"].to_numpy(dtype=str)
+    groups = frame["group"].to_numpy(dtype=str) if scheme.grouped else None
     same = None
     if digests is not None:  # an image without a digest is no copy of anything
         found = digests.reindex(frame["id"]).reset_index(drop=True)
@@ -119,7 +117,10 @@ def make_folds(
         )
     _possible(table.classes, hot, units, scheme)
     for attempt in range(TRIES):
-        folds = _split(table, hot, units, scheme, attempt)
+        seed = scheme.seed
+        if attempt:
+            seed = int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
+        folds = scheme.split(hot, units, table.task.sums_to_one, seed)
         lacking = _lacking(hot, folds, scheme, table.classes)
         if not lacking:
             return pd.DataFrame({"id": frame["id"], "fold": folds})
@@ -127,35 +128,6 @@ def make_folds(
         f"in {TRIES} tries, some fold's training part always lacked a class, e.g. {lacking[0]!r}; "
         "lower n, or list it under allow_missing of the scheme"
     )
-
-
-def _split(
-    table: LabelTable, hot: np.ndarray, units: np.ndarray, scheme: FoldScheme, attempt: int
-) -> np.ndarray:
-    """The fold of each row, int64 (n,)."""
-    from sklearn.model_selection import GroupKFold, StratifiedKFold
-
-    seed = scheme.seed
-    if attempt:
-        seed = int(np.random.SeedSequence([scheme.seed, attempt]).generate_state(1)[0])
-    if scheme.kind == "stratified_group":
-        unlabelled = (hot.sum(axis=1) == 0)[:, None]
-        return balanced_groups(np.hstack([hot, unlabelled]), units, scheme.n, seed)
-    rare = hot.sum(axis=0).max() < scheme.n  # scikit-learn refuses that
-    together = len(np.unique(units)) < len(units)
-    if scheme.kind == "stratified" and (not table.task.sums_to_one or together or rare):
-        return dealt(hot, units, scheme.n, seed)
-    splitter = (
-        StratifiedKFold(scheme.n, shuffle=True, random_state=seed)
-        if scheme.kind == "stratified"
-        else GroupKFold(scheme.n, shuffle=True, random_state=seed)
-    )
-    folds = np.full(len(hot), -1, dtype=np.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class smaller than n: checked by us
-        for fold, (_, valid) in enumerate(splitter.split(hot, hot.argmax(axis=1), units)):
-            folds[valid] = fold
-    return folds
 
 
 def _possible(

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import CompetitionSpec, FoldScheme, Images
+from foldwise.config.competition import CompetitionSpec, Images
 from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels.corrections import merged
 from foldwise.data.labels.table import LabelTable, label_table
+from foldwise.data.schemes import Stratified, StratifiedGroups
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
 from foldwise.kinds.task import CellError
 from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
@@ -84,8 +85,8 @@ def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]")
     """Which rows become the test set, bool (n,): of the parts that leave each class a row to train
     on, the one whose size is nearest to the fraction; groups are of any size."""
     assert spec.holdout is not None
-    scheme = FoldScheme(
-        kind="stratified_group" if spec.labels.group_column else "stratified",
+    kind = StratifiedGroups if spec.labels.group_column else Stratified
+    scheme = kind(
         n=round(1 / spec.holdout.fraction),
         seed=spec.holdout.seed,
         allow_missing=("*",),

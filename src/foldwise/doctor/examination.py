@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import FoldScheme
 from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import load_folds, make_folds
@@ -20,6 +19,7 @@ from foldwise.doctor.leaks import (
     telling_columns,
 )
 from foldwise.errors import FoldwiseError, examples
+from foldwise.kinds.folds import FOLDS, FoldScheme
 from foldwise.workspace import Workspace
 
 LISTED = ("id", "path", "name", "label", "folder", "root")  # columns that readers make
@@ -161,7 +161,7 @@ def _check_folds(
     }
     if name == data.spec.submit.folds and data.spec.labels.group_column:
         findings.warnings[:0] = split_like_platform(
-            scheme.kind,
+            scheme.grouped,
             name,
             data.spec.labels.group_column,
             data.train.frame["group"],
@@ -177,7 +177,7 @@ def _check_leaks(data: CompetitionData, findings: Findings) -> None:
         targets = targets[:, np.argsort(-targets.sum(axis=0), kind="stable")[:FREQUENT]]
     folds = {}
     for kind in ("stratified", "stratified_group") if group else ("stratified",):
-        scheme = FoldScheme(kind=kind, n=5, seed=0, allow_missing=("*",))
+        scheme = FOLDS.load(kind)(n=5, seed=0, allow_missing=("*",))
         try:
             made = make_folds(data.train, scheme).set_index("id")["fold"]
         except FoldwiseError:

@@ -95,17 +95,16 @@ def telling_columns(
 
 
 def split_like_platform(
-    scheme_kind: str, scheme_name: str, column: str, train_groups: Strings, test_groups: Strings
+    grouped: bool, scheme_name: str, column: str, train_groups: Strings, test_groups: Strings
 ) -> list[str]:
     """Warnings where the folds split groups otherwise than the platform split train from test.
 
-    scheme_kind: `stratified`, `group` or `stratified_group`, of [folds.<scheme_name>].
+    grouped: [folds.<scheme_name>] keeps groups whole.
     column: what people call the group. train_groups: a group per training row, test_groups: a
     group per test row; empty and missing ones are not compared.
     """
     train, test = _named(train_groups), _named(test_groups)
     here, there = set(train), set(test)
-    grouped = scheme_kind != "stratified"
     if len(train) > 1 and len(here) == len(train):
         fold_remedy = f', with kind = "stratified" in [folds.{scheme_name}]' if grouped else ""
         return [

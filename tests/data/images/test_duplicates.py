@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from foldwise.commands import pipeline
-from foldwise.config.competition import FoldScheme
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images import decoding as images
@@ -19,6 +18,7 @@ from foldwise.data.images.duplicates import copies, joined, pixel_digests, suspe
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, ImageError
+from foldwise.kinds.folds import FOLDS
 from foldwise.tasks import MultiClass, MultiLabel
 from foldwise.workspace import Workspace
 from tiny import copy, edit, ids
@@ -152,7 +152,7 @@ def test_copies_stay_in_one_fold_in_every_kind_of_scheme(kind: str, multi: bool)
     data = table(labels, [f"site {n}" for n in rng.integers(0, 30, 90)], multi)
     together = [(0, 50), (1, 2, 3, 70), (89, 4), (5, 88, 40)]
     for seed in range(5):
-        scheme = FoldScheme(kind=kind, n=4, seed=seed)  # type: ignore[arg-type]
+        scheme = FOLDS.load(kind)(n=4, seed=seed)
         apart = make_folds(data, scheme)["fold"].to_numpy()
         folds = make_folds(data, scheme, same(90, *together))["fold"].to_numpy()
         assert set(folds) == set(range(4))
@@ -168,7 +168,7 @@ def test_a_copy_in_two_sites_joins_both_sites(kind: str) -> None:
     data = table(["b", "a", "10"] * 16, groups)
     chain = same(48, (0, 5), (6, 9))  # site 0 with site 1, and that with site 2
     for seed in range(8):
-        scheme = FoldScheme(kind=kind, n=3, seed=seed)  # type: ignore[arg-type]
+        scheme = FOLDS.load(kind)(n=3, seed=seed)
         folds = make_folds(data, scheme, chain)["fold"].to_numpy()
         assert len(set(folds[:12])) == 1
         assert set(folds) == {0, 1, 2}
@@ -176,15 +176,15 @@ def test_a_copy_in_two_sites_joins_both_sites(kind: str) -> None:
 
 def test_copies_count_as_one_image_where_there_are_too_few() -> None:
     data = table(["b", "a", "b", "a"])
-    scheme = FoldScheme(kind="stratified", n=3)
+    scheme = FOLDS.load("stratified")(n=3)
     with pytest.raises(FoldError, match="3 folds need at least as many different images, got 2;"):
         make_folds(data, scheme, same(4, (0, 1), (2, 3)))
     grouped = table(["b", "a", "b", "a"] * 2, ["x", "x", "y", "y"] * 2)
     with pytest.raises(FoldError, match="2 folds need at least as many groups, got 1; lower n"):
-        make_folds(grouped, FoldScheme(kind="group", n=2), same(8, (0, 2)))
+        make_folds(grouped, FOLDS.load("group")(n=2), same(8, (0, 2)))
     lonely = table(["b"] * 6 + ["a"] * 6 + ["10"] * 2)
     with pytest.raises(FoldError, match="'10' has only 2 rows in one group; get more data, or"):
-        make_folds(lonely, FoldScheme(kind="stratified", n=2), same(14, (12, 13)))
+        make_folds(lonely, FOLDS.load("stratified")(n=2), same(14, (12, 13)))
 
 
 def test_saved_folds_are_refused_when_an_image_became_a_copy(workspace: Workspace) -> None:
@@ -202,7 +202,7 @@ def test_saved_folds_are_refused_when_an_image_became_a_copy(workspace: Workspac
 
 
 def test_the_hash_of_folds_tells_the_copies_they_keep_together(tmp_path: Path) -> None:
-    data, scheme = table(["b", "a"] * 15), FoldScheme(kind="stratified", n=3)
+    data, scheme = table(["b", "a"] * 15), FOLDS.load("stratified")(n=3)
     plain = load_folds(data, "one", scheme, tmp_path / "plain")
     none = load_folds(data, "one", scheme, tmp_path / "none", same(30))
     assert none.sha256 == plain.sha256

@@ -1,0 +1,45 @@
+"""Fold schemes: how the training rows are split, from `[folds.<name>]`."""
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from foldwise.kinds.bounds import Seed
+from foldwise.kinds.family import Family, Kind
+
+
+class FoldScheme(Kind):
+    """A named way to split the training rows."""
+
+    grouped: ClassVar[bool] = False  # rows of a group, by [labels] group, stay in one fold
+
+    kind: str = ""  # its name
+    n: int = Field(default=5, ge=2, le=100)
+    seed: Seed = 0
+    allow_missing: tuple[str, ...] = ()  # classes that a training part may lack; "*": any
+    duplicates: bool = True  # pixel-identical images stay in one fold
+
+    def split(
+        self, strata: np.ndarray, units: np.ndarray, exclusive: bool, seed: int
+    ) -> np.ndarray:
+        """The fold of each row, int64 (n_rows,).
+
+        strata: 1 where a row is in a stratum, (n_rows, C). units: what stays in one fold,
+        (n_rows,): a row, the copies of an image, or a group. exclusive: each row is in exactly one
+        stratum. seed: of this try, where an earlier one left a class out of a training part.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no split")
+
+
+FOLDS = Family(
+    FoldScheme,
+    "kind",
+    "foldwise.data",
+    {
+        "stratified": "schemes:Stratified",  # classes spread evenly
+        "group": "schemes:Groups",  # whole groups, of even size
+        "stratified_group": "schemes:StratifiedGroups",  # whole groups, classes spread evenly
+    },
+    "fold scheme",
+)
