@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -75,16 +75,14 @@ def run_here(function: Callable[[T, Observe], R], tasks: Iterable[T], observe: O
 
 
 @contextmanager
-def executor(kind: str, address: str = "auto") -> Iterator[Execute]:
-    """What runs tasks: `local` in this process, `ray` on the cluster at an address.
+def _here(address: str) -> Iterator[Execute]:
+    """This process."""
+    yield run_here
 
-    address: HOST:PORT; `auto`, the cluster that this machine belongs to; or `local`, one that is
-    started for this command on this machine alone.
-    Raises: ClusterError: Ray is not installed, or no cluster answers.
-    """
-    if kind == "local":
-        yield run_here
-        return
+
+@contextmanager
+def _on_ray(address: str) -> Iterator[Execute]:
+    """A Ray cluster. Raises: ClusterError: Ray is not installed, or no cluster answers."""
     # read when Ray is imported: it says nothing to its makers, and what needs too much memory is
     # not tried for ever
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -98,3 +96,16 @@ def executor(kind: str, address: str = "auto") -> Iterator[Execute]:
         ) from None
     with on_ray(address) as execute:
         yield execute
+
+
+EXECUTORS = {"local": _here, "ray": _on_ray}  # by the word of --executor; each takes an address
+
+
+def executor(kind: str, address: str = "auto") -> AbstractContextManager[Execute]:
+    """What runs tasks: `local` in this process, `ray` on the cluster at an address.
+
+    address: HOST:PORT; `auto`, the cluster that this machine belongs to; or `local`, one that is
+    started for this command on this machine alone.
+    Raises, when entered: ClusterError: Ray is not installed, or no cluster answers.
+    """
+    return EXECUTORS[kind](address)
