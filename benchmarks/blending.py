@@ -90,7 +90,7 @@ def made(folder: Path, rows: int, classes: int, runs: int) -> tuple[Goal, list[M
         members.append(of_files(f"run {run}", *files, task, ids, ids[: rows // 5]))
     settings = SHAPES.parse({})
     frame = settings.blank_rows(ids, names, ["id", *names], "id")
-    form = SubmissionFormat(frame, "id", tuple(names), tuple(ids), tuple(names), settings, False)
+    form = SubmissionFormat(frame, "id", tuple(names), tuple(ids), task, settings)
     labels = pd.Categorical.from_codes(truth, categories=names)
     goal = Goal(
         task=task,

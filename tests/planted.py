@@ -25,10 +25,8 @@ def goal(
     ids = [f"{row:05d}" for row in range(len(hot))]
     columns = ["id", *names] if settings.shape == "wide" else ["id", "answer"]
     frame = settings.blank_rows(ids, names, columns, "id")
-    form = SubmissionFormat(
-        frame, "id", tuple(columns[1:]), tuple(ids), tuple(names), settings, multi
-    )
     task = task_of(names, "labels" if multi else "class")
+    form = SubmissionFormat(frame, "id", tuple(columns[1:]), tuple(ids), task, settings)
     targets = Targets(hot.astype(np.uint8) if multi else hot.argmax(axis=1))
     return Goal(
         task=task,

@@ -14,6 +14,7 @@ from foldwise.executors import FoldTask
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.store.files import sha256_file
+from foldwise.tasks import MultiClass
 from foldwise.workspace import Workspace
 
 CLASSES = ("zebra", "10", "ant")  # neither sorted as text nor as numbers
@@ -136,9 +137,8 @@ def wide(id_column: str, classes: Sequence[str], names: Sequence[str]) -> Submis
     settings = SHAPES.parse({})
     columns = [id_column, *classes]
     frame = settings.blank_rows(names, classes, columns, id_column)
-    return SubmissionFormat(
-        frame, id_column, tuple(classes), tuple(names), tuple(classes), settings
-    )
+    task = MultiClass(tuple(classes))
+    return SubmissionFormat(frame, id_column, tuple(classes), tuple(names), task, settings)
 
 
 def draw(path: Path, label: int, rng: np.random.Generator) -> None:

@@ -51,7 +51,7 @@ def competition(images: ImageSet, split: Split, kind: str) -> tuple[CompetitionD
         }
     )
     train, test = (_table(images, rows) for rows in (split.train, split.test))
-    given = submission_format(None, spec, list(test.frame["id"]), train.classes)
+    given = submission_format(None, spec, list(test.frame["id"]), train.task)
     return CompetitionData(spec, Path(), train, test, given, {}), test
 
 

@@ -250,7 +250,7 @@ def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
     hot = pd.DataFrame(made.train.marks(), columns=list(CLASSES))
     frame = pd.concat([made.train.frame.drop(columns="label"), hot], axis=1)
     train = replace(made.train, frame=frame, task=MultiLabel(made.classes))
-    form = replace(made.format, settings=shape, multi=True)
+    form = replace(made.format, settings=shape, task=train.task)
     run = write_run(tmp_path, made, "run", 0, 1.0)
     tags = replace(made, spec=spec, train=train, format=form)
     for k in range(N):  # timid: no probability comes near a half

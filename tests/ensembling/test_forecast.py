@@ -36,8 +36,8 @@ FREE = Targets(np.array([[0, 0, 0], [1, 1, 1]]))  # rows with any number of labe
 def aim(metric: Metric, shape: str, task: Task = ONE, like: Targets = FREE) -> Goal:
     """A goal of three classes; like: its rows' targets."""
     settings = SHAPES.parse(shape)
-    spec = SimpleNamespace(submission=settings, multi=task is MANY)
-    form = submission_format(None, spec, ["1"], CLASSES)  # type: ignore[arg-type]
+    spec = SimpleNamespace(submission=settings)
+    form = submission_format(None, spec, ["1"], task)  # type: ignore[arg-type]
     return Goal(task=task, truth=pd.DataFrame(), targets=like, metric=metric, format=form)
 
 

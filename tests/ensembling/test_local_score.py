@@ -45,14 +45,14 @@ def of_kind(data: CompetitionData, steps: str) -> CompetitionData:
             "labels": data.spec.labels.model_copy(update={"multi": multi}),
         }
     )
-    form = replace(data.format, settings=spec.submission, multi=multi, answers=("labels",))
+    form = replace(data.format, settings=spec.submission, answers=("labels",))
     form = form if shape else replace(data.format, settings=spec.submission)
     if not multi:
         return replace(data, spec=spec, format=form)
     hot = pd.DataFrame(data.train.marks(), columns=list(CLASSES))
     frame = pd.concat([data.train.frame.drop(columns="label"), hot], axis=1)
     train = LabelTable(frame, data.train.source, MultiLabel(data.classes))
-    return replace(data, spec=spec, format=form, train=train)
+    return replace(data, spec=spec, format=replace(form, task=train.task), train=train)
 
 
 def blended(

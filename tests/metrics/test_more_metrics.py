@@ -16,6 +16,7 @@ from foldwise.metrics.listed import average_precisions, top_k_errors
 from foldwise.metrics.probabilities import column_log_losses
 from foldwise.metrics.scoring import score
 from foldwise.store.predictions import predictions_frame
+from foldwise.tasks import MultiClass, MultiLabel
 from tiny import metric_of
 
 CLASSES = ("zebra", "10", "ant", "a b", "bee")  # neither sorted as text nor as numbers
@@ -441,7 +442,8 @@ def answered(multi: bool, **settings: Any) -> SubmissionFormat:
     """A format with one answer column for the rows of `ids(N)`."""
     made = SHAPES.parse(settings)
     frame = made.blank_rows(ids(N), CLASSES, ["id", "y"], "id")
-    return SubmissionFormat(frame, "id", ("y",), tuple(ids(N)), CLASSES, made, multi)
+    task = MultiLabel(CLASSES) if multi else MultiClass(CLASSES)
+    return SubmissionFormat(frame, "id", ("y",), tuple(ids(N)), task, made)
 
 
 def test_what_the_file_will_say_is_scored_not_the_probabilities(

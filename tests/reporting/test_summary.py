@@ -213,7 +213,7 @@ def test_many_labels_have_a_value_per_column(data: CompetitionData) -> None:
     frame = data.train.frame.drop(columns="label")
     frame = pd.concat([frame, pd.DataFrame(hot, columns=list(CLASSES))], axis=1)
     train = replace(data.train, frame=frame, task=MultiLabel(data.classes))
-    many = replace(data, train=train, format=replace(data.format, multi=True))
+    many = replace(data, train=train, format=replace(data.format, task=train.task))
     probs = np.clip(rng.random((30, 3)) * 0.6 + hot * 0.3, 0, 1)
     oof = predictions_frame(frame["id"], probs, CLASSES)
     for name in ("log_loss", "accuracy"):

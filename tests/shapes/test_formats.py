@@ -11,6 +11,7 @@ from foldwise.config.loading import parse
 from foldwise.errors import DataError, LabelError, SpecError
 from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.formats import read_format, rows_of_format, submission_format
+from foldwise.tasks import MultiClass
 
 CLASSES = ("zebra", "10", "ant")
 WIDE = "Id,zebra,10,ant\n02,0,0,0\n1,0,0,0\n"
@@ -51,7 +52,9 @@ def format_of(
     (folder / "sample.csv").write_text(sample, encoding="utf-8-sig")
     spec = spec_of(known, **settings)
     file = read_format(spec, folder)
-    return submission_format(file, spec, list(rows_of_format(file, spec)["id"]), classes)
+    return submission_format(
+        file, spec, list(rows_of_format(file, spec)["id"]), MultiClass(classes)
+    )
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -254,7 +257,7 @@ def test_a_single_class_in_a_cell_may_hold_the_separator(tmp_path: Path) -> None
 def test_without_a_file_the_format_is_made_for_the_holdouts_ids(
     settings: dict[str, Any], columns: list[str], rows: int
 ) -> None:
-    shape = submission_format(None, spec_of(**settings), ["02", "1"], CLASSES)
+    shape = submission_format(None, spec_of(**settings), ["02", "1"], MultiClass(CLASSES))
     assert shape.columns == columns
     assert len(shape.frame) == rows
     assert list(dict.fromkeys(shape.frame[shape.id_column])) == list(shape.ids) == ["02", "1"]
@@ -264,7 +267,7 @@ def test_without_a_file_the_format_is_made_for_the_holdouts_ids(
 
 def test_two_classes_and_one_probability_without_a_file() -> None:
     spec = spec_of(known=False, shape="positive", positive="b", column="is_b")
-    shape = submission_format(None, spec, ["1"], ["b", "a"])
+    shape = submission_format(None, spec, ["1"], MultiClass(("b", "a")))
     assert (shape.columns, shape.answers) == (["id", "is_b"], ("is_b",))
 
 
@@ -301,7 +304,7 @@ def test_a_first_column_without_a_name_that_holds_ids_is_the_id_column(tmp_path:
 
 def test_a_made_format_has_an_id_column_that_is_no_class() -> None:
     spec = spec_of(known=False)
-    made = submission_format(None, spec, ["1"], ("id", "image_id", "x"))
+    made = submission_format(None, spec, ["1"], MultiClass(("id", "image_id", "x")))
     assert made.columns == ["row_id", "id", "image_id", "x"]
     with pytest.raises(SpecError, match=r"id and column should differ .* got the columns 'x', 'x'"):
-        submission_format(None, spec_of(known=False, id="x"), ["1"], ("x", "y"))
+        submission_format(None, spec_of(known=False, id="x"), ["1"], MultiClass(("x", "y")))

@@ -13,6 +13,7 @@ from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.formats import read_format, rows_of_format, submission_format
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store.predictions import predictions_frame
+from foldwise.tasks import task_of
 
 CLASSES = ("zebra", "10", "ant")  # neither sorted as text nor as numbers
 IDS = ("02", "1", "003")
@@ -45,7 +46,9 @@ def format_of(
         }
     )
     file = read_format(spec, folder)
-    return submission_format(file, spec, list(rows_of_format(file, spec)["id"]), classes)
+    return submission_format(
+        file, spec, list(rows_of_format(file, spec)["id"]), task_of(classes, spec.labels.target)
+    )
 
 
 def lines(header: str, *rows: str) -> str:
@@ -270,7 +273,7 @@ def test_random_predictions_survive_every_shape(
     for seed in range(5):
         rng = np.random.default_rng(seed)
         probs = rng.dirichlet(np.ones(len(shape.classes)), len(predictions)).astype(np.float32)
-        if shape.multi:
+        if not shape.task.sums_to_one:
             probs = rng.random(probs.shape).astype(np.float32)
         made = predictions_frame(predictions["id"], probs, shape.classes)
         write_submission(tmp_path / "s.csv", made, shape)

@@ -16,6 +16,7 @@ from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import write_submission
 from foldwise.store.predictions import predictions_frame
 from foldwise.submitting.platforms import Parcel, local
+from foldwise.tasks import MultiLabel
 from foldwise.workspace import Workspace
 from tiny import CLASSES, ids, metric_of, wide
 
@@ -110,7 +111,7 @@ def test_rows_with_many_labels_are_split_too(workspace: Workspace) -> None:
     path = platform(workspace) / "truth.csv"
     pd.concat([truth["id"], hot], axis=1).to_csv(path, index=False)
     made = parcel(workspace)
-    found = parts(replace(made, shape=replace(made.shape, multi=True)))
+    found = parts(replace(made, shape=replace(made.shape, task=MultiLabel(CLASSES))))
     assert found.groupby("part")[list(CLASSES)].sum().max(axis=0).tolist() == [3, 3, 2]
     assert found.columns.tolist() == ["id", *CLASSES, "part"]
 
@@ -264,4 +265,4 @@ def test_a_cell_of_a_multi_label_truth_is_0_or_1(workspace: Workspace) -> None:
     hot = {name: ["1", *["0"] * 11] for name in CLASSES}
     change_truth(workspace, label=None, **{**hot, "ant": ["2", *["0"] * 11]})
     with pytest.raises(LabelError, match=r"should say 0 or 1 for each class; 1 of 12 do not, e.g"):
-        local.Local().send(replace(made, shape=replace(made.shape, multi=True)))
+        local.Local().send(replace(made, shape=replace(made.shape, task=MultiLabel(CLASSES))))

@@ -28,8 +28,9 @@ from foldwise.data.labels.table import (
     read_train,
     unlabelled_table,
 )
-from foldwise.errors import DataError, ImageError, LabelError, alike, examples
+from foldwise.errors import DataError, ImageError, LabelError, SpecError, alike, examples
 from foldwise.kinds.bounds import too_long
+from foldwise.kinds.metric import METRICS
 from foldwise.kinds.shape import FormatFile, SubmissionFormat
 from foldwise.shapes.formats import (
     read_format,
@@ -170,13 +171,13 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     need_files(spec, raw, [*spec.files.names(), *spec.labels.folders])
     file = read_format(spec, raw) if spec.files.format else None
     train = _without_skipped(spec, _training_rows(spec, folder, raw, hooks, file), raw)
-    spec.metric.column_weights(train.task)  # a class it does not know is said now
+    _check_answers(spec, train.task)
     if file is None:
         nothing = train.where(np.zeros(len(train), bool))
-        shape = submission_format(None, spec, [], train.classes)
+        shape = submission_format(None, spec, [], train.task)
         data = CompetitionData(spec, raw, train, nothing, shape, hooks)
         train, test = split(spec, train, raw.parent / "platform", lambda: digests(data))
-        shape = submission_format(None, spec, sorted(test.frame["id"]), train.classes)
+        shape = submission_format(None, spec, sorted(test.frame["id"]), train.task)
         return CompetitionData(spec, raw, train, test, shape, hooks)
     rows = rows_of_format(file, spec)
     if "read_test" in hooks:
@@ -185,11 +186,29 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
         test = unlabelled_table(found, spec, train.task)
     else:
         test = read_test(spec, raw, train.task, rows)
-    shape = submission_format(file, spec, list(rows["id"]), train.classes)
+    shape = submission_format(file, spec, list(rows["id"]), train.task)
     _check_ids(spec, train, test, shape)
     if spec.files.solution:
         write_solution(spec, raw, raw.parent / "platform", test)
     return CompetitionData(spec, raw, train, test, shape, hooks)
+
+
+def _check_answers(spec: CompetitionSpec, task: Task) -> None:
+    """Check that metric and submission ask for what can be predicted.
+
+    Raises: SpecError: one of them reads other answers, or the metric does not know the classes.
+    """
+    for key, choice, reads in (
+        ("[metric] name", METRICS.name_of(spec.metric), spec.metric.reads),
+        ("[submission] shape", spec.submission.shape, spec.submission.holds),
+    ):
+        if reads not in task.answers:
+            raise SpecError(
+                f'{key} = "{choice}" is of {reads}, and the task is {task.name}, whose predictions '
+                f"are {' or '.join(sorted(task.answers))}; choose another one, or another [labels] "
+                "format"
+            )
+    spec.metric.column_weights(task)
 
 
 def _training_rows(

@@ -11,6 +11,7 @@ import pandas as pd
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.family import Family, Kind
+from foldwise.kinds.task import Task
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,23 @@ class SubmissionFormat:
 
     frame: the format file's rows as text; columns that hold no answer are copied from it.
     id_column, answers: its id column and answer columns (one per class for `wide`, else one).
-    ids: what is asked for, each id once, in the file's order. classes: in class order.
-    settings: `[submission]`. multi: an image may have any number of labels. header: the file's own,
-    in which a column may have no name; by default the frame's columns.
+    ids: what is asked for, each id once, in the file's order. task: what is predicted.
+    settings: `[submission]`. header: the file's own, in which a column may have no name; by default
+    the frame's columns.
     """
 
     frame: pd.DataFrame
     id_column: str
     answers: tuple[str, ...]
     ids: tuple[str, ...]
-    classes: tuple[str, ...]
+    task: Task
     settings: "Shape"
-    multi: bool = False
     header: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, or the numbers' names, in order."""
+        return self.task.columns
 
     @property
     def columns(self) -> list[str]:
@@ -170,6 +175,7 @@ SHAPES = Family(
         "top": "cells:Top",
         "tags": "cells:Tags",
         "long": "long:Long",
+        "numbers": "measured:Numbers",
     },
     called="shape",
     default="wide",

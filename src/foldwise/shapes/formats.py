@@ -10,6 +10,7 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.kinds.shape import FormatFile, SubmissionFormat
 from foldwise.tables.text import is_index, read_header, read_table, unique_ids
+from foldwise.tasks import Task
 
 IDS = "id"  # the column of ids in what `rows_of_format` returns
 MADE = (IDS, "image_id", "row_id")  # that of a made format is the first that is no answer
@@ -51,14 +52,14 @@ def rows_of_format(file: FormatFile, spec: CompetitionSpec) -> pd.DataFrame:
 
 
 def submission_format(
-    file: FormatFile | None, spec: CompetitionSpec, ids: Sequence[str], classes: Sequence[str]
+    file: FormatFile | None, spec: CompetitionSpec, ids: Sequence[str], task: Task
 ) -> SubmissionFormat:
     """The format of a competition's submissions; without a file, made for these ids.
 
     Raises: SpecError: `[submission]` does not fit the classes.
             DataError: the file's rows are not those that the shape needs.
     """
-    shape = spec.submission
+    shape, classes = spec.submission, task.columns
     shape.check_classes(classes)
     if file is not None:
         shape.check_rows(file, ids, classes)
@@ -78,8 +79,7 @@ def submission_format(
         id_column=id_column,
         answers=answers,
         ids=tuple(ids),
-        classes=tuple(classes),
+        task=task,
         settings=shape,
-        multi=spec.multi,
         header=header,
     )

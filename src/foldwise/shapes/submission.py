@@ -17,13 +17,12 @@ from foldwise.tables.text import read_table
 def write_submission(path: Path, predictions: pd.DataFrame, form: SubmissionFormat) -> None:
     """Write predictions `id, *classes` with the format's header and row order, atomically.
 
-    Single-label rows are renormalised last, in float64.
+    Rows that should sum to 1 are renormalised last, in float64.
     Raises: PredictionError: an id of the format is missing, or there are others.
     """
     rows = align(predictions, form.ids, "predictions to submit")
     probs = rows[columns_of(form.classes)].to_numpy(dtype=np.float64)
-    if not form.multi:
-        probs = probs / probs.sum(axis=1, keepdims=True)
+    probs = form.task.normalise(probs)
     answers = form.decide(predictions_frame(rows["id"], probs, form.classes))
     frame = form.settings.write(answers[columns_of(form.classes)].to_numpy(), form)
     with replacing(path) as temporary:

@@ -32,7 +32,7 @@ class Wide(Shape):
         check_probabilities(path, values, form.ids)
         sums = values.sum(axis=1)
         off = np.abs(sums - 1) > TOLERANCE
-        if off.any() and not form.multi:
+        if off.any() and form.task.sums_to_one:
             row = int(np.flatnonzero(off)[0])
             raise SubmissionError(
                 f"{path}: every row should sum to 1 within {TOLERANCE:g}; {off.sum()} do not, "

@@ -15,7 +15,6 @@ from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.submission import read_submission
 from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
 from foldwise.submitting.platforms import Destination, Parcel, Receipt
-from foldwise.tasks import task_of
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
     path = folder / "truth.csv"
     if not path.is_file():
         raise PlatformError(f"the local platform has no truth at {path}; `foldwise data` makes it")
-    truth = read_truth(path, task_of(shape.classes, "labels" if shape.multi else "class"))
+    truth = read_truth(path, shape.task)
     for what, ids in (
         ("are missing", sorted({*shape.ids} - {*truth["id"]})),
         ("are unknown", sorted({*truth["id"]} - {*shape.ids})),
@@ -171,7 +170,7 @@ def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.nd
     saved = read_json(path) if path.is_file() else {}
     if saved.get("ids") != sha256_json(ids):
         rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
-        task = task_of(shape.classes, "labels" if shape.multi else "class")
+        task = shape.task
         hot = task.strata(task.targets(rows))
         n = round(1 / SHARE)
         if "group" in rows:
