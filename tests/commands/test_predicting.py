@@ -11,16 +11,17 @@ from typer.testing import CliRunner
 
 from foldwise.cli import app
 from foldwise.commands import pipeline, predicting
-from foldwise.commands.predicting import NONE, SAYS, answered, predict
-from foldwise.config.competition import load_competition
+from foldwise.commands.predicting import SAYS, predict
 from foldwise.data.competition import load_data
 from foldwise.data.images.photos import photos_of
 from foldwise.errors import DataError, RunError, SpecError
+from foldwise.kinds.task import NONE
 from foldwise.store.files import write_json
 from foldwise.store.predictions import read_predictions
 from foldwise.submitting.entry import Entry
+from foldwise.tasks import MultiClass, MultiLabel, Regression
 from foldwise.workspace import Workspace
-from tiny import CLASSES, copy, edit, only_run
+from tiny import CLASSES, copy, only_run
 
 Submitted = tuple[Workspace, Entry]
 
@@ -98,26 +99,22 @@ def test_an_unreadable_photo_is_a_row_and_no_stop(submitted: Submitted, tmp_path
     assert not list((workspace.runs / "tiny").glob(".predict-*"))  # nothing is left behind
 
 
-def test_none_of_these_is_an_answer_where_thresholds_say_so(workspace: Workspace) -> None:
-    folder = workspace.root / "competitions" / "tiny"
+def test_an_answer_below_the_threshold_is_none_of_these() -> None:
     probs = np.array([[0.7, 0.6, 0.1], [0.2, 0.3, 0.45], [np.nan] * 3])
-    one = load_competition(folder)
-    answers, confidence = answered(probs / 1, CLASSES, one, None)
+    one, many = MultiClass(CLASSES), MultiLabel(CLASSES)
+    answers, confidence = one.describe(probs, 0.0, " ".join)
     assert answers == ["zebra", "ant", None]
     assert confidence[:2].tolist() == [0.7, 0.45]
-    answers, confidence = answered(probs, CLASSES, one, 0.5)
+    answers, confidence = one.describe(probs, 0.5, " ".join)
     assert answers == ["zebra", NONE, None]
     assert confidence[1] == pytest.approx(0.55)
-    edit(
-        folder / "competition.toml",
-        'format = "class_columns"\n',
-        'format = "class_columns"\nmulti = true\n',
-    )
-    many = load_competition(folder)
-    answers, confidence = answered(probs, CLASSES, many, None)
+    answers, confidence = many.describe(probs, 0.5, " ".join)
     assert answers == ["zebra 10", NONE, None]
     assert confidence[:2].tolist() == pytest.approx([0.6, 0.55])
-    assert answered(probs, CLASSES, many, 0.65)[0][0] == "zebra"
+    assert many.describe(probs, 0.65, " ".join)[0][0] == "zebra"
+    numbers = Regression(("a", "b", "c")).describe(100 * probs, 0.0, " ".join)
+    assert numbers[0] == ["70 60 10", "20 30 45", None]
+    assert np.isnan(numbers[1]).all()
 
 
 def test_what_an_earlier_version_made_is_said(submitted: Submitted, tmp_path: Path) -> None:

@@ -140,3 +140,10 @@ def test_what_a_smaller_table_would_score_is_that_of_random_parts_of_a_larger_on
     assert lower == pytest.approx(np.mean(smaller) - scored(np.arange(many)), abs=0.02)
     assert larger == pytest.approx(np.std(smaller), rel=0.2)
     assert error < larger / 3
+
+
+def test_what_is_no_probability_is_not_scored() -> None:
+    truth = pd.DataFrame({"id": ["1", "2"], "label": pd.Categorical(["b", "a"])})
+    said = pd.DataFrame({"id": ["1", "2"], "a": [0.5, 1.25], "b": [0.5, 0.0]})
+    with pytest.raises(PredictionError, match=r"1 of 2 rows .* multi-class task, e.g. id '2'"):
+        score(metric_of(), truth, said)

@@ -51,8 +51,7 @@ def test_rows_are_aligned_by_id() -> None:
     ("change", "message"),
     [
         (lambda f: f[["id", "a", "z"]], r"expected the columns 'id', 'z', 'a' in class order"),
-        (lambda f: f.replace(0.25, np.nan), "1 of 2 rows hold numbers that are no probabilities"),
-        (lambda f: f.replace(0.25, 1.25), "1 of 2 rows hold numbers that are no probabilities"),
+        (lambda f: f.replace(0.25, np.nan), "1 of 2 rows hold numbers that are not finite"),
         (lambda f: f.replace(0.25, -0.1), "e.g. id '007'"),
         (lambda f: pd.concat([f, f[:1]]), "1 ids are predicted twice, e.g. '007'"),
     ],

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import CompetitionSpec, load_competition, named_from
+from foldwise.config.competition import load_competition, named_from
 from foldwise.config.recipe import Recipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
@@ -27,7 +27,6 @@ from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-NONE = "none of these"
 SAYS = ("image", "answer", "confidence", "error")  # the columns before the classes
 ALONE: dict[str, Any] = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
 
@@ -81,6 +80,7 @@ def predict(
     names, files = photos_of(sources)
     records = {run: RunRecord.read(RunFolder(run).record) for run in own.runs}
     classes = records[own.runs[0]].classes
+    task = task_of(classes, spec.labels.target)
     with scratch(own.runs[0].parent, "predict") as folder:
         looks = {
             run: look_of(recipe_of(competition, run), record) for run, record in records.items()
@@ -91,9 +91,11 @@ def predict(
         tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, tasks.values(), lambda event: None)
         members = [_member(run, own.folds, tasks, classes) for run in own.runs]
-        probs = averaged(task_of(classes, spec.labels.target), own.chain, len(own.folds), members)
+        probs = averaged(task, own.chain, len(own.folds), members)
     probs[list(failures)] = np.nan
-    answers, confidence = answered(probs, classes, spec, threshold)
+    cutoff = 0.0 if task.sums_to_one else named_from(spec.submission, spec.metric)
+    join = spec.submission.join
+    answers, confidence = task.describe(probs, threshold or cutoff, join)
     said = pd.DataFrame(
         {
             "image": names,
@@ -149,31 +151,6 @@ def trained(workspace: Workspace, name: str) -> Trained:
             )
         runs.append(run.path)
     return Trained(competition, tuple(runs), tuple(range(record.folds)), record.chain)
-
-
-def answered(
-    probs: np.ndarray, classes: Sequence[str], spec: CompetitionSpec, threshold: float | None
-) -> tuple[list[str | None], np.ndarray]:
-    """The answer to each row of probabilities (n, C), and its confidence: see `predict`.
-
-    None and NaN where a row is NaN.
-    """
-    if spec.multi:
-        named = probs >= (threshold or named_from(spec.submission, spec.metric))
-        confidence = np.where(named, probs, 1 - probs).min(axis=1)
-        joined = [
-            spec.submission.join(list(np.array(classes)[row])) if row.any() else NONE
-            for row in named
-        ]
-        unknown = np.isnan(probs).any(axis=1)
-        return [None if no else text for no, text in zip(unknown, joined, strict=True)], confidence
-    best = probs.max(axis=1)
-    unsure = best < (threshold or 0.0)
-    answers = [
-        None if np.isnan(p) else NONE if not_sure else classes[number]
-        for number, p, not_sure in zip(probs.argmax(axis=1), best, unsure, strict=True)
-    ]
-    return answers, np.where(unsure, 1 - best, best)
 
 
 def predict_fold(task: PhotoTask, observe: Callable[[Any], None]) -> None:

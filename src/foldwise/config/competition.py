@@ -205,9 +205,9 @@ class CompetitionSpec(Strict):
 
     @property
     def task(self) -> str:
-        """`multi-label`, `binary` (one probability is asked for) or `multi-class`."""
-        if self.multi:
-            return "multi-label"
+        """`regression`, `multi-label`, `binary` (one probability is asked for) or `multi-class`."""
+        if self.labels.target != "class":
+            return {"labels": "multi-label", "numbers": "regression"}[self.labels.target]
         two = self.submission.one_of_two or len(self.labels.classes or ()) == 2
         return "binary" if two else "multi-class"
 

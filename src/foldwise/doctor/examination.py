@@ -172,6 +172,8 @@ def _check_folds(
 def _check_leaks(data: CompetitionData, findings: Findings) -> None:
     """What a row's group, and any other column alone, tells about its label."""
     spec, group = data.spec, data.spec.labels.group_column
+    if not data.task.probabilities:
+        return  # what a column tells is measured in log loss
     targets = data.train.targets.values
     if targets.ndim > 1:
         targets = targets[:, np.argsort(-targets.sum(axis=0), kind="stable")[:FREQUENT]]

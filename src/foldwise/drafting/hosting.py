@@ -107,7 +107,7 @@ def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[s
     thumbnails.
     """
     found = data.task.baselines(data.train.targets, len(data.format.ids))
-    if len(data.train) * len(data.task) <= SMALL:
+    if data.task.probabilities and len(data.train) * len(data.task) <= SMALL:
         found["logistic regression"] = _regression(data, progress)
     return found
 

@@ -16,6 +16,7 @@ from foldwise.kinds.answer import Answer
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 
+NONE = "none of these"  # an answer
 TINY = 1e-15  # the smallest probability that has a logarithm here
 
 
@@ -48,15 +49,17 @@ class Task(ABC):
 
     columns: what is predicted, in the order of the submission: classes, or numbers by their names.
 
-    name: for people. answers: what predictions can be asked to say. probabilities: whether a block
-    holds probabilities. sums_to_one: whether the columns of a row exclude each other, so that they
-    sum to 1. must_train: whether every training part needs rows of each stratum.
+    name: for people. usual_loss: that of a recipe which names none. answers: what predictions can
+    be asked to say. probabilities: whether a block holds probabilities. sums_to_one: whether the
+    columns of a row exclude each other, so that they sum to 1. must_train: whether every training
+    part needs rows of each stratum.
     """
 
     columns: tuple[str, ...]
 
     name: ClassVar[str]
     answers: ClassVar[frozenset[Answer]] = frozenset({"probabilities", "ranking", "labels"})
+    usual_loss: ClassVar[str]
     probabilities: ClassVar[bool] = True
     sums_to_one: ClassVar[bool] = False
     must_train: ClassVar[bool] = True
@@ -148,6 +151,16 @@ class Task(ABC):
     def sureness(self, block: np.ndarray) -> np.ndarray:
         """How sure each row's most likely targets are, (n,): the probability of the least sure one
         of its decisions."""
+
+    @abstractmethod
+    def describe(
+        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], np.ndarray]:
+        """Each row's answer as text, and its confidence (n,), for people.
+
+        None and NaN where a row is NaN. NONE where nothing reaches the threshold. join: makes one
+        text of several labels.
+        """
 
     # --- both
 

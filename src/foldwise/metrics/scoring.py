@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.errors import SpecError, examples
+from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import METRICS, Answers, Metric, Weighted
 from foldwise.metrics.intervals import bootstrap_interval, resampled, resampled_interval
@@ -118,6 +118,12 @@ def _measured(
     task = task_in(truth)
     rows = align(check_predictions(predictions, task.columns, WHAT), truth["id"], WHAT)
     block = rows[columns_of(task.columns)].to_numpy()
+    if (unfit := task.unfit(block)).any():
+        raise PredictionError(
+            f"{WHAT}: {unfit.sum()} of {len(rows)} rows hold numbers that are no predictions of a "
+            f"{task.name} task, e.g. id {examples(rows.loc[unfit, 'id'], 1)}: "
+            f"{', '.join(f'{value:g}' for value in block[unfit][0][:3])}; give probabilities of 0 to 1"
+        )
     answers = metric.answers(task, task.targets(truth), block)
     metric.check(answers, rows["id"], WHAT)
     result = metric.rule(answers)

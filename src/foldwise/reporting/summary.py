@@ -141,7 +141,8 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         for k, rows in table.frame.groupby(fold)
     ]
     values = [row["value"] for row in by_fold if row["value"] is not None]
-    block, many = said[columns_of(data.classes)].to_numpy(), not data.task.sums_to_one
+    block = said[columns_of(data.classes)].to_numpy()
+    many = data.task.probabilities and not data.task.sums_to_one
     answers = metric.answers(data.task, table.targets, block)
     groups = table.frame["group"].to_numpy() if grouped else None
     return {
@@ -164,7 +165,12 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
 
 
 def _by_class(metric: Metric, answers: Answers) -> list[dict[str, Any]]:
-    """`class, rows, value, precision, recall` of each class, in class order."""
+    """`class, rows, value, precision, recall` of each class, in class order; of numbers, which have
+    neither precision nor recall, a row for each."""
+    if not answers.task.probabilities:
+        rows = {"rows": len(answers.targets), "precision": None, "recall": None}
+        values = zip(answers.task.columns, metric.class_values(answers), strict=True)
+        return [{"class": name, "value": value, **rows} for name, value in values]
     marks, named = answers.marks, answers.named(metric.cutoff or HALF)
     true, said, hits = (table.sum(axis=0, dtype=int) for table in (marks, named, marks & named))
     return [

@@ -38,7 +38,7 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) ->
     """The frame itself, checked.
 
     Raises: PredictionError: other columns than `id, *classes`, a repeated id, or a number that
-            is not finite or outside 0 to 1.
+            is not finite.
     """
     expected = ["id", *columns_of(classes)]
     if list(frame.columns) != expected:
@@ -52,10 +52,10 @@ def check_predictions(frame: pd.DataFrame, classes: Sequence[str], what: str) ->
             f"{what}: {len(repeated)} ids are predicted twice, e.g. {examples(repeated)}"
         )
     values = frame.iloc[:, 1:].to_numpy()
-    bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (values > 1).any(axis=1)
+    bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise PredictionError(
-            f"{what}: {bad.sum()} of {len(frame)} rows hold numbers that are no probabilities, "
+            f"{what}: {bad.sum()} of {len(frame)} rows hold numbers that are not finite, "
             f"e.g. id {examples(frame.loc[bad, 'id'], 1)}; the training diverged: lower lr"
         )
     return frame
@@ -88,7 +88,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
     """A function add(ids, probs) that writes rows as they come; the file is whole or absent.
 
     It holds about HELD numbers at most. Float32 above 1,000 classes.
-    Raises: PredictionError: numbers that are no probabilities.
+    Raises: PredictionError: numbers that are not finite.
     """
     kind = pa.float32() if len(classes) > MANY_CLASSES else pa.float64()
     schema = pa.schema([("id", pa.string()), *((name, kind) for name in columns_of(classes))])

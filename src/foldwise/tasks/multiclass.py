@@ -9,7 +9,7 @@ import pandas as pd
 from foldwise.errors import examples
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
-from foldwise.kinds.task import TINY, CellError, Known, Task
+from foldwise.kinds.task import NONE, TINY, CellError, Known, Task
 from foldwise.tasks.probable import class_shares, not_probabilities
 
 LABEL = "label"
@@ -19,6 +19,7 @@ class MultiClass(Task):
     """One class a row: targets are class numbers, predictions shares that sum to 1."""
 
     name: ClassVar[str] = "multi-class"
+    usual_loss: ClassVar[str] = "cross_entropy"
     sums_to_one: ClassVar[bool] = True
 
     @property
@@ -89,6 +90,19 @@ class MultiClass(Task):
         """The softmax of each row."""
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
+
+    def describe(
+        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], np.ndarray]:
+        """The most probable class and its probability; below the threshold NONE, and what the
+        class lacks to 1."""
+        best = block.max(axis=1)
+        unsure = best < threshold
+        answers = [
+            None if np.isnan(p) else NONE if not_sure else self.columns[number]
+            for number, p, not_sure in zip(block.argmax(axis=1), best, unsure, strict=True)
+        ]
+        return answers, np.where(unsure, 1 - best, best)
 
     def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
         """The log loss of each row."""

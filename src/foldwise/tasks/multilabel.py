@@ -9,7 +9,7 @@ import pandas as pd
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
-from foldwise.kinds.task import TINY, CellError, Known, Task
+from foldwise.kinds.task import NONE, TINY, CellError, Known, Task
 from foldwise.tasks.probable import class_shares, not_probabilities
 
 TRIES = 100  # of a row's labels
@@ -19,6 +19,7 @@ class MultiLabel(Task):
     """Any number of labels a row: targets are 0 or 1, predictions a probability for each label."""
 
     name: ClassVar[str] = "multi-label"
+    usual_loss: ClassVar[str] = "bce"
     sums_to_one: ClassVar[bool] = False
 
     @property
@@ -108,6 +109,18 @@ class MultiLabel(Task):
         from scipy.special import expit
 
         return expit(scores)
+
+    def describe(
+        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], np.ndarray]:
+        """The labels that reach the threshold, joined, NONE where none does; the probability of the
+        least sure decision, on a label that is named or on one that is not."""
+        names, named = np.array(self.columns), block >= threshold
+        answers = [
+            None if np.isnan(row).any() else join([*names[own]]) if own.any() else NONE
+            for own, row in zip(named, block, strict=True)
+        ]
+        return answers, np.where(named, block, 1 - block).min(axis=1)
 
     def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
         """The log loss of each row's worst cell."""

@@ -20,6 +20,7 @@ class Regression(Task):
     """Numbers: targets and predictions are float64 (n, C), on the scale of the training CSV."""
 
     name: ClassVar[str] = "regression"
+    usual_loss: ClassVar[str] = "mse"
     answers: ClassVar[frozenset[Answer]] = frozenset({"numbers"})
     probabilities: ClassVar[bool] = False
     must_train: ClassVar[bool] = False
@@ -118,6 +119,16 @@ class Regression(Task):
     def sureness(self, block: np.ndarray) -> np.ndarray:
         """NaN: a number does not tell how sure it is."""
         return np.full(len(block), np.nan)
+
+    def describe(
+        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], np.ndarray]:
+        """The numbers with six digits, joined; of unknown confidence."""
+        answers = [
+            None if np.isnan(row).any() else join([f"{value:.6g}" for value in row])
+            for row in block
+        ]
+        return answers, np.full(len(block), np.nan)
 
     def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
         """The squared error of each row, the mean over columns."""

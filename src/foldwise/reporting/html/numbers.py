@@ -63,6 +63,8 @@ def add_shares(
     Where they differ much, test has other classes than train, or the model is lost there. test:
     the folds' predictions of it.
     """
+    if not data.task.probabilities:
+        return
     said = np.mean(
         [read_predictions(path, data.classes).iloc[:, 1:].mean() for path in test],
         axis=0,
@@ -154,8 +156,10 @@ def _worst(
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
     probs, task = rows[columns_of(data.classes)].to_numpy(), data.task
-    given, losses = task.given(table.targets, probs), task.losses(table.targets, probs)
+    losses, sure = task.losses(table.targets, probs), task.probabilities
+    given = task.given(table.targets, probs) if sure else losses
     names, labels = np.array(data.classes), table.labels().to_numpy()
+    predicted = names[probs.argmax(axis=1)] if sure else task.text(task.likely(probs)).to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))
     found = []
     for i in np.argsort(-losses, kind="stable")[:WORST]:
@@ -167,10 +171,10 @@ def _worst(
             {
                 "id": id,
                 "label": labels[i],
-                "said": str(names[probs[i].argmax()]),
-                "probability": float(probs[i].max()),
+                "said": str(predicted[i]),
+                "probability": float(probs[i].max()) if sure else None,
                 "cell": str(names[given[i].argmin()]) if given.ndim > 1 else None,
-                "truth": float(np.min(given[i])),
+                "truth": float(np.min(given[i])) if sure else None,
                 "loss": float(losses[i]),
                 "fold": int(number[id]),
                 "image": image,
