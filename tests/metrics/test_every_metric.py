@@ -345,7 +345,7 @@ def test_numbers_that_are_no_probabilities_are_refused(multi: bool, number: floa
     probs[7, 3] = number
     for metric in (metric_of(), metric_of("auc"), metric_of("hook")):
         with pytest.raises(
-            PredictionError, match="1 of 90 rows hold numbers that are (not finite|no predictions)"
+            PredictionError, match=r"1 of 90 rows hold numbers that are (not finite|no predictions)"
         ):
             score(metric, *frames(hot, probs, multi), hook=lambda truth, said: 1.0)
 

@@ -52,7 +52,7 @@ def test_rows_are_aligned_by_id() -> None:
     [
         (lambda f: f[["id", "a", "z"]], r"expected the columns 'id', 'z', 'a' in class order"),
         (lambda f: f.replace(0.25, np.nan), "1 of 2 rows hold numbers that are not finite"),
-        (lambda f: f.replace(0.25, -0.1), "e.g. id '007'"),
+        (lambda f: f.replace(0.25, np.inf), "e.g. id '007'"),
         (lambda f: pd.concat([f, f[:1]]), "1 ids are predicted twice, e.g. '007'"),
     ],
 )
@@ -85,7 +85,7 @@ def test_predictions_written_as_they_come_are_the_same_frame(
 
 
 def test_a_file_is_absent_where_a_later_row_is_no_probability(tmp_path: Path) -> None:
-    with pytest.raises(PredictionError, match="1 of 1 rows hold numbers that are no probabil"):
+    with pytest.raises(PredictionError, match="1 of 1 rows hold numbers that are not finite"):
         with writing(tmp_path / "a.parquet", ["a", "b"]) as add:
             add(["1"], np.array([[0.5, np.nan]]))
     assert list(tmp_path.iterdir()) == []

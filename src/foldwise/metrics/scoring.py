@@ -14,7 +14,7 @@ from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import METRICS, Answers, Metric, Weighted
 from foldwise.metrics.intervals import bootstrap_interval, resampled, resampled_interval
 from foldwise.store.predictions import align, check_predictions
-from foldwise.tasks import task_in
+from foldwise.tasks import Task, task_in
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,8 @@ def score(
             raise SpecError(
                 f'[metric] name = "{name}" needs {metric.hook}(truth, predictions) in adapter.py'
             )
-        columns = task_in(truth).columns
-        predictions = align(check_predictions(predictions, columns, WHAT), truth["id"], WHAT)
-        return Score(float(hook(truth, predictions)))
+        given = _aligned(task_in(truth), predictions, truth["id"])
+        return Score(float(hook(truth, given)))
     result, answers, groups = _measured(metric, truth, predictions, warn=interval)
     rows = len(answers.targets)
     value = metric.score_of(result, rows)
@@ -116,14 +115,8 @@ def _measured(
 ) -> tuple[np.ndarray | Weighted, Answers, np.ndarray | None]:
     """What the metric's rule gives, what it scored, and groups, if all rows have one."""
     task = task_in(truth)
-    rows = align(check_predictions(predictions, task.columns, WHAT), truth["id"], WHAT)
+    rows = _aligned(task, predictions, truth["id"])
     block = rows[columns_of(task.columns)].to_numpy()
-    if (unfit := task.unfit(block)).any():
-        raise PredictionError(
-            f"{WHAT}: {unfit.sum()} of {len(rows)} rows hold numbers that are no predictions of a "
-            f"{task.name} task, e.g. id {examples(rows.loc[unfit, 'id'], 1)}: "
-            f"{', '.join(f'{value:g}' for value in block[unfit][0][:3])}; give probabilities of 0 to 1"
-        )
     answers = metric.answers(task, task.targets(truth), block)
     metric.check(answers, rows["id"], WHAT)
     result = metric.rule(answers)
@@ -131,6 +124,21 @@ def _measured(
         _warn_of_constants(metric, block, task.columns)
     grouped = "group" in truth.columns and truth["group"].notna().all()
     return result, answers, truth["group"].to_numpy() if grouped else None
+
+
+def _aligned(task: Task, predictions: pd.DataFrame, ids: "pd.Series[str]") -> pd.DataFrame:
+    """Predictions in the order of ids. Raises: PredictionError: they are none of the task's."""
+    rows = align(check_predictions(predictions, task.columns, WHAT), ids, WHAT)
+    block = rows[columns_of(task.columns)].to_numpy()
+    unfit = task.unfit(block)
+    if unfit.any():
+        first = ", ".join(f"{value:g}" for value in block[unfit][0][:3])
+        raise PredictionError(
+            f"{WHAT}: {unfit.sum()} of {len(rows)} rows hold numbers that are no predictions of a "
+            f"{task.name} task, e.g. id {examples(rows.loc[unfit, 'id'], 1)}: {first}; give "
+            "probabilities of 0 to 1"
+        )
+    return rows
 
 
 def _warn_of_constants(metric: Metric, probs: np.ndarray, classes: Sequence[str]) -> None:
