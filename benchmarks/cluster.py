@@ -100,7 +100,7 @@ def measured(workspace: Workspace, nodes: int, runs: str, epochs: int) -> tuple[
 
 @contextmanager
 def cluster(nodes: int) -> Iterator[str]:
-    """The address of a cluster whose head runs no tasks, with so many nodes of one CPU."""
+    """The address of a cluster whose head runs no jobs, with so many nodes of one CPU."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(

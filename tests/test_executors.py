@@ -1,4 +1,4 @@
-"""Executors without a cluster: what tasks ask for, how a node gets its files, its complaints."""
+"""Executors without a cluster: what jobs ask for, how a node gets its files, its complaints."""
 
 import io
 import os
@@ -19,18 +19,18 @@ from foldwise.commands import pipeline
 from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import load_data
 from foldwise.data.images.cache import open_cache
-from foldwise.executors import ClusterError, Task, executor, node, run_here, shipping
+from foldwise.executors import ClusterError, Job, executor, node, run_here, shipping
 from foldwise.executors.node import Order, complaint, machine_of, own_files, report, supply
 from foldwise.executors.placing import Needs, needs_of, offers_of
 from foldwise.executors.shipping import File, equal, listed, part_of, places_of, receive
 from foldwise.kinds.events import BatchDone, FoldStarted
 from foldwise.store.files import locked
 from foldwise.workspace import Workspace
-from tiny import only_run, small_disk, task, tree
+from tiny import fold_job, only_run, small_disk, tree
 
 
-def some_task(**asks: Any) -> Task:
-    return Task(Path("/w"), Path("/w/data"), Path("/w/runs"), "tiny", **asks)
+def some_job(**asks: Any) -> Job:
+    return Job(Path("/w"), Path("/w/data"), Path("/w/runs"), "tiny", **asks)
 
 
 def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
@@ -45,11 +45,11 @@ SMALL, LARGE = {"CPU": 2.0, "memory": 4e9}, {"CPU": 16.0, "memory": 64e9}
 TWO_GPUS = {"CPU": 16.0, "GPU": 2.0, "memory": 64e9}
 
 
-def test_tasks_here_run_in_their_order_and_give_what_the_function_gave() -> None:
+def test_jobs_here_run_in_their_order_and_give_what_the_function_gave() -> None:
     seen: list[str] = []
     given = run_here(
         lambda t, observe: observe(t.what) or t.cpus,
-        [some_task(cpus=3), some_task(cpus=1)],
+        [some_job(cpus=3), some_job(cpus=1)],
         seen.append,
     )
     assert (given, seen) == ([3, 1], ["tiny", "tiny"])
@@ -70,10 +70,10 @@ def test_tasks_here_run_in_their_order_and_give_what_the_function_gave() -> None
         ({"cpus": 1}, 1, [TWO_GPUS], Needs(1, 1, 0)),
     ],
 )
-def test_a_task_asks_for_a_gpu_where_there_are_some_and_for_its_share_of_the_cpus(
+def test_a_job_asks_for_a_gpu_where_there_are_some_and_for_its_share_of_the_cpus(
     asks: dict[str, Any], count: int, there: list[dict[str, float]], expected: Needs
 ) -> None:
-    assert needs_of(some_task(**asks), count, offers_of(nodes(*there))) == expected
+    assert needs_of(some_job(**asks), count, offers_of(nodes(*there))) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_more_than_any_node_has_is_refused_with_what_the_largest_one_offers(
     asks: dict[str, Any], there: list[dict[str, float]], said: str
 ) -> None:
     with pytest.raises(ClusterError, match=said):
-        needs_of(some_task(**asks), 5, offers_of(nodes(*there)))
+        needs_of(some_job(**asks), 5, offers_of(nodes(*there)))
 
 
 def test_dead_nodes_and_heads_without_cpus_offer_nothing() -> None:
@@ -260,7 +260,7 @@ def ordered(workspace: Workspace, machine: tuple[str, int, int] | None = None) -
 
 @pytest.fixture
 def supplied(workspace: Workspace, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A function: the task of a node whose own folder is `node`, and how often files were sent."""
+    """A function: the job of a node whose own folder is `node`, and how often files were sent."""
     monkeypatch.setenv("FOLDWISE_DATA", str(tmp_path / "node"))
     sent: list[Path] = []
 
@@ -268,8 +268,8 @@ def supplied(workspace: Workspace, raw: Path, tmp_path: Path, monkeypatch: pytes
         sent.append(folder)
         receive(folder, files, lambda p: p, lambda p: part_of(raw, files, p))
 
-    def run(order: Order) -> tuple[Task, int]:
-        asked = Task(workspace.root, workspace.data, workspace.runs, "tiny")
+    def run(order: Order) -> tuple[Job, int]:
+        asked = Job(workspace.root, workspace.data, workspace.runs, "tiny")
         own = own_files(workspace.competition("tiny"))
         return supply(asked, order, own, lambda: listed(raw), fetch), len(sent)
 
@@ -279,7 +279,7 @@ def supplied(workspace: Workspace, raw: Path, tmp_path: Path, monkeypatch: pytes
 def test_on_the_drivers_machine_everything_is_used_where_it_is(
     workspace: Workspace, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Task(workspace.root, workspace.data, workspace.runs, "tiny")
+    own = Job(workspace.root, workspace.data, workspace.runs, "tiny")
     for value in (None, str(workspace.data)):
         if value:
             monkeypatch.setenv("FOLDWISE_DATA", value)
@@ -329,7 +329,7 @@ def test_without_a_folder_of_its_own_a_node_keeps_its_files_in_the_home_folder(
     workspace: Workspace, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    own = Task(workspace.root, workspace.data, workspace.runs, "tiny")
+    own = Job(workspace.root, workspace.data, workspace.runs, "tiny")
     got = supply(own, ordered(workspace, ("another", 0, 0)), {}, lambda: listed(raw), pytest.fail)
     assert got.data.is_relative_to(tmp_path / "home" / ".cache" / "foldwise")
 
@@ -387,7 +387,7 @@ def test_caches_that_a_node_builds_are_of_the_drivers_kind(
     (cache,) = (workspace.data / "tiny" / "cache").glob("*-packed")
     pixels = open_cache(cache).pixels[:]
     cache.rename(workspace.root / "gone")
-    inputs = pipeline.fold_inputs(task(workspace, 1))
+    inputs = pipeline.fold_inputs(fold_job(workspace, 1))
     assert inputs.caches[0].folder == cache
     np.testing.assert_array_equal(inputs.caches[0].pixels[:], pixels)
 
@@ -410,7 +410,7 @@ def test_a_fold_that_another_process_holds_is_waited_for_on_a_cluster(
     thread.start()
     held.wait()
     threading.Timer(1.0, release.set).start()
-    pipeline.run_fold(replace(task(workspace, 0), patience=60.0), lambda event: None)
+    pipeline.run_fold(replace(fold_job(workspace, 0), patience=60.0), lambda event: None)
     thread.join()
     assert (fold / "done.json").is_file()
 

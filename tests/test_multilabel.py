@@ -460,12 +460,12 @@ def test_summary_and_show_batch_name_the_tags(
 def test_predicting_again_from_the_weights_gives_the_same_bytes(
     sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
 ) -> None:
-    from foldwise.executors import FoldTask
+    from foldwise.executors import FoldJob
     from foldwise.training.fitting.fold import predict_again
 
     workspace, _ = sent
     run = pipeline.train(workspace, "stripes")[1]
-    task = FoldTask(workspace.root, workspace.data, workspace.runs, "stripes", run.folder, 2)
+    task = FoldJob(workspace.root, workspace.data, workspace.runs, "stripes", run.folder, 2)
     predict_again(pipeline.fold_inputs(task), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = read_predictions(run.fold(2).path / f"{name}.parquet", TAGS)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.executors import FoldTask
+from foldwise.executors import FoldJob
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.store.files import sha256_file
@@ -175,9 +175,9 @@ def only_run(workspace: Workspace) -> Path:
     return found[0]
 
 
-def task(workspace: Workspace, fold: int) -> FoldTask:
-    """The task of a fold of that run."""
-    return FoldTask(
+def fold_job(workspace: Workspace, fold: int) -> FoldJob:
+    """The job of a fold of that run."""
+    return FoldJob(
         workspace.root, workspace.data, workspace.runs, "tiny", only_run(workspace), fold
     )
 

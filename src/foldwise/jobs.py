@@ -1,4 +1,4 @@
-"""What tasks do, wherever they run: train a fold, or settle what a run leaves open."""
+"""What jobs do, wherever they run: train a fold, or settle what a run leaves open."""
 
 import functools
 import logging
@@ -15,7 +15,7 @@ from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import DONE, PLAN, ImageCache, lock_of, open_cache
 from foldwise.errors import StorageError
-from foldwise.executors import Execute, FoldTask, Task
+from foldwise.executors import Execute, FoldJob, Job
 from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import epoch_score
 from foldwise.store.files import locked, write_json
@@ -31,7 +31,7 @@ CELLS = 10_000_000  # rows times classes up to which each epoch is scored
 
 
 @dataclass(frozen=True)
-class Knock(Task):
+class Knock(Job):
     """A question whether there is a place for a recipe's folds."""
 
     recipe: str
@@ -45,7 +45,7 @@ class Knock(Task):
 
 
 @dataclass(frozen=True)
-class SettleTask(Task):
+class SettleJob(Job):
     """What a run leaves open, to be settled where it will be trained."""
 
     open: Open
@@ -81,18 +81,18 @@ def knock(workspace: Workspace, name: str, execute: Execute, recipes: Iterable[R
     )
 
 
-def _nothing(task: Knock, observe: Observer) -> None:
+def _nothing(job: Knock, observe: Observer) -> None:
     pass
 
 
-def tasks_of(
+def jobs_of(
     workspace: Workspace, name: str, run: Run, folds: Iterable[int], beside: int
-) -> list[FoldTask]:
-    """A task for each of a run's folds. beside: tasks that will want a place at the same time."""
+) -> list[FoldJob]:
+    """A job for each of a run's folds. beside: jobs that will want a place at the same time."""
     recipe = run.recipe
     cpus = recipe.cpus or run.record.resolved.get("threads")
     return [
-        FoldTask(
+        FoldJob(
             workspace.root,
             workspace.data,
             workspace.runs,
@@ -108,58 +108,58 @@ def tasks_of(
     ]
 
 
-def record_of(task: FoldTask) -> RunRecord:
-    """The record of a task's run."""
-    return RunRecord.read(RunFolder(task.run).record)
+def record_of(job: FoldJob) -> RunRecord:
+    """The record of a job's run."""
+    return RunRecord.read(RunFolder(job.run).record)
 
 
-def run_fold(task: FoldTask, observe: Observer) -> None:
-    """Train the fold of a task: the function that executors map."""
+def run_fold(job: FoldJob, observe: Observer) -> None:
+    """Train the fold of a job: the function that executors map."""
     from foldwise.training.fitting.fold import train_fold
     from foldwise.training.speed.machine import computing_with, threads
 
-    count = task.cpus or record_of(task).resolved.get("threads")
-    _await(task)
+    count = job.cpus or record_of(job).resolved.get("threads")
+    _await(job)
     with computing_with(count or threads()):
-        train_fold(fold_inputs(task), observe)
+        train_fold(fold_inputs(job), observe)
 
 
-def _await(task: FoldTask) -> None:
-    """Wait until no other process holds the fold, or the task's patience is at an end.
+def _await(job: FoldJob) -> None:
+    """Wait until no other process holds the fold, or the job's patience is at an end.
 
     On a cluster that process has lost its node or its driver, and ends within seconds.
     """
-    ends = time.monotonic() + task.patience
+    ends = time.monotonic() + job.patience
     while time.monotonic() < ends:
         try:
-            with locked(RunFolder(task.run).fold(task.fold).lock, task.what, wait=False):
+            with locked(RunFolder(job.run).fold(job.fold).lock, job.what, wait=False):
                 return
         except StorageError:
             time.sleep(0.5)
 
 
-def fold_inputs(task: FoldTask) -> Any:
-    """What training a task's fold needs (a training.fold.FoldInputs), from disk.
+def fold_inputs(job: FoldJob) -> Any:
+    """What training a job's fold needs (a training.fold.FoldInputs), from disk.
 
     Raises: RunError: data or versions are not those that the run was begun with.
     """
     from foldwise.training.fitting.fold import FoldInputs
 
-    workspace = Workspace(task.root, task.data, task.runs)
-    data = load_data(workspace, task.competition)
-    need_same_data(task.run, data)
-    need_same_versions(task.run)
-    record, run = record_of(task), RunFolder(task.run)
-    folder = workspace.competition(task.competition)
+    workspace = Workspace(job.root, job.data, job.runs)
+    data = load_data(workspace, job.competition)
+    need_same_data(job.run, data)
+    need_same_versions(job.run)
+    record, run = record_of(job), RunFolder(job.run)
+    folder = workspace.competition(job.competition)
     recipe = recorded_recipe(folder, record.recipe, run.name)
     return FoldInputs(
-        run=task.run.name,
-        folder=run.fold(task.fold).path,
+        run=job.run.name,
+        folder=run.fold(job.fold).path,
         recipe=recipe.settled(record.resolved),
         seed=record.seed,
-        fold=task.fold,
+        fold=job.fold,
         folds=Folds(record.scheme, read_folds(run.folds), record.folds_sha256),
-        caches=_caches(task, data, recipe, record.caches),
+        caches=_caches(job, data, recipe, record.caches),
         train=data.train,
         test=data.test,
         mode=data.spec.images.mode,
@@ -177,15 +177,15 @@ def _epoch_score(
 
 
 def _caches(
-    task: Task, data: CompetitionData, recipe: Recipe, names: Sequence[str]
+    job: Job, data: CompetitionData, recipe: Recipe, names: Sequence[str]
 ) -> tuple[ImageCache, ...]:
     """The image caches of these names; on a node that does not have them they are built.
 
     Their names tell what the pixels were made from, so others cannot be taken for them.
     """
-    folders = [task.data / task.competition / "cache" / name for name in names]
+    folders = [job.data / job.competition / "cache" / name for name in names]
     if not all((folder / DONE).is_file() for folder in folders):
-        log.info("%s: building image caches in %s", task.what, folders[0].parent)
+        log.info("%s: building image caches in %s", job.what, folders[0].parent)
         for folder in folders:
             _begin(folder)
         image_caches(data, recipe.cache_sizes, recipe.resize, None, recipe.kernel)
@@ -200,20 +200,20 @@ def _begin(folder: Path) -> None:
             write_json(folder / PLAN, {})
 
 
-def settle_there(task: SettleTask, observe: Observer) -> dict[str, Any]:
-    """What `auto` and a budget become on the machine that runs the task; see `settle`.
+def settle_there(job: SettleJob, observe: Observer) -> dict[str, Any]:
+    """What `auto` and a budget become on the machine that runs the job; see `settle`.
 
     On a CPU the number of threads is among it: results depend on it.
     """
     from foldwise.training.speed.machine import computing_with, threads
     from foldwise.training.speed.sharing import part_of_gpu
 
-    recipe = task.open.recipe
-    data = load_data(Workspace(task.root, task.data, task.runs), task.competition)
-    caches = _caches(task, data, recipe, task.caches) if recipe.budget else ()
-    with computing_with(task.cpus or threads()), part_of_gpu(task.gpus):
-        values = settle(data, caches, task.open)
-    return values | ({"threads": task.cpus} if values["device"] == "cpu" else {})
+    recipe = job.open.recipe
+    data = load_data(Workspace(job.root, job.data, job.runs), job.competition)
+    caches = _caches(job, data, recipe, job.caches) if recipe.budget else ()
+    with computing_with(job.cpus or threads()), part_of_gpu(job.gpus):
+        values = settle(data, caches, job.open)
+    return values | ({"threads": job.cpus} if values["device"] == "cpu" else {})
 
 
 def settling(
@@ -228,7 +228,7 @@ def settling(
 
     def settled(left: Open) -> dict[str, Any]:
         recipe = left.recipe
-        task = SettleTask(
+        job = SettleJob(
             workspace.root,
             workspace.data,
             workspace.runs,
@@ -240,6 +240,6 @@ def settling(
             memory=recipe.memory,
             beside=beside,
         )
-        return execute(settle_there, [task], observe)[0]
+        return execute(settle_there, [job], observe)[0]
 
     return settled

@@ -78,7 +78,7 @@ def nodes() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def execute(nodes: Any) -> Iterator[Execute]:
-    """What runs tasks there."""
+    """What runs jobs there."""
     with executor("ray", nodes.address) as made:
         yield made
 
@@ -194,7 +194,7 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_n
             nodes.remove_node(large[0], allow_graceful=False)
 
     def warn(text: str, *values: Any) -> None:
-        assert "1 tasks wait for a node that offers 1 CPUs, 2 GB of memory; Ctrl" in text % values
+        assert "1 jobs wait for a node that offers 1 CPUs, 2 GB of memory; Ctrl" in text % values
         large.append(nodes.add_node(**LARGE))
 
     monkeypatch.setattr(cluster, "LOOK", 1.0)
@@ -247,7 +247,7 @@ def test_a_fold_that_fails_for_its_own_reason_fails_once_and_the_others_are_kept
     same(here, only_run(workspace))
 
 
-def test_what_functions_give_comes_back_in_the_order_of_the_tasks_and_events_come_too(
+def test_what_functions_give_comes_back_in_the_order_of_the_jobs_and_events_come_too(
     execute: Execute, tmp_path: Path
 ) -> None:
     told: list[Any] = []

@@ -19,7 +19,7 @@ from foldwise.kinds.events import EpochDone, Event, FoldDone, FoldStarted
 from foldwise.metrics.scoring import score
 from foldwise.store.files import sha256_file
 from foldwise.workspace import Workspace
-from tiny import copy, edit, ids, only_run, task, tree, write_tiny
+from tiny import copy, edit, fold_job, ids, only_run, tree, write_tiny
 
 
 def test_a_submission_is_validated_scored_sent_and_in_the_ledger(
@@ -98,7 +98,7 @@ def test_loading_and_predicting_equals_predicting_after_training(
     from foldwise.training.fitting.fold import predict_again
 
     workspace, _ = submitted
-    predict_again(pipeline.fold_inputs(task(workspace, 1)), tmp_path)
+    predict_again(pipeline.fold_inputs(fold_job(workspace, 1)), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = pd.read_parquet(only_run(workspace) / "fold1" / f"{name}.parquet")
         again = pd.read_parquet(tmp_path / f"{name}.parquet")

@@ -18,7 +18,7 @@ from foldwise.config.recipe import Recipe
 from foldwise.errors import Interrupted, SpecError
 from foldwise.kinds.events import BatchDone, EpochDone, Event, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
-from tiny import edit, task, tree, write_tiny
+from tiny import edit, fold_job, tree, write_tiny
 
 PRIOR = 'model = "prior"\n'
 STAGES = """
@@ -122,7 +122,7 @@ def test_a_trial_has_a_few_batches_of_drawn_rows(tmp_path: Path) -> None:
     workspace = write_tiny(tmp_path, 60, 40)
     settings = ["batch_size=2", "stage.0.batch_size=4"]
     pipeline.train(workspace, "tiny", overrides=settings, only_folds=[])
-    inputs = pipeline.fold_inputs(task(workspace, 1))
+    inputs = pipeline.fold_inputs(fold_job(workspace, 1))
     short = few(inputs)
     fold = inputs.folds.of(short.train.frame["id"])
     assert BATCHES == 3

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from foldwise.commands import pipeline
-from foldwise.executors import FoldTask
+from foldwise.executors import FoldJob
 from foldwise.kinds.events import BatchDone
 from foldwise.store.files import read_json, sha256_file
 from foldwise.training.fitting import checkpoint
@@ -44,7 +44,7 @@ def test_each_precision_trains_and_predicts_the_same_after_loading(
     run = train(workspace, f"precision={precision}", "stage.0.epochs=3")
     assert run.record.resolved["device"] == "cuda"
     assert run.record.resolved["precision"] in ("bf16", "fp16", "fp32")
-    task = FoldTask(tmp_path, workspace.data, workspace.runs, "tiny", run.folder, 0)
+    task = FoldJob(tmp_path, workspace.data, workspace.runs, "tiny", run.folder, 0)
     predict_again(pipeline.fold_inputs(task), tmp_path / "again")
     for name in ("oof", "oof_plain", "test", "test_plain"):
         frame = pd.read_parquet(tmp_path / "again" / f"{name}.parquet")

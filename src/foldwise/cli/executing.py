@@ -1,4 +1,4 @@
-"""Options of the verbs whose tasks can run elsewhere."""
+"""Options of the verbs whose jobs can run elsewhere."""
 
 from contextlib import AbstractContextManager
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ Address = Annotated[
 
 
 def executing(executor: str, address: str | None) -> AbstractContextManager[executors.Execute]:
-    """What runs the tasks. Raises: typer.BadParameter: an address, but no cluster is asked for."""
+    """What runs the jobs. Raises: typer.BadParameter: an address, but no cluster is asked for."""
     if address is not None and executor != "ray":
         raise typer.BadParameter(f"expected --executor ray with --address {address}")
     return executors.executor(executor, address or "auto")

@@ -28,9 +28,9 @@ from foldwise.data.images.decoding import Progress, missing_images
 from foldwise.data.leftovers import leftovers
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.errors import DataError, RunError, SpecError, nearest
-from foldwise.executors import Execute, FoldTask, run_here
+from foldwise.executors import Execute, FoldJob, run_here
 from foldwise.jobs import fold_inputs as fold_inputs
-from foldwise.jobs import knock, settling, tasks_of
+from foldwise.jobs import jobs_of, knock, settling
 from foldwise.jobs import run_fold as run_fold
 from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import score_of
@@ -189,7 +189,7 @@ def train(
     beside = sum(len(recipe.seeds) for recipe, _ in plan.recipes)
     beside *= plan.folds.n if only_folds is None else len(only_folds)
     runs: list[Run] = []
-    todo: list[FoldTask] = []
+    todo: list[FoldJob] = []
     with tracked(workspace.runs / name, plan.data.spec, observe, track) as (both, tracker):
         for recipe, caches in plan.recipes:
             if runs and (recipe.pseudo or recipe.budget):
@@ -204,7 +204,7 @@ def train(
             for run in opened:
                 if wanted := _wanted(run, only_folds):
                     need_same_versions(run.folder)
-                todo += tasks_of(workspace, name, run, wanted, beside)
+                todo += jobs_of(workspace, name, run, wanted, beside)
             if todo:
                 before()
             runs += opened

@@ -16,7 +16,7 @@ from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.executors import Execute, FoldTask, run_here
+from foldwise.executors import Execute, FoldJob, run_here
 from foldwise.kinds.columns import columns_of
 from foldwise.store.files import scratch
 from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, all_runs
@@ -32,7 +32,7 @@ ALONE: dict[str, Any] = {"method": "mean", "fitted": {}, "temperatures": None, "
 
 
 @dataclass(frozen=True)
-class PhotoTask(FoldTask):
+class PhotoJob(FoldJob):
     """A fold's model that looks at photos."""
 
     reads_data: ClassVar[bool] = False
@@ -88,9 +88,9 @@ def predict(
         seen = [look for look in looks.values() if look is not None]
         pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
         log.info("photos: %d; models: %d", len(files), len(own.runs) * len(own.folds))
-        tasks = _tasks(workspace, own, folder, len(files), looks, pixels)
-        execute(predict_fold, tasks.values(), lambda event: None)
-        members = [_member(run, own.folds, tasks, classes) for run in own.runs]
+        jobs = _jobs(workspace, own, folder, len(files), looks, pixels)
+        execute(predict_fold, jobs.values(), lambda event: None)
+        members = [_member(run, own.folds, jobs, classes) for run in own.runs]
         probs = averaged(task, own.chain, len(own.folds), members)
     probs[list(failures)] = np.nan
     cutoff = 0.0 if task.sums_to_one else named_from(spec.submission, spec.metric)
@@ -153,16 +153,16 @@ def trained(workspace: Workspace, name: str) -> Trained:
     return Trained(competition, tuple(runs), tuple(range(record.folds)), record.chain)
 
 
-def predict_fold(task: PhotoTask, observe: Callable[[Any], None]) -> None:
-    """Predict the photos of a task: the function that executors map."""
+def predict_fold(job: PhotoJob, observe: Callable[[Any], None]) -> None:
+    """Predict the photos of a job: the function that executors map."""
     from foldwise.training.applying import predict_photos
     from foldwise.training.speed.machine import computing_with, threads
 
-    workspace = Workspace(task.root, task.data, task.runs)
-    recipe = recipe_of(workspace.competition(task.competition), task.run)
-    with computing_with(task.cpus or threads()):
-        fold = RunFolder(task.run).fold(task.fold)
-        predict_photos(fold.path, recipe, task.pixels, task.target)
+    workspace = Workspace(job.root, job.data, job.runs)
+    recipe = recipe_of(workspace.competition(job.competition), job.run)
+    with computing_with(job.cpus or threads()):
+        fold = RunFolder(job.run).fold(job.fold)
+        predict_photos(fold.path, recipe, job.pixels, job.target)
 
 
 def recipe_of(competition: Path, run: Path) -> Recipe:
@@ -171,21 +171,21 @@ def recipe_of(competition: Path, run: Path) -> Recipe:
     return recorded_recipe(competition, record.recipe, run.name).settled(record.resolved)
 
 
-def _tasks(
+def _jobs(
     workspace: Workspace,
     own: Trained,
     folder: Path,
     count: int,
     looks: Mapping[Path, Look | None],
     pixels: Mapping[Look, Path],
-) -> dict[tuple[Path, int], PhotoTask]:
-    """A task for each run and fold; pixels: of each look. Predictions come into the folder."""
-    tasks = {}
+) -> dict[tuple[Path, int], PhotoJob]:
+    """A job for each run and fold; pixels: of each look. Predictions come into the folder."""
+    jobs = {}
     for run in own.runs:
         look, recipe = looks[run], recipe_of(workspace.competition(own.competition), run)
         seen: Path | int = count if look is None else pixels[look]
         for fold in own.folds:
-            tasks[run, fold] = PhotoTask(
+            jobs[run, fold] = PhotoJob(
                 workspace.root,
                 workspace.data,
                 workspace.runs,
@@ -199,19 +199,19 @@ def _tasks(
                 memory=recipe.memory,
                 beside=len(own.runs) * len(own.folds),
             )
-    return tasks
+    return jobs
 
 
 def _member(
     run: Path,
     folds: Sequence[int],
-    tasks: Mapping[tuple[Path, int], PhotoTask],
+    jobs: Mapping[tuple[Path, int], PhotoJob],
     classes: Sequence[str],
 ) -> Member:
     """A run as a member of the chain, whose test set are the photos."""
 
     def test(number: int) -> np.ndarray:
-        frame = read_predictions(tasks[run, folds[number]].target, classes)
+        frame = read_predictions(jobs[run, folds[number]].target, classes)
         return frame[columns_of(classes)].to_numpy()
 
     return Member(run.name, "", lambda: np.empty((0, len(classes))), test, {})

@@ -13,7 +13,7 @@ from foldwise.commands.pipeline import fold_inputs, planned
 from foldwise.config.recipe import Recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.errors import Interrupted, SpecError
-from foldwise.executors import FoldTask
+from foldwise.executors import FoldJob
 from foldwise.kinds.events import Event, FoldStarted, Observer
 from foldwise.store.files import scratch
 from foldwise.store.frames import write_csv
@@ -42,14 +42,14 @@ def fast(
     Raises: FoldwiseError: as training does. Interrupted: by Ctrl-C.
     """
     rows = []
-    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as jobs:
         from foldwise.training.fitting.fold import (
             train_fold,  # loads torch; plans are checked first
         )
         from foldwise.training.trial import few
 
-        for task in tasks:
-            inputs = few(fold_inputs(task))
+        for job in jobs:
+            inputs = few(fold_inputs(job))
             started: list[FoldStarted] = []
 
             def watch(event: Event, started: list[FoldStarted] = started) -> None:
@@ -59,7 +59,7 @@ def fast(
 
             train_fold(inputs, watch)
             done = FoldRecord.read(inputs.files.record)
-            resolved = RunRecord.read(RunFolder(task.run).record).resolved
+            resolved = RunRecord.read(RunFolder(job.run).record).resolved
             held = inputs.folds.of(inputs.train.frame["id"]) == fold
             rows.append(
                 {
@@ -95,11 +95,11 @@ def find_lr(
     Raises: SpecError: a recipe has no stage. RunError: see `find_rate`. FoldwiseError: the rooms.
     """
     rows = []
-    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as jobs:
         from foldwise.training.trial import search  # loads torch; plans are checked first
 
-        for task in tasks:
-            inputs = fold_inputs(task)
+        for job in jobs:
+            inputs = fold_inputs(job)
             recipe = inputs.recipe
             _need_stage(recipe, "--find-lr")
             found = search(inputs)
@@ -134,11 +134,11 @@ def show_batch(
     Raises: SpecError: a recipe has no stage. FoldwiseError: the rooms.
     """
     rows = []
-    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as tasks:
+    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as jobs:
         from foldwise.training.trial import sheet  # loads torch; plans are checked first
 
-        for task in tasks:
-            inputs = fold_inputs(task)
+        for job in jobs:
+            inputs = fold_inputs(job)
             recipe = inputs.recipe
             _need_stage(recipe, "--show-batch")
             path = runs_of(workspace, name).batch_sheet(recipe.name)
@@ -165,20 +165,20 @@ def _trials(
     fold: int,
     scheme: str | None,
     progress: Progress | None,
-) -> Iterator[list[FoldTask]]:
-    """A task of a fold for each recipe's first seed, in a runs folder of their own.
+) -> Iterator[list[FoldJob]]:
+    """A job of a fold for each recipe's first seed, in a runs folder of their own.
 
     It is removed afterwards, so nothing takes them for runs. Stages have one epoch.
     """
     plan = planned(workspace, name, recipes, overrides, [fold], scheme, progress)
     with scratch(Path(gettempdir()), "foldwise-trial") as runs:
-        tasks = [
-            FoldTask(workspace.root, workspace.data, runs, name, run.folder, fold)
+        jobs = [
+            FoldJob(workspace.root, workspace.data, runs, name, run.folder, fold)
             for recipe, caches in plan.recipes
             for run in open_runs(runs, plan.data, recipe.short(), plan.folds, caches)
         ]
         try:
-            yield tasks
+            yield jobs
         except (Interrupted, KeyboardInterrupt) as stop:  # what is said of these promises to go on
             number = getattr(stop, "number", signal.SIGINT)
             raise Interrupted("stopped; nothing of the trial was kept", number) from None

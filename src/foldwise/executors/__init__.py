@@ -1,4 +1,4 @@
-"""Where tasks run: a module-level function mapped over plain, picklable tasks, here or on Ray."""
+"""Where jobs run: a module-level function mapped over plain, picklable jobs, here or on Ray."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ class ClusterError(FoldwiseError):
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """Something to compute with a competition's data, as plain values."""
 
     root: Path  # the workspace's folders
@@ -28,19 +28,19 @@ class Task:
     cpus: int | None = None  # threads to compute with; None: as many as the executor has for it
     gpus: float | None = None  # or a part of one; None: one where there are some
     memory: float | None = None  # GB to find free
-    beside: int = 1  # tasks that will want a place at the same time
+    beside: int = 1  # jobs that will want a place at the same time
     patience: float = 0.0  # seconds to wait for what another process still holds
 
     reads_data: ClassVar[bool] = True  # the competition's folder and raw files, not the runs alone
 
     @property
     def what(self) -> str:
-        """The task's name, for people."""
+        """The job's name, for people."""
         return self.competition
 
 
 @dataclass(frozen=True)
-class FoldTask(Task):
+class FoldJob(Job):
     """One fold of one run."""
 
     run: Path  # the run's directory
@@ -52,26 +52,26 @@ class FoldTask(Task):
         return f"{self.run.name} fold {self.fold + 1}"
 
 
-T = TypeVar("T", bound=Task)
+T = TypeVar("T", bound=Job)
 R = TypeVar("R")
 
 
 class Execute(Protocol):
-    """Runs a function on each task and returns what it gave, in the order of the tasks.
+    """Runs a function on each job and returns what it gave, in the order of the jobs.
 
     The function is a module's own: other processes import it. Its second argument takes the events
-    that go to `observe`. A task that fails here is the last one; elsewhere the others come to
+    that go to `observe`. A job that fails here is the last one; elsewhere the others come to
     their end first.
     """
 
     def __call__(
-        self, function: Callable[[T, Observe], R], tasks: Iterable[T], observe: Observe
+        self, function: Callable[[T, Observe], R], jobs: Iterable[T], observe: Observe
     ) -> list[R]: ...
 
 
-def run_here(function: Callable[[T, Observe], R], tasks: Iterable[T], observe: Observe) -> list[R]:
-    """Run the tasks one after another in this process; returns what they gave."""
-    return [function(task, observe) for task in tasks]
+def run_here(function: Callable[[T, Observe], R], jobs: Iterable[T], observe: Observe) -> list[R]:
+    """Run the jobs one after another in this process; returns what they gave."""
+    return [function(job, observe) for job in jobs]
 
 
 @contextmanager
@@ -102,7 +102,7 @@ EXECUTORS = {"local": _here, "ray": _on_ray}  # by the word of --executor; each 
 
 
 def executor(kind: str, address: str = "auto") -> AbstractContextManager[Execute]:
-    """What runs tasks: `local` in this process, `ray` on the cluster at an address.
+    """What runs jobs: `local` in this process, `ray` on the cluster at an address.
 
     address: HOST:PORT; `auto`, the cluster that this machine belongs to; or `local`, one that is
     started for this command on this machine alone.

@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster: Ray places them, repeats what died with a node, and moves the bytes."""
+"""Jobs on a Ray cluster: Ray places them, repeats what died with a node, and moves the bytes."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from foldwise.errors import FoldwiseError
-from foldwise.executors import ClusterError, Execute, Observe, R, T, Task
+from foldwise.executors import ClusterError, Execute, Job, Observe, R, T
 from foldwise.executors.node import Order, complaint, machine_of, own_files, report
 from foldwise.executors.placing import Needs, needs_of, offers_of
 from foldwise.executors.worker import Desk, work
@@ -26,8 +26,8 @@ from foldwise.store.versions import versions
 
 log = logging.getLogger(__name__)
 
-RETRIES = 5  # of a task whose node or process died
-ANSWER, SURVEY, PARTING = 20.0, 30.0, 60.0  # seconds for a cluster, its nodes, stopped tasks
+RETRIES = 5  # of a job whose node or process died
+ANSWER, SURVEY, PARTING = 20.0, 30.0, 60.0  # seconds for a cluster, its nodes, stopped jobs
 PATIENCE = 300.0  # seconds for a process that lost its driver or node to let go of a fold
 PAUSE, LOOK = 0.2, 10.0  # seconds between events, and between looks at the nodes
 TOKEN = ".cluster-"
@@ -42,7 +42,7 @@ except Exception as error:
 
 @contextmanager
 def on_ray(address: str) -> Iterator[Execute]:
-    """What runs tasks on the cluster at an address; see `executor`.
+    """What runs jobs on the cluster at an address; see `executor`.
 
     Raises: ClusterError: no cluster answers there, or not to this machine.
     """
@@ -86,7 +86,7 @@ def _last(output: bytes | None) -> str:
 
 
 class OnRay:
-    """Runs tasks on the cluster that this process is connected to."""
+    """Runs jobs on the cluster that this process is connected to."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack  # what has to be undone in the end
@@ -99,21 +99,21 @@ class OnRay:
         self.orders: dict[tuple[Path, Path, str], tuple[Order, Any]] = {}
 
     def __call__(
-        self, function: Callable[[T, Observe], R], tasks: Iterable[T], observe: Observe
+        self, function: Callable[[T, Observe], R], jobs: Iterable[T], observe: Observe
     ) -> list[R]:
         """See `Execute`. Raises: ClusterError: see `needs_of` and `_survey`."""
-        todo, offers = list(tasks), offers_of(ray.nodes())
-        count = max([len(todo), *(task.beside for task in todo)])
-        needs = [needs_of(task, count, offers) for task in todo]
+        todo, offers = list(jobs), offers_of(ray.nodes())
+        count = max([len(todo), *(job.beside for job in todo)])
+        needs = [needs_of(job, count, offers) for job in todo]
         waiting: dict[Any, int] = {}
         results: list[Any] = [None] * len(todo)
         failed: dict[int, Exception] = {}
         try:
-            for number, (task, need) in enumerate(zip(todo, needs, strict=True)):
-                order, own = self._order(task)
-                asked = replace(task, cpus=need.cpus, gpus=need.gpus, patience=PATIENCE)
+            for number, (job, need) in enumerate(zip(todo, needs, strict=True)):
+                order, own = self._order(job)
+                asked = replace(job, cpus=need.cpus, gpus=need.gpus, patience=PATIENCE)
                 place = self.gpu_work if need.gpus else self.work
-                place = place.options(name=task.what, **need.options())
+                place = place.options(name=job.what, **need.options())
                 waiting[place.remote(function, asked, order, own, self.desk)] = number
             for number, (result, error) in self._ended(waiting, needs, observe):
                 results[number] = result
@@ -129,7 +129,7 @@ class OnRay:
     def _ended(
         self, waiting: dict[Any, int], needs: Sequence[Needs], observe: Observe
     ) -> Iterator[tuple[int, tuple[Any, Exception | None]]]:
-        """Each task as it ends, what it gave and what stopped it; events are passed on."""
+        """Each job as it ends, what it gave and what stopped it; events are passed on."""
         looked, warned = time.monotonic(), False
         while waiting:
             done, _ = ray.wait(list(waiting), timeout=PAUSE)
@@ -143,7 +143,7 @@ class OnRay:
                 ]
                 if homeless and not warned:
                     log.warning(
-                        "%d tasks wait for a node that offers %s; Ctrl-C stops, and what "
+                        "%d jobs wait for a node that offers %s; Ctrl-C stops, and what "
                         "is done is kept",
                         len(homeless),
                         needs[homeless[0]],
@@ -163,18 +163,18 @@ class OnRay:
             else:
                 observe(told)
 
-    def _order(self, task: Task) -> tuple[Order, Any]:
-        """The order for tasks of a competition, and its folder's files: once, after a survey."""
-        key = task.root, task.runs, task.competition
+    def _order(self, job: Job) -> tuple[Order, Any]:
+        """The order for jobs of a competition, and its folder's files: once, after a survey."""
+        key = job.root, job.runs, job.competition
         if key not in self.orders:
-            runs, data = task.runs / task.competition, task.data / task.competition
+            runs, data = job.runs / job.competition, job.data / job.competition
             token = TOKEN + uuid.uuid4().hex[:16]
             for folder in (runs, data):
                 folder.mkdir(parents=True, exist_ok=True)
                 self.stack.enter_context(_token(folder, token))
             order = Order(token, runs, data, machine_of(data), versions())
             _survey(order)
-            folder = task.root / "competitions" / task.competition
+            folder = job.root / "competitions" / job.competition
             self.orders[key] = order, ray.put(own_files(folder))
         return self.orders[key]
 
@@ -223,7 +223,7 @@ def _survey(order: Order) -> None:
 
 
 def _outcome(ref: Any) -> tuple[Any, Exception | None]:
-    """What an ended task gave, and what stopped it."""
+    """What an ended job gave, and what stopped it."""
     try:
         return ray.get(ref)
     except RayTaskError as error:
@@ -241,18 +241,18 @@ def _stop(waiting: dict[Any, int]) -> None:
         ray.wait(list(waiting), num_returns=len(waiting), timeout=PARTING)
 
 
-def _raise(failed: dict[int, Exception], tasks: Sequence[Task]) -> None:
-    """Raise what failed, if anything did, in the order of the tasks; a bug with its traceback."""
+def _raise(failed: dict[int, Exception], jobs: Sequence[Job]) -> None:
+    """Raise what failed, if anything did, in the order of the jobs; a bug with its traceback."""
     failed = dict(sorted(failed.items()))  # not in the order in which they ended
     bug = next((error for error in failed.values() if not isinstance(error, FoldwiseError)), None)
     if bug is not None:
         raise bug
-    said = [f"{tasks[number].what}: {error}" for number, error in failed.items()]
+    said = [f"{jobs[number].what}: {error}" for number, error in failed.items()]
     if len(said) == 1:
         raise type(next(iter(failed.values())))(said[0])
     if said:
         raise FoldwiseError(
-            f"{len(said)} of {len(tasks)} failed, the others are done: " + " | ".join(said)
+            f"{len(said)} of {len(jobs)} failed, the others are done: " + " | ".join(said)
         )
 
 

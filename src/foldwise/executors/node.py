@@ -1,4 +1,4 @@
-"""What a node of a cluster does before it runs a task: it looks, complains, and gets its files."""
+"""What a node of a cluster does before it runs a job: it looks, complains, and gets its files."""
 
 import os
 import platform
@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from foldwise.executors import Task
+from foldwise.executors import Job
 from foldwise.executors.shipping import ENTRIES, File, digest_of, equal
 from foldwise.store.files import held, locked, sha256_text
 from foldwise.store.versions import versions
 
 DONE = "done"  # in a folder whose files are all there
 
-T = TypeVar("T", bound=Task)
+T = TypeVar("T", bound=Job)
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ def complaint(order: Order, told: Mapping[str, Any]) -> str | None:
 
 
 def supply(
-    task: T,
+    job: T,
     order: Order,
     own: Mapping[str, bytes],
     files_of: Callable[[], list[File]],
     fetch: Callable[[Path, list[File]], None],
 ) -> T:
-    """The task with folders of this node that hold what it needs.
+    """The job with folders of this node that hold what it needs.
 
     Where the driver's data folder is this machine's, nothing is done. Where the node only sees it,
     raw files are links to it and the rest, image caches above all, is the node's own. Where it
@@ -89,16 +89,16 @@ def supply(
     fetch: writes them into a folder.
     """
     set_here = os.environ.get("FOLDWISE_DATA")
-    apart = set_here is not None and Path(set_here).resolve() != task.data
+    apart = set_here is not None and Path(set_here).resolve() != job.data
     if not apart and order.data.is_dir() and machine_of(order.data) == order.machine:
-        return task
+        return job
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     base = Path(set_here) if set_here and apart else Path(cache) / "foldwise"
     base /= platform.node()  # a home folder may be shared
     return replace(
-        task,
-        root=_written(base, task.competition, own),
-        data=_raw(base, task.competition, order, files_of, fetch),
+        job,
+        root=_written(base, job.competition, own),
+        data=_raw(base, job.competition, order, files_of, fetch),
     )
 
 

@@ -1,10 +1,10 @@
-"""What tasks ask of a cluster's machines, and what these offer."""
+"""What jobs ask of a cluster's machines, and what these offer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foldwise.executors import ClusterError, Task
+from foldwise.executors import ClusterError, Job
 
 GB = 1e9
 
@@ -20,13 +20,13 @@ class Offer:
     memory: float  # GB
 
     def fits(self, needs: "Needs") -> bool:
-        """Whether it could run a task of these needs, were it idle."""
+        """Whether it could run a job of these needs, were it idle."""
         return needs.cpus <= self.cpus and needs.gpus <= self.gpus and needs.memory <= self.memory
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a task asks for."""
+    """What a job asks for."""
 
     cpus: int
     gpus: float
@@ -47,7 +47,7 @@ class Needs:
 
 
 def offers_of(nodes: Iterable[Mapping[str, Any]]) -> list[Offer]:
-    """The offers of the living nodes that run tasks. nodes: as `ray.nodes()` has them."""
+    """The offers of the living nodes that run jobs. nodes: as `ray.nodes()` has them."""
     found = []
     for node in nodes:
         has = node["Resources"]
@@ -64,28 +64,28 @@ def offers_of(nodes: Iterable[Mapping[str, Any]]) -> list[Offer]:
     return found
 
 
-def needs_of(task: Task, count: int, offers: Sequence[Offer]) -> Needs:
-    """What a task asks for, of `count` at the same time.
+def needs_of(job: Job, count: int, offers: Sequence[Offer]) -> Needs:
+    """What a job asks for, of `count` at the same time.
 
-    GPUs: one where any node has some. CPUs, unless the task says so: with a GPU the share of its
-    node's CPUs that goes with it; else the most with which `count` tasks run at once, one at least.
+    GPUs: one where any node has some. CPUs, unless the job says so: with a GPU the share of its
+    node's CPUs that goes with it; else the most with which `count` jobs run at once, one at least.
     Raises: ClusterError: no node has as much.
     """
-    gpus = task.gpus
+    gpus = job.gpus
     if gpus is None:
         gpus = float(any(offer.gpus >= 1 for offer in offers))
     suited = [offer for offer in offers if offer.gpus >= gpus] or list(offers)
-    cpus = task.cpus
+    cpus = job.cpus
     if cpus is None and gpus:
         cpus = max(1, min((int(o.cpus * gpus / o.gpus) for o in suited if o.gpus), default=1))
     elif cpus is None:
         most = max((offer.cpus for offer in suited), default=1)
         enough = [n for n in range(1, most + 1) if sum(o.cpus // n for o in suited) >= count]
         cpus = max(enough, default=1)
-    needs = Needs(cpus, gpus, task.memory or 0.0)
+    needs = Needs(cpus, gpus, job.memory or 0.0)
     if not any(offer.fits(needs) for offer in offers):
         raise ClusterError(
-            f"{task.what} asks for {needs}, and {_largest(offers)}; lower cpus, gpus or "
+            f"{job.what} asks for {needs}, and {_largest(offers)}; lower cpus, gpus or "
             "memory in the recipe, or with --set (a part of a GPU is fine: gpus=0.5), or add a node"
         )
     return needs

@@ -1,4 +1,4 @@
-"""The processes of a cluster that serve a driver: one on each task, and one beside the driver."""
+"""The processes of a cluster that serve a driver: one on each job, and one beside the driver."""
 
 import logging
 import os
@@ -18,18 +18,18 @@ from foldwise.executors.shipping import File, Place, listed, part_of, receive
 
 log = logging.getLogger(__name__)
 
-OFTEN = 0.2  # seconds: what a task tells within them is sent at once
+OFTEN = 0.2  # seconds: what a job tells within them is sent at once
 
 
 class Desk:
-    """Beside the driver: takes what tasks tell, and gives raw files to nodes."""
+    """Beside the driver: takes what jobs tell, and gives raw files to nodes."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.files: dict[Path, list[File]] = {}
 
     def put(self, told: Sequence[Any]) -> None:
-        """Take what a task tells."""
+        """Take what a job tells."""
         self.told += told
 
     def take(self) -> list[Any]:
@@ -53,7 +53,7 @@ class Desk:
 
 
 class Relay(logging.Handler):
-    """Tells the desk a task's events and log lines, in their order; many at once when they come
+    """Tells the desk a job's events and log lines, in their order; many at once when they come
     fast."""
 
     def __init__(self, desk: Any) -> None:
@@ -86,31 +86,31 @@ class Relay(logging.Handler):
         logging.getLogger("foldwise").removeHandler(self)
         self.pass_on()
         try:
-            ray.get(self.ref)  # all of it is there before the task has ended
+            ray.get(self.ref)  # all of it is there before the job has ended
         except RayError:  # nobody to tell: the fold is done all the same
-            log.warning("what this task told did not arrive")
+            log.warning("what this job told did not arrive")
 
 
 def work(
-    function: Callable[[T, Observe], R], task: T, order: Order, own: dict[str, bytes], desk: Any
+    function: Callable[[T, Observe], R], job: T, order: Order, own: dict[str, bytes], desk: Any
 ) -> tuple[R | None, FoldwiseError | None]:
-    """What a function gives for a task, or the mistake that stopped it: run by a node's process.
+    """What a function gives for a job, or the mistake that stopped it: run by a node's process.
 
     A mistake is a value: whoever looks at it needs no traceback, and Ray does not repeat it.
     """
-    if not task.gpus:
+    if not job.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible
     with Relay(desk) as relay:
         try:
             told = report(order)
             if said := complaint(order, told):
                 raise ClusterError(said)
-            if task.reads_data:
-                task = supply(task, order, own, *_raw_files(order, desk))
+            if job.reads_data:
+                job = supply(job, order, own, *_raw_files(order, desk))
                 log.info(
-                    "%s: on %s with %d CPUs, %g GPUs", task.what, told["host"], task.cpus, task.gpus
+                    "%s: on %s with %d CPUs, %g GPUs", job.what, told["host"], job.cpus, job.gpus
                 )
-            return function(task, relay.event), None
+            return function(job, relay.event), None
         except FoldwiseError as error:
             return None, error
 

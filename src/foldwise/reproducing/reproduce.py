@@ -18,7 +18,7 @@ from foldwise.data.images.cache import ImageCache
 from foldwise.data.images.decoding import Progress
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.errors import DataError, SubmissionError
-from foldwise.executors import FoldTask, run_here
+from foldwise.executors import FoldJob, run_here
 from foldwise.kinds.events import Observer
 from foldwise.reproducing.differences import check_data, other_differences
 from foldwise.reproducing.scratch import find_manifest, scratch
@@ -191,12 +191,12 @@ def _trained(
     for fold in range(folds.n):
         for file, found in told["rates"].get(f"fold{fold}", {}).items():
             RateSearch(suggestions=found).write(run.fold(fold).path / Path(file).name)
-    tasks = [
-        FoldTask(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
+    jobs = [
+        FoldJob(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
         for fold in run.planned_folds()
         if fold in run.unfinished()
     ]
-    run_here(run_fold, tasks, observe)
+    run_here(run_fold, jobs, observe)
     if run.record.identity != told["identity"]:
         log.warning(
             "%s is %s now: something that its training depends on is not as it was",

@@ -249,11 +249,11 @@ def test_each_stage_trains_on_the_cache_of_its_size(workspace: Workspace) -> Non
     edit(recipe, "image_size = 32", "image_size = 32\npresize = 40")
     edit(recipe, "[[stage]]", "[[stage]]\nepochs = 1\nlr = 1e-2\nimage_size = 24\n\n[[stage]]")
     pipeline.train(workspace, "tiny", only_folds=[0])
-    from foldwise.executors import FoldTask
+    from foldwise.executors import FoldJob
 
     run = only_run(workspace)
     inputs = pipeline.fold_inputs(
-        FoldTask(workspace.root, workspace.data, workspace.runs, "tiny", run, 0)
+        FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", run, 0)
     )
     assert [cache.size for cache in inputs.caches] == [(30, 30), (40, 40)]
     from foldwise.training.models.building import load_trained

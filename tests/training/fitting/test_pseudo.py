@@ -165,7 +165,7 @@ def test_rows_join_the_training_part_of_their_fold_and_no_validation_part(own: W
     truth = load_data(own, "tiny").train.targets.values
     plant(own, lambda fold, of: truth)
     run = opened(own)
-    task = pipeline.FoldTask(own.root, own.data, own.runs, "tiny", run.folder, 1)
+    task = pipeline.FoldJob(own.root, own.data, own.runs, "tiny", run.folder, 1)
     inputs = pipeline.fold_inputs(task)
     made = inputs.taught()
     taken = set(read_predictions(run.fold(1).pseudo, CLASSES)["id"])

@@ -74,7 +74,7 @@ def test_weights_from_before_outputs_had_kinds_predict_the_same(workspace: Works
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    from foldwise.executors import FoldTask
+    from foldwise.executors import FoldJob
     from foldwise.training.fitting.fold import predict_again
 
     edit(workspace.competition("tiny") / "recipes" / "tiny.toml", "rotate = 5", "rotate = 1")
@@ -85,7 +85,7 @@ def test_weights_from_before_outputs_had_kinds_predict_the_same(workspace: Works
         about = json.loads(handle.metadata()["foldwise"])
     about.pop("outputs")
     save_file(load_state(path), path, metadata={"foldwise": json.dumps({**about, "multi": False})})
-    task = FoldTask(workspace.root, workspace.data, workspace.runs, "tiny", folder, 0)
+    task = FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", folder, 0)
     again = workspace.root / "again"
     again.mkdir()
     predict_again(pipeline.fold_inputs(task), again)

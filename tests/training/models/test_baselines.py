@@ -208,12 +208,12 @@ def test_a_prior_is_the_class_shares_of_each_folds_training_part(
 def test_a_prior_needs_no_cache_and_predicts_the_same_again(
     priors: tuple[Workspace, Run], tmp_path: Path
 ) -> None:
-    from foldwise.executors import FoldTask
+    from foldwise.executors import FoldJob
 
     workspace, run = priors
     assert run.record.caches == ()
     assert not list((workspace.data / "tiny" / "cache").glob("*/done.json"))
-    task = FoldTask(workspace.root, workspace.data, workspace.runs, "tiny", run.folder, 1)
+    task = FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", run.folder, 1)
     predict_again(pipeline.fold_inputs(task), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = pd.read_parquet(run.fold(1).path / f"{name}.parquet")
