@@ -1,8 +1,8 @@
 """Does a change change what foldwise gives? Eight tiny competitions, with two versions of the code.
 
 Each is submitted by either version in a folder of its own; then out-of-fold and test predictions of
-every fold, the blend, the submission's bytes and the ledger's events are compared, but for names
-and times. They differ between one number of threads and another, so each process has one.
+every fold, the blend, the submission's bytes and the ledger's events are compared, but for names,
+times and versions. They differ between one number of threads and another, so each process has one.
 
     python benchmarks/same.py BASE [HEAD]
 
@@ -188,7 +188,11 @@ def collected(folder: Path, name: str) -> Iterator[tuple[str, Any]]:
     yield (
         "ledger",
         [
-            {key: value for key, value in json.loads(event).items() if key not in ("time", "file")}
+            {
+                key: value
+                for key, value in json.loads(event).items()
+                if key not in ("time", "file", "version")
+            }
             for event in events
         ],
     )

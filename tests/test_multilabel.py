@@ -26,7 +26,6 @@ from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
 from foldwise.store.predictions import predictions_frame, read_predictions
-from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.platforms import Parcel, local
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.models.building import read_preprocessing
@@ -400,7 +399,7 @@ def test_the_catalogue_shows_the_highest_score(
     sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
 ) -> None:
     workspace = copy(sent[0], tmp_path)
-    book = workspace.submissions("stripes", practice=True) / LEDGER
+    book = workspace.submissions("stripes", practice=True) / "ledger.jsonl"
     for name, value in (("a.csv", 0.01), ("b.csv", 0.999), ("c.csv", 0.5)):
         ledger.append(book, "written", name, sha256=name, local=value)
         ledger.append(book, "scored", name, public=1 - value, private=value, rank=1, teams=2)

@@ -20,6 +20,7 @@ from foldwise.errors import (
     RunError,
     SpecError,
     StorageError,
+    SubmissionError,
     WeightsError,
 )
 from foldwise.kinds.events import Event, FoldDone
@@ -84,6 +85,20 @@ def test_two_submits_at_once_are_refused(workspace: Workspace) -> None:
         with pytest.raises(StorageError, match="submitting tiny is already at work in another pro"):
             pipeline.submit(workspace, "tiny")
     assert not (workspace.runs / "tiny" / "tiny-s0").exists()
+
+
+def test_a_ledger_that_is_not_understood_stops_a_submit_before_its_training(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = workspace.submissions("tiny", practice=True) / "ledger.jsonl"
+    book.parent.mkdir(parents=True)
+    book.write_text('{"time": "2027", "event": "withdrawn", "file": "a.csv"}\n')
+    with pytest.raises(SubmissionError, match=r"line 1: .* got 'withdrawn'; .*: update foldwise"):
+        pipeline.submit(workspace, "tiny")
+    assert not [*(workspace.runs / "tiny").glob("*/run.json")]
+    assert overview.status(workspace, "tiny") == []
+    assert "got 'withdrawn'" in caplog.text
+    assert "the line is left out" in caplog.text
 
 
 @pytest.mark.parametrize("verb", ["train", "submit", "blend", "check", "data"])

@@ -19,7 +19,7 @@ from foldwise.reporting.html.gathering import gather
 from foldwise.reporting.html.page import competition_page, write_report
 from foldwise.reporting.summary import run_summary
 from foldwise.store import ledger
-from foldwise.submitting.entry import LEDGER, Entry
+from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from reporting.making import write_run
 from reporting.reading import Page, blend_of, run_of
@@ -85,7 +85,7 @@ def test_later_submissions_come_later_and_what_is_not_known_is_left_out(
     submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     workspace = copy(submitted[0], tmp_path)
-    book = workspace.data / "tiny" / "submissions" / LEDGER
+    book = workspace.data / "tiny" / "submissions" / "ledger.jsonl"
     ledger.append(book, "written", "by-hand.csv", sha256="0", local=0.7)
     rows = gather_competition(workspace, "tiny")["submissions"]
     assert [row["number"] for row in rows] == [1, 2]

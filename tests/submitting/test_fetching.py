@@ -204,7 +204,7 @@ def test_status_fetches_late_scores_quota_and_board(
     ledger.append(book, "written", "a.csv", sha256="5", local=0.5)
     ref = server.world.add(SLUG, "a [fw-1]", b"id").ref
     server.world.competitions[SLUG].teams += [Team("Oaks", 0.5), Team("Elms", 3.5)]
-    ledger.append(book, "intent", "a.csv", tag="fw-1", sha256="5")
+    ledger.append(book, "intent", "a.csv", tag="fw-1", sha256="5", counted=0, listed=0)
     ledger.append(book, "sent", "a.csv", tag="fw-1", ref=ref)
     assert overview.standing(workspace, "tiny")["submissions"][0]["public"] is None
     assert not server.journal

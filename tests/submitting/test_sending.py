@@ -53,7 +53,7 @@ def outgoing(folder: Path, name: str = "one.csv", text: str = "id,a\n1,1\n", loc
     file.write_text(text)
     book = file.parent / "ledger.jsonl"
     digest = sha256_file(file)
-    if not any(row["file"] == name for row in ledger.read(book)):
+    if not any(row.file == name for row in ledger.read(book)):
         ledger.append(book, "written", name, sha256=digest, local=local)
     return Outgoing(book, file, digest, local, higher=False, timeout=1.0)
 
@@ -63,7 +63,7 @@ def connect() -> kaggle.Session:
 
 
 def events(out: Outgoing) -> list[str]:
-    return [entry["event"] for entry in ledger.read(out.book)]
+    return [entry.event for entry in ledger.read(out.book)]
 
 
 def test_a_file_is_sent_scored_and_not_sent_again(
@@ -75,7 +75,7 @@ def test_a_file_is_sent_scored_and_not_sent_again(
     assert events(out) == ["written", "intent", "uploaded", "sent", "scored"]
     (made,) = server.world.submissions
     (attempt,) = ledger.attempts(out.book)
-    assert made.description == f"one [{attempt['tag']}]"
+    assert made.description == f"one [{attempt.tag}]"
     assert made.content == out.file.read_bytes()
     calls = len(server.journal)
     with caplog.at_level(logging.INFO):
@@ -84,7 +84,7 @@ def test_a_file_is_sent_scored_and_not_sent_again(
     assert len(server.journal) == calls  # nobody was asked
     assert send_once(out, connect, again=True).state == "scored"
     assert len(server.world.submissions) == 2
-    assert len({a["tag"] for a in ledger.attempts(out.book)}) == 2
+    assert len({a.tag for a in ledger.attempts(out.book)}) == 2
 
 
 def test_the_same_bytes_under_another_name_are_not_sent(server: Standin, tmp_path: Path) -> None:

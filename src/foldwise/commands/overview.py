@@ -16,9 +16,8 @@ from foldwise.reporting.standing import headline_of, stand
 from foldwise.reporting.summary import run_summary
 from foldwise.reporting.summing import join_scores
 from foldwise.store.files import read_json
-from foldwise.store.layout import runs_of
+from foldwise.store.layout import runs_of, submissions_of
 from foldwise.store.ledger import submissions
-from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.fetching import update
 from foldwise.submitting.platforms import destination
 from foldwise.tables.listing import files_here, rows_here
@@ -32,7 +31,7 @@ def status(workspace: Workspace, name: str | None = None) -> list[dict[str, Any]
     rows = []
     for each in [name] if name else workspace.names():
         practice = load_competition(workspace.competition(each)).platform.practice
-        rows += submissions(workspace.submissions(each, practice) / LEDGER, each)
+        rows += submissions(submissions_of(workspace, each, practice).ledger, each, strict=False)
     return rows
 
 
@@ -47,7 +46,7 @@ def standing(workspace: Workspace, name: str, ask: bool = False) -> dict[str, An
     spec = load_competition(workspace.competition(name))
     quota = None
     if ask and destination(spec).can_ask:
-        book = workspace.submissions(name, spec.platform.practice) / LEDGER
+        book = submissions_of(workspace, name, spec.platform.practice).ledger
         try:
             quota = asdict(update(spec, book, workspace.data / name))
         except PlatformError as error:

@@ -36,8 +36,9 @@ from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import score_of
 from foldwise.reporting.summing import sum_up
 from foldwise.reporting.tracking import Tracker, tracked
+from foldwise.store import ledger
 from foldwise.store.files import locked, replacing
-from foldwise.store.layout import runs_of
+from foldwise.store.layout import runs_of, submissions_of
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import ask_first, fetch
 from foldwise.submitting.parts import board_parts
@@ -322,7 +323,8 @@ def submit(
     it is sent.
     again, resend: see `send_once`. track: in W&B too. execute: see `train`.
     Raises: DataError: `check` finds errors. PlatformError: see `ask_first` and `send_entry`.
-            RunError: the data changed meanwhile. StorageError: another submit of this is at work.
+            RunError: the data changed meanwhile. SubmissionError: the ledger is not understood.
+            StorageError: another submit of this is at work.
     """
     workspace.competition(name)
     with locked(runs_of(workspace, name).submit_lock, f"submitting {name}", wait=False):
@@ -332,6 +334,9 @@ def submit(
             log.warning("%s: %s", name, warning)
         if not findings.ok:
             raise DataError(" | ".join(findings.errors))
+        ledger.read(
+            submissions_of(workspace, name, data.spec.platform.practice).ledger
+        )  # all understood?
         ask = functools.cache(lambda: None if dry_run else ask_first(data.spec))
         if not all(_begun(workspace, name, recipe) for recipe in data.spec.submit.recipes):
             ask()  # before images are decoded

@@ -11,9 +11,8 @@ from foldwise.reporting.comparing import compare_blends, compare_runs
 from foldwise.reporting.headline import headline
 from foldwise.reporting.summary import read_run, summarise
 from foldwise.store.files import read_json
-from foldwise.store.layout import runs_of
+from foldwise.store.layout import runs_of, submissions_of
 from foldwise.store.ledger import submissions
-from foldwise.submitting.entry import LEDGER
 from foldwise.submitting.fetching import BOARD
 from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
 from foldwise.workspace import Workspace
@@ -28,7 +27,9 @@ def stand(workspace: Workspace, spec: CompetitionSpec) -> dict[str, Any]:
     The board of public scores is data/<name>/leaderboard.csv, where there is one.
     Raises: DataError: that file is no board.
     """
-    rows = submissions(workspace.submissions(spec.name, spec.platform.practice) / LEDGER, spec.name)
+    rows = submissions(
+        submissions_of(workspace, spec.name, spec.platform.practice).ledger, spec.name, strict=False
+    )
     board, higher = workspace.data / spec.name / BOARD, spec.metric.higher
     scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
     return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher)}

@@ -1,13 +1,27 @@
-"""The ledger: append-only JSON lines of what happened to every submission file."""
+"""The ledger: append-only JSON lines of what happened to every submission file.
+
+Lines of every earlier version can be read. A line that is not understood stops whatever sends: it
+may say that a file was sent, which is not to be sent again.
+"""
 
 import json
+import logging
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar
 
+from pydantic import ValidationError
+
+from foldwise.errors import SubmissionError, examples
 from foldwise.store.files import disk_errors, locked
+from foldwise.store.layout import SubmissionsFolder
+from foldwise.store.records import VERSION, Plain, Values
 
+log = logging.getLogger(__name__)
+
+NEWEST = 1  # version of a line; those from before there were any have none
 FIELDS = (
     "competition",
     "file",
@@ -26,18 +40,129 @@ FIELDS = (
 OPEN = ("intent", "uploaded")  # an attempt to submit whose end nobody wrote down
 
 
-def append(ledger: Path, event: str, file: str, **fields: Any) -> dict[str, Any]:
-    """Append one event about a submission file and return the line's values.
+class Event(Values):
+    """A line: what happened to a file. An attempt to submit has a tag."""
 
-    event: `written` (validated and scored here), `ready` (to be uploaded by hand); of an attempt,
-    which has a `tag`: `intent` (before anything is sent), `uploaded` (the bytes are there, it does
-    not count yet), `sent` (it counts), `unsent` (it does not), `scored` or `failed` (what the
-    platform made of it). The write is one call under a kernel lock, so two writers do not mix; a
-    line that a crash tore is closed first and stays unread.
+    event: ClassVar[str]
+
+    time: str  # UTC, ISO 8601
+    file: str
+    tag: str | None = None
+
+
+class Written(Event):
+    """The file was validated and scored here."""
+
+    event = "written"
+    competition: str | None = None
+    sha256: str
+    local: float | None = None
+
+
+class Intent(Event):
+    """An attempt begins; nothing is sent yet. Counts are the platform's, as it said before."""
+
+    event = "intent"
+    tag: str
+    sha256: str
+    today: int | None = None
+    counted: int
+    listed: int
+
+
+class Uploaded(Event):
+    """The bytes are at the platform, and do not count yet."""
+
+    event = "uploaded"
+    tag: str
+
+
+class Unsent(Event):
+    """The attempt does not count, and never will."""
+
+    event = "unsent"
+    tag: str
+    error: str | None = None
+
+
+class Outcome(Event):
+    """What the platform has made of the file so far."""
+
+    public: float | None = None
+    private: float | None = None
+    rank: int | None = None
+    teams: int | None = None
+    ref: int | None = None
+    error: str | None = None
+
+
+class Ready(Outcome):
+    """The file is to be uploaded by hand."""
+
+    event = "ready"
+
+
+class Sent(Outcome):
+    """The file is at the platform, and counts."""
+
+    event = "sent"
+
+
+class Scored(Outcome):
+    """The platform has scored it."""
+
+    event = "scored"
+
+
+class Failed(Outcome):
+    """The platform could not score it."""
+
+    event = "failed"
+
+
+EVENTS: dict[str, type[Event]] = {
+    kind.event: kind for kind in (Written, Intent, Uploaded, Unsent, Ready, Sent, Scored, Failed)
+}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt to submit, as its lines tell together.
+
+    state: the last event. time: of that. error: its error. counted, listed: submissions that the
+    platform counted and listed before.
     """
-    entry = {"time": now(), "event": event, "file": file, **fields}
-    line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
-    lock = ledger.with_name(".ledger.lock")
+
+    tag: str
+    file: str
+    state: str
+    time: str
+    sha256: str | None = None
+    ref: int | None = None
+    public: float | None = None
+    private: float | None = None
+    rank: int | None = None
+    teams: int | None = None
+    error: str | None = None
+    counted: int = 0
+    listed: int = 0
+
+
+def append(ledger: Path, event: str, file: str, **fields: Any) -> Event:
+    """Append one event about a submission file, by its name in EVENTS, and return it.
+
+    The write is one call under a kernel lock, so two writers do not mix; a line that a crash tore
+    is closed first and stays unread. Raises: SubmissionError: there is no such event.
+    """
+    if event not in EVENTS:  # a platform of a competition's own
+        raise SubmissionError(
+            f"expected one of the states {examples(EVENTS, 9)} of a submission, got {event!r}; "
+            "correct what the platform's `send` gives"
+        )
+    entry = EVENTS[event].model_validate({"time": now(), "file": file, **fields})
+    values = {VERSION: NEWEST, "time": entry.time, "event": event, **entry.plain()}
+    line = json.dumps(values, ensure_ascii=False).encode() + b"\n"
+    lock = SubmissionsFolder(ledger.parent).ledger_lock
     with locked(lock, "the ledger"), disk_errors(ledger), ledger.open("ab+") as handle:
         if handle.tell() and _last_byte(handle) != b"\n":
             line = b"\n" + line
@@ -47,53 +172,91 @@ def append(ledger: Path, event: str, file: str, **fields: Any) -> dict[str, Any]
     return entry
 
 
-def read(ledger: Path) -> list[dict[str, Any]]:
-    """The ledger's lines in order; a torn or foreign line is left out."""
+def read(ledger: Path, strict: bool = True) -> list[Event]:
+    """The ledger's events in order; a line that a crash tore is left out.
+
+    strict: False: a line that is not understood is left out too, with a warning.
+    Raises: SubmissionError: a line is not understood.
+    """
     if not ledger.is_file():
         return []
-    entries = []
-    for line in ledger.read_bytes().splitlines():
+    events = []
+    for number, line in enumerate(ledger.read_bytes().splitlines(), 1):
         try:
-            entry = json.loads(line)
+            values = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
-        if isinstance(entry, dict) and "event" in entry and "file" in entry:
-            entries.append(entry)
-    return entries
+        try:
+            events.append(_understood(values))
+        except ValueError as error:
+            wrong = (
+                f"{ledger}, line {number}: expected one of the events {examples(EVENTS, 9)}, got "
+                f"{error}; a later version of foldwise may have written it: update foldwise"
+            )
+            if strict:
+                raise SubmissionError(
+                    f"{wrong}. Nothing is sent meanwhile, for the line may say that a file was sent"
+                ) from error
+            log.warning("%s; the line is left out", wrong)
+    return events
 
 
-def submissions(ledger: Path, competition: str) -> list[dict[str, Any]]:
+def _understood(values: Any) -> Event:
+    """The event of a line's values. Raises: ValueError: it is not understood; says what it is."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{str(values)[:40]!r}")
+    name = values.get("event")
+    if name not in EVENTS:
+        raise ValueError(repr(name)[:40])
+    if values.get(VERSION, 0) > NEWEST:
+        raise ValueError(f"{name!r} of version {values[VERSION]}")
+    known = {key: value for key, value in values.items() if key not in ("event", VERSION)}
+    try:
+        return EVENTS[name].model_validate(known)
+    except ValidationError as error:
+        keys = [".".join(map(str, each["loc"])) for each in error.errors()]
+        raise ValueError(f"{name!r} without a valid {examples(keys)}") from error
+
+
+def submissions(ledger: Path, competition: str, strict: bool = True) -> list[Plain]:
     """One dict per submission file in order of creation, later events laid over earlier ones.
 
     Keys: `competition, file, sha256, created, local, public, private, rank, teams, state, ref, tag,
     error`; what is not known is None. `state` is the last event, `error` its error.
+    strict: see `read`.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for entry in read(ledger):
+    found: dict[str, Plain] = {}
+    for entry in read(ledger, strict):
         row = found.setdefault(
-            entry["file"],
-            {**dict.fromkeys(FIELDS), "competition": competition, "created": entry["time"]},
+            entry.file,
+            {**dict.fromkeys(FIELDS), "competition": competition, "created": entry.time},
         )
-        row.update({k: v for k, v in entry.items() if k in FIELDS and v is not None})
-        row |= {"state": entry["event"], "error": entry.get("error")}
+        row.update(_known(entry, FIELDS))
+        row |= {"state": entry.event, "error": getattr(entry, "error", None)}
     return list(found.values())
 
 
-def attempts(ledger: Path, sha256: str | None = None) -> list[dict[str, Any]]:
-    """One dict per attempt to submit, in order, of all files or of those with these bytes.
+def attempts(ledger: Path, sha256: str | None = None, strict: bool = True) -> list[Attempt]:
+    """The attempts to submit, in order, of all files or of those with these bytes.
 
-    Its later lines are laid over its `intent`; `state` is the last event, `error` its error.
+    strict: see `read`.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for entry in read(ledger):
-        if entry.get("tag"):
-            row = found.setdefault(entry["tag"], {"begun": entry["time"]})
-            row.update({k: v for k, v in entry.items() if v is not None})
-            row |= {"state": entry["event"], "error": entry.get("error")}
-    return [row for row in found.values() if sha256 in (None, row.get("sha256"))]
+    found: dict[str, Plain] = {}
+    for entry in read(ledger, strict):
+        if entry.tag:
+            row = found.setdefault(entry.tag, {})
+            row |= _known(entry, Attempt.__dataclass_fields__)
+            row |= {"state": entry.event, "error": getattr(entry, "error", None)}
+    rows = [Attempt(**row) for row in found.values()]
+    return [row for row in rows if sha256 in (None, row.sha256)]
 
 
-def find_bytes(ledger: Path, sha256: str) -> dict[str, Any] | None:
+def _known(entry: Event, keys: Any) -> Plain:
+    """What an event says of these keys."""
+    return {k: v for k, v in entry.plain().items() if k in keys and v is not None}
+
+
+def find_bytes(ledger: Path, sha256: str) -> Plain | None:
     """The latest submission with these bytes, as `submissions` gives it; None without one."""
     same = [row for row in submissions(ledger, "") if row["sha256"] == sha256]
     return same[-1] if same else None
@@ -104,6 +267,6 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _last_byte(handle: Any) -> bytes:
+def _last_byte(handle: IO[bytes]) -> bytes:
     handle.seek(-1, os.SEEK_END)
     return handle.read(1)

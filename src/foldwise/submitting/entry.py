@@ -14,6 +14,7 @@ from foldwise.metrics.scoring import Score, score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
 from foldwise.store.files import scratch, sha256_file, write_json
+from foldwise.store.layout import SubmissionsFolder, submissions_of
 from foldwise.submitting import manifest
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
@@ -22,8 +23,6 @@ from foldwise.submitting.sending import Outgoing, send_once, stored
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-LEDGER = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,15 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
     The same bytes are not written twice: an earlier file with them is the entry then.
     Raises: SubmissionError: the file breaks a rule; nothing is kept of it.
     """
-    folder = workspace.submissions(data.spec.name, data.spec.platform.practice)
+    home = submissions_of(workspace, data.spec.name, data.spec.platform.practice)
+    folder = home.path
     with scratch(folder, "new") as temporary:
         candidate = temporary / "submission.csv"
         write_submission(candidate, blend.test(), data.format)
         read_submission(candidate, data.format)
         digest = sha256_file(candidate)
         own = score_through_file(data, blend.oof(), temporary / "oof.csv")
-        earlier = ledger.find_bytes(folder / LEDGER, digest)
+        earlier = ledger.find_bytes(home.ledger, digest)
         if earlier and (folder / earlier["file"]).is_file():
             log.info("%s: written already with these bytes; skipped", earlier["file"])
             return Entry(folder / earlier["file"], digest, own, blend.member_scores, blend.expected)
@@ -61,7 +61,7 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
         write_json(file.with_suffix(".json"), told)
         if not earlier:  # before the file itself: a crash in between leaves a line, which is found
             ledger.append(
-                folder / LEDGER,
+                home.ledger,
                 "written",
                 file.name,
                 competition=data.spec.name,
@@ -84,7 +84,7 @@ def send_entry(
     again, resend: see `send_once`. Raises: PlatformError: the platform refused, or could not be
     asked. UnclearError: it may have the file; the message says what to do.
     """
-    parcel, book = _parcel(workspace, data, entry), entry.file.parent / LEDGER
+    parcel, book = _parcel(workspace, data, entry), SubmissionsFolder(entry.file.parent).ledger
     known = ledger.find_bytes(book, entry.sha256) or {}
     if known.get("state") == "scored" and not again:  # perhaps by hand
         log.info("%s: submitted already; nothing is sent twice (--again does)", entry.file.name)
@@ -110,7 +110,7 @@ def _over_the_network(
         remotes.append(platform.connect(data.spec.name))
         return remotes[-1]
 
-    book = entry.file.parent / LEDGER
+    book = SubmissionsFolder(entry.file.parent).ledger
     out = Outgoing(book, entry.file, entry.sha256, entry.score.value, higher, platform.timeout)
     receipt = send_once(out, connect, again, resend)
     if remotes and receipt.public is not None and (board := save_board(remotes[-1], parcel.data)):

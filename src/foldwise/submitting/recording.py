@@ -8,7 +8,7 @@ from typing import Any
 from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.errors import SubmissionError, nearest
 from foldwise.store import ledger
-from foldwise.submitting.entry import LEDGER
+from foldwise.store.layout import submissions_of
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def _known(workspace: Workspace, file: str) -> tuple[CompetitionSpec, Path, dict
     name, found, others = Path(file).name, [], []
     for competition in workspace.names():
         spec = load_competition(workspace.competition(competition))
-        book = workspace.submissions(competition, spec.platform.practice) / LEDGER
-        rows = {row["file"]: row for row in ledger.submissions(book, competition)}
+        book = submissions_of(workspace, competition, spec.platform.practice).ledger
+        rows = {row["file"]: row for row in ledger.submissions(book, competition, strict=False)}
         others += [*rows]
         if name in rows:
             found.append((spec, book, rows[name]))

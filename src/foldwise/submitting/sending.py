@@ -9,8 +9,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 from foldwise.errors import PlatformError, UnclearError
 from foldwise.store import ledger
 from foldwise.store.files import locked
+from foldwise.store.layout import SubmissionsFolder
+from foldwise.store.ledger import Attempt
 from foldwise.submitting.platforms import Listed, Quota, Receipt, Remote
 
 log = logging.getLogger(__name__)
@@ -52,22 +54,26 @@ def send_once(
             UnclearError: it may have been sent, and nobody can tell; the message says what to do.
             StorageError: another process sends for this competition.
     """
-    with locked(out.book.with_name(".send.lock"), "a submission to this competition", wait=False):
+    with locked(
+        SubmissionsFolder(out.book.parent).send_lock,
+        "a submission to this competition",
+        wait=False,
+    ):
         done = _at_platform(out.book, out.sha256)
-        if done and done["state"] != "sent" and not again:
-            log.info("%s: submitted already; nothing is sent twice (--again does)", done["file"])
-            return stored(done)
+        if done and done.state != "sent" and not again:
+            log.info("%s: submitted already; nothing is sent twice (--again does)", done.file)
+            return stored(asdict(done))
         remote = connect()
         listed = remote.submissions()
         _settle_open(out, remote, listed, resend)
         done = _at_platform(out.book, out.sha256)
-        if done and not again:
+        if done and done.ref and not again:
             log.info(
                 "%s: submitted already, as number %d; nothing is sent twice (--again does)",
-                done["file"],
-                done["ref"],
+                done.file,
+                done.ref,
             )
-            return _await_score(out, remote, done["tag"], done["ref"])
+            return _await_score(out, remote, done.tag, done.ref)
         tag, ref = _send(out, remote, listed)
         return _await_score(out, remote, tag, ref)
 
@@ -100,18 +106,18 @@ def refresh(book: Path, remote: Remote) -> int:
     """Enter scores that have arrived since; returns the number of new ledger lines."""
     listed = {row.ref: row for row in remote.submissions()}
     count = 0
-    for attempt in ledger.attempts(book):
-        row = listed.get(attempt.get("ref", 0))
+    for attempt in ledger.attempts(book, strict=False):
+        row = listed.get(attempt.ref or 0)
         if row and row.status in ENDS:
             news = {"public": row.public, "private": row.private}
-            same = all(v is None or v == attempt.get(k) for k, v in news.items())
-            if attempt["state"] != ENDS[row.status] or not same:
+            same = all(v is None or v == getattr(attempt, k) for k, v in news.items())
+            if attempt.state != ENDS[row.status] or not same:
                 _enter_end(book, attempt, row)
                 count += 1
     return count
 
 
-def stored(row: dict[str, Any]) -> Receipt:
+def stored(row: Mapping[str, Any]) -> Receipt:
     """What is known of a submission from its ledger lines."""
     place = f"place {row['rank']} of {row['teams']}" if row.get("rank") else row["state"]
     told = {key: row.get(key) for key in ("public", "private", "rank", "teams", "ref")}
@@ -121,9 +127,9 @@ def stored(row: dict[str, Any]) -> Receipt:
     return Receipt(row["state"], place, **told)
 
 
-def _at_platform(book: Path, sha256: str) -> dict[str, Any] | None:
+def _at_platform(book: Path, sha256: str) -> Attempt | None:
     """The last attempt with these bytes that the platform has; None without one."""
-    known = [row for row in ledger.attempts(book, sha256) if row.get("ref")]
+    known = [row for row in ledger.attempts(book, sha256) if row.ref]
     return known[-1] if known else None
 
 
@@ -133,25 +139,25 @@ def _settle_open(out: Outgoing, remote: Remote, listed: Sequence[Listed], resend
     Raises: UnclearError: the one for this file's bytes stays unclear, and resend is False.
     """
     for attempt in ledger.attempts(out.book):
-        match = _tagged(listed, attempt["tag"])
-        if attempt.get("ref") or (attempt["state"] not in ledger.OPEN and not match):
+        match = _tagged(listed, attempt.tag)
+        if attempt.ref or (attempt.state not in ledger.OPEN and not match):
             continue
         if match:  # also one that was thought lost, and appeared late
             _enter(out.book, attempt, "sent", ref=match.ref)
-        elif attempt["state"] == "intent":  # its bytes never were there
+        elif attempt.state == "intent":  # its bytes never were there
             _enter(out.book, attempt, "unsent", error="stopped before the upload was done")
-        elif resend and attempt["sha256"] == out.sha256:
+        elif resend and attempt.sha256 == out.sha256:
             _enter(out.book, attempt, "unsent", error="unclear; sent again on request")
         else:
             try:
                 _settle(out, remote, attempt)
             except UnclearError as unclear:
-                if attempt["sha256"] == out.sha256:
+                if attempt.sha256 == out.sha256:
                     raise
                 log.warning("%s", unclear)
 
 
-def _settle(out: Outgoing, remote: Remote, attempt: dict[str, Any]) -> int | None:
+def _settle(out: Outgoing, remote: Remote, attempt: Attempt) -> int | None:
     """Ask the platform whether an uploaded attempt counts; its number, or None if it does not.
 
     Its tag is looked for, at once and after its request must be over. Without the tag it does not
@@ -160,13 +166,13 @@ def _settle(out: Outgoing, remote: Remote, attempt: dict[str, Any]) -> int | Non
             or nobody answers.
     """
     try:
-        match = _tagged(remote.submissions(), attempt["tag"])
+        match = _tagged(remote.submissions(), attempt.tag)
         if not match:
             _wait_until(_time(attempt) + timedelta(seconds=out.timeout + MARGIN))
             listed = remote.submissions()
-            match = _tagged(listed, attempt["tag"])
-            counted = remote.quota().total - attempt["counted"]
-            news = _valid(listed) - attempt["listed"]
+            match = _tagged(listed, attempt.tag)
+            counted = remote.quota().total - attempt.counted
+            news = _valid(listed) - attempt.listed
     except PlatformError as error:
         raise UnclearError(f"{_unclear(out, attempt)}, for {error}") from error
     if match:
@@ -192,7 +198,7 @@ def _send(out: Outgoing, remote: Remote, listed: Sequence[Listed]) -> tuple[str,
     quota = examine(remote, out.file)
     _warn_if_worse(out)
     tag = f"fw-{secrets.token_hex(5)}"
-    attempt = ledger.append(
+    ledger.append(
         out.book,
         "intent",
         out.file.name,
@@ -202,6 +208,7 @@ def _send(out: Outgoing, remote: Remote, listed: Sequence[Listed]) -> tuple[str,
         counted=quota.total,
         listed=_valid(listed),
     )
+    attempt = _attempt(out.book, tag)
     try:
         ref = remote.upload(
             out.file, f"{out.file.stem} [{tag}]", lambda: _enter(out.book, attempt, "uploaded")
@@ -225,7 +232,7 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
     attempt = _attempt(out.book, tag)
     ends = time.monotonic() + float(os.environ.get("FOLDWISE_POLL") or 600)
     pause = 1.0
-    while attempt["state"] == "sent":
+    while attempt.state == "sent":
         try:
             row = remote.one(ref)
             if row.status in ENDS:
@@ -241,19 +248,19 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
             return Receipt("sent", "sent; its score is still to come", ref=ref)
         time.sleep(pause)
         pause = min(2 * pause, 30)
-    return stored(_attempt(out.book, tag))
+    return stored(asdict(_attempt(out.book, tag)))
 
 
-def _attempt(book: Path, tag: str) -> dict[str, Any]:
+def _attempt(book: Path, tag: str) -> Attempt:
     """What the ledger knows by now of the attempt with a tag."""
-    return next(row for row in ledger.attempts(book) if row["tag"] == tag)
+    return next(row for row in ledger.attempts(book) if row.tag == tag)
 
 
-def _enter(book: Path, attempt: dict[str, Any], event: str, **fields: Any) -> None:
-    ledger.append(book, event, attempt["file"], tag=attempt["tag"], **fields)
+def _enter(book: Path, attempt: Attempt, event: str, **fields: Any) -> None:
+    ledger.append(book, event, attempt.file, tag=attempt.tag, **fields)
 
 
-def _enter_end(book: Path, attempt: dict[str, Any], row: Listed) -> None:
+def _enter_end(book: Path, attempt: Attempt, row: Listed) -> None:
     _enter(
         book,
         attempt,
@@ -273,8 +280,8 @@ def _valid(listed: Sequence[Listed]) -> int:
     return sum(row.status != "error" for row in listed)
 
 
-def _time(attempt: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(attempt["time"])
+def _time(attempt: Attempt) -> datetime:
+    return datetime.fromisoformat(attempt.time)
 
 
 def _wait_until(moment: datetime) -> None:
@@ -290,10 +297,10 @@ def _until_midnight() -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _unclear(out: Outgoing, attempt: dict[str, Any]) -> str:
+def _unclear(out: Outgoing, attempt: Attempt) -> str:
     return (
-        f"it is unclear whether {attempt['file']} was submitted at {attempt['time']} (look for "
-        f"{attempt['tag']} in the list of your submissions): the same command asks again, "
+        f"it is unclear whether {attempt.file} was submitted at {attempt.time} (look for "
+        f"{attempt.tag} in the list of your submissions): the same command asks again, "
         f"`foldwise submit {out.book.parent.name} --resend` sends it once more"
     )
 
