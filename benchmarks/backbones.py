@@ -34,7 +34,7 @@ import timm
 import torch
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.config.stage import Stage
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
@@ -240,11 +240,11 @@ def trained(name: str, head: str, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def recipe_of(name: str, head: str, size: tuple[int, int], train: str) -> Recipe:
+def recipe_of(name: str, head: str, size: tuple[int, int], train: str) -> SizedRecipe:
     """A recipe of one epoch."""
     groups = "block" if head == "fastai" else "stage" if train == "all" else "fastai"
     stage = Stage.model_validate({"epochs": 1, "lr": 1e-4, "train": train, "groups": groups})
-    recipe = Recipe.model_validate(
+    recipe = SizedRecipe.model_validate(
         {
             "name": "backbones",
             "model": name,
@@ -257,7 +257,9 @@ def recipe_of(name: str, head: str, size: tuple[int, int], train: str) -> Recipe
             "stage": [stage.model_dump()],
         }
     )
-    return recipe.settled({"precision": "fp32", "batch_size": BATCH, "compile": False})
+    return recipe.settled(
+        {"precision": "fp32", "batch_size": BATCH, "compile": False, "loss": "cross_entropy"}
+    )
 
 
 def enlivened(model: nn.Module) -> nn.Module:
@@ -269,7 +271,7 @@ def enlivened(model: nn.Module) -> nn.Module:
     return model
 
 
-def step(model: nn.Module, recipe: Recipe, about: Preprocessing) -> set[str]:
+def step(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> set[str]:
     """The parameters that have a gradient in a training step."""
     seen: set[str] = set()
     with watched(model, seen), seeded(0, "step"):
@@ -307,7 +309,7 @@ def watched(model: nn.Module, seen: set[str]) -> Iterator[None]:
             handle.remove()
 
 
-def block(recipe: Recipe, about: Preprocessing) -> Any:
+def block(recipe: SizedRecipe, about: Preprocessing) -> Any:
     """A DataBlock of a few images of noise."""
     n = 3 * BATCH // 2
     ids = [str(number) for number in range(n)]
@@ -319,7 +321,7 @@ def block(recipe: Recipe, about: Preprocessing) -> Any:
     return datablock(cache, frame, folds, 0, recipe, about)
 
 
-def check_saved(model: nn.Module, recipe: Recipe, about: Preprocessing) -> None:
+def check_saved(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> None:
     """Predict; save and load, and predict the same; begin another training with these weights."""
     with tempfile.TemporaryDirectory(prefix="backbones-") as folder:
         path = Path(folder) / "weights.safetensors"
@@ -331,7 +333,7 @@ def check_saved(model: nn.Module, recipe: Recipe, about: Preprocessing) -> None:
         build_model(recipe.model_copy(update={"weights": str(path)}), len(CLASSES) + 2, 3)
 
 
-def predictions(model: nn.Module, recipe: Recipe, about: Preprocessing) -> np.ndarray:
+def predictions(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> np.ndarray:
     """Probabilities (n, C) of the validation part."""
     loader = dataloaders(block(recipe, about), BATCH, device()).valid
     views = predict(model, loader, recipe.tta, recipe.precision, device(), about.outputs)

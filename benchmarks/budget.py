@@ -36,7 +36,7 @@ from sklearn.metrics import log_loss
 
 from apart import Apart
 from foldwise.config.budget import seconds_of
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.folds import Folds
 from foldwise.store.predictions import read_predictions
 from foldwise.tables.listing import images_below
@@ -138,7 +138,7 @@ def ours(images: Path, seconds: float, seed: int) -> tuple[float, float, int]:
         table.frame["path"] = names
         test = np.array([name.startswith("test/") for name in names])
         folds = Folds("budget", table.frame[["id"]].assign(fold=np.where(test, 0, 1)), "budget")
-        recipe = Recipe.model_validate({**RECIPE, "budget": f"{seconds:g}s"})
+        recipe = SizedRecipe.model_validate({**RECIPE, "budget": f"{seconds:g}s"})
         rows = int((~test).sum())
         values = settle(recipe, rows, len(table.classes), 3, 1)
         caches = caches_of(folder, table, images, recipe.cache_sizes)
@@ -148,7 +148,7 @@ def ours(images: Path, seconds: float, seed: int) -> tuple[float, float, int]:
             return FoldInputs(
                 "budget",
                 folder / "fold0",
-                recipe.settled(values),
+                recipe.settled({**values, "loss": "cross_entropy"}),
                 seed,
                 0,
                 folds,

@@ -341,7 +341,7 @@ def memory(scale: Scale, folder: Path, model: str) -> Iterator[Figure]:
     machine.forget_gpu_memory()
     own.train()
     taken = machine.gpu_memory() or machine.peak_memory()
-    yield Figure(f"{model}_peak_memory", taken / 1e9, "GB", None, f"batch {own.recipe.batch}")
+    yield Figure(f"{model}_peak_memory", taken / 1e9, "GB", None, f"batch {own.recipe.batch_size}")
 
 
 def views(scale: Scale, folder: Path) -> Iterator[Figure]:
@@ -371,7 +371,7 @@ def batch(scale: Scale) -> Iterator[Figure]:
 def compiling(scale: Scale, ends: float) -> Iterator[Figure]:
     """What torch.compile costs and wins, measured as `compile = "auto"` measures it."""
     recipe = recipe_of(scale)
-    recipe = recipe.settled(tuning.settle(recipe, 1, 8, 3, 1))
+    recipe = recipe.settled({**tuning.settle(recipe, 1, 8, 3, 1), "loss": "cross_entropy"})
     eager, _ = tuning.step_seconds(
         tuning.step_of(recipe, recipe.precision, 8, 3, scale.batch, compiled=False)
     )
@@ -396,7 +396,7 @@ def compiling(scale: Scale, ends: float) -> Iterator[Figure]:
 
 def recipe_of(scale: Scale, **settings: object):
     """The benchmarks' recipe of the first model, which leaves `compile` open."""
-    from foldwise.config.recipe import Recipe
+    from foldwise.config.recipe import SizedRecipe
     from inputs import RECIPE
 
     changes = {
@@ -407,7 +407,7 @@ def recipe_of(scale: Scale, **settings: object):
         "compile": False,
         **settings,
     }
-    return Recipe.model_validate({**RECIPE, **changes})
+    return SizedRecipe.model_validate({**RECIPE, **changes})
 
 
 if __name__ == "__main__":

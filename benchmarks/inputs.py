@@ -8,7 +8,7 @@ import pandas as pd
 
 import wildlife_photos
 from foldwise.config.competition import CompetitionSpec
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import LabelTable
@@ -93,7 +93,7 @@ def invented(folder: Path, rows: int, settings: dict[str, object], noise: bool =
     images of noise."""
     import sides
 
-    recipe = Recipe.model_validate({**RECIPE, **settings})
+    recipe = SizedRecipe.model_validate({**RECIPE, **settings})
     height, width = recipe.cache_sizes[0]
     pixels = folder / f"{'noise' if noise else 'black'}-{rows}-{height}.u8"
     with pixels.open("wb") as handle:
@@ -104,4 +104,4 @@ def invented(folder: Path, rows: int, settings: dict[str, object], noise: bool =
     ids = [str(i) for i in range(rows)]
     frame = pd.DataFrame({"id": ids, "label": pd.Categorical([str(i % 8) for i in range(rows)])})
     cache = ImageCache(folder, pd.Index(ids, dtype=str), images)
-    return sides.Own(cache, frame, recipe, (rows - 64) // recipe.batch)
+    return sides.Own(cache, frame, recipe, (rows - 64) // recipe.batch_size)

@@ -22,7 +22,7 @@ import torch
 from fastai.vision.all import ImageDataLoaders, aug_transforms, resnet18, set_seed, vision_learner
 from sklearn.metrics import log_loss
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.folds import Folds
 from foldwise.tables.listing import images_below
 from foldwise.training.fitting.stages import Place, train_stages
@@ -96,7 +96,7 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     names = [file.relative_to(images).as_posix() for file in files]
     table = table_of(files, [file.parent.name for file in files])
     table.frame["path"] = names
-    recipe = Recipe.model_validate(
+    recipe = SizedRecipe.model_validate(
         {
             "name": "bench",
             "model": "resnet18",
@@ -110,7 +110,8 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     )
     test = np.array([name.startswith("test/") for name in names])
     folds = Folds("bench", table.frame[["id"]].assign(fold=np.where(test, 0, 1)), "bench")
-    recipe = recipe.settled(settle(recipe, int((~test).sum()), len(table.classes), 3, 1))
+    values = settle(recipe, int((~test).sum()), len(table.classes), 3, 1)
+    recipe = recipe.settled({**values, "loss": "cross_entropy"})
     cache = cache_of(folder, table, images, recipe.cache_sizes[0])
     preprocessing = preprocessing_of(recipe, table.task, "RGB")
     with seeded(seed, 0, "init"):

@@ -23,7 +23,7 @@ from fastai.vision.all import (
 )
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.kinds.events import BatchDone
@@ -48,13 +48,15 @@ class Own:
     """
 
     def __init__(
-        self, cache: ImageCache, frame: pd.DataFrame, recipe: Recipe, batches: int
+        self, cache: ImageCache, frame: pd.DataFrame, recipe: SizedRecipe, batches: int
     ) -> None:
         self.cache = cache
         self.on = device()
-        self.recipe = recipe.settled(settle(recipe, 1, 2, cache.channels, 1))
-        self.frame = frame.head(64 + batches * self.recipe.batch)
-        self.batches = (len(self.frame) - 64) // self.recipe.batch
+        self.recipe = recipe.settled(
+            {**settle(recipe, 1, 2, cache.channels, 1), "loss": "cross_entropy"}
+        )
+        self.frame = frame.head(64 + batches * self.recipe.batch_size)
+        self.batches = (len(self.frame) - 64) // self.recipe.batch_size
         fold = (np.arange(len(self.frame)) >= 64).astype(np.int64)  # 0: validation
         self.folds = Folds("bench", self.frame[["id"]].assign(fold=fold), "bench")
         classes = list(self.frame["label"].cat.categories)
@@ -80,17 +82,17 @@ class Own:
                 ends.append(clock())
 
         train_stages(self.model, self.block, self.recipe, Place("bench", 0, 0, 2), observe)
-        return self.recipe.batch * (self.batches - 1) / (ends[1] - ends[0])
+        return self.recipe.batch_size * (self.batches - 1) / (ends[1] - ends[0])
 
     def data(self) -> float:
         """Training batches gathered and augmented, without a model."""
-        loader = dataloaders(self.block(), self.recipe.batch, self.on).train
+        loader = dataloaders(self.block(), self.recipe.batch_size, self.on).train
         return rate(loader)
 
     def predicted(self, views: tuple[str, ...], times: int = 1) -> float:
         """Predictions of all rows with these views, in one pass over so many times the rows."""
         rows = pd.concat([self.frame] * times, ignore_index=True)
-        loader = dataloaders(self.block(), self.recipe.batch, self.on).test_dl(rows)
+        loader = dataloaders(self.block(), self.recipe.batch_size, self.on).test_dl(rows)
         begun = time.perf_counter()
         for _ in predict(self.model, loader, views, self.recipe.precision, self.on):
             pass
@@ -276,7 +278,7 @@ def fixed(own: Own) -> tuple[torch.Tensor, torch.Tensor]:
     """A batch of the recipe's size in memory, channels last, with targets."""
     generator = torch.Generator().manual_seed(0)
     height, width = own.preprocessing.image_size
-    n = own.recipe.batch
+    n = own.recipe.batch_size
     images = torch.randn(n, 3, height, width, generator=generator)
     targets = torch.randint(0, len(own.preprocessing.classes), (n,), generator=generator)
     return images.to(own.on).to(memory_format=torch.channels_last), targets.to(own.on)

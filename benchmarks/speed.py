@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from apart import Apart
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.store.ledger import now
 from foldwise.tables.listing import images_below
 from inputs import BATCH, PHOTOS, RECIPE, cache_of, generated, invented, table_of
@@ -112,7 +112,7 @@ def figures(folder: Path, photos: Path, rounds: int) -> list[tuple[str, Callable
 
     files = [photos / inner for inner in images_below(photos, ".")[0]][:PHOTOS]
     labels = [str(number % 8) for number in range(len(files))]
-    recipe = Recipe.model_validate(RECIPE)
+    recipe = SizedRecipe.model_validate(RECIPE)
     table = table_of(files, labels)
 
     def own(batches: int = 9) -> sides.Own:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.competition import Submit
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds, frame_hash
 from foldwise.store.files import write_json
@@ -47,7 +47,7 @@ def write_run(
         stopped = {"stopped_early_after_epoch": 3} if recipe.get("early_stop") and k == 1 else {}
         write_json(run / f"fold{k}" / "done.json", {"fold": k, "seconds": 1.0, **stopped})
     write_csv(run / "folds.csv", frame)
-    made = Recipe.model_validate(
+    made = SizedRecipe.model_validate(
         {
             "name": name,
             "model": "x",

@@ -15,7 +15,7 @@ from foldwise.cli import app
 from foldwise.commands import overview, pipeline
 from foldwise.config.competition import CompetitionSpec, load_competition, recipe_names
 from foldwise.config.loading import parse
-from foldwise.config.recipe import Recipe, load_recipe
+from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe
 from foldwise.data.competition import load_data
 from foldwise.shapes.submission import read_submission
 from foldwise.tables.archives import add_to_raw
@@ -41,7 +41,11 @@ def test_every_competition_and_recipe_is_valid_and_explained(name: str) -> None:
     assert (folder / "README.md").read_text().startswith(f"# {name}\n")
     assert recipe_names(folder)
     for recipe in recipe_names(folder):
-        preprocessing_of(load_recipe(folder, recipe), MultiClass(("a", "b")), spec.images.mode)
+        preprocessing_of(
+            load_recipe(folder, recipe).sized((0, 0), "bilinear"),
+            MultiClass(("a", "b")),
+            spec.images.mode,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +133,7 @@ def test_the_readmes_example_is_a_valid_competition_and_recipe() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     spec, recipe, pseudo = (tomllib.loads(block) for block in blocks)
     assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend == "mean"
-    assert parse(Recipe, {"name": "baseline", **recipe}, "README").cache_sizes == ((288, 288),)
+    assert parse(SizedRecipe, {"name": "baseline", **recipe}, "README").cache_sizes == ((288, 288),)
     taught = parse(Recipe, {"name": "student", **recipe, **pseudo}, "README")
     assert taught.pseudo is not None
 

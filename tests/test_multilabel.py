@@ -235,9 +235,9 @@ def test_training_is_by_binary_cross_entropy(sent: tuple[Workspace, pipeline.Ent
 def test_label_smoothing_moves_binary_targets() -> None:
     import tomllib
 
-    from foldwise.config.recipe import Recipe
+    from foldwise.config.recipe import SettledRecipe
 
-    recipe = Recipe.model_validate({"name": "r", **tomllib.loads(RECIPE)})
+    recipe = SettledRecipe.model_validate({"name": "r", **tomllib.loads(RECIPE)})
     logits = torch.tensor([[2.0, -1.0, 0.0, 3.0]])
     target = TensorMultiCategory(torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
     plain = BCEWithLogitsLossFlat()(logits, target)

@@ -12,6 +12,7 @@ from foldwise.data.competition import load_data
 from foldwise.errors import DataError
 from foldwise.reporting.html.changes import commands
 from foldwise.reproducing.reproduce import reproduce
+from foldwise.store.run_records import RunRecord
 from foldwise.workspace import Workspace
 
 LOSS = '''
@@ -74,7 +75,8 @@ def test_a_loss_and_a_schedule_of_an_adapter_are_submitted_and_made_again(
     assert record["recipe"]["stage"][0]["schedule"] == {"name": "fall", "to": 0.1}
     assert submit(workspace, "tiny").file == entry.file  # nothing is trained again
     assert len(records(workspace)) == 1
-    (command,) = commands(workspace, load_data(workspace, "tiny"), record)
+    told = RunRecord.model_validate(record)
+    (command,) = commands(workspace, load_data(workspace, "tiny"), told)
     assert command == "foldwise train tiny --recipe tiny"
     assert reproduce(workspace, entry.file.name).same
 

@@ -76,6 +76,10 @@ def metric_of(name: str = "log_loss", **settings: Any) -> Metric:
     return METRICS.parse({"name": name, **settings})
 
 
+# what `auto` became where nothing is measured, as run.json has it
+SETTLED = {"precision": "fp32", "batch_size": 8, "compile": False, "loss": "cross_entropy"}
+
+
 def ids(part: str, n: int) -> list[str]:
     """Ids with leading zeros and 19 digits, in no sorted order."""
     start = {"train": 1, "test": 5001}[part]

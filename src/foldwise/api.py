@@ -11,10 +11,11 @@ import pandas as pd
 from foldwise.commands.overview import standing
 from foldwise.commands.pipeline import caches_of, recipes_of, scheme_folds, train
 from foldwise.commands.predicting import predict, recipe_of
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, SettledRecipe, SizedRecipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import Folds
 from foldwise.errors import SpecError
+from foldwise.kinds.loss import LOSSES
 from foldwise.reporting.comparing import compare_runs
 from foldwise.reporting.summary import read_run
 from foldwise.store.layout import CompetitionRuns
@@ -71,7 +72,7 @@ class Competition:
         """The test rows `id, path, group`: for `dls.test_dl`."""
         return self.data.test.frame
 
-    def recipe(self, name: str) -> Recipe:
+    def recipe(self, name: str) -> SizedRecipe:
         """A recipe of this competition by name."""
         return recipes_of(self.workspace.competition(self.data.spec.name), [name])[0]
 
@@ -166,16 +167,18 @@ class Competition:
     def _inputs(self, fold: int, recipe: str | Recipe, scheme: str | None) -> FoldInputs:
         """What training a fold needs; what is `auto` is settled for this device."""
         from foldwise.training.fitting.tuning import settle
+        from foldwise.training.models.building import as_weights
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
         if not recipe.stage:
             raise _unseeing(recipe)
-        folds = self.folds(scheme)
+        sized, folds = as_weights(recipe), self.folds(scheme)
         rows, channels = int((folds.frame["fold"] > 0).sum()), self.data.spec.images.channels
-        values = settle(recipe, rows, len(self.classes), channels, folds.n)
-        return self._with(recipe.settled(values), folds, recipe.seeds[0], fold)
+        values = settle(sized, rows, len(self.classes), channels, folds.n)
+        values["loss"] = LOSSES.name_of(recipe.loss_for(self.data.spec.multi))
+        return self._with(sized.settled(values), folds, recipe.seeds[0], fold)
 
-    def _with(self, recipe: Recipe, folds: Folds, seed: int, fold: int) -> FoldInputs:
+    def _with(self, recipe: SettledRecipe, folds: Folds, seed: int, fold: int) -> FoldInputs:
         from foldwise.training.fitting.fold import FoldInputs
 
         caches, mode = tuple(caches_of(self.data, recipe)), self.data.spec.images.mode

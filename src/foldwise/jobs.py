@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from foldwise.config.recipe import Recipe, recorded_recipe
+from foldwise.config.recipe import Recipe, SizedRecipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import DONE, PLAN, ImageCache, lock_of, open_cache
@@ -177,7 +177,7 @@ def _epoch_score(
 
 
 def _caches(
-    job: Job, data: CompetitionData, recipe: Recipe, names: Sequence[str]
+    job: Job, data: CompetitionData, recipe: SizedRecipe, names: Sequence[str]
 ) -> tuple[ImageCache, ...]:
     """The image caches of these names; on a node that does not have them they are built.
 
@@ -188,7 +188,7 @@ def _caches(
         log.info("%s: building image caches in %s", job.what, folders[0].parent)
         for folder in folders:
             _begin(folder)
-        image_caches(data, recipe.cache_sizes, recipe.resize, None, recipe.kernel)
+        image_caches(data, recipe.cache_sizes, recipe.resize, None, recipe.interpolation)
     return tuple(open_cache(folder) for folder in folders)
 
 

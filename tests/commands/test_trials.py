@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from foldwise.cli import app
 from foldwise.commands import overview, pipeline, trials
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import Interrupted, SpecError
 from foldwise.kinds.events import BatchDone, EpochDone, Event, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
@@ -91,7 +91,7 @@ def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> N
 
 
 def test_a_short_recipe_is_a_valid_one() -> None:
-    recipe = Recipe.model_validate(
+    recipe = SizedRecipe.model_validate(
         {
             "name": "r",
             "model": "test_resnet",
@@ -109,7 +109,7 @@ def test_a_short_recipe_is_a_valid_one() -> None:
         }
     )
     short = recipe.short()
-    assert Recipe.model_validate(short.model_dump(mode="json")) == short
+    assert SizedRecipe.model_validate(short.model_dump(mode="json")) == short
     assert [stage.length for stage in short.stage] == [1, 1]
     assert (short.swa, short.seeds, short.compile) == (2, (7,), False)
     assert short.cache_sizes == recipe.cache_sizes

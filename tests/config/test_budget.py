@@ -17,13 +17,13 @@ from foldwise.config.budget import (
     share_of,
     shrunk,
 )
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.errors import SpecError
 from foldwise.training.fitting.schedules import Constant, Sgdr
 
 
-def recipe(*stages: dict[str, Any], **settings: Any) -> Recipe:
-    return Recipe.model_validate(
+def recipe(*stages: dict[str, Any], **settings: Any) -> SettledRecipe:
+    return SettledRecipe.model_validate(
         {
             "name": "r",
             "model": "test_resnet",
@@ -38,7 +38,7 @@ def recipe(*stages: dict[str, Any], **settings: Any) -> Recipe:
 def costs(pixel: float, fixed: float = 2.0) -> Any:
     """A machine on which a batch takes so many seconds per pixel of a side squared."""
 
-    def of(fitted: Recipe) -> Costs:
+    def of(fitted: SettledRecipe) -> Costs:
         steps = tuple(pixel * h * w for h, w in map(fitted.stage_size, fitted.stage))
         return Costs(steps, (0.5,) * len(steps), tuple(2 * s for s in steps), 0.1, 1.0, fixed)
 
@@ -46,8 +46,12 @@ def costs(pixel: float, fixed: float = 2.0) -> Any:
 
 
 def plan(
-    which: Recipe, seconds: float, of: Any, batches: Sequence[int] | None = None, folds: int = 5
-) -> tuple[Recipe, dict[str, Any]]:
+    which: SettledRecipe,
+    seconds: float,
+    of: Any,
+    batches: Sequence[int] | None = None,
+    folds: int = 5,
+) -> tuple[SettledRecipe, dict[str, Any]]:
     """The recipe that fits, and the plan."""
     counts = batches or [100] * len(which.stage)
     made = fit(which, counts, list(range(folds)), len(which.seeds), of, lambda: seconds)
@@ -143,7 +147,7 @@ def test_warm_restarts_have_whole_cycles() -> None:
     fitted, _ = plan(which, 200, costs(1e-5))
     first, second = fitted.stage
     assert first.length in (1, 3, 7, 15)
-    assert Recipe.model_validate(fitted.model_dump()).stage == fitted.stage
+    assert SettledRecipe.model_validate(fitted.model_dump()).stage == fitted.stage
     assert isinstance(second.schedule, Constant)
     assert second.schedule.warmup < second.length
     once = lengthened(which, [1, 2])
@@ -154,7 +158,7 @@ def test_warm_restarts_have_whole_cycles() -> None:
 def test_each_size_is_measured_once_and_what_measuring_takes_counts() -> None:
     seen, clock = [], [0.0]
 
-    def of(fitted: Recipe) -> Costs:
+    def of(fitted: SettledRecipe) -> Costs:
         seen.append(fitted.stage_size(fitted.stage[0]))
         clock[0] += 10
         return costs(1e-5)(fitted)

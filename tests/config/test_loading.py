@@ -7,7 +7,7 @@ import pytest
 from foldwise.config.augment import Augment
 from foldwise.config.competition import load_competition
 from foldwise.config.loading import read_toml, with_overrides
-from foldwise.config.recipe import Recipe, load_recipe
+from foldwise.config.recipe import SizedRecipe, load_recipe
 from foldwise.errors import SpecError
 from foldwise.training.fitting.losses import Focal
 from foldwise.workspace import Workspace
@@ -243,12 +243,12 @@ def test_an_override_that_cannot_be_is_said(override: str, message: str) -> None
         with_overrides({"stage": [{"epochs": 1}]}, [override])
 
 
-def staged(*stages: dict[str, object], **keys: object) -> Recipe:
+def staged(*stages: dict[str, object], **keys: object) -> SizedRecipe:
     import tomllib
 
     table = {**tomllib.loads(RECIPE), **keys}
     table["stage"] = [{"epochs": 1, "lr": 1e-3, **stage} for stage in stages]
-    return Recipe.model_validate({"name": "r", **table})
+    return SizedRecipe.model_validate({"name": "r", **table})
 
 
 def test_every_stage_has_its_own_size_in_the_cache() -> None:

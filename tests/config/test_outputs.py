@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from foldwise.config.outputs import n_outputs, outputs_of
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.errors import SpecError
 from foldwise.training.fitting.schedules import Constant, OneCycle
 
@@ -121,7 +121,7 @@ def test_baselines_bring_their_own_defaults_and_yield_to_what_is_written() -> No
     )
     assert (written.optimizer, written.weight_decay) == ("adam", 0.1)
     assert written.stage[0].schedule == OneCycle()
-    prior = Recipe.model_validate({"name": "p", "model": "prior"})
+    prior = SizedRecipe.model_validate({"name": "p", "model": "prior"})
     assert (prior.stage, prior.cache_sizes, prior.weights) == ((), (), "none")
-    assert Recipe.model_validate(prior.model_dump(mode="json")) == prior
+    assert SizedRecipe.model_validate(prior.model_dump(mode="json")) == prior
     assert recipe().optimizer == "adam"

@@ -17,7 +17,7 @@ from torch import nn
 
 from foldwise import Competition
 from foldwise.commands import pipeline
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.store.predictions import predictions_frame
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.maps import (
@@ -49,7 +49,7 @@ def dls(competition: Competition) -> DataLoaders:
 
 def built(name: str, side: int = 128, outputs: int = 3, **settings: Any) -> nn.Module:
     """A model of random weights as training builds it, for images of one channel."""
-    recipe = Recipe.model_validate(
+    recipe = SettledRecipe.model_validate(
         {
             "name": "r",
             "model": name,

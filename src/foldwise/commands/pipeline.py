@@ -14,7 +14,7 @@ from foldwise import doctor
 from foldwise.config.budget import share_of
 from foldwise.config.competition import load_competition, repeated
 from foldwise.config.outputs import outputs_of
-from foldwise.config.recipe import Recipe, load_recipe
+from foldwise.config.recipe import SizedRecipe, load_recipe
 from foldwise.data.competition import (
     CompetitionData,
     digests,
@@ -94,7 +94,9 @@ def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:
     return clear_caches(workspace.raw(workspace.competition(name).name).parent / "cache")
 
 
-def recipes_of(folder: Path, names: Sequence[str], overrides: Sequence[str] = ()) -> list[Recipe]:
+def recipes_of(
+    folder: Path, names: Sequence[str], overrides: Sequence[str] = ()
+) -> list[SizedRecipe]:
     """A competition's recipes; `auto` sizes and interpolation are those of their weights.
 
     Raises: SpecError: a recipe is named twice; or see `load_recipe` and `as_weights`.
@@ -103,17 +105,17 @@ def recipes_of(folder: Path, names: Sequence[str], overrides: Sequence[str] = ()
         raise SpecError(wrong)
     recipes = [load_recipe(folder, name, overrides) for name in names]
     if all(recipe.weights == "none" and recipe.image_size != "auto" for recipe in recipes):
-        return recipes
+        return [recipe.sized((0, 0), "bilinear") for recipe in recipes]
     from foldwise.training.models.building import as_weights  # loads torch
 
     return [as_weights(recipe) for recipe in recipes]
 
 
 def caches_of(
-    data: CompetitionData, recipe: Recipe, progress: Progress | None = None
+    data: CompetitionData, recipe: SizedRecipe, progress: Progress | None = None
 ) -> list[ImageCache]:
     """The image caches of a recipe's stages, see `image_caches`; recipes of one size share them."""
-    return image_caches(data, recipe.cache_sizes, recipe.resize, progress, recipe.kernel)
+    return image_caches(data, recipe.cache_sizes, recipe.resize, progress, recipe.interpolation)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Plan:
     """What a command trains: the data, each recipe with its image caches, and the folds of all."""
 
     data: CompetitionData
-    recipes: tuple[tuple[Recipe, list[ImageCache]], ...]
+    recipes: tuple[tuple[SizedRecipe, list[ImageCache]], ...]
     folds: Folds
 
 
@@ -260,7 +262,7 @@ def scheme_folds(
     return load_folds(data.train, scheme, definition, folder, same)
 
 
-def _need_weights(workspace: Workspace, name: str, recipes: Sequence[Recipe]) -> None:
+def _need_weights(workspace: Workspace, name: str, recipes: Sequence[SizedRecipe]) -> None:
     """Ask for the recipes' weights files, and whether their models take what the recipes say of
     sizes, drop path and the head: an error now, not after much decoding."""
     from foldwise.training.fitting.streams import seeded

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.competition import load_competition, named_from
-from foldwise.config.recipe import Recipe, recorded_recipe
+from foldwise.config.recipe import SettledRecipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
@@ -165,7 +165,7 @@ def predict_fold(job: PhotoJob, observe: Callable[[Any], None]) -> None:
         predict_photos(fold.path, recipe, job.pixels, job.target)
 
 
-def recipe_of(competition: Path, run: Path) -> Recipe:
+def recipe_of(competition: Path, run: Path) -> SettledRecipe:
     """The settled recipe of a run's directory. competition: the competition's folder."""
     record = RunRecord.read(RunFolder(run).record)
     return recorded_recipe(competition, record.recipe, run.name).settled(record.resolved)

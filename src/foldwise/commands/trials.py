@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise.commands.pipeline import fold_inputs, planned
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.images.decoding import Progress
 from foldwise.errors import Interrupted, SpecError
 from foldwise.executors import FoldJob
@@ -147,7 +147,7 @@ def show_batch(
     return rows
 
 
-def _need_stage(recipe: Recipe, option: str) -> None:
+def _need_stage(recipe: SizedRecipe, option: str) -> None:
     """Raises: SpecError: the recipe trains nothing, so an option has nothing to look at."""
     if not recipe.stage:
         raise SpecError(

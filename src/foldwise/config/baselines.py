@@ -29,16 +29,14 @@ def with_defaults(table: Any) -> Any:
     return made
 
 
-def check_baseline(
-    model: str, settings: Mapping[str, Any], sizes: Sequence[tuple[int, int]]
-) -> None:
-    """Refuse what would do nothing. settings: those of FIXED's keys; sizes: of the stages.
+def check_baseline(model: str, settings: Mapping[str, Any], stages: int) -> None:
+    """Refuse what would do nothing. settings: those of FIXED's keys; stages: how many.
 
     Raises: ValueError: a recipe says what its baseline cannot follow, or has no stage.
     """
-    if model == PRIOR and sizes:
-        raise ValueError(f'model = "prior" is not trained, got {len(sizes)} stages; remove them')
-    if model != PRIOR and not sizes:
+    if model == PRIOR and stages:
+        raise ValueError(f'model = "prior" is not trained, got {stages} stages; remove them')
+    if model != PRIOR and not stages:
         raise ValueError("stage must be a list of at least one stage, got none; write [[stage]]")
     if model not in DEFAULTS:
         return
@@ -48,7 +46,11 @@ def check_baseline(
                 f'model = "{model}" needs {key} = {value!r}, got {settings[key]!r}; remove it, or '
                 "name a model of timm's"
             )
-    if len(set(sizes)) > 1:
+
+
+def check_one_size(model: str, sizes: Sequence[tuple[int, int]]) -> None:
+    """Raises: ValueError: the stages' sizes are several, and the model has a weight per pixel."""
+    if model == LINEAR and len(set(sizes)) > 1:
         raise ValueError(
             'model = "linear" needs one image_size in all stages, got '
             f"{[list(size) for size in dict.fromkeys(sizes)]}; it has one weight per pixel"

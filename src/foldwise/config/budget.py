@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foldwise.errors import SpecError
 
 if TYPE_CHECKING:
-    from foldwise.config.recipe import Recipe
+    from foldwise.config.recipe import SettledRecipe
     from foldwise.config.stage import Stage
 
 MOST = 4  # times the recipe's epochs; a longer budget is not used up
@@ -53,7 +53,7 @@ class Costs:
     predict: float  # all validation and test images with all views
     fixed: float  # the model and its data
 
-    def fold(self, recipe: "Recipe", batches: Sequence[int]) -> float:
+    def fold(self, recipe: "SettledRecipe", batches: Sequence[int]) -> float:
         """The seconds of a fold. batches: an epoch's training batches, by stage."""
         total = self.fixed + self.predict
         for i, stage in enumerate(recipe.stage):
@@ -63,7 +63,7 @@ class Costs:
         return total
 
 
-def shrunk(recipe: "Recipe", factor: float, grid: int = GRIDS[0]) -> "Recipe":
+def shrunk(recipe: "SettledRecipe", factor: float, grid: int = GRIDS[0]) -> "SettledRecipe":
     """The recipe with its image sizes' sides times a factor; images are cached as before."""
     if factor == 1.0:
         return recipe
@@ -84,7 +84,9 @@ def shrunk(recipe: "Recipe", factor: float, grid: int = GRIDS[0]) -> "Recipe":
     return recipe.model_copy(update={"stage": tuple(stages)})
 
 
-def sizes_that_go(recipe: "Recipe", takes: Callable[["Recipe"], bool]) -> dict[float, "Recipe"]:
+def sizes_that_go(
+    recipe: "SettledRecipe", takes: Callable[["SettledRecipe"], bool]
+) -> dict[float, "SettledRecipe"]:
     """The recipe at each of FACTORS at which its model takes all image sizes, by factor.
 
     takes: whether it does.
@@ -98,7 +100,7 @@ def sizes_that_go(recipe: "Recipe", takes: Callable[["Recipe"], bool]) -> dict[f
     return found
 
 
-def lengthened(recipe: "Recipe", lengths: Sequence[int]) -> "Recipe":
+def lengthened(recipe: "SettledRecipe", lengths: Sequence[int]) -> "SettledRecipe":
     """The recipe with other numbers of epochs, each one that its stage's schedule can have."""
     stages = [stage.lengthened(n) for stage, n in zip(recipe.stage, lengths, strict=True)]
     swa = min(recipe.swa, sum(lengths))
@@ -106,13 +108,13 @@ def lengthened(recipe: "Recipe", lengths: Sequence[int]) -> "Recipe":
 
 
 def fit(
-    recipe: "Recipe",
+    recipe: "SettledRecipe",
     batches: Sequence[int],
     folds: Sequence[int],
     runs: int,
-    costs_of: Callable[["Recipe"], Costs],
+    costs_of: Callable[["SettledRecipe"], Costs],
     left: Callable[[], float],
-    takes: Callable[["Recipe"], bool] = lambda recipe: True,
+    takes: Callable[["SettledRecipe"], bool] = lambda recipe: True,
 ) -> dict[str, Any]:
     """The plan that keeps `runs` runs of a recipe (its seeds) to the time that is left.
 
@@ -123,7 +125,7 @@ def fit(
 
     costs_of: measures a recipe's costs; asked once per size. left: the seconds that are left.
     takes: whether a recipe's model takes its image sizes; those that it does not are left out.
-    Returns what `Recipe.planned` takes: `stage, swa, folds`; and `seconds`, of one run.
+    Returns what `SettledRecipe.planned` takes: `stage, swa, folds`; and `seconds`, of one run.
     Raises: SpecError: one fold with a quarter of the epochs does not fit either.
     """
     measured: dict[float, Costs] = {}
@@ -167,8 +169,8 @@ def _options(stage: "Stage") -> list[int]:
 
 
 def _longest(
-    recipe: "Recipe", costs: Costs, batches: Sequence[int], seconds: float
-) -> "Recipe | None":
+    recipe: "SettledRecipe", costs: Costs, batches: Sequence[int], seconds: float
+) -> "SettledRecipe | None":
     """The recipe with the most epochs whose fold keeps to the seconds; None if none does."""
     options = [_options(stage) for stage in recipe.stage]
     shares = sorted(

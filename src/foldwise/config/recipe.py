@@ -1,14 +1,15 @@
 """Recipe: the choices of a training run, from recipes/<name>.toml."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from foldwise.config.adapter import kinds_of
 from foldwise.config.augment import Augment
-from foldwise.config.baselines import FIXED, check_baseline, with_defaults
+from foldwise.config.baselines import FIXED, check_baseline, check_one_size, with_defaults
 from foldwise.config.budget import seconds_of
 from foldwise.config.competition import recipe_names
 from foldwise.config.loading import parse, read_toml, with_overrides
@@ -90,17 +91,15 @@ class Recipe(Strict):
         return with_defaults(table)
 
     @model_validator(mode="after")
-    def _baseline(self) -> "Recipe":
-        sizes = [self.stage_size(stage) for stage in self.stage]
-        check_baseline(self.model, {key: getattr(self, key) for key in FIXED}, sizes)
+    def _baseline(self) -> Self:
+        check_baseline(self.model, {key: getattr(self, key) for key in FIXED}, len(self.stage))
         check_pseudo(self.pseudo, self.name, self.model)
         return self
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Recipe":
-        _check_sides([self.image_size, self.presize])
-        _check_sides(size for stage in self.stage for size in (stage.image_size, stage.presize))
-        _check_sides(self.cache_sizes)
+    def _consistent(self) -> Self:
+        if self.image_size != "auto":
+            SizedRecipe.model_construct(**dict(self)).check_sizes()
         if "none" not in self.tta:
             raise ValueError('tta must hold "none", the plain view')
         if self.momentum and self.optimizer != "sgd":
@@ -109,21 +108,10 @@ class Recipe(Strict):
             values = getattr(self, key)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{key} must be a list of different values, got {list(values)}")
-        for stage in self.stage:
-            size, presize = self.stage_size(stage), self.stage_presize(stage)
-            if presize[0] < size[0] or presize[1] < size[1]:
-                raise ValueError(
-                    f"a stage's presize must be at least its image_size, got {[*presize]} for "
-                    f"{[*size]}; give the stage a larger one, or the recipe, of which it has the "
-                    "share that its image_size has of the recipe's"
-                )
-        height, width = self.final_size
-        if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:
-            raise ValueError("tta views that turn an image by 90 degrees need a square image_size")
         return self
 
     @model_validator(mode="after")
-    def _averaged(self) -> "Recipe":
+    def _averaged(self) -> Self:
         epochs = sum(stage.length for stage in self.stage)
         if self.swa > epochs:
             raise ValueError(f"swa must be at most all stages' epochs, {epochs}, got {self.swa}")
@@ -139,13 +127,6 @@ class Recipe(Strict):
             )
         return self
 
-    @model_validator(mode="after")
-    def _augmentable(self) -> "Recipe":
-        for stage in self.stage:
-            for kind in self.augment.kinds:
-                kind.check_size(self.stage_size(stage))
-        return self
-
     @field_validator("budget")
     @classmethod
     def _a_time(cls, value: str | None) -> str | None:
@@ -153,53 +134,9 @@ class Recipe(Strict):
             seconds_of(value)
         return value
 
-    @property
-    def cache_sizes(self) -> tuple[tuple[int, int], ...]:
-        """The different sizes at which images are cached, (height, width), in order of stages."""
-        return tuple(dict.fromkeys(self.stage_presize(stage) for stage in self.stage))
-
-    @property
-    def final_size(self) -> tuple[int, int]:
-        """The image size of the last stage, (height, width): the one that predicts."""
-        return self.stage_size(self.stage[-1]) if self.stage else _sides(self.image_size)
-
-    @property
-    def kernel(self) -> str:
-        """The interpolation that images are resized with; bilinear where `auto` is not settled."""
-        return "bilinear" if self.interpolation == "auto" else self.interpolation
-
-    def stage_size(self, stage: Stage) -> tuple[int, int]:
-        """A stage's image size in pixels, (height, width)."""
-        return _sides(stage.image_size or self.image_size)
-
-    def stage_presize(self, stage: Stage) -> tuple[int, int]:
-        """The size in pixels, (height, width), at which a stage's images are cached.
-
-        A presize above image_size leaves room for zooming, and lets training and validation images
-        pass the same resampling: images that only training resamples are softer than those of
-        validation (docs/architecture.md).
-        """
-        size, whole = self.stage_size(stage), _sides(self.image_size)
-        if stage.presize is not None:
-            return _sides(stage.presize)
-        if self.presize is None:
-            return size
-        kept = _sides(self.presize)
-        height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
-        return height, width
-
-    def stage_batch(self, stage: Stage) -> int:
-        """A stage's batch size: its own, else the recipe's."""
-        return stage.batch_size or self.batch
-
     def stage_decay(self, stage: Stage) -> float:
         """A stage's weight decay: its own, else the recipe's."""
         return self.weight_decay if stage.weight_decay is None else stage.weight_decay
-
-    @property
-    def batch(self) -> int:
-        """The batch size; 64 where `auto` is not settled, and on a CPU."""
-        return 64 if self.batch_size == "auto" else self.batch_size
 
     def loss_for(self, multi: bool) -> Loss:
         """The loss; where it is `auto` that of the task. multi: an image may have many labels."""
@@ -207,7 +144,7 @@ class Recipe(Strict):
             return LOSSES.parse("bce" if multi else "cross_entropy")
         return self.loss
 
-    def as_weights(self, size: tuple[int, int], interpolation: str) -> "Recipe":
+    def sized(self, size: tuple[int, int], interpolation: str) -> "SizedRecipe":
         """The recipe with what its weights were trained with, where it says `auto`.
 
         Raises: SpecError: other sizes of the recipe do not go with that one.
@@ -215,25 +152,9 @@ class Recipe(Strict):
         seen = {"image_size": size, "interpolation": interpolation}
         auto = {key: value for key, value in seen.items() if getattr(self, key) == "auto"}
         where = f"recipe {self.name} at its weights' {[*size]} pixels"
-        return parse(Recipe, {**dict(self), **auto}, where)
+        return parse(SizedRecipe, {**dict(self), **auto}, where)
 
-    def settled(self, values: Mapping[str, Any]) -> "Recipe":
-        """The recipe with what `auto` became put in; values: `resolved` of run.json."""
-        settled = {key: values[key] for key in ("precision", "batch_size", "compile")}
-        recipe = self.model_copy(update=settled)
-        return recipe.planned(values["plan"]) if "plan" in values else recipe
-
-    def planned(self, plan: Mapping[str, Any]) -> "Recipe":
-        """The recipe with the stages that fit its budget; plan: see `budget.fit`."""
-        stages = tuple(
-            Stage.model_validate(
-                {**table, "schedule": own.schedule.model_validate(table["schedule"])}
-            )
-            for own, table in zip(self.stage, plan["stage"], strict=True)
-        )
-        return self.model_copy(update={"stage": stages, "swa": plan["swa"]})
-
-    def short(self) -> "Recipe":
+    def short(self) -> Self:
         """The recipe for a trial: the first seed, one epoch a stage, compiled only on request.
 
         Without pseudo-labels: no teacher lies where trials do.
@@ -264,6 +185,98 @@ class Recipe(Strict):
         return self.model_dump(mode="json", exclude={"seeds", *places, *unset})
 
 
+class SizedRecipe(Recipe):
+    """A recipe of which the sizes and the interpolation of its images are known: it has caches."""
+
+    image_size: Size
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def check_sizes(self) -> None:
+        """Raises: ValueError: sizes contradict each other, or what is to be done with images."""
+        _check_sides([self.image_size, self.presize])
+        _check_sides(size for stage in self.stage for size in (stage.image_size, stage.presize))
+        _check_sides(self.cache_sizes)
+        sizes = [self.stage_size(stage) for stage in self.stage]
+        check_one_size(self.model, sizes)
+        for stage in self.stage:
+            size, presize = self.stage_size(stage), self.stage_presize(stage)
+            if presize[0] < size[0] or presize[1] < size[1]:
+                raise ValueError(
+                    f"a stage's presize must be at least its image_size, got {[*presize]} for "
+                    f"{[*size]}; give the stage a larger one, or the recipe, of which it has the "
+                    "share that its image_size has of the recipe's"
+                )
+        height, width = self.final_size
+        if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:
+            raise ValueError("tta views that turn an image by 90 degrees need a square image_size")
+        for kind, each in product(self.augment.kinds, sizes):
+            kind.check_size(each)
+
+    @property
+    def cache_sizes(self) -> tuple[tuple[int, int], ...]:
+        """The different sizes at which images are cached, (height, width), in order of stages."""
+        return tuple(dict.fromkeys(self.stage_presize(stage) for stage in self.stage))
+
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """The image size of the last stage, (height, width): the one that predicts."""
+        return self.stage_size(self.stage[-1]) if self.stage else _sides(self.image_size)
+
+    def stage_size(self, stage: Stage) -> tuple[int, int]:
+        """A stage's image size in pixels, (height, width)."""
+        return _sides(stage.image_size or self.image_size)
+
+    def stage_presize(self, stage: Stage) -> tuple[int, int]:
+        """The size in pixels, (height, width), at which a stage's images are cached.
+
+        A presize above image_size leaves room for zooming, and lets training and validation images
+        pass the same resampling: images that only training resamples are softer than those of
+        validation (docs/architecture.md).
+        """
+        size, whole = self.stage_size(stage), _sides(self.image_size)
+        if stage.presize is not None:
+            return _sides(stage.presize)
+        if self.presize is None:
+            return size
+        kept = _sides(self.presize)
+        height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
+        return height, width
+
+    def settled(self, values: Mapping[str, Any]) -> "SettledRecipe":
+        """The recipe with what else is `auto` put in; values: `resolved` of run.json."""
+        known = {key: values[key] for key in ("precision", "batch_size", "compile")}
+        if self.loss == "auto":
+            known["loss"] = LOSSES.parse(values["loss"])
+        recipe = SettledRecipe.model_construct(**{**dict(self), **known})
+        return recipe.planned(values["plan"]) if "plan" in values else recipe
+
+
+class SettledRecipe(SizedRecipe):
+    """A recipe that leaves nothing open: what trains and predicts takes it.
+
+    `lr = "find"` of a stage is looked for where the stage begins.
+    """
+
+    batch_size: BatchSize = 64
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    loss: Annotated[Loss, LOSSES] = Field(default_factory=lambda: LOSSES.parse("cross_entropy"))
+
+    def stage_batch(self, stage: Stage) -> int:
+        """A stage's batch size: its own, else the recipe's."""
+        return stage.batch_size or self.batch_size
+
+    def planned(self, plan: Mapping[str, Any]) -> Self:
+        """The recipe with the stages that fit its budget; plan: see `budget.fit`."""
+        stages = tuple(
+            Stage.model_validate(
+                {**table, "schedule": own.schedule.model_validate(table["schedule"])}
+            )
+            for own, table in zip(self.stage, plan["stage"], strict=True)
+        )
+        return self.model_copy(update={"stage": stages, "swa": plan["swa"]})
+
+
 def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recipe:
     """A competition's recipe by name, with `key=value` overrides put in.
 
@@ -277,22 +290,20 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     return parse(Recipe, table, str(path), kinds_of(folder))
 
 
-def recorded_recipe(folder: Path, settings: Mapping[str, Any], source: str) -> Recipe:
+def recorded_recipe(folder: Path, settings: Mapping[str, Any], source: str) -> SizedRecipe:
     """A recipe as run.json and manifests have it. folder: its competition's, for its adapter's
     kinds. source: what has it, for messages.
 
     Raises: SpecError: another version of foldwise wrote it, or the adapter lacks a kind.
     """
-    return parse(Recipe, settings, source, kinds_of(folder))
+    return parse(SizedRecipe, settings, source, kinds_of(folder))
 
 
-def _sides(size: Size | Literal["auto"]) -> tuple[int, int]:
-    if size == "auto":  # until it is known; see `Recipe.as_weights`
-        return 224, 224
+def _sides(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def _check_sides(sizes: Iterable[Size | Literal["auto"] | None]) -> None:
+def _check_sides(sizes: Iterable[Size | None]) -> None:
     for size in sizes:
         for side in _sides(size) if size is not None else ():
             if not 8 <= side <= 4096:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.commands.pipeline import caches_of, run_fold
-from foldwise.config.recipe import Recipe, recorded_recipe
+from foldwise.config.recipe import SizedRecipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, digests, load_data
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images.cache import ImageCache
@@ -179,7 +179,7 @@ def _trained(
     here: Workspace,
     data: CompetitionData,
     told: Mapping[str, Any],
-    recipe: Recipe,
+    recipe: SizedRecipe,
     folds: Folds,
     caches: Sequence[ImageCache],
     observe: Observer,

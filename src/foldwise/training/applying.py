@@ -8,7 +8,7 @@ import torch
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.core import TensorImage
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import writing
 from foldwise.training.loading.augment import NormalizeInPlace, Resampling
@@ -19,7 +19,7 @@ from foldwise.training.predict import predict
 from foldwise.training.speed.precision import CPU, device, resolve, sent
 
 
-def predict_photos(fold: Path, recipe: Recipe, pixels: Path | int, target: Path) -> None:
+def predict_photos(fold: Path, recipe: SettledRecipe, pixels: Path | int, target: Path) -> None:
     """Write the predictions of a fold's model as parquet, `id, *classes`; ids are row numbers.
 
     recipe: a settled one. pixels: a .npy file, uint8 (n, height, width, channels), as the last
@@ -46,7 +46,7 @@ def predict_photos(fold: Path, recipe: Recipe, pixels: Path | int, target: Path)
             done += len(mean)
 
 
-def _precision(recipe: Recipe, on: torch.device) -> str:
+def _precision(recipe: SettledRecipe, on: torch.device) -> str:
     """The recipe's, where this device computes with it; else the device's own."""
     return recipe.precision if (recipe.precision, on) != ("fp16", CPU) else resolve("auto", on)
 

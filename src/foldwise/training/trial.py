@@ -27,7 +27,7 @@ def few(inputs: FoldInputs) -> FoldInputs:
     Rows are drawn by the seed: where files are sorted by class, the first ones are of one class.
     """
     recipe, ids = inputs.recipe, inputs.train.frame["id"]
-    rows = BATCHES * max((recipe.stage_batch(s) for s in recipe.stage), default=recipe.batch)
+    rows = BATCHES * max((recipe.stage_batch(s) for s in recipe.stage), default=recipe.batch_size)
     order = np.random.default_rng(inputs.seed).permutation(len(ids))
     fold = inputs.folds.of(ids)[order]
     keep = np.zeros(len(ids), dtype=bool)

@@ -12,7 +12,7 @@ from fastai.learner import Learner
 from fastai.optimizer import SGD
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.training.fitting.gradients import Accumulate, gradients
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.speed.precision import Autocast
@@ -25,7 +25,9 @@ def of_recipe(**settings: Any) -> list[Callback]:
     """The callbacks of a recipe with these settings."""
     import tomllib
 
-    return gradients(Recipe.model_validate({"name": "r", **tomllib.loads(RECIPE), **settings}))
+    return gradients(
+        SettledRecipe.model_validate({"name": "r", **tomllib.loads(RECIPE), **settings})
+    )
 
 
 class Norms(Callback):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.training.fitting.optim import Adam, optimizer_of
 
 
@@ -125,6 +125,6 @@ def test_a_recipe_names_its_optimizer() -> None:
         recipe(momentum=0.9)
 
 
-def recipe(**settings: object) -> Recipe:
+def recipe(**settings: object) -> SettledRecipe:
     table = {"name": "r", "model": "resnet18", "image_size": 8, "stage": [{"epochs": 1, "lr": 1}]}
-    return Recipe.model_validate(table | settings)
+    return SettledRecipe.model_validate(table | settings)

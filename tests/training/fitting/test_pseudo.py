@@ -13,7 +13,7 @@ from PIL import Image
 
 from foldwise.commands import overview, pipeline
 from foldwise.config.pseudo import Pseudo
-from foldwise.config.recipe import Recipe, load_recipe
+from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import Folds
 from foldwise.data.labels.table import LabelTable
@@ -88,8 +88,9 @@ def folds_of(workspace: Workspace) -> Folds:
     return pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
 
 
-def student(workspace: Workspace, *overrides: str) -> Recipe:
-    return load_recipe(workspace.competition("tiny"), "student", overrides)
+def student(workspace: Workspace, *overrides: str) -> SizedRecipe:
+    recipe = load_recipe(workspace.competition("tiny"), "student", overrides)
+    return recipe.sized((0, 0), "bilinear")
 
 
 def opened(workspace: Workspace, *overrides: str) -> Run:

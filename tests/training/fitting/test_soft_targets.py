@@ -12,7 +12,7 @@ from matplotlib import pyplot
 
 from foldwise import Competition
 from foldwise.commands import pipeline
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.competition import load_data
 from foldwise.data.folds import labels_hash
 from foldwise.kinds.loss import Outputs
@@ -57,8 +57,8 @@ def rewritten(workspace: Workspace, soft: bool = False, weight: str = "") -> pd.
     return labels.set_index("id")
 
 
-def recipe(loss: str, **keys: object) -> Recipe:
-    return Recipe.model_validate(
+def recipe(loss: str, **keys: object) -> SettledRecipe:
+    return SettledRecipe.model_validate(
         {
             "name": "r",
             "model": "resnet18",

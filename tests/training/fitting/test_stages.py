@@ -10,7 +10,7 @@ from fastai.callback.core import Callback
 from torch import nn
 
 from foldwise import Competition
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
 from foldwise.training.fitting.stages import Place, learner_of, train_stages
@@ -19,7 +19,7 @@ from foldwise.training.models.building import build_model
 from foldwise.training.models.groups import layer_groups
 from foldwise.workspace import Workspace
 
-Settled = {"precision": "fp32", "batch_size": 8, "compile": False}
+Settled = {"precision": "fp32", "batch_size": 8, "compile": False, "loss": "cross_entropy"}
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def competition(workspace: Workspace) -> Competition:
     return Competition.load("tiny", workspace.root)
 
 
-def recipe_of(*table: dict[str, Any], **settings: Any) -> Recipe:
-    return Recipe.model_validate(
+def recipe_of(*table: dict[str, Any], **settings: Any) -> SizedRecipe:
+    return SizedRecipe.model_validate(
         {
             "name": "r",
             "model": "test_resnet",
@@ -41,18 +41,18 @@ def recipe_of(*table: dict[str, Any], **settings: Any) -> Recipe:
     ).settled(Settled)
 
 
-def blank(recipe: Recipe) -> nn.Module:
+def blank(recipe: SizedRecipe) -> nn.Module:
     """The recipe's model with the same random weights every time."""
     with seeded(0, "test"):
         return build_model(recipe, 3, 1)
 
 
-def block_of(competition: Competition, recipe: Recipe) -> Callable[[int], Any]:
+def block_of(competition: Competition, recipe: SizedRecipe) -> Callable[[int], Any]:
     return lambda number: competition.datablock(fold=0, recipe=recipe, stage=number)
 
 
 def trained(
-    competition: Competition, recipe: Recipe, *watchers: Callback
+    competition: Competition, recipe: SizedRecipe, *watchers: Callback
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """A model after all stages, and the history. watchers: more callbacks."""
     model, make = blank(recipe), stages.learner_of

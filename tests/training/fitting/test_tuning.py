@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from foldwise.commands import pipeline
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import RunError
 from foldwise.store.files import read_json
 from foldwise.training.fitting import tuning
 from foldwise.training.speed.apart import apart
 from foldwise.workspace import Workspace
+from tiny import SETTLED
 
 BASE = {
     "name": "r",
@@ -25,8 +26,8 @@ BASE = {
 }
 
 
-def recipe(**changes: object) -> Recipe:
-    return Recipe.model_validate({**BASE, **changes})
+def recipe(**changes: object) -> SizedRecipe:
+    return SizedRecipe.model_validate({**BASE, **changes})
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, eager: float, compiled: float, first: float) -> None:
@@ -60,7 +61,7 @@ def test_a_run_of_few_steps_is_not_even_timed(monkeypatch: pytest.MonkeyPatch) -
 def test_an_automatic_batch_is_64_on_a_cpu() -> None:
     values = tuning.settle(recipe(batch_size="auto"), 128, 3, 1, 1)
     assert values["batch_size"] == 64
-    assert recipe(batch_size="auto").settled(values).batch_size == 64
+    assert recipe(batch_size="auto").settled({**values, "loss": "bce"}).batch_size == 64
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_where_compiling_fails_it_is_said_and_the_run_goes_on_without(
 
 @pytest.mark.slow
 def test_a_compiled_step_is_timed_in_another_process() -> None:
-    settled = recipe(precision="fp32", stage=[{"epochs": 1, "lr": 1e-3}])
+    settled = recipe(stage=[{"epochs": 1, "lr": 1e-3}]).settled(SETTLED)
     arguments = (settled.model_dump(mode="json"), 3, 1, 8, 1)
     compiled, first = apart(tuning.compiled_seconds, arguments, 600)
     assert 0 < compiled < first

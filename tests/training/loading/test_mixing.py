@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from foldwise import Competition, Recipe
+from foldwise import Competition
 from foldwise.config.augment import Augment
+from foldwise.config.recipe import SettledRecipe
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import EpochStreams, seeded
 from foldwise.training.loading.augment import Augmenter
@@ -17,7 +18,7 @@ from foldwise.training.loading.draws import stream
 from foldwise.training.loading.mixing import Mixing, boxes, shares
 from foldwise.training.models.building import build_model
 from foldwise.workspace import Workspace
-from tiny import CLASSES
+from tiny import CLASSES, SETTLED
 
 N, SIZE = 64, (20, 28)
 
@@ -157,9 +158,11 @@ def test_each_epoch_has_its_own_stream() -> None:
 
 def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float, float]:
     """A trained model, the validation loss reported, and that of the plain validation images."""
-    table = competition.recipe("tiny").model_dump()
+    table = competition.recipe("tiny").settled(SETTLED).model_dump()
     table["stage"][0]["epochs"] = 2
-    recipe = Recipe.model_validate({**table, "precision": "fp32", "compile": False, **settings})
+    recipe = SettledRecipe.model_validate(
+        {**table, "precision": "fp32", "compile": False, **settings}
+    )
     with seeded(0, 0, "init"):
         model = build_model(recipe, len(CLASSES), 1)
         dls, report, _ = train_stages(

@@ -12,7 +12,7 @@ from fastai.data.core import DataLoaders
 from PIL import Image
 
 from foldwise import Competition
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import LabelTable
 from foldwise.tasks import MultiClass, MultiLabel
@@ -21,7 +21,7 @@ from foldwise.training.loading.batches import CachedImages
 from foldwise.training.loading.showing import as_jpeg, augmented, drawn, save_sheet
 from foldwise.training.models.building import Preprocessing, preprocessing_of
 from foldwise.workspace import Workspace
-from tiny import CLASSES
+from tiny import CLASSES, SETTLED
 
 
 @pytest.fixture
@@ -29,17 +29,19 @@ def competition(workspace: Workspace) -> Competition:
     return Competition.load("tiny", workspace.root)
 
 
-def recipe_of(competition: Competition, **settings: object) -> Recipe:
-    return Recipe.model_validate({**competition.recipe("tiny").model_dump(), **settings})
+def recipe_of(competition: Competition, **settings: object) -> SettledRecipe:
+    return SettledRecipe.model_validate(
+        {**competition.recipe("tiny").settled(SETTLED).model_dump(), **settings}
+    )
 
 
-def loaders(competition: Competition, recipe: Recipe, fold: int = 1) -> DataLoaders:
+def loaders(competition: Competition, recipe: SettledRecipe, fold: int = 1) -> DataLoaders:
     block = competition.datablock(fold=fold, recipe=recipe)
     return block.dataloaders(bs=8, device=torch.device("cpu"))
 
 
 def shown(
-    competition: Competition, recipe: Recipe, seed: int = 0
+    competition: Competition, recipe: SettledRecipe, seed: int = 0
 ) -> tuple[pd.DataFrame, DataLoaders]:
     dls, about = loaders(competition, recipe), preprocessing_of(recipe, MultiClass(CLASSES), "L")
     return augmented(dls, competition.data.train, about, seed, 1), dls

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.errors import RunError, SpecError
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting import tuning
@@ -47,8 +47,8 @@ SMALL = [
 ]
 
 
-def recipe(model: str, size: int = 64, **settings: Any) -> Recipe:
-    return Recipe.model_validate(
+def recipe(model: str, size: int = 64, **settings: Any) -> SettledRecipe:
+    return SettledRecipe.model_validate(
         {
             "name": "r",
             "model": model,

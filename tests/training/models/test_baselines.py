@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from foldwise import Competition
 from foldwise.commands import pipeline
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe, SizedRecipe
 from foldwise.data.competition import load_data
 from foldwise.errors import SpecError
 from foldwise.metrics.scoring import score
@@ -51,9 +51,9 @@ def with_recipe(workspace: Workspace, name: str, text: str) -> Workspace:
     return workspace
 
 
-def linear(image_size: int | tuple[int, int] = 8, **keys: object) -> Recipe:
+def linear(image_size: int | tuple[int, int] = 8, **keys: object) -> SettledRecipe:
     stage = [{"epochs": 1, "lr": 1}]
-    return Recipe.model_validate(
+    return SettledRecipe.model_validate(
         {"name": "l", "model": "linear", "image_size": image_size, "stage": stage, **keys}
     )
 
@@ -243,6 +243,9 @@ def test_a_prior_is_a_model_too(priors: tuple[Workspace, Run]) -> None:
     assert [len(mean) for mean, _ in many.batches(2050)] == [1024, 1024, 2]
 
 
+LONG = {"name": "l", "image_size": 8, "stage": [{"epochs": 10_000, "lr": 1}]}
+
+
 def test_auto_asks_nothing_of_a_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
     from foldwise.training.fitting import tuning
 
@@ -250,8 +253,8 @@ def test_auto_asks_nothing_of_a_baseline(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tuning, "device", lambda: torch.device("cuda"))
     monkeypatch.setattr(tuning, "resolve", lambda wanted, on: "bf16")
     for recipe in (
-        linear(8, batch_size="auto", stage=[{"epochs": 10_000, "lr": 1}]),
-        Recipe.model_validate({"name": "p", "model": "prior"}),
+        SizedRecipe.model_validate({**LONG, "model": "linear", "batch_size": "auto"}),
+        SizedRecipe.model_validate({"name": "p", "model": "prior"}),
     ):
         values = settle(recipe, 10**6, 3, 1, 5)
         assert (values["compile"], values["batch_size"]) == (False, 64)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from foldwise.config.loading import with_overrides
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, SettledRecipe, SizedRecipe
 from foldwise.errors import SpecError, StorageError, WeightsError
 from foldwise.tasks import MultiClass, task_of
 from foldwise.training.fitting.streams import seeded
@@ -27,10 +27,12 @@ from foldwise.training.models.weights import load_state, tensor_names
 from tiny import RECIPE
 
 
-def recipe(*overrides: str) -> Recipe:
+def recipe(*overrides: str) -> SettledRecipe:
     import tomllib
 
-    return Recipe.model_validate({"name": "r", **with_overrides(tomllib.loads(RECIPE), overrides)})
+    return SettledRecipe.model_validate(
+        {"name": "r", **with_overrides(tomllib.loads(RECIPE), overrides)}
+    )
 
 
 @pytest.mark.parametrize("model", ["resnet18", "resnext26ts", "test_convnext", "test_vit"])
@@ -245,7 +247,8 @@ def test_weights_from_before_outputs_had_kinds_are_read(
     import json
     from dataclasses import asdict
 
-    about = preprocessing_of(recipe(), task_of(("a", "b"), "labels" if multi else "class"), "L")
+    own = recipe(*["loss=bce"] * multi)
+    about = preprocessing_of(own, task_of(("a", "b"), "labels" if multi else "class"), "L")
     assert (about.outputs, about.multi, about.n_outputs) == (outputs, multi, 2)
     old = {**asdict(about), "multi": multi}
     del old["outputs"]
@@ -311,7 +314,7 @@ def test_size_and_interpolation_are_those_of_the_weights_where_the_recipe_says_a
     assert (
         preprocessing_of(seen, MultiClass(tuple(["a", "b"])), "RGB").interpolation == interpolation
     )
-    own = Recipe.model_validate({**base, "image_size": 64, "interpolation": "bilinear"})
+    own = SizedRecipe.model_validate({**base, "image_size": 64, "interpolation": "bilinear"})
     assert as_weights(own) == own
 
 
@@ -324,7 +327,7 @@ def test_a_weights_file_of_ours_brings_its_size_and_interpolation(tmp_path: Path
         "interpolation": "bicubic",
         "stage": [{"epochs": 1, "lr": 1e-3}],
     }
-    recipe = Recipe.model_validate(made)
+    recipe = SizedRecipe.model_validate(made)
     about = preprocessing_of(recipe, MultiClass(tuple(["a", "b"])), "RGB")
     save_weights(tmp_path / "w.safetensors", build_model(recipe, 2, 3), about)
     next_one = {

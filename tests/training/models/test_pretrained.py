@@ -13,7 +13,7 @@ import timm
 import torch
 from safetensors.torch import save
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.errors import StorageError, WeightsError
 from foldwise.store.files import sha256_file
 from foldwise.training.models import pretrained
@@ -51,7 +51,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 def build(model: str = MODEL) -> torch.nn.Module:
     recipe = {"name": "r", "model": model, "image_size": 32, "stage": [{"epochs": 1, "lr": 1e-3}]}
-    return build_model(Recipe.model_validate(recipe), 3, 3)
+    return build_model(SettledRecipe.model_validate(recipe), 3, 3)
 
 
 def message(model: str = MODEL) -> str:

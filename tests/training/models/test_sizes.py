@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from foldwise import Competition
 from foldwise.config.budget import FACTORS, sizes_that_go
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.averaging import Ema
@@ -28,9 +28,9 @@ from foldwise.training.models.sizes import bring_to, check_sizes, made_for, near
 from foldwise.workspace import Workspace
 
 
-def recipe(model: str, *sizes: Any, **settings: Any) -> Recipe:
+def recipe(model: str, *sizes: Any, **settings: Any) -> SizedRecipe:
     """A recipe with a stage for each size."""
-    return Recipe.model_validate(
+    return SizedRecipe.model_validate(
         {
             "name": "r",
             "model": model,
@@ -149,7 +149,7 @@ def test_what_is_learned_of_places_is_interpolated_and_nothing_else() -> None:
 
 
 def test_a_budget_shrinks_to_sizes_that_the_model_takes() -> None:
-    def sizes(which: Recipe) -> dict[float, list[tuple[int, int]]]:
+    def sizes(which: SizedRecipe) -> dict[float, list[tuple[int, int]]]:
         found = sizes_that_go(which, takes)
         return {f: [r.stage_size(stage) for stage in r.stage] for f, r in found.items()}
 
@@ -177,7 +177,7 @@ def test_images_may_grow_from_stage_to_stage_with_averages_and_the_last_size_is_
     competition: Competition, tmp_path: Path
 ) -> None:
     growing = recipe("vit_tiny_patch16_224", 32, 64, ema=0.5).settled(
-        {"precision": "fp32", "batch_size": 8, "compile": False}
+        {"precision": "fp32", "batch_size": 8, "compile": False, "loss": "cross_entropy"}
     )
     with seeded(0, "test"):
         model = build_model(growing, 3, 1)

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.training.models.building import build_model
 from foldwise.training.speed.fusing import FusedConv, for_prediction
 from foldwise.training.speed.precision import autocast
@@ -84,7 +84,7 @@ def test_autocast_computes_it_in_bf16_and_keeps_gradients_in_fp32() -> None:
 
 
 def test_a_models_names_groups_and_predictions_stay() -> None:
-    recipe = Recipe.model_validate(
+    recipe = SettledRecipe.model_validate(
         {
             "name": "r",
             "model": "resnet18",

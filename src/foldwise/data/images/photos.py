@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.images.cache import PACKED
 from foldwise.data.images.decoding import Decoded, Progress, decoded, each_image, resized
 from foldwise.data.images.levels import Levels
@@ -45,7 +45,7 @@ class Look:
         return unpacked(packed(np.ascontiguousarray(pixels))) if self.recompressed else pixels
 
 
-def look_of(recipe: Recipe, record: RunRecord) -> Look | None:
+def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
     """How a recipe's last stage sees photos; None for one that sees none.
 
     record: the run's, for the names of its caches and the levels of its images.
@@ -58,7 +58,7 @@ def look_of(recipe: Recipe, record: RunRecord) -> Look | None:
         size,
         max(max(each) for each in recipe.cache_sizes),
         recipe.resize,
-        recipe.kernel,
+        recipe.interpolation,
         any(name.startswith(own) and name.endswith(PACKED) for name in record.caches),
         Levels(*record.levels) if record.levels else None,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from foldwise.config.recipe import load_recipe, recorded_recipe
+from foldwise.config.recipe import Recipe, load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import SpecError
 from foldwise.reporting.comparing import against
@@ -113,6 +113,13 @@ def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
+def _as_recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a run's record has it, as far as no weights have to be asked for it."""
+    unknown = recipe.weights != "none" or recipe.image_size == "auto"
+    known = recipe if unknown else recipe.sized((0, 0), "bilinear")
+    return known.model_dump(mode="json")
+
+
 def commands(workspace: Workspace, data: CompetitionData, record: RunRecord) -> list[str]:
     """The command that trains a run again, if the recipe's file still says what it takes; else [].
 
@@ -123,7 +130,7 @@ def commands(workspace: Workspace, data: CompetitionData, record: RunRecord) -> 
     if record.scheme != data.spec.submit.folds:
         words += ["--scheme", record.scheme]
     try:
-        now = load_recipe(folder, name).model_dump(mode="json")
+        now = _as_recorded(load_recipe(folder, name))
         asked, written = dict(flat(record.recipe)), dict(flat(now))
         sets = [
             f"{key}={json.dumps(value)}"
@@ -133,7 +140,7 @@ def commands(workspace: Workspace, data: CompetitionData, record: RunRecord) -> 
         sets += [
             f"{key}=false" for key in written if key.startswith("augment.") and key not in asked
         ]
-        again = load_recipe(folder, name, sets).model_dump(mode="json")
+        again = _as_recorded(load_recipe(folder, name, sets))
     except SpecError:  # the file has gone, or has other stages
         return []
     if again != _read(folder, record):

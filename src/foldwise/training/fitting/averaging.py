@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.training.speed.precision import autocast, device
 
 # training batches from which SWA counts BatchNorm's statistics, as fvcore's PreciseBN does; more
@@ -205,7 +205,7 @@ def count_statistics(
         norm.eval()
 
 
-def averaging(recipe: Recipe) -> list[Averaging]:
+def averaging(recipe: SettledRecipe) -> list[Averaging]:
     """The callback for a recipe's `ema` or `swa`, if it has one. recipe: a settled one."""
     epochs = sum(stage.length for stage in recipe.stage)
     if recipe.ema:

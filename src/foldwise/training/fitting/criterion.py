@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.kinds.loss import Outputs
 from foldwise.training.fitting.activations import ACTIVATIONS
 from foldwise.training.fitting.formulas import reduced
@@ -24,13 +24,14 @@ class ClassLoss:
     """
 
     def __init__(
-        self, recipe: Recipe, outputs: Outputs, weights: torch.Tensor | None = None
+        self, recipe: SettledRecipe, outputs: Outputs, weights: torch.Tensor | None = None
     ) -> None:
         self.outputs, self.weights = outputs, weights
         self.smoothing, self.ordinal = recipe.label_smoothing, recipe.ordinal
-        loss = recipe.loss_for(multi=outputs == "sigmoids")
-        self.formula = loss.formula(outputs)
-        self.takes_numbers = loss.takes_numbers and outputs == "softmax" and self.ordinal is None
+        self.formula = recipe.loss.formula(outputs)
+        self.takes_numbers = (
+            recipe.loss.takes_numbers and outputs == "softmax" and self.ordinal is None
+        )
         self.reduction = "mean"
 
     def __call__(
@@ -82,7 +83,9 @@ class ClassLoss:
         return shares[:, 1:] if self.outputs == "one_sigmoid" else shares
 
 
-def loss_of(recipe: Recipe, outputs: Outputs, weights: torch.Tensor | None = None) -> ClassLoss:
+def loss_of(
+    recipe: SettledRecipe, outputs: Outputs, weights: torch.Tensor | None = None
+) -> ClassLoss:
     """The recipe's loss for outputs of this meaning. weights: see `balance.class_weights`."""
     return ClassLoss(recipe, outputs, weights)
 

@@ -13,7 +13,7 @@ import torch
 from fastai.data.core import DataLoaders
 
 from foldwise.config.baselines import PRIOR
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache, sized
 from foldwise.data.labels.table import LabelTable
@@ -54,7 +54,7 @@ class FoldInputs:
 
     run: str  # the run's name, for events
     folder: Path  # the fold's own
-    recipe: Recipe  # settled: no value of it is `auto`
+    recipe: SettledRecipe  # settled: no value of it is `auto`
     seed: int
     fold: int
     folds: Folds

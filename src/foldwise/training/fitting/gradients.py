@@ -3,7 +3,7 @@
 from fastai.callback.core import Callback, CancelBatchException
 from fastai.callback.training import GradientClip
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 
 
 class Accumulate(Callback):
@@ -37,7 +37,7 @@ class Accumulate(Callback):
         return first, min(self.batches, self.learn.n_iter - first)
 
 
-def gradients(recipe: Recipe) -> list[Callback]:
+def gradients(recipe: SettledRecipe) -> list[Callback]:
     """The callbacks for a recipe's `accumulate` and `clip`, if it has them.
 
     fastai's GradientClip comes after Autocast, so it sees unscaled gradients, and only those that

@@ -9,7 +9,7 @@ from fastai.optimizer import Optimizer
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 
 
 class Dropping(Optimizer):
@@ -131,6 +131,6 @@ class Sgd(Dropping):
         return state["grad_avg"]
 
 
-def optimizer_of(recipe: Recipe) -> Callable[..., Dropping]:
+def optimizer_of(recipe: SettledRecipe) -> Callable[..., Dropping]:
     """What makes a recipe's optimizer of lists of parameters, as a Learner's opt_func does."""
     return Adam if recipe.optimizer == "adam" else partial(Sgd, momentum=recipe.momentum)

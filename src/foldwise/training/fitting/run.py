@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 
 from foldwise.config.budget import seconds_of
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds, frame_hash, labels_hash
 from foldwise.data.images.cache import ImageCache
 from foldwise.errors import RunError, examples
+from foldwise.kinds.loss import LOSSES
 from foldwise.store.files import locked, sha256_json
 from foldwise.store.frames import read_folds, write_csv
 from foldwise.store.layout import CompetitionRuns, FoldFolder, RunFolder
@@ -35,7 +36,7 @@ class Run:
     """A recipe with a seed on one scheme's folds, and its directory."""
 
     folder: Path
-    recipe: Recipe
+    recipe: SizedRecipe
     seed: int
     folds: Folds
     classes: tuple[str, ...]
@@ -90,7 +91,7 @@ class Run:
 
 def identity(
     data: CompetitionData,
-    recipe: Recipe,
+    recipe: SizedRecipe,
     seed: int,
     folds: Folds,
     caches: Sequence[ImageCache],
@@ -165,7 +166,7 @@ def need_same_versions(folder: Path) -> None:
 def open_run(
     runs: Path,
     data: CompetitionData,
-    recipe: Recipe,
+    recipe: SizedRecipe,
     seed: int,
     folds: Folds,
     caches: Sequence[ImageCache],
@@ -216,7 +217,7 @@ def open_run(
 class Open:
     """What a recipe leaves open, and all but the data that settling it takes."""
 
-    recipe: Recipe
+    recipe: SizedRecipe
     folds: Folds
     rows: int  # in the training part of a fold
     wanted: tuple[int, ...]  # folds to plan for
@@ -233,6 +234,8 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
     ends = time.monotonic() + left.seconds
     recipe, channels = left.recipe, data.spec.images.channels
     values = tuning.settle(recipe, left.rows, len(data.classes), channels, left.folds.n)
+    if recipe.loss == "auto":
+        values["loss"] = LOSSES.name_of(recipe.loss_for(data.spec.multi))
     if recipe.cpus and values["device"] == "cpu":  # results depend on it
         values["threads"] = recipe.cpus
     if recipe.budget and recipe.stage:
@@ -253,7 +256,7 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
 def open_runs(
     runs: Path,
     data: CompetitionData,
-    recipe: Recipe,
+    recipe: SizedRecipe,
     folds: Folds,
     caches: Sequence[ImageCache],
     only_folds: Sequence[int] | None = None,

@@ -17,7 +17,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.config.stage import Stage
 from foldwise.kinds.events import FoldStarted, Observer
 from foldwise.kinds.loss import Outputs
@@ -65,7 +65,7 @@ class Place:
 def train_stages(
     model: nn.Module,
     block_of: Callable[[int], FrameBlock],
-    recipe: Recipe,
+    recipe: SettledRecipe,
     place: Place,
     observe: Observer,
     outputs: Outputs = "softmax",
@@ -111,7 +111,9 @@ def train_stages(
     return loaders[-1], report, stopping.stopped
 
 
-def learner_of(model: nn.Module, dls: DataLoaders, recipe: Recipe, outputs: Outputs) -> Resumable:
+def learner_of(
+    model: nn.Module, dls: DataLoaders, recipe: SettledRecipe, outputs: Outputs
+) -> Resumable:
     """A Learner with the recipe's loss, optimizer and the callbacks that change its steps."""
     weights = class_weights(recipe.class_weights, dls.vocab, training_targets(dls))
     callbacks: list[Callback] = [Autocast(recipe.precision, device()), *gradients(recipe)]
@@ -144,7 +146,7 @@ def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoint
     return saver
 
 
-def resize(learner: Resumable, recipe: Recipe, stage: Stage) -> None:
+def resize(learner: Resumable, recipe: SettledRecipe, stage: Stage) -> None:
     """Bring the learner's model, and averages of its weights, to a stage's image size."""
     size = recipe.stage_size(stage)
     if changes(learner.model, recipe.model, size):
@@ -155,7 +157,7 @@ def resize(learner: Resumable, recipe: Recipe, stage: Stage) -> None:
         bring(learner.model)
 
 
-def prepare_stage(learner: Resumable, recipe: Recipe, stage: Stage) -> int:
+def prepare_stage(learner: Resumable, recipe: SettledRecipe, stage: Stage) -> int:
     """The number of a stage's layer groups; the learner gets an optimizer of its own over them.
 
     That is how fastai's freeze and unfreeze begin one.
@@ -172,7 +174,9 @@ def prepare_stage(learner: Resumable, recipe: Recipe, stage: Stage) -> int:
     return len(groups)
 
 
-def fit_stage(learner: Resumable, recipe: Recipe, number: int, place: Place, over: bool) -> None:
+def fit_stage(
+    learner: Resumable, recipe: SettledRecipe, number: int, place: Place, over: bool
+) -> None:
     """Fit one stage with an optimizer of its own.
 
     over: an early stop has ended the training; the fit is for what callbacks do at its end.

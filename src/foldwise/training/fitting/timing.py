@@ -16,7 +16,7 @@ from fastai.data.core import DataLoaders
 from torch import nn
 
 from foldwise.config.budget import Costs, fit
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
@@ -74,7 +74,7 @@ class Timed(Callback):
 
 def plan(
     data: CompetitionData,
-    recipe: Recipe,
+    recipe: SettledRecipe,
     folds: Folds,
     caches: Sequence[ImageCache],
     rows: int,
@@ -109,7 +109,7 @@ def plan_of(
     recipe, folds = inputs.recipe, inputs.folds
     log.info("%s: measuring its speed, to plan for %s", recipe.name, recipe.budget)
 
-    def costs_of(fitted: Recipe) -> Costs:
+    def costs_of(fitted: SettledRecipe) -> Costs:
         return measure(replace(inputs, recipe=fitted), min(SECONDS, SHARE * left()))
 
     # a short last batch is left out
@@ -185,7 +185,7 @@ def clock() -> float:
     return time.perf_counter()
 
 
-def _checked(model: nn.Module, dls: DataLoaders, recipe: Recipe) -> Iterator[int]:
+def _checked(model: nn.Module, dls: DataLoaders, recipe: SettledRecipe) -> Iterator[int]:
     """The sizes of validation batches as the model goes through them."""
     model.eval()
     for batch in dls.valid:

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from foldwise.config.baselines import DEFAULTS
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe, SizedRecipe
 from foldwise.errors import RunError
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.fitting.streams import seeded
@@ -22,6 +22,7 @@ from foldwise.training.speed.precision import autocast, device, resolve
 
 log = logging.getLogger(__name__)
 
+USUAL = 64  # the batch size that `auto` is on a CPU
 SMALLEST, LARGEST = 16, 1024  # batch sizes that are tried on a GPU
 ROOM = 0.9  # share of a GPU's memory that a batch may take
 STEPS = 3  # timed after one that warms up
@@ -30,7 +31,9 @@ QUICK = 60.0  # seconds that compiling takes at least, with the start of a proce
 FEW = 200  # steps; so few are not even timed
 
 
-def settle(recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int) -> dict[str, Any]:
+def settle(
+    recipe: SizedRecipe, rows: int, n_classes: int, channels: int, folds: int
+) -> dict[str, Any]:
     """What `precision`, `batch_size` and `compile` become, the device, and what was measured.
 
     rows: in the training part of a fold. A value that is not `auto` stays as it is. Nothing of
@@ -41,20 +44,21 @@ def settle(recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int)
     on = device()
     values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
     with seeded(0, "settle"):
-        values["batch_size"] = recipe.batch
+        values["batch_size"] = USUAL if recipe.batch_size == "auto" else recipe.batch_size
         small = recipe.model in DEFAULTS  # a baseline: there is nothing to measure
         if recipe.batch_size == "auto" and on.type == "cuda" and not small:
             values["batch_size"] = _fitting(recipe, values["precision"], n_classes, channels)
         plain = small or recipe.budget  # a budget is for steps, not for compiling
         values["compile"] = recipe.compile is True if plain else recipe.compile
         if values["compile"] == "auto":
-            settled = recipe.settled(values)
+            loss = {"loss": "cross_entropy"}  # a measured step has no recipe's own
+            settled = recipe.settled({**values, **loss, "compile": False})
             values["compile"], values["measured"] = _pays(settled, rows, n_classes, channels, folds)
     return values
 
 
 def step_of(
-    recipe: Recipe, precision: str, n_classes: int, channels: int, batch: int, compiled: bool
+    recipe: SizedRecipe, precision: str, n_classes: int, channels: int, batch: int, compiled: bool
 ) -> Callable[[], None]:
     """A function that takes one training step on a random batch at the largest image size.
 
@@ -81,7 +85,7 @@ def step_of(
     return step
 
 
-def _fitting(recipe: Recipe, precision: str, n_classes: int, channels: int) -> int:
+def _fitting(recipe: SizedRecipe, precision: str, n_classes: int, channels: int) -> int:
     """The largest power of two whose training step leaves a tenth of the GPU's memory free."""
     total, found = torch.cuda.get_device_properties(0).total_memory, 0
     batch = SMALLEST
@@ -104,7 +108,7 @@ def _fitting(recipe: Recipe, precision: str, n_classes: int, channels: int) -> i
     return found
 
 
-def _taken(recipe: Recipe, precision: str, n_classes: int, channels: int, batch: int) -> int:
+def _taken(recipe: SizedRecipe, precision: str, n_classes: int, channels: int, batch: int) -> int:
     """Bytes of the GPU's memory that training steps of so many images take; then they are free."""
     gc.collect()
     torch.cuda.empty_cache()
@@ -116,7 +120,7 @@ def _taken(recipe: Recipe, precision: str, n_classes: int, channels: int, batch:
 
 
 def _pays(
-    recipe: Recipe, rows: int, n_classes: int, channels: int, folds: int
+    recipe: SettledRecipe, rows: int, n_classes: int, channels: int, folds: int
 ) -> tuple[bool, dict[str, float]]:
     """Whether compiling saves more time over a run than it takes; and the seconds measured.
 
@@ -126,7 +130,7 @@ def _pays(
     compiler that takes longer than its share of what can be won is ended there.
     """
     steps = _steps(recipe, rows) * folds
-    batch = min(recipe.batch, rows)
+    batch = min(recipe.batch_size, rows)
     if steps < FEW:
         return False, {}
     eager, _ = step_seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, False))
@@ -178,16 +182,16 @@ def compiled_seconds(
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
-    recipe = Recipe.model_validate(settings)
+    recipe = SettledRecipe.model_validate(settings)
     return step_seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, True))
 
 
-def _steps(recipe: Recipe, rows: int) -> float:
+def _steps(recipe: SettledRecipe, rows: int) -> float:
     """The steps of one fold, in steps at the largest image size."""
     sizes = [recipe.stage_size(stage) for stage in recipe.stage]
     areas = [height * width for height, width in sizes]
     epochs = sum(s.length * area for s, area in zip(recipe.stage, areas, strict=True)) / max(areas)
-    return epochs * max(rows // recipe.batch, 1)
+    return epochs * max(rows // recipe.batch_size, 1)
 
 
 def step_seconds(step: Callable[[], None]) -> tuple[float, float]:

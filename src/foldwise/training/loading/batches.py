@@ -23,7 +23,7 @@ from fastai.torch_core import TensorCategory, TensorMultiCategory
 from fastai.vision.core import TensorImage
 from fastcore.foundation import L
 
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import SHARES, WEIGHT
@@ -215,7 +215,7 @@ def datablock(
     frame: pd.DataFrame,
     folds: Folds,
     fold: int,
-    recipe: Recipe,
+    recipe: SettledRecipe,
     preprocessing: Preprocessing,
     stage: int = -1,
 ) -> FrameBlock:

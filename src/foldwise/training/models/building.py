@@ -13,7 +13,7 @@ from torch import nn
 
 from foldwise.config.baselines import DEFAULTS, LINEAR, PRIOR
 from foldwise.config.outputs import n_outputs, outputs_of
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.errors import SpecError, WeightsError, nearest
 from foldwise.kinds.loss import Outputs
 from foldwise.store.files import replacing
@@ -61,7 +61,7 @@ class Preprocessing:
         return n_outputs(self.outputs, len(self.classes))
 
 
-def preprocessing_of(recipe: Recipe, task: Task, mode: str) -> Preprocessing:
+def preprocessing_of(recipe: SizedRecipe, task: Task, mode: str) -> Preprocessing:
     """The preprocessing of a recipe: mean and std from the weights' own config in timm.
 
     For one channel they are the mean over the channels; a fourth is centred at one half.
@@ -85,13 +85,13 @@ def preprocessing_of(recipe: Recipe, task: Task, mode: str) -> Preprocessing:
         recipe.resize,
         mean,
         std,
-        interpolation=recipe.kernel,
+        interpolation=recipe.interpolation,
         outputs=outputs,
         head=recipe.head,
     )
 
 
-def build_model(recipe: Recipe, n_logits: int, channels: int) -> nn.Module:
+def build_model(recipe: SizedRecipe, n_logits: int, channels: int) -> nn.Module:
     """The recipe's model with its weights; random ones come from the global generator.
 
     It takes images of the first stage's size; `bring_to` changes that for later ones.
@@ -241,24 +241,25 @@ def _linear(size: tuple[int, int], channels: int, n_logits: int) -> Linear:
     return Linear(size[0] * size[1] * channels, n_logits)
 
 
-def as_weights(recipe: Recipe) -> Recipe:
+def as_weights(recipe: Recipe) -> SizedRecipe:
     """The recipe with image_size and interpolation as its weights were trained with, where `auto`.
 
     Random weights were trained with nothing: the size that timm makes the model for, and bilinear.
     Raises: SpecError: timm has no such model, or a size of the recipe's does not go with that one.
     """
-    if "auto" not in (recipe.image_size, recipe.interpolation):
+    if isinstance(recipe, SizedRecipe):
         return recipe
     size, interpolation = (224, 224), "bilinear"
-    own = None if recipe.model in DEFAULTS else _own(recipe)
+    unknown = recipe.model not in DEFAULTS and "auto" in (recipe.image_size, recipe.interpolation)
+    own = _own(recipe) if unknown else None
     if own is not None:
         size, interpolation = own.image_size, own.interpolation
-    elif recipe.model not in DEFAULTS:
+    elif unknown:
         config = _config(recipe)
         size = config.input_size[1:]
         interpolation = "bilinear" if recipe.weights == "none" else config.interpolation
     known = interpolation if interpolation in ("bilinear", "bicubic") else "bicubic"
-    return recipe.as_weights(size, known)
+    return recipe.sized(size, known)
 
 
 def _own(recipe: Recipe) -> Preprocessing | None:

@@ -17,7 +17,7 @@ from timm.models import get_model_input_config
 from torch import nn
 
 from foldwise.config.baselines import DEFAULTS
-from foldwise.config.recipe import Recipe
+from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
 from foldwise.training.models.heads import body_of
 from foldwise.training.models.positions import Size, resample
@@ -94,7 +94,7 @@ def _carry(old: nn.Module, new: nn.Module, name: str, before: Size, after: Size)
     new.load_state_dict(state)
 
 
-def check_sizes(recipe: Recipe, start: Size | None = None) -> None:
+def check_sizes(recipe: SizedRecipe, start: Size | None = None) -> None:
     """Refuse image sizes that the recipe's model does not take. Nothing is computed.
 
     start: the size that its weights are for; None: random ones.
@@ -128,7 +128,7 @@ def check_sizes(recipe: Recipe, start: Size | None = None) -> None:
             remade(model, recipe.model, next(iter(made)), {"num_classes": 2})
 
 
-def takes(recipe: Recipe, start: Size | None = None) -> bool:
+def takes(recipe: SizedRecipe, start: Size | None = None) -> bool:
     """Whether the recipe's model takes all of its image sizes; see `check_sizes`."""
     try:
         check_sizes(recipe, start)
