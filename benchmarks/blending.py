@@ -18,15 +18,17 @@ import numpy as np
 import pandas as pd
 
 from foldwise.ensembling.crossfit import crossfit, slots_of
-from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.members import Member, of_files, oof_stack
-from foldwise.ensembling.methods import METHODS
+from foldwise.kinds.blending import BLENDINGS
+from foldwise.kinds.goal import Goal
 from foldwise.kinds.metric import METRICS
 from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.kinds.targets import Targets
 from foldwise.store.ledger import now
 from foldwise.tasks import MultiClass
 from provenance import append, provenance
+
+METHODS = [name for name in BLENDINGS.known if name != "auto"]
 
 RESULTS = Path(__file__).resolve().parent / "results" / "blending.csv"
 
@@ -44,7 +46,7 @@ def main() -> None:
         stack = oof_stack(members, options.rows, options.classes, False, Path(folder))
         for method in options.method or METHODS:
             begun = time.perf_counter()
-            fit = crossfit(stack, goal, fold, method, slots_of(goal))
+            fit = crossfit(stack, goal, fold, BLENDINGS.parse(method), slots_of(goal))
             value = goal.value(fit.oof(stack, fold), np.arange(options.rows))
             seconds = time.perf_counter() - begun
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -21,6 +21,7 @@ import wildlife_photos
 from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
 from foldwise.ensembling.blend import blend_runs
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
 from foldwise.store.ledger import now
 from foldwise.workspace import Workspace
@@ -83,7 +84,7 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
     begun = time.perf_counter()
     runs = pipeline.train(workspace, "wildlife", ["small"], scheme=scheme)
     seconds = time.perf_counter() - begun
-    blend = blend_runs(workspace.runs / "wildlife", data, runs, "mean")
+    blend = blend_runs(workspace.runs / "wildlife", data, runs, BLENDINGS.parse("mean"))
     truth = pd.read_csv(workspace.data / "wildlife" / "truth.csv", dtype={"id": str})
     labels = truth[list(data.classes)].idxmax(axis=1)
     truth["label"] = pd.Categorical(labels, categories=list(data.classes))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.ensembling.goal import Goal
+from foldwise.kinds.goal import Goal
 from foldwise.kinds.metric import Answers, Metric
 from foldwise.kinds.shape import SHAPES, SubmissionFormat
 from foldwise.kinds.targets import Targets

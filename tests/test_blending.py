@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 from foldwise.cli import app
 from foldwise.commands import pipeline
 from foldwise.data.competition import load_data
-from foldwise.ensembling.methods import METHODS
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
 from foldwise.workspace import Workspace
 from tiny import copy, edit, write_tiny
+
+METHODS = [name for name in BLENDINGS.known if name != "auto"]
 
 LINEAR = """
 model = "linear"

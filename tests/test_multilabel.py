@@ -22,6 +22,7 @@ from foldwise.commands import overview, pipeline
 from foldwise.data.competition import load_data
 from foldwise.ensembling.methods import Stack, blended
 from foldwise.errors import LabelError, PlatformError, SpecError, SubmissionError
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
@@ -277,7 +278,7 @@ def test_a_blend_does_not_make_rows_sum_to_one(
     ids = names_of("test", N_TEST)
     tests = [np.stack([f[list(TAGS)].to_numpy() for f in run.test(ids)]) for run in runs]
     assert made.test()[list(TAGS)].to_numpy() == pytest.approx(np.mean(tests, axis=(0, 1)))
-    geometric = blended("geometric", {}, Stack([one, two], MANY), slice(None))
+    geometric = blended(BLENDINGS.parse("geometric"), {}, Stack([one, two], MANY), slice(None))
     assert geometric == pytest.approx(np.sqrt(one * two))
     with pytest.raises(SpecError, match="no blend method is called 'geo'; did you mean 'geom") as e:
         pipeline.blend(workspace, "stripes", method="geo")

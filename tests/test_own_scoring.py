@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from foldwise.commands import pipeline
+from foldwise.commands.predicting import predict
 from foldwise.config.competition import load_competition
 from foldwise.data.competition import load_data
 from foldwise.errors import SpecError, SubmissionError
@@ -84,6 +85,30 @@ class Shares(OneColumn):
         return answers
 '''
 
+BLENDING = '''
+from typing import Literal
+
+import numpy as np
+
+from foldwise.kinds.blending import Blending, Fitted, Rows, Stack
+from foldwise.kinds.goal import Goal
+
+
+class Median(Blending):
+    """The median of the members, drawn to the most even one by a share."""
+
+    method: Literal["median"] = "median"
+    share: float = 0.0
+
+    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+        costs = [goal.cost(stack.of(m, rows), rows) for m in range(len(stack))]
+        return {"best": int(np.argmin(costs))}
+
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+        middle = np.median([stack.of(m, rows) for m in range(len(stack))], axis=0)
+        return (1 - self.share) * middle + self.share * stack.of(fitted["best"], rows)
+'''
+
 
 def own(workspace: Workspace, code: str, tables: str, before: str = "[folds.default]") -> Path:
     """The tiny competition with an adapter, and tables that name what it defines."""
@@ -148,3 +173,26 @@ def test_a_shape_is_written_read_back_and_scored(workspace: Workspace) -> None:
     form = load_data(workspace, "tiny").format
     with pytest.raises(SubmissionError, match="is no share of a class"):
         read_submission(entry.file, form)
+
+
+def test_a_blend_method_is_fitted_submitted_and_applied_to_photos(workspace: Workspace) -> None:
+    folder = workspace.competition("tiny")
+    (folder / "adapter.py").write_text(BLENDING)
+    blend = 'blend = {method = "median", share = 0.25}'
+    edit(folder / "competition.toml", 'recipes = ["tiny"]', f'recipes = ["tiny"]\n{blend}')
+    edit(folder / "recipes" / "tiny.toml", "batch_size = 8", "batch_size = 8\nseeds = [0, 1, 2]")
+    entry = pipeline.submit(workspace, "tiny")
+    told = json.loads(entry.file.with_suffix(".json").read_text())
+    assert told["blend"]["directory"].startswith("blend-median-")
+    assert told["blend"]["chain"]["method"] == {"method": "median", "share": 0.25}
+    assert told["blend"]["chain"]["fitted"]["best"] in (0, 1, 2)
+    assert told["spec"]["submit"]["blend"] == {"method": "median", "share": 0.25}
+    written = pd.read_csv(entry.file, dtype={"id": str}).set_index("id")
+    photos = [workspace.raw("tiny") / "images" / f"{id}.png" for id in written.index]
+    said = predict(workspace, told["blend"]["directory"], photos)
+    assert said[list(CLASSES)].to_numpy() == pytest.approx(written.to_numpy(), abs=1e-6)
+    again = pipeline.blend(workspace, "tiny", method="median")
+    assert again.folder.name != told["blend"]["directory"]  # without the share
+    assert again.record.chain["method"] == "median"
+    with pytest.raises(SpecError, match="no blend method is called 'medien'; did you mean 'median"):
+        pipeline.blend(workspace, "tiny", method="medien")

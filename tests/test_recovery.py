@@ -23,6 +23,7 @@ from foldwise.errors import (
     SubmissionError,
     WeightsError,
 )
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.events import Event, FoldDone
 from foldwise.store.files import locked, sha256_file
 from foldwise.training.fitting.run import Run
@@ -142,9 +143,9 @@ def test_runs_of_different_folds_are_not_blended(
     runs += pipeline.train(other, "tiny", scheme="sites", only_folds=[])
     data = load_data(other, "tiny")
     with pytest.raises(RunError, match="runs of different folds cannot be blended: tiny-s0-"):
-        blend_runs(other.runs / "tiny", data, runs, "mean")
+        blend_runs(other.runs / "tiny", data, runs, BLENDINGS.parse("mean"))
     with pytest.raises(RunError, match="folds 0, 1, 2 of 3 are not trained yet; run `foldwise tr"):
-        blend_runs(other.runs / "tiny", data, runs[1:], "mean")
+        blend_runs(other.runs / "tiny", data, runs[1:], BLENDINGS.parse("mean"))
 
 
 def test_an_oof_that_lacks_an_id_is_refused(

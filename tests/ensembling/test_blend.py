@@ -16,14 +16,16 @@ from foldwise.data.competition import CompetitionData, load_data
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.ensembling.crossfit import apply_chain, stepped
 from foldwise.ensembling.members import of_run
-from foldwise.ensembling.methods import METHODS, Stack
 from foldwise.errors import PredictionError, RunError, SpecError
+from foldwise.kinds.blending import BLENDINGS, Stack
 from foldwise.metrics.scoring import score
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.tasks import MultiLabel
 from foldwise.training.fitting.run import Run
 from planted import ONE
 from tiny import CLASSES, metric_of, write_tiny
+
+METHODS = [name for name in BLENDINGS.known if name != "auto"]
 
 
 def written(blend: Blend) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def probs(frame: pd.DataFrame) -> np.ndarray:
 def test_a_mean_without_a_chain_is_the_mean_bit_by_bit(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
-    made = blend_runs(tmp_path, settings(data, chain="none"), runs, "mean")
+    made = blend_runs(tmp_path, settings(data, chain="none"), runs, BLENDINGS.parse("mean"))
     mean = np.stack([probs(run.oof()) for run in runs]).mean(axis=0)
     assert (probs(made.oof()) == mean / mean.sum(axis=1, keepdims=True)).all()
     assert list(made.oof()["id"]) == sorted(data.train.frame["id"])
@@ -55,7 +57,7 @@ def test_a_mean_without_a_chain_is_the_mean_bit_by_bit(
 def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
-    made = blend_runs(tmp_path, data, runs, "weights")
+    made = blend_runs(tmp_path, data, runs, BLENDINGS.parse("weights"))
     chain = written(made)["chain"]
     (step,) = (step for step in chain["steps"] if step["step"] == "temperature")
     assert step["of_each"] == 1  # the blend is too timid: only its mean is sharpened
@@ -79,7 +81,7 @@ def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
 def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
-    made = blend_runs(tmp_path, data, runs, "stack")
+    made = blend_runs(tmp_path, data, runs, BLENDINGS.parse("stack"))
     record = written(made)
     ids = list(made.oof()["id"])
     folds = runs[0].folds.of(made.oof()["id"])
@@ -108,7 +110,7 @@ def test_members_are_recorded_with_scores_and_with_what_chose_their_weights(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
     stopped = write_run(tmp_path, data, "stopped", 5, 1.5, early_stop=2, ema=0.9)
-    made = blend_runs(tmp_path, data, [runs[0], stopped], "mean")
+    made = blend_runs(tmp_path, data, [runs[0], stopped], BLENDINGS.parse("mean"))
     plain, early = written(made)["members"]
     assert (plain["name"], plain["identity"]) == ("run0-s0", runs[0].record.identity)
     assert plain["score"]["value"] == made.member_scores["run0-s0"].value
@@ -121,7 +123,7 @@ def test_members_are_recorded_with_scores_and_with_what_chose_their_weights(
 def test_auto_tries_all_methods_and_takes_the_simplest_of_the_best(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
-    made = blend_runs(tmp_path, data, runs, "auto")
+    made = blend_runs(tmp_path, data, runs, BLENDINGS.parse("auto"))
     rows = made.table()
     assert [row["method"] for row in rows] == list(METHODS)
     scores = {row["method"]: row["cross_fitted"] for row in rows}
@@ -133,9 +135,9 @@ def test_auto_tries_all_methods_and_takes_the_simplest_of_the_best(
     assert made.method == chosen["method"] not in ("mean", "rank")  # the third run is poor
     assert made.score.value == pytest.approx(chosen["cross_fitted"])
     assert made.record.asked == "auto"
-    alone = blend_runs(tmp_path, data, runs, made.method)
+    alone = blend_runs(tmp_path, data, runs, BLENDINGS.parse(made.method))
     assert (probs(alone.test()) == probs(made.test())).all()
-    (only,) = blend_runs(tmp_path, data, runs[:1], "auto").table()
+    (only,) = blend_runs(tmp_path, data, runs[:1], BLENDINGS.parse("auto")).table()
     assert (only["method"], only["chosen"]) == ("single", True)
 
 
@@ -143,7 +145,7 @@ def test_what_auto_calls_a_difference_is_in_the_metrics_own_direction(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
     accuracy = replace(data, spec=data.spec.model_copy(update={"metric": metric_of("accuracy")}))
-    rows = blend_runs(tmp_path, accuracy, runs, "auto").table()
+    rows = blend_runs(tmp_path, accuracy, runs, BLENDINGS.parse("auto")).table()
     best = max(row["cross_fitted"] for row in rows)
     assert 0.5 < best <= 1
     assert all(row["difference"] == pytest.approx(row["cross_fitted"] - best) for row in rows)
@@ -154,9 +156,9 @@ def test_a_blend_is_made_once_and_anew_for_other_settings(
     data: CompetitionData, runs: list[Run], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="foldwise")
-    first = blend_runs(tmp_path, data, runs, "mean")
+    first = blend_runs(tmp_path, data, runs, BLENDINGS.parse("mean"))
     assert "blended already" not in caplog.text
-    again = blend_runs(tmp_path, data, runs, "mean")
+    again = blend_runs(tmp_path, data, runs, BLENDINGS.parse("mean"))
     assert "blended already; skipped" in caplog.text
     assert (again.folder, again.score, again.member_scores) == (
         first.folder,
@@ -165,9 +167,9 @@ def test_a_blend_is_made_once_and_anew_for_other_settings(
     )
     clip = data.spec.model_copy(update={"metric": metric_of(clip=1e-3)})
     others = [
-        blend_runs(tmp_path, settings(data, chain="none"), runs, "mean"),
-        blend_runs(tmp_path, replace(data, spec=clip), runs, "mean"),
-        blend_runs(tmp_path, data, runs[:2], "mean"),
+        blend_runs(tmp_path, settings(data, chain="none"), runs, BLENDINGS.parse("mean")),
+        blend_runs(tmp_path, replace(data, spec=clip), runs, BLENDINGS.parse("mean")),
+        blend_runs(tmp_path, data, runs[:2], BLENDINGS.parse("mean")),
     ]
     assert len({first.folder, *(other.folder for other in others)}) == 4
 
@@ -180,7 +182,7 @@ def test_a_member_from_elsewhere_is_blended_from_files(
     test.to_parquet(tmp_path / "test.parquet", index=False)
     member = f"theirs={tmp_path / 'oof.csv'},{tmp_path / 'test.parquet'}"
     plain = settings(data, chain="none")
-    made = blend_runs(tmp_path, plain, runs[:1], "mean", [member])
+    made = blend_runs(tmp_path, plain, runs[:1], BLENDINGS.parse("mean"), [member])
     mean = (probs(runs[0].oof()) + probs(oof)) / 2
     assert probs(made.oof()) == pytest.approx(mean)
     ours = np.mean([probs(frame) for frame in runs[0].test(data.test.frame["id"])], axis=0)
@@ -189,12 +191,12 @@ def test_a_member_from_elsewhere_is_blended_from_files(
     assert made.members == (runs[0],)
     assert written(made)["members"][1]["oof"] == "oof.csv"
     with pytest.raises(SpecError, match="different names, 'theirs' is there twice; rename one"):
-        blend_runs(tmp_path, plain, runs[:1], "mean", [member, member])
+        blend_runs(tmp_path, plain, runs[:1], BLENDINGS.parse("mean"), [member, member])
     oof[1:].to_csv(tmp_path / "oof.csv", index=False)
     with pytest.raises(
         PredictionError, match=r"oof.csv: expected each of 120 ids once; 1 are miss"
     ):
-        blend_runs(tmp_path, plain, runs[:1], "mean", [member])
+        blend_runs(tmp_path, plain, runs[:1], BLENDINGS.parse("mean"), [member])
 
 
 def test_a_member_of_the_competition_lies_in_its_data_folder(
@@ -204,7 +206,7 @@ def test_a_member_of_the_competition_lies_in_its_data_folder(
     runs[2].oof().to_csv(home / "oof.csv", index=False)
     runs[2].test(data.test.frame["id"])[0].to_csv(home / "test.csv", index=False)
     member = {"name": "theirs", "oof": "oof.csv", "test": "test.csv"}
-    made = blend_runs(tmp_path, settings(data, member=[member]), runs[:2], "mean")
+    made = blend_runs(tmp_path, settings(data, member=[member]), runs[:2], BLENDINGS.parse("mean"))
     assert list(made.member_scores)[-1] == "theirs"
     spec = data.spec.model_dump()
     spec["submit"] = {"recipes": ["tiny"], "member": [{**member, "oof": "/oof.csv"}]}
@@ -215,14 +217,12 @@ def test_a_member_of_the_competition_lies_in_its_data_folder(
 def test_what_does_not_belong_together_is_refused(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
-    with pytest.raises(SpecError, match="no blend method is called 'means'; did you mean 'mean'"):
-        blend_runs(tmp_path, data, runs, "means")
     moved = replace(runs[1], folds=replace(runs[1].folds, sha256="0123456789"))
     with pytest.raises(RunError, match=r"run0-s0 has [0-9a-f]{8}, run1-s0 has 01234567"):
-        blend_runs(tmp_path, data, [runs[0], moved], "mean")
+        blend_runs(tmp_path, data, [runs[0], moved], BLENDINGS.parse("mean"))
     (runs[2].fold(1).path / "done.json").unlink()
     with pytest.raises(RunError, match="run2-s0: folds 1 of 4 are not trained yet"):
-        blend_runs(tmp_path, data, runs, "mean")
+        blend_runs(tmp_path, data, runs, BLENDINGS.parse("mean"))
     assert list(tmp_path.glob("blend-*")) == []
 
 
@@ -235,10 +235,10 @@ def test_a_kill_while_it_is_written_leaves_no_record(
     with monkeypatch.context() as patched:
         patched.setattr("foldwise.store.records.write_json", full)
         with pytest.raises(OSError, match="killed"):
-            blend_runs(tmp_path, data, runs, "mean")
+            blend_runs(tmp_path, data, runs, BLENDINGS.parse("mean"))
     (folder,) = tmp_path.glob("blend-mean-*")
     assert not (folder / "blend.json").exists()
-    assert blend_runs(tmp_path, data, runs, "mean").folder == folder
+    assert blend_runs(tmp_path, data, runs, BLENDINGS.parse("mean")).folder == folder
 
 
 def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_thresholds_are_swept_and_fitted_for_tags(tmp_path: Path) -> None:
         frame = pd.read_parquet(path)
         frame[list(CLASSES)] *= 0.3
         write_predictions(path, frame)
-    blend = blend_runs(tmp_path, tags, [run], "mean")
+    blend = blend_runs(tmp_path, tags, [run], BLENDINGS.parse("mean"))
     record = written(blend)
     (step,) = record["chain"]["steps"]
     assert step["step"] == "threshold"

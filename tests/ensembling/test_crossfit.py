@@ -1,6 +1,7 @@
 """The chain never sees the fold that it is applied to, and a flattering fit is told apart."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +12,21 @@ import pytest
 from foldwise.ensembling.crossfit import (
     OWN,
     Chain,
+    CrossFit,
     apply_chain,
+    as_record,
     crossfit,
     parts_of,
     simplest,
     slots_of,
 )
-from foldwise.ensembling.goal import Goal, fold_costs, within_noise
-from foldwise.ensembling.methods import METHODS, Stack
+from foldwise.ensembling.goal import fold_costs, within_noise
+from foldwise.kinds.blending import BLENDINGS, Stack
+from foldwise.kinds.goal import Goal
 from foldwise.kinds.metric import METRICS
 from planted import MANY, ONE, dealt, drawn, flipped, goal, softmax
+
+METHODS = [name for name in BLENDINGS.known if name != "auto"]
 
 TAGS = {"shape": "tags", "none": "nothing"}
 CASES = [
@@ -54,21 +60,28 @@ def without(target: Goal, folds: np.ndarray, fold: int) -> Goal:
     return goal(hot, **settings, **shape)
 
 
+def crossfit_by(
+    stack: Stack, target: Goal, folds: np.ndarray, method: str, slots: Sequence[Any] = ()
+) -> CrossFit:
+    """What `crossfit` gives for the method of this name."""
+    return crossfit(stack, target, folds, BLENDINGS.parse(method), slots)
+
+
 def form(chain: Chain) -> tuple[bool, list[str]]:
     """Whether the members have temperatures, and the names of the steps."""
     return chain["temperatures"] is not None, [step["step"] for step in chain["steps"]]
 
 
 def text(chain: Chain) -> str:
-    return json.dumps(chain, sort_keys=True)
+    return json.dumps(as_record(chain), sort_keys=True)
 
 
 @pytest.mark.parametrize(("kind", "method"), CASES)
 def test_the_truth_of_a_fold_changes_nothing_of_its_own_predictions(kind: str, method: str) -> None:
     stack, target = problem(kind, 120)
     folds = dealt(120, 3)
-    fit = crossfit(stack, target, folds, method, slots_of(target))
-    other = crossfit(stack, without(target, folds, 2), folds, method, slots_of(target))
+    fit = crossfit_by(stack, target, folds, method, slots_of(target))
+    other = crossfit_by(stack, without(target, folds, 2), folds, method, slots_of(target))
     rows = folds == 2
     assert text(other.nested[2]) == text(fit.nested[2])
     if form(other.chain) == form(fit.chain):
@@ -86,7 +99,7 @@ def test_the_truth_of_a_fold_changes_nothing_of_its_own_predictions(kind: str, m
 def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kind: str) -> None:
     stack, target = problem(kind)
     folds = dealt(240, 4)
-    fit = crossfit(stack, target, folds, "weights", slots_of(target))
+    fit = crossfit_by(stack, target, folds, "weights", slots_of(target))
     kept = folds != 3
     fewer = Stack(np.asarray(stack.probs)[:, kept], stack.task)
     part = goal(
@@ -95,15 +108,15 @@ def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kin
         stack.task is MANY,
         **target.format.settings.model_dump(),
     )
-    alone = crossfit(fewer, part, folds[kept], "weights", slots_of(target))
+    alone = crossfit_by(fewer, part, folds[kept], "weights", slots_of(target))
     assert text(alone.chain) == text(fit.nested[3])
 
 
 @pytest.mark.parametrize(("kind", "method"), CASES)
 def test_a_chain_written_as_json_and_read_again_does_the_same(kind: str, method: str) -> None:
     stack, target = problem(kind, 120)
-    chain = crossfit(stack, target, dealt(120, 3), method, slots_of(target)).chain
-    again = json.loads(json.dumps(chain))
+    chain = crossfit_by(stack, target, dealt(120, 3), method, slots_of(target)).chain
+    again = json.loads(json.dumps(as_record(chain)))
     made = apply_chain(again, stack, slice(None))
     assert (made == apply_chain(chain, stack, slice(None))).all()
     assert made.shape == (120, 3)
@@ -114,14 +127,14 @@ def test_a_chain_written_as_json_and_read_again_does_the_same(kind: str, method:
 def test_what_a_step_gains_is_in_the_cross_fitted_score() -> None:
     stack, target = problem("log loss", 900)
     folds, rows = dealt(900, 5), np.arange(900)
-    fit = crossfit(stack, target, folds, "mean", slots_of(target))
+    fit = crossfit_by(stack, target, folds, "mean", slots_of(target))
     assert {trial["step"] for trial in fit.trials} == {OWN, "temperature", "clip"}
     kept = {trial["step"] for trial in fit.trials if trial["kept"]}
     assert OWN in kept
     assert fit.chain["temperatures"][0] == pytest.approx(5, rel=0.3)  # 6 where it was alone
     assert len(fit.chain["steps"]) == len(kept - {OWN})
     own = next(trial["gain"] for trial in fit.trials if trial["step"] == OWN)
-    plain = crossfit(Stack(stack.probs, ONE), target, folds, "mean", ())
+    plain = crossfit_by(Stack(stack.probs, ONE), target, folds, "mean", ())
     assert (plain.oof(stack, folds) == fit.before(stack, folds)).all()
     before, after = (target.cost(p(stack, folds), rows) for p in (fit.before, fit.oof))
     assert 0 < own < before - after + 0.05
@@ -134,11 +147,11 @@ def test_a_step_that_gains_nothing_is_dropped_and_leaves_every_bit_as_it_is() ->
     probs = rng.dirichlet(np.ones(3), size=(1, 3000))
     target = goal(drawn(probs[0], rng))
     stack, folds = Stack(probs, ONE), dealt(3000, 5)
-    fit = crossfit(stack, target, folds, "mean", slots_of(target))
+    fit = crossfit_by(stack, target, folds, "mean", slots_of(target))
     assert [trial["kept"] for trial in fit.trials] == [False, False]
     assert all(trial["gain"] <= 1e-6 for trial in fit.trials)
     assert fit.chain["steps"] == []
-    blend = crossfit(stack, target, folds, "mean")
+    blend = crossfit_by(stack, target, folds, "mean")
     assert (fit.in_sample(stack, folds) == blend.oof(stack, folds)).all()
 
 
@@ -148,7 +161,7 @@ def test_thresholds_are_one_or_one_per_class_as_the_folds_say() -> None:
     settings: dict[str, Any] = {"metric": {"name": "f1", "average": "macro"}, "multi": True, **TAGS}
     for planted, expected in (([0.3] * 3, "threshold"), ([0.8, 0.1, 0.5], "thresholds")):
         target = goal((probs[0] >= planted).astype(np.uint8), **settings)
-        fit = crossfit(Stack(probs, MANY), target, dealt(900, 5), "mean", slots_of(target))
+        fit = crossfit_by(Stack(probs, MANY), target, dealt(900, 5), "mean", slots_of(target))
         assert [trial["step"] for trial in fit.trials] == ["threshold", "thresholds"]
         (step,) = fit.chain["steps"]
         assert step["step"] == expected
@@ -168,7 +181,7 @@ def test_a_flattering_blend_of_noise_is_told_apart_by_its_cross_fitted_score() -
     target, folds, every = goal(drawn(good, rng)), dealt(rows, 5), np.arange(rows)
     costs, by_fold = {}, {}
     for method in METHODS:
-        fit = crossfit(stack, target, folds, method)
+        fit = crossfit_by(stack, target, folds, method)
         oof = fit.oof(stack, folds)
         costs[method] = target.cost(oof, every)
         by_fold[method] = fold_costs(target, oof, every, folds)
@@ -183,7 +196,7 @@ def test_a_flattering_blend_of_noise_is_told_apart_by_its_cross_fitted_score() -
 @pytest.mark.parametrize(("kind", "method"), CASES)
 def test_what_is_scored_has_the_form_of_what_is_submitted(kind: str, method: str) -> None:
     stack, target = problem(kind, 120)
-    fit = crossfit(stack, target, dealt(120, 4), method, slots_of(target))
+    fit = crossfit_by(stack, target, dealt(120, 4), method, slots_of(target))
     assert [form(chain) for chain in fit.by_fold] == [form(fit.chain)] * 4
 
 
@@ -194,7 +207,7 @@ def test_deciding_apart_may_keep_other_steps_in_a_fold() -> None:
         probs = rng.dirichlet(np.ones(3), size=(1, 150))
         target = goal(drawn(ONE.at_temperature(probs[0], 0.9), rng))
         folds, stack = dealt(150, 5), Stack(probs, ONE)
-        fit = crossfit(stack, target, folds, "mean", slots_of(target))
+        fit = crossfit_by(stack, target, folds, "mean", slots_of(target))
         differ = {str(form(chain)) for chain in fit.nested} != {str(form(fit.chain))}
         same = (fit.decided_apart(stack, folds) == fit.oof(stack, folds)).all()
         assert differ != same
@@ -205,14 +218,14 @@ def test_deciding_apart_may_keep_other_steps_in_a_fold() -> None:
 def test_two_folds_are_too_few_for_steps_and_are_split_in_halves() -> None:
     stack, target = problem("log loss")
     folds = dealt(240, 2)
-    fit = crossfit(stack, target, folds, "weights", slots_of(target))
+    fit = crossfit_by(stack, target, folds, "weights", slots_of(target))
     assert (fit.chain["steps"], fit.trials) == ([], ())
     assert len(fit.by_fold) == 2
     parts = parts_of(target, folds)
     assert (parts // 2 == folds).all()
     halves = target.marks[folds == 1], target.marks[parts == 3]
     assert halves[1].sum(axis=0) == pytest.approx(halves[0].sum(axis=0) / 2, abs=1)
-    fit = crossfit(stack, target, parts, "weights", slots_of(target))
+    fit = crossfit_by(stack, target, parts, "weights", slots_of(target))
     assert [trial["step"] for trial in fit.trials] == [OWN, "temperature", "clip"]
 
 

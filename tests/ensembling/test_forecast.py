@@ -8,8 +8,8 @@ import pytest
 
 from foldwise.data.competition import load_data
 from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
-from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.pooling import Pool
+from foldwise.kinds.goal import Goal
 from foldwise.kinds.metric import Metric
 from foldwise.kinds.shape import SHAPES
 from foldwise.kinds.targets import Targets

@@ -16,13 +16,15 @@ from foldwise.ensembling import crossfit
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.ensembling.crossfit import apply_chain
 from foldwise.ensembling.members import of_run
-from foldwise.ensembling.methods import METHODS, Stack
+from foldwise.kinds.blending import BLENDINGS, Stack
 from foldwise.metrics.scoring import score
 from foldwise.store.predictions import predictions_frame, write_predictions
 from foldwise.submitting.entry import score_through_file
 from foldwise.tasks import MultiLabel
 from foldwise.training.fitting.run import Run
 from tiny import CLASSES, metric_of
+
+METHODS = [name for name in BLENDINGS.known if name != "auto"]
 
 # steps: the metric, the file's shape, many labels
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
@@ -67,7 +69,7 @@ def blended(
     names = steps.split()
     monkeypatch.setattr(blending, "slots_of", lambda goal: tuple((name,) for name in names))
     monkeypatch.setattr(crossfit, "_better", lambda *args: True)
-    return blend_runs(folder, data, runs, method)
+    return blend_runs(folder, data, runs, BLENDINGS.parse(method))
 
 
 @pytest.mark.parametrize(("method", "steps"), CASES)
@@ -116,7 +118,7 @@ def test_the_file_says_the_same(
     method: str,
     tmp_path: Path,
 ) -> None:
-    made = blend_runs(tmp_path, data, runs, method)
+    made = blend_runs(tmp_path, data, runs, BLENDINGS.parse(method))
     through = score_through_file(data, made.oof(), tmp_path / "oof.csv")
     # it holds nine decimal places
     assert through.value == pytest.approx(made.score.value, abs=1e-8)

@@ -1,24 +1,32 @@
 """Blend methods find the weights that made-up truth was drawn from, and keep what they promise."""
 
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from foldwise.config.competition import Submit
-from foldwise.ensembling.blend import AUTO
-from foldwise.ensembling.goal import Goal
-from foldwise.ensembling.methods import METHODS, Stack, blended
+from foldwise.ensembling.methods import blended
+from foldwise.kinds.blending import BLENDINGS, Stack
+from foldwise.kinds.goal import Goal
 from planted import MANY, ONE, drawn, flipped, goal, softmax
+
+METHODS = [name for name in BLENDINGS.known if name != "auto"]
 
 ALL = slice(None)
 BEST = (0.6, 0.0, 0.3, 0.1)  # the weights of the mixture that labels are drawn from
 
 
+def blend_of(method: str, *given: Any) -> np.ndarray:
+    """The blend by a method of this name."""
+    return blended(BLENDINGS.parse(method), *given)
+
+
 def fit(method: str, stack: np.ndarray, target: Goal) -> dict[str, Any]:
-    return METHODS[method].fit(Stack(stack, target.task), np.arange(stack.shape[1]), target)
+    return BLENDINGS.parse(method).fit(Stack(stack, target.task), np.arange(stack.shape[1]), target)
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +40,21 @@ def mixture() -> tuple[np.ndarray, np.ndarray]:
 def test_the_mean_is_numpys_to_the_last_bit(mixture: tuple[np.ndarray, np.ndarray]) -> None:
     stack, _ = mixture
     mean = stack.mean(axis=0)
-    assert (METHODS["mean"].apply({}, Stack(stack, ONE), ALL) == mean).all()
+    assert (BLENDINGS.parse("mean").apply({}, Stack(stack, ONE), ALL) == mean).all()
     rows = np.array([7, 3, 3999])
-    made = blended("mean", {}, Stack(stack, ONE), rows)
+    made = blend_of("mean", {}, Stack(stack, ONE), rows)
     assert (made == (mean / mean.sum(axis=1, keepdims=True))[rows]).all()
-    assert (blended("mean", {}, Stack(stack, MANY), ALL) == mean).all()  # nothing is divided
+    assert (blend_of("mean", {}, Stack(stack, MANY), ALL) == mean).all()  # nothing is divided
 
 
 def test_the_geometric_mean_is_renormalised_and_no_zero_vetoes() -> None:
     stack = np.array([[[0.9, 0.1], [0.0, 1.0]], [[0.4, 0.6], [0.5, 0.5]]])
-    made = blended("geometric", {}, Stack(stack, ONE), ALL)
+    made = blend_of("geometric", {}, Stack(stack, ONE), ALL)
     raw = np.sqrt([0.9 * 0.4, 0.1 * 0.6])
     assert made[0] == pytest.approx(raw / raw.sum())
     assert 0 < made[1, 0] < 1e-6
     assert made.sum(axis=1) == pytest.approx([1, 1])
-    many = blended("geometric", {}, Stack(stack, MANY), ALL)
+    many = blend_of("geometric", {}, Stack(stack, MANY), ALL)
     assert many[0] == pytest.approx(raw)
 
 
@@ -57,7 +65,7 @@ def test_rows_stand_in_the_order_of_their_mean_ranks() -> None:
     ranks = sum(rankdata(member, axis=0) for member in stack)
     bent = np.stack([stack[0] ** 7, stack[1], np.sqrt(stack[2])])  # the ranks are the same
     for each in (stack, bent):
-        made = blended("rank", {}, Stack(each, MANY), ALL)
+        made = blend_of("rank", {}, Stack(each, MANY), ALL)
         assert (rankdata(made, axis=0) == rankdata(ranks, axis=0)).all()
 
 
@@ -65,9 +73,9 @@ def test_ranks_are_put_back_on_the_members_scale() -> None:
     rng = np.random.default_rng(0)
     positive = rng.random((2, 40)) ** 3
     stack = np.stack([1 - positive, positive], axis=2)  # two classes, (2, 40, 2)
-    made = METHODS["rank"].apply({}, Stack(stack, ONE), ALL)
+    made = BLENDINGS.parse("rank").apply({}, Stack(stack, ONE), ALL)
     assert made.sum(axis=1) == pytest.approx(np.ones(40))  # before they are renormalised
-    alone = METHODS["rank"].apply({}, Stack(stack[:1], ONE), ALL)
+    alone = BLENDINGS.parse("rank").apply({}, Stack(stack[:1], ONE), ALL)
     assert alone == pytest.approx(stack[0])
 
 
@@ -142,7 +150,7 @@ def test_the_best_single_member_is_the_one_with_the_best_metric() -> None:
     hot = drawn(stack[2], rng)
     found = fit("single", stack, goal(hot))
     assert found == {"weights": [0, 0, 1, 0]}
-    assert blended("single", found, Stack(stack, ONE), ALL) == pytest.approx(stack[2])
+    assert blend_of("single", found, Stack(stack, ONE), ALL) == pytest.approx(stack[2])
 
 
 def test_climbing_leaves_out_what_does_not_help_and_is_always_the_same() -> None:
@@ -162,23 +170,36 @@ def test_every_method_gives_probabilities_of_one_member_alone_or_of_many() -> No
         stack[:, 0] = [1, 0, 0]  # certain
         target = goal(drawn(np.full((60, 3), 1 / 3), rng))
         for method in METHODS:
-            made = blended(method, fit(method, stack, target), Stack(stack, ONE), ALL)
+            made = blend_of(method, fit(method, stack, target), Stack(stack, ONE), ALL)
             assert made.sum(axis=1) == pytest.approx(np.ones(60)), method
             assert ((made >= 0) & (made <= 1)).all(), method
 
 
 def test_no_probability_passes_1_by_a_last_bit_of_weights_that_sum_to_1() -> None:
     certain = Stack(np.ones((2, 3, 2)), MANY)
-    assert (blended("weights", {"weights": [0.5, 0.5000000000000002]}, certain, ALL) == 1).all()
+    assert (blend_of("weights", {"weights": [0.5, 0.5000000000000002]}, certain, ALL) == 1).all()
 
 
-def test_a_competition_can_name_every_method() -> None:
-    annotation = Submit.model_fields["blend"].annotation
-    assert {*get_args(annotation)} == {*METHODS, AUTO}
+def test_a_competition_can_name_every_method_and_give_its_settings() -> None:
+    for word in BLENDINGS.known:
+        assert Submit(recipes=("r",), blend=word).blend.method == word
+    climb = Submit(recipes=("r",), blend={"method": "climb", "bags": 2, "rounds": 3}).blend
+    assert (climb.bags, climb.rounds) == (2, 3)
+    with pytest.raises(ValidationError, match='bags belongs to method = "climb", not to "mean"'):
+        Submit(recipes=("r",), blend={"method": "mean", "bags": 2})
+
+
+def test_what_climbs_once_takes_one_member() -> None:
+    rng = np.random.default_rng(0)
+    stack = rng.dirichlet(np.ones(3), size=(3, 60))
+    target = goal(drawn(stack[1], rng))
+    climb = BLENDINGS.parse({"method": "climb", "bags": 1, "rounds": 1})
+    found = climb.fit(Stack(stack, ONE), np.arange(60), target)
+    assert sorted(found["weights"]) == [0, 0, 1]
 
 
 def test_a_stack_takes_each_member_at_its_own_temperature() -> None:
     stack = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 5))
-    made = blended("mean", {}, Stack(stack, ONE, [1.0, 3.0]), np.array([4, 0]))
+    made = blend_of("mean", {}, Stack(stack, ONE, [1.0, 3.0]), np.array([4, 0]))
     flat = ONE.at_temperature(stack[1], 3.0)
     assert made == pytest.approx(((stack[0] + flat) / 2)[[4, 0]])

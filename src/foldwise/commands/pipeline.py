@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise import doctor
+from foldwise.config.adapter import kinds_of
 from foldwise.config.budget import share_of
 from foldwise.config.competition import load_competition, repeated
 from foldwise.config.outputs import outputs_of
@@ -32,6 +33,7 @@ from foldwise.executors import Execute, FoldJob, run_here
 from foldwise.jobs import fold_inputs as fold_inputs
 from foldwise.jobs import jobs_of, knock, settling
 from foldwise.jobs import run_fold as run_fold
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import score_of
 from foldwise.reporting.summing import sum_up
@@ -304,7 +306,11 @@ def blend(
         for run in open_runs(workspace.runs, data, recipe, folds, its_own)
     ]
     parts = board_parts(workspace, data)
-    return blend_runs(workspace.runs / name, data, runs, method, members, parts)
+    try:
+        by = BLENDINGS.parse(method, kinds_of(folder)) if method else None
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    return blend_runs(workspace.runs / name, data, runs, by, members, parts)
 
 
 def submit(

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import load_competition, named_from
+from foldwise.config.adapter import kinds_of
+from foldwise.config.competition import load_competition
 from foldwise.config.recipe import SettledRecipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
@@ -17,7 +18,9 @@ from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldJob, run_here
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.goal import named_from
 from foldwise.store.files import scratch
 from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, all_runs
 from foldwise.store.predictions import read_predictions
@@ -91,7 +94,9 @@ def predict(
         jobs = _jobs(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, jobs.values(), lambda event: None)
         members = [_member(run, own.folds, jobs, classes) for run in own.runs]
-        probs = averaged(task, own.chain, len(own.folds), members)
+        method = BLENDINGS.parse(own.chain["method"], kinds_of(competition))
+        chain = {**own.chain, "method": method}
+        probs = averaged(task, chain, len(own.folds), members)
     probs[list(failures)] = np.nan
     cutoff = 0.0 if task.sums_to_one else named_from(spec.submission, spec.metric)
     join = spec.submission.join

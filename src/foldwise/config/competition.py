@@ -12,6 +12,7 @@ from foldwise.config.labels import LABELS, Labels
 from foldwise.config.loading import parse, read_toml
 from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
+from foldwise.kinds.blending import BLENDINGS, Blending
 from foldwise.kinds.bounds import Name, Seed, inside
 from foldwise.kinds.family import Family
 from foldwise.kinds.folds import FOLDS, FoldScheme
@@ -117,9 +118,7 @@ class Submit(Strict):
 
     recipes: tuple[str, ...] = Field(min_length=1)
     folds: str = "default"
-    blend: Literal["single", "mean", "geometric", "rank", "weights", "climb", "stack", "auto"] = (
-        "mean"
-    )
+    blend: Annotated[Blending, BLENDINGS] = Field(default_factory=lambda: BLENDINGS.parse({}))
     chain: Literal["auto", "none"] = "auto"  # calibration, thresholds: as the metric asks, or none
     member: tuple[Outside, ...] = ()
 
@@ -219,11 +218,6 @@ class CompetitionSpec(Strict):
         """
         own = {"files", "labels", "images"}
         return self.model_dump(mode="json", include=own, exclude_defaults=True)
-
-
-def named_from(shape: Shape, metric: Metric) -> float:
-    """The probability from which on a class counts as named, by the file or by the metric."""
-    return next((each for each in (shape.cutoff, metric.cutoff) if each is not None), HALF)
 
 
 def tables_of_manifest(tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,19 +14,21 @@ from foldwise.ensembling.calibrate import best_temperature, calibration_error, r
 from foldwise.ensembling.crossfit import (
     Chain,
     CrossFit,
+    as_record,
     crossfit,
     parts_of,
     simplest,
     slots_of,
 )
 from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
-from foldwise.ensembling.goal import Goal, fold_costs, goal_of, within_noise
+from foldwise.ensembling.goal import fold_costs, goal_of, within_noise
 from foldwise.ensembling.members import Member, of_files, of_run, oof_stack, split_member
-from foldwise.ensembling.methods import METHODS, Stack
 from foldwise.ensembling.pooling import each_fold, final, for_the_mean, pool_of
-from foldwise.ensembling.thresholds import sweep
-from foldwise.errors import RunError, SpecError, nearest
+from foldwise.ensembling.thresholds import suits_labels, sweep
+from foldwise.errors import RunError, SpecError
+from foldwise.kinds.blending import BLENDINGS, Blending, Stack
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.goal import Goal
 from foldwise.metrics.scoring import Score, of_smaller, score
 from foldwise.store.files import locked, sha256_json
 from foldwise.store.frames import write_csv
@@ -37,7 +39,6 @@ from foldwise.training.fitting.run import Run
 
 log = logging.getLogger(__name__)
 
-AUTO = "auto"
 ALL = "all"  # the board of all test rows
 FORMAT = 5  # of blend.json: others are made anew
 
@@ -100,22 +101,20 @@ def blend_runs(
     folder: Path,
     data: CompetitionData,
     runs: Sequence[Run],
-    method: str | None = None,
+    method: Blending | None = None,
     members: Sequence[str] = (),
     parts: Mapping[str, int] | None = None,
 ) -> Blend:
     """Blend finished runs, into a directory of their own below folder, written once.
 
-    method: one of METHODS or `auto`, by default that of `[submit]`.
+    method: by default that of `[submit]`.
     members: others, each as NAME=OOF,TEST, besides those of `[[submit.member]]`.
     parts: the parts of the board whose sizes are known, by name; see `board_parts`.
 
-    Raises: RunError: runs of different folds, or an unfinished one. SpecError: no such method, or
-            two members of one name. PredictionError: a member's file is not what it should be.
+    Raises: RunError: runs of different folds, or an unfinished one. SpecError: two members of
+            one name. PredictionError: a member's file is not what it should be.
     """
     method = method or data.spec.submit.blend
-    if method not in (*METHODS, AUTO):
-        raise SpecError(f"no blend method is called {method!r}{nearest(method, [*METHODS, AUTO])}")
     if len({run.folds.sha256 for run in runs}) > 1:
         raise RunError(
             "runs of different folds cannot be blended: "
@@ -132,14 +131,14 @@ def blend_runs(
     key = sha256_json(
         [
             FORMAT,
-            method,
+            BLENDINGS.dump(method, mode="json"),
             spec.submit.chain,
             part,
             parts or {},
             *(member.identity for member in joined),
         ]
     )
-    target = CompetitionRuns(folder).blend(f"blend-{method}-{key[:8]}")
+    target = CompetitionRuns(folder).blend(f"blend-{BLENDINGS.name_of(method)}-{key[:8]}")
     with locked(target.lock, f"the blend {target.name}"):
         if target.finished:
             log.info("%s: blended already; skipped", target.name)
@@ -196,10 +195,10 @@ def fit_blend(
     members: Sequence[Member],
     ids: "pd.Series[str]",
     folds: np.ndarray,
-    method: str,
+    method: Blending,
     folder: Path,
 ) -> Fitted:
-    """Fit a method, or all that `auto` tries, and average the folds' test predictions.
+    """Fit a method, or all of its candidates, and average the folds' test predictions.
 
     ids, folds: of the out-of-fold rows, (n,). folder: for predictions that do not fit into memory.
     """
@@ -207,13 +206,11 @@ def fit_blend(
     parts = parts_of(goal, folds)
     stack = oof_stack(members, len(folds), task, folder)
     slots = slots_of(goal) if data.spec.submit.chain == "auto" else ()
-    names = [method]
-    if method == AUTO:
-        names = [*METHODS] if len(members) > 1 else ["single"]
-    fits = {}
-    for name in names:
+    candidates, fits = method.candidates(len(members)), {}
+    for each in candidates:
+        name = BLENDINGS.name_of(each)
         log.info("%s: fitting %s", folder.name, name)
-        fits[name] = crossfit(stack, goal, parts, name, slots)
+        fits[name] = crossfit(stack, goal, parts, each, slots)
     chosen, tried = _compared(fits, stack, goal, parts)
     fit = fits[chosen]
     weights = goal.column_weights if goal.log_loss else None
@@ -224,8 +221,8 @@ def fit_blend(
     if goal.log_loss:
         gain = averaging_gain(pool, test, weights)
     else:
-        each = each_fold(task, fit.chain, count, members)
-        gain = drawn_gain(goal, oof, pool, test, each, count)
+        by_fold = each_fold(task, fit.chain, count, members)
+        gain = drawn_gain(goal, oof, pool, test, by_fold, count)
     return Fitted(
         method=chosen,
         goal=goal,
@@ -236,7 +233,7 @@ def fit_blend(
         oof=oof,
         test=test,
         gain=gain,
-        tried=tried if method == AUTO else [],
+        tried=[] if candidates == [method] else tried,
     )
 
 
@@ -245,7 +242,7 @@ def _make(
     data: CompetitionData,
     members: list[Member],
     folds: pd.DataFrame,
-    method: str,
+    method: Blending,
     parts_of_board: Mapping[str, int],
 ) -> None:
     """Fit the blend and write the directory's files, the record last."""
@@ -258,7 +255,7 @@ def _make(
         (target.test, data.test.frame, made.test),
     ):
         write_predictions(path, predictions_frame(table["id"], probs, data.classes))
-    if any(step["step"].startswith("threshold") for step in fit.trials):
+    if fit.trials and suits_labels(goal):
         write_csv(target.thresholds, sweep(fit.before(stack, parts), goal))
     saved = read_predictions(target.oof, data.classes)
     probs = saved[columns_of(data.classes)].to_numpy()
@@ -267,7 +264,7 @@ def _make(
     boards = forecasts(data, folds["id"], probs, own, made.gain, sizes)
     kind = "groups" if data.train.frame["group"].notna().all() else "rows"
     BlendRecord(
-        asked=method,
+        asked=BLENDINGS.name_of(method),
         method=made.method,
         metric=goal.metric.title,
         score=_recorded(own),
@@ -288,9 +285,9 @@ def _make(
             )
             for member, each in zip(members, scores, strict=True)
         ),
-        chain=made.chain,
+        chain=as_record(made.chain),
         steps=tuple(fit.trials),
-        by_fold=tuple(fit.by_fold),
+        by_fold=tuple(map(as_record, fit.by_fold)),
         tried=tuple(made.tried),
     ).write(target.record)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.ensembling.goal import Goal, some
+from foldwise.kinds.goal import Goal, some
 from foldwise.kinds.targets import Targets
 from foldwise.tasks import Task
 
@@ -15,6 +15,11 @@ SHARPEST, FLATTEST = 0.05, 20.0  # temperatures tried
 BOUNDS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 0.01, 0.02, 0.03, 0.05)
 BINS = 15  # of confidence, as in Guo et al. 2017
 Fitted = dict[str, Any]
+
+
+def suits_probabilities(goal: Goal) -> bool:
+    """Whether probabilities themselves are scored."""
+    return goal.log_loss
 
 
 def fit_temperature(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:

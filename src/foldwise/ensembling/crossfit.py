@@ -1,7 +1,7 @@
 """The chain, a blend and the steps after it, fitted on the folds but one and applied to that one.
 
-A chain is plain data: `method` and what it `fitted`, the members' own `temperatures` or None, and
-`steps`, each a `step` by name with what it fitted.
+A chain is plain data but for its method, which `as_record` writes: `method` and what it `fitted`,
+the members' own `temperatures` or None, and `steps`, each a `step` by name with what it fitted.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +13,10 @@ import numpy as np
 
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.ensembling import calibrate, thresholds
-from foldwise.ensembling.goal import FEWEST, Goal, fold_costs, within_noise
-from foldwise.ensembling.methods import METHODS, Rows, Stack, blended
+from foldwise.ensembling.goal import FEWEST, fold_costs, within_noise
+from foldwise.ensembling.methods import blended
+from foldwise.kinds.blending import BLENDINGS, Blending, Rows, Stack
+from foldwise.kinds.goal import Goal
 from foldwise.tasks import Task
 
 Chain = dict[str, Any]
@@ -26,36 +28,40 @@ SEED = 0  # of the halves that `parts_of` makes
 
 @dataclass(frozen=True)
 class Step:
-    """Something fitted on probabilities (rows, C) of rows of a goal, and applied to others."""
+    """Something fitted on probabilities (rows, C) of rows of a goal, and applied to others.
+
+    suits: whether it is worth trying for a goal. slot: of the steps of one slot one is kept at
+    most; without one it is by itself.
+    """
 
     fit: Callable[[np.ndarray, np.ndarray, Goal], dict[str, Any]]
     apply: Callable[[dict[str, Any], np.ndarray, Task], np.ndarray]
+    suits: Callable[[Goal], bool]
+    slot: str = ""
 
 
-STEPS: dict[str, Step] = {
-    "temperature": Step(calibrate.fit_temperature, calibrate.at_temperature),
-    "clip": Step(calibrate.fit_clip, calibrate.clipped),
-    "threshold": Step(thresholds.fit_threshold, thresholds.apply_thresholds),
-    "thresholds": Step(thresholds.fit_thresholds, thresholds.apply_thresholds),
-    "cuts": Step(thresholds.fit_cuts, thresholds.apply_cuts),
+STEPS: dict[str, Step] = {  # in the order in which they are applied; of a slot the simplest first
+    "temperature": Step(
+        calibrate.fit_temperature, calibrate.at_temperature, calibrate.suits_probabilities
+    ),
+    "clip": Step(calibrate.fit_clip, calibrate.clipped, calibrate.suits_probabilities),
+    "threshold": Step(
+        thresholds.fit_threshold, thresholds.apply_thresholds, thresholds.suits_labels, "threshold"
+    ),
+    "thresholds": Step(
+        thresholds.fit_thresholds, thresholds.apply_thresholds, thresholds.suits_few, "threshold"
+    ),
+    "cuts": Step(thresholds.fit_cuts, thresholds.apply_cuts, thresholds.suits_ordered),
 }
 
 
 def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
-    """The steps worth trying after a blend: of each tuple one, or none, the simpler one first.
-
-    For log loss a temperature and clipping bounds; for labels that are named or not one threshold
-    or one per class; for kappa cut points.
-    """
-    shape, metric = goal.format.settings, goal.metric
-    if goal.log_loss:
-        return ("temperature",), ("clip",)
-    if not goal.task.sums_to_one and (shape.cutoff is not None or metric.cutoff is not None):
-        several = len(goal.task) <= thresholds.MANY
-        return (("threshold", "thresholds")[: 1 + several],)
-    if metric.ordered and shape.holds != "ranking":
-        return (("cuts",),)
-    return ()
+    """The steps worth trying after a blend: of each tuple one, or none, the simpler one first."""
+    slots: dict[str, list[str]] = {}
+    for name, step in STEPS.items():
+        if step.suits(goal):
+            slots.setdefault(step.slot or name, []).append(name)
+    return tuple(tuple(names) for names in slots.values())
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,16 @@ def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> np.ndarray:
     The rows should be predicted by one model per member, as those of a fold are.
     """
     stack = replace(stack, temperatures=chain["temperatures"])
-    probs = blended(chain["method"], chain["fitted"], stack, rows)
+    method = BLENDINGS.parse(chain["method"])
+    probs = blended(method, chain["fitted"], stack, rows)
     return stepped(chain["steps"], probs, stack.task)
+
+
+def as_record(chain: Chain) -> Chain:
+    """A chain as plain values: its method by name, or as a table where it has settings."""
+    method, name = chain["method"], BLENDINGS.name_of(chain["method"])
+    settings = method.model_dump(mode="json", exclude_defaults=True)
+    return {**chain, "method": {BLENDINGS.key: name, **settings} if settings else name}
 
 
 def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, task: Task) -> np.ndarray:
@@ -124,7 +138,11 @@ def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, task: Task) -> n
 
 
 def crossfit(
-    stack: Stack, goal: Goal, folds: np.ndarray, method: str, slots: Sequence[Sequence[str]] = ()
+    stack: Stack,
+    goal: Goal,
+    folds: np.ndarray,
+    method: Blending,
+    slots: Sequence[Sequence[str]] = (),
 ) -> CrossFit:
     """A method's chain, fitted on all folds and on all but each.
 
@@ -180,12 +198,12 @@ class _Fitter:
         stack: Stack,
         goal: Goal,
         folds: np.ndarray,
-        method: str,
+        method: Blending,
         slots: Sequence[Sequence[str]],
     ) -> None:
         self.stack, self.goal, self.folds = stack, goal, folds
         self.method, self.slots = method, slots
-        self.may_own = METHODS[method].tempers and goal.log_loss and len(stack) > 1
+        self.may_own = method.tempers and goal.log_loss and len(stack) > 1
         self.blend = cache(self._blend)
         self.temperatures = cache(self._temperatures)
         self.inner = lru_cache(2)(self._inner)  # with and without own temperatures: they are large
@@ -234,7 +252,7 @@ class _Fitter:
         """The blend as a chain without steps."""
         found = self.temperatures(left) if own else None
         stack = replace(self.stack, temperatures=found)
-        fitted = METHODS[self.method].fit(stack, self._rows(left), self.goal)
+        fitted = self.method.fit(stack, self._rows(left), self.goal)
         return {"method": self.method, "fitted": fitted, "temperatures": found, "steps": []}
 
     def _inner(self, left: frozenset[int], own: bool) -> np.ndarray:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from foldwise.data.labels.table import LabelTable
-from foldwise.ensembling.goal import Goal
 from foldwise.ensembling.pooling import Pool
 from foldwise.errors import PredictionError
+from foldwise.kinds.goal import Goal
 from foldwise.kinds.metric import Metric
 from foldwise.kinds.task import TINY, Known
 from foldwise.metrics.scoring import Score

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.ensembling.methods import Stack
 from foldwise.errors import PredictionError, SpecError, examples
+from foldwise.kinds.blending import Stack
 from foldwise.kinds.columns import columns_of
 from foldwise.store.files import need_readable, need_space, sha256_file, sha256_json
 from foldwise.store.predictions import align

@@ -12,7 +12,7 @@ import numpy as np
 
 from foldwise.ensembling.crossfit import Chain, apply_chain, stepped
 from foldwise.ensembling.members import Member, OneFold
-from foldwise.ensembling.methods import Stack
+from foldwise.kinds.blending import Stack
 from foldwise.kinds.task import TINY
 from foldwise.tasks import Task
 
@@ -127,7 +127,7 @@ def _temperature(
 def for_the_mean(chain: Chain, pool: Pool) -> Chain:
     """The chain with two more temperatures: `of_each` fold before the mean, and `of_mean`."""
     own = {"of_each": pool.of_each, "of_mean": pool.of_mean}
-    steps = [{**step, **own} if step["step"] == "temperature" else step for step in chain["steps"]]
+    steps = [{**step, **own} if "temperature" in step else step for step in chain["steps"]]
     return {**chain, "steps": steps}
 
 

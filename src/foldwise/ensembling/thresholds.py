@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.ensembling.goal import Goal, some
+from foldwise.kinds.goal import Goal, some
 from foldwise.tasks import Task
 
 SWEPT = np.arange(5, 96) / 100
@@ -30,6 +30,22 @@ def moved(probs: np.ndarray, threshold: float | np.ndarray, to: float) -> np.nda
     return np.where(
         probs >= threshold, np.minimum(above, 1), np.minimum(below, np.nextafter(to, 0))
     )
+
+
+def suits_labels(goal: Goal) -> bool:
+    """Whether a threshold decides which labels are named, in the file or in the metric."""
+    cutoffs = (goal.format.settings.cutoff, goal.metric.cutoff)
+    return not goal.task.sums_to_one and any(each is not None for each in cutoffs)
+
+
+def suits_few(goal: Goal) -> bool:
+    """The same, where labels are few enough for a threshold each."""
+    return suits_labels(goal) and len(goal.task) <= MANY
+
+
+def suits_ordered(goal: Goal) -> bool:
+    """Whether it counts how far apart classes are, and the file holds more than a ranking."""
+    return goal.metric.ordered and goal.format.settings.holds != "ranking"
 
 
 def apply_thresholds(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:

@@ -76,8 +76,12 @@ class SubmissionFormat:
         answers = self.settings.decide(probs)
         if answers is probs:
             return predictions
+        return self.frame_of(predictions["id"], answers)
+
+    def frame_of(self, ids: "pd.Series[str]", answers: np.ndarray) -> pd.DataFrame:
+        """The frame `id, *classes` of answers (n, C)."""
         frame = pd.DataFrame(answers, columns=columns_of(self.classes))
-        frame.insert(0, "id", predictions["id"].to_numpy())
+        frame.insert(0, "id", ids.to_numpy())
         return frame.astype({"id": str})
 
     def fill(self, cells: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.config.competition import HALF, named_from
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.errors import PredictionError, RunError, nearest
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.goal import HALF, named_from
 from foldwise.kinds.metric import Answers, Metric
 from foldwise.metrics.scoring import score
 from foldwise.store.frames import read_folds

@@ -1,0 +1,79 @@
+"""Blending: how the predictions of several members become one, as a kind; and their stack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from foldwise.kinds.family import Family, Kind
+from foldwise.kinds.goal import Goal
+from foldwise.kinds.task import Task
+
+Fitted = dict[str, Any]  # plain values, which blend.json holds
+Rows = np.ndarray | slice
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The members' probabilities of the same rows.
+
+    probs: per member (n, C), as one array (M, n, C) or read when asked for.
+    temperatures: the members' own, where they have been fitted.
+    """
+
+    probs: Sequence[np.ndarray] | np.ndarray
+    task: Task
+    temperatures: Sequence[float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.probs)
+
+    def of(self, member: int, rows: Rows) -> np.ndarray:
+        """A member's probabilities of some rows, (rows, C)."""
+        probs = np.asarray(self.probs[member][rows])
+        if self.temperatures is None:
+            return probs
+        return self.task.at_temperature(probs, self.temperatures[member])
+
+
+class Blending(Kind):
+    """A way to blend. A subclass has `apply`, and `fit` where there is something to fit.
+
+    tempers: members' own temperatures would change what it can give.
+    """
+
+    tempers: ClassVar[bool] = True
+
+    method: str
+
+    def candidates(self, members: int) -> "list[Blending]":
+        """The methods of which the best one is taken: itself alone, unless it is a choice."""
+        return [self]
+
+    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+        """What the method learns of some rows, as plain values. rows: their numbers."""
+        return {}
+
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+        """The blend of some rows, (rows, C), which the task then normalises."""
+        raise NotImplementedError(f"{type(self).__name__} needs apply(fitted, stack, rows)")
+
+
+BLENDINGS = Family(
+    base=Blending,
+    key="method",
+    package="foldwise.ensembling",
+    known={  # from the simplest to the least simple; which run is the best is a fit as well
+        "mean": "methods:Mean",
+        "geometric": "methods:Geometric",
+        "rank": "methods:Rank",
+        "single": "methods:Single",
+        "weights": "methods:Weights",
+        "climb": "methods:Climb",
+        "stack": "methods:Stacked",
+        "auto": "methods:Auto",
+    },
+    called="blend method",
+    default="mean",
+)
