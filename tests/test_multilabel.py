@@ -230,7 +230,7 @@ def test_training_is_by_binary_cross_entropy(sent: tuple[Workspace, pipeline.Ent
     weights = next((sent[0].runs / "stripes").glob("two-s0-*/fold0/weights.safetensors"))
     preprocessing = read_preprocessing(weights)
     assert preprocessing is not None
-    assert (preprocessing.multi, preprocessing.classes) == (True, TAGS)
+    assert (preprocessing.one_class, preprocessing.classes) == (False, TAGS)
 
 
 def test_label_smoothing_moves_binary_targets() -> None:

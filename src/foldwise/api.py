@@ -84,10 +84,9 @@ class Competition:
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
     ) -> DataBlock:
         """The fastai DataBlock that training uses for a fold and stage."""
-        from foldwise.training.models.building import preprocessing_of
 
         inputs = self._inputs(fold, recipe, scheme)
-        about = preprocessing_of(inputs.recipe, self.data.task, inputs.mode)
+        about = inputs.preprocessing
         return inputs.block(about, stage)
 
     def dataloaders(
@@ -175,7 +174,7 @@ class Competition:
         sized, folds = as_weights(recipe), self.folds(scheme)
         rows, channels = int((folds.frame["fold"] > 0).sum()), self.data.spec.images.channels
         values = settle(sized, rows, len(self.classes), channels, folds.n)
-        values["loss"] = LOSSES.name_of(recipe.loss_for(self.data.spec.multi))
+        values["loss"] = LOSSES.name_of(recipe.loss_for(self.data.task.usual_loss))
         return self._with(sized.settled(values), folds, recipe.seeds[0], fold)
 
     def _with(self, recipe: SettledRecipe, folds: Folds, seed: int, fold: int) -> FoldInputs:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.predict import MOVES, VIEWS, moved, predict
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def test_a_moved_view_has_the_reflection_where_nothing_was() -> None:
 def test_shifted_views_are_averaged_and_the_plain_one_is_not_moved() -> None:
     x = torch.rand(5, 1, 4, 4)
     model = Corner()
-    mean, plain = predicted(model, [(x,)], ("none", "hflip"), "fp32", CPU, "softmax", 0.25)
+    mean, plain = predicted(model, [(x,)], ("none", "hflip"), "fp32", CPU, Meaning("softmax"), 0.25)
     seen = [moved(view, move, 0.25) for view in (x, x.flip(-1)) for move in MOVES]
     expected = [torch.softmax(model(view).double(), 1).numpy() for view in seen]
     assert len(expected) == 10
@@ -107,7 +108,7 @@ class Pixels(nn.Module):
 )
 def test_logits_become_probabilities_by_what_they_mean(outputs: str, n: int, by_hand: Any) -> None:
     x = torch.randn(5, 1, 2, 4, generator=torch.Generator().manual_seed(0))
-    mean, plain = predicted(Pixels(n), [(x,)], ("none", "vflip"), "fp32", CPU, outputs)
+    mean, plain = predicted(Pixels(n), [(x,)], ("none", "vflip"), "fp32", CPU, Meaning(outputs))
     first, second = (by_hand(view[:, 0, 0, :n].double().numpy()) for view in (x, x.flip(-2)))
     assert plain == pytest.approx(first, rel=1e-12)
     assert mean == pytest.approx((first + second) / 2, rel=1e-12)
@@ -120,6 +121,11 @@ def test_probabilities_of_extreme_logits_still_sum_to_one(outputs: str) -> None:
     n = 1 if outputs == "one_sigmoid" else 3
     for value in (-3000.0, 3000.0):
         _, plain = predicted(
-            Pixels(n), [(torch.full((1, 1, 2, 4), value),)], ("none",), "fp32", CPU, outputs
+            Pixels(n),
+            [(torch.full((1, 1, 2, 4), value),)],
+            ("none",),
+            "fp32",
+            CPU,
+            Meaning(outputs),
         )
         assert plain.sum() == pytest.approx(1)

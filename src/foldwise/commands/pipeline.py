@@ -14,7 +14,6 @@ from foldwise import doctor
 from foldwise.config.adapter import kinds_of
 from foldwise.config.budget import share_of
 from foldwise.config.competition import load_competition, repeated
-from foldwise.config.outputs import outputs_of
 from foldwise.config.recipe import SizedRecipe, load_recipe
 from foldwise.data.competition import (
     CompetitionData,
@@ -46,6 +45,7 @@ from foldwise.submitting.fetching import ask_first, fetch
 from foldwise.submitting.parts import board_parts
 from foldwise.submitting.platforms import destination
 from foldwise.tables.archives import add_to_raw, still_packed
+from foldwise.tasks.outputs import outputs_of
 from foldwise.training.fitting.run import UNDO, Run, need_same_data, need_same_versions, open_runs
 from foldwise.workspace import Workspace
 
@@ -146,7 +146,7 @@ def planned(
     folder = workspace.competition(name)
     chosen = recipes_of(folder, recipes or data.spec.submit.recipes, overrides)
     for recipe in chosen:
-        outputs_of(recipe, data.classes, data.spec.multi)  # what does not fit the task is said now
+        outputs_of(recipe, data.task)  # what does not fit the task is said now
     for what, count in data.counts.items():
         log.info("%s: %d %s", name, count, what)
     _need_weights(workspace, name, chosen)

@@ -138,11 +138,9 @@ class Recipe(Strict):
         """A stage's weight decay: its own, else the recipe's."""
         return self.weight_decay if stage.weight_decay is None else stage.weight_decay
 
-    def loss_for(self, multi: bool) -> Loss:
-        """The loss; where it is `auto` that of the task. multi: an image may have many labels."""
-        if self.loss == "auto":
-            return LOSSES.parse("bce" if multi else "cross_entropy")
-        return self.loss
+    def loss_for(self, usual: str) -> Loss:
+        """The loss; where it is `auto` the task's usual one, by its name."""
+        return LOSSES.parse(usual) if self.loss == "auto" else self.loss
 
     def sized(self, size: tuple[int, int], interpolation: str) -> "SizedRecipe":
         """The recipe with what its weights were trained with, where it says `auto`.

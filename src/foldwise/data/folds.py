@@ -102,7 +102,9 @@ def make_folds(
     """
     order = np.argsort(table.frame["id"].to_numpy(dtype=str))
     frame = table.frame.iloc[order].reset_index(drop=True)
-    hot = table.task.strata(table.targets)[order]
+    strata = table.task.strata(table.targets)[order]
+    needed = table.classes if table.task.must_train else ()  # by every training part
+    marks = strata[:, : len(needed)]
     groups = frame["group"].to_numpy(dtype=str) if scheme.grouped else None
     same = None
     if digests is not None:  # an image without a digest is no copy of anything
@@ -115,13 +117,13 @@ def make_folds(
         raise FoldError(
             f"{scheme.n} folds need at least as many {what}, got {len(np.unique(units))}; lower n"
         )
-    _possible(table.classes, hot, units, scheme)
+    _possible(needed, marks, units, scheme)
     for attempt in range(TRIES):
         seed = scheme.seed
         if attempt:
             seed = int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
-        folds = scheme.split(hot, units, table.task.sums_to_one, seed)
-        lacking = _lacking(hot, folds, scheme, table.classes)
+        folds = scheme.split(strata, units, table.task.sums_to_one, seed)
+        lacking = _lacking(marks, folds, scheme, needed)
         if not lacking:
             return pd.DataFrame({"id": frame["id"], "fold": folds})
     raise FoldError(
@@ -131,7 +133,7 @@ def make_folds(
 
 
 def _possible(
-    classes: Sequence[str], hot: np.ndarray, units: np.ndarray, scheme: FoldScheme
+    classes: Sequence[str], marks: np.ndarray, units: np.ndarray, scheme: FoldScheme
 ) -> None:
     """Raises: FoldError: a class lies in a single row or group, so a fold must train without it;
     or allow_missing names no class."""
@@ -140,7 +142,7 @@ def _possible(
     for name in scheme.allow_missing:
         if name not in classes:
             raise FoldError(f"allow_missing names no class: {name!r}{nearest(name, classes)}")
-    for name, has in zip(classes, hot.T.astype(bool), strict=True):
+    for name, has in zip(classes, marks.T.astype(bool), strict=True):
         if has.any() and name not in scheme.allow_missing and len(np.unique(units[has])) < 2:
             rows = int(has.sum())
             raise FoldError(
@@ -151,13 +153,13 @@ def _possible(
 
 
 def _lacking(
-    hot: np.ndarray, folds: np.ndarray, scheme: FoldScheme, classes: Sequence[str]
+    marks: np.ndarray, folds: np.ndarray, scheme: FoldScheme, classes: Sequence[str]
 ) -> list[str]:
     """Classes that lie wholly inside one fold, so that its training part lacks them."""
     if ANY in scheme.allow_missing:
         return []
-    held = np.zeros((scheme.n, hot.shape[1]), dtype=np.int64)
-    np.add.at(held, folds, hot)
+    held = np.zeros((scheme.n, marks.shape[1]), dtype=np.int64)
+    np.add.at(held, folds, marks)
     lonely = np.flatnonzero((held > 0).sum(axis=0) == 1).tolist()
     return [classes[c] for c in lonely if classes[c] not in scheme.allow_missing]
 

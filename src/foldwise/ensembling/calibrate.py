@@ -35,7 +35,12 @@ def fit_temperature(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
 def best_temperature(
     task: Task, targets: Targets, probs: np.ndarray, weights: Sequence[float] | None = None
 ) -> float:
-    """The same of probabilities (n, C), whatever the metric is. weights: of the columns."""
+    """The same of predictions (n, C), whatever the metric is; 1 of numbers, which have none.
+
+    weights: of the columns.
+    """
+    if not task.probabilities:
+        return 1.0
     rows = some(np.arange(len(targets)), probs.shape[1], MOST)
     known = targets[rows]
     return _lowest(task, probs[rows], lambda at: task.log_loss(task.given(known, at), weights))

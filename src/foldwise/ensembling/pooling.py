@@ -23,8 +23,8 @@ class Pool:
 
     blend: the mean of the folds' blends at the temperature `of_each`. of_mean: at which it is as
     well calibrated as can be told. answers: the mean of what the chain makes of each fold. logs:
-    that of the logarithms of these answers' outcomes, see `Task.outcomes`. spread: the mean square
-    by which the folds' answers differ from their mean.
+    that of the logarithms of these answers' outcomes, see `Task.outcomes`; empty where there are
+    no probabilities. spread: the mean square by which the folds' answers differ from their mean.
     """
 
     task: Task
@@ -79,20 +79,25 @@ def pool_of(
     flat, sums, pull = max(single, 1.0), _Sums(), 0.0
     for probs in each_fold(task, {**chain, "steps": []}, count, members):
         answers, score = stepped(chain["steps"], probs, task), columns * task.to_scores(probs)
-        logs = np.log(np.clip(task.outcomes(answers), TINY, 1))
+        if task.probabilities:
+            sums.add(logs=np.log(np.clip(task.outcomes(answers), TINY, 1)))
         pull += float((task.at_temperature(probs, single) * score).sum())
-        sums.add(blend=task.at_temperature(probs, flat), answers=answers, logs=logs, score=score)
-    blend, answers = (task.normalise(sums.of[name] / count) for name in ("blend", "answers"))
-    most = min(single, 1.0)
-    bounds = (most / count**0.5, most)
-    mean = _temperature(task, blend, sums.of["score"], pull, bounds) if len(blend) else most
+        blend = task.at_temperature(probs, flat)
+        sums.add(blend=blend, answers=answers, score=score, squares=answers**2)
+    means = {name: total / count for name, total in sums.of.items()}
+    blend, answers = (task.normalise(means[name]) for name in ("blend", "answers"))
+    of_mean = most = min(single, 1.0)
+    if len(blend) and task.probabilities:
+        bounds = (most / count**0.5, most)
+        of_mean = _temperature(task, blend, sums.of["score"], pull, bounds)
     return Pool(
         task=task,
         blend=blend,
         of_each=flat,
-        of_mean=mean,
+        of_mean=of_mean,
         answers=answers,
-        logs=sums.of["logs"] / count,
+        logs=means.get("logs", np.empty(0)),
+        spread=float((means["squares"] - means["answers"] ** 2).mean()) if len(blend) else 0.0,
     )
 
 

@@ -7,22 +7,23 @@ from foldwise.kinds.family import Family, Kind
 
 # softmax: logits of classes of which one is right. sigmoids: of labels, any number of them right.
 # one_sigmoid: the logit of the second of two classes. scaled_sigmoids: logits of classes, each for
-# itself; their sigmoids are divided by their sum.
-Outputs = Literal["softmax", "sigmoids", "one_sigmoid", "scaled_sigmoids"]
+# itself; their sigmoids are divided by their sum. numbers: standardised numbers of a regression.
+Outputs = Literal["softmax", "sigmoids", "one_sigmoid", "scaled_sigmoids", "numbers"]
 
 
 class Loss(Kind):
     """A loss of logits.
 
-    of_two, of_classes, of_labels: what the outputs are to it where one of two classes is right,
-    one of several, and any number of labels; None: it needs one label per image.
+    of_two, of_classes, of_labels, of_numbers: what the outputs are to it where one of two classes
+    is right, one of several, any number of labels, and in a regression; None: it is not for these.
     takes_numbers: its formula for softmax takes class numbers int64 (n,) as they are, and
     `label_smoothing`, as torch's cross-entropy does.
     """
 
-    of_two: ClassVar[Outputs] = "softmax"
-    of_classes: ClassVar[Outputs] = "softmax"
+    of_two: ClassVar[Outputs | None] = "softmax"
+    of_classes: ClassVar[Outputs | None] = "softmax"
     of_labels: ClassVar[Outputs | None] = "sigmoids"
+    of_numbers: ClassVar[Outputs | None] = None
     takes_numbers: ClassVar[bool] = False
 
     def formula(self, outputs: Outputs) -> Callable[..., Any]:
@@ -44,6 +45,7 @@ LOSSES = Family(
         "bce": "losses:BinaryCrossEntropy",
         "focal": "losses:Focal",
         "mae": "losses:MeanDistance",
+        "mse": "squares:MeanSquare",
     },
     called="loss",
 )

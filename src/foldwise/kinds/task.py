@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.kinds.answer import Answer
+from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 
@@ -49,7 +50,8 @@ class Task(ABC):
 
     columns: what is predicted, in the order of the submission: classes, or numbers by their names.
 
-    name: for people. usual_loss: that of a recipe which names none. answers: what predictions can
+    name: for people. usual_loss: that of a recipe which names none. unfit_because: why a recipe's
+    setting does not fit the task, for messages. answers: what predictions can
     be asked to say. probabilities: whether a block holds probabilities. sums_to_one: whether the
     columns of a row exclude each other, so that they sum to 1. must_train: whether every training
     part needs rows of each stratum.
@@ -60,6 +62,7 @@ class Task(ABC):
     name: ClassVar[str]
     answers: ClassVar[frozenset[Answer]] = frozenset({"probabilities", "ranking", "labels"})
     usual_loss: ClassVar[str]
+    unfit_because: ClassVar[str] = ""
     probabilities: ClassVar[bool] = True
     sums_to_one: ClassVar[bool] = False
     must_train: ClassVar[bool] = True
@@ -109,6 +112,15 @@ class Task(ABC):
     def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
         """Targets drawn as a block makes them likely. known: rows of the same kind, for what a
         block does not tell: how many labels a row has, how far numbers are off."""
+
+    @abstractmethod
+    def outputs(self, loss: Loss) -> Outputs | None:
+        """What a model's outputs are to a loss; None: the loss is not for this task."""
+
+    def scaling(self, targets: Targets) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and standard deviation of each column of a training part, (C,) each, by which a
+        model's outputs are standardised; None: they are none of numbers."""
+        return None
 
     @abstractmethod
     def facts(self, targets: Targets) -> dict[str, Any]:

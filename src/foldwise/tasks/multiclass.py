@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.errors import examples
+from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import NONE, TINY, CellError, Known, Task
@@ -20,6 +21,7 @@ class MultiClass(Task):
 
     name: ClassVar[str] = "multi-class"
     usual_loss: ClassVar[str] = "cross_entropy"
+    unfit_because: ClassVar[str] = "is not for one class an image"
     sums_to_one: ClassVar[bool] = True
 
     @property
@@ -63,6 +65,10 @@ class MultiClass(Task):
         """One class a row."""
         ends = block.cumsum(axis=1)
         return Targets((rng.random((len(block), 1)) * ends[:, -1:] > ends).sum(axis=1))
+
+    def outputs(self, loss: Loss) -> Outputs | None:
+        """Those of two classes, or of several."""
+        return loss.of_two if len(self) == 2 else loss.of_classes
 
     def facts(self, targets: Targets) -> dict[str, Any]:
         """`classes`: the share of the rows of each."""

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import NONE, TINY, CellError, Known, Task
@@ -20,6 +21,7 @@ class MultiLabel(Task):
 
     name: ClassVar[str] = "multi-label"
     usual_loss: ClassVar[str] = "bce"
+    unfit_because: ClassVar[str] = "needs one label per image, and here an image may have many"
     sums_to_one: ClassVar[bool] = False
 
     @property
@@ -76,6 +78,10 @@ class MultiLabel(Task):
                 break
             marks[odd] = rng.random((len(odd), block.shape[1])) < block[odd]
         return Targets(marks)
+
+    def outputs(self, loss: Loss) -> Outputs | None:
+        """Those of labels."""
+        return loss.of_labels
 
     def facts(self, targets: Targets) -> dict[str, Any]:
         """`classes`: the share of the rows that have each; `labels_per_row` in the mean, and

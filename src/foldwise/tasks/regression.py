@@ -8,6 +8,7 @@ import pandas as pd
 
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import CellError, Known, Task
@@ -21,6 +22,7 @@ class Regression(Task):
 
     name: ClassVar[str] = "regression"
     usual_loss: ClassVar[str] = "mse"
+    unfit_because: ClassVar[str] = "is of classes, and here numbers are predicted"
     answers: ClassVar[frozenset[Answer]] = frozenset({"numbers"})
     probabilities: ClassVar[bool] = False
     must_train: ClassVar[bool] = False
@@ -82,6 +84,15 @@ class Regression(Task):
         squares = float((errors**2).mean())
         left = np.sqrt(max(0.0, 1 - known.spread / squares)) if squares else 0.0
         return Targets(block + left * errors[rng.integers(0, len(errors), len(block))])
+
+    def outputs(self, loss: Loss) -> Outputs | None:
+        """Those of numbers."""
+        return loss.of_numbers
+
+    def scaling(self, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each column; 1 where all numbers are alike."""
+        spread = targets.values.std(axis=0)
+        return targets.values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
     def facts(self, targets: Targets) -> dict[str, Any]:
         """`numbers`: lowest, highest, mean and standard deviation of each column."""

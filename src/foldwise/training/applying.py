@@ -37,7 +37,7 @@ def predict_photos(fold: Path, recipe: SettledRecipe, pixels: Path | int, target
         size = 2 * recipe.stage_batch(recipe.stage[-1])  # as fastai's validation batches
         images = ahead(_batches(np.load(pixels, mmap_mode="r"), about, size, on), DEPTH)
         batches = predict(
-            model, images, recipe.tta, _precision(recipe, on), on, about.outputs, recipe.tta_shift
+            model, images, recipe.tta, _precision(recipe, on), on, about.meaning, recipe.tta_shift
         )
     done = 0
     with writing(target, about.classes) as add:

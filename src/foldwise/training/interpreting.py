@@ -16,7 +16,7 @@ from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, prepare_stage
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.loading.batches import dataloaders, labels_of
-from foldwise.training.models.building import build_model, preprocessing_of
+from foldwise.training.models.building import build_model
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import device
 
@@ -24,7 +24,7 @@ from foldwise.training.speed.precision import device
 def loaders_of(inputs: FoldInputs, number: int = -1) -> DataLoaders:
     """The DataLoaders of a fold at one of its recipe's stages, as training has them."""
     recipe = inputs.recipe
-    about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
+    about = inputs.preprocessing
     size = recipe.stage_batch(recipe.stage[number])
     return dataloaders(inputs.block(about, number), size, device())
 
@@ -38,10 +38,10 @@ def untrained(inputs: FoldInputs, number: int = 0) -> Learner:
     recipe = inputs.recipe
     keep_freed_memory()
     with seeded(inputs.seed, inputs.fold, "init"):
-        about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
+        about = inputs.preprocessing
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
     model = model.to(device()).to(memory_format=torch.channels_last)
-    learner = learner_of(model, loaders_of(inputs, number), recipe, about.outputs)
+    learner = learner_of(model, loaders_of(inputs, number), recipe, about.meaning)
     prepare_stage(learner, recipe, recipe.stage[number])
     learner.add_cb(ProgressCallback())
     return learner
@@ -80,10 +80,10 @@ def interpretation(inputs: FoldInputs, oof: pd.DataFrame) -> Interpretation:
     cell.
     """
     train, recipe = inputs.train, inputs.recipe
-    about = preprocessing_of(recipe, train.task, inputs.mode)
+    about = inputs.preprocessing
     rows = train.where(train.frame["id"].isin(oof["id"]).to_numpy())
     dls = loaders_of(inputs)
-    learner = Told(dls, nn.Identity(), loss_func=loss_of(recipe, about.outputs)).know(oof)
+    learner = Told(dls, nn.Identity(), loss_func=loss_of(recipe, about.meaning)).know(oof)
     probs = learner.oof.loc[rows.frame["id"]].to_numpy()
     losses = TensorBase(train.task.losses(rows.targets, probs))
     kind = ClassificationInterpretation if train.task.sums_to_one else Interpretation

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from foldwise.kinds.loss import Outputs
-from foldwise.training.fitting.activations import ACTIVATIONS
+from foldwise.training.fitting.activations import CLASSES, Meaning
 from foldwise.training.speed.fusing import for_prediction
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import autocast
@@ -34,13 +33,13 @@ def predict(
     views: Sequence[str],
     precision: str,
     on: torch.device,
-    outputs: Outputs = "softmax",
+    meaning: Meaning = CLASSES,
     shift: float = 0.0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Per batch the probabilities (b, C) in float64: the mean over the views, and the plain view's.
 
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.
-    outputs: what the logits mean. Probabilities are taken in float64 of the fp32 logits, view by
+    meaning: what the logits mean. Probabilities are taken in float64 of the fp32 logits, view by
     view. shift: each view is seen four times more, moved by this share of its sides. The model
     stays as it is: a copy predicts, see `for_prediction`.
     """
@@ -57,7 +56,7 @@ def predict(
                 with autocast(precision, on):
                     logits = ready(seen.contiguous(memory_format=torch.channels_last))
                 logits = logits.float().double()  # (b, outputs)
-                probs[view, move] = ACTIVATIONS[outputs](logits)  # (b, C)
+                probs[view, move] = meaning.activate(logits)  # (b, C)
             mean = torch.stack([probs[each] for each in product(views, moves)]).mean(dim=0)
         yield mean.cpu().numpy(), probs["none", PLAIN].cpu().numpy()
 

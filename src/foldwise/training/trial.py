@@ -14,7 +14,7 @@ from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_
 from foldwise.training.fitting.streams import EpochStreams, seeded
 from foldwise.training.loading.batches import dataloaders
 from foldwise.training.loading.showing import save_sheet
-from foldwise.training.models.building import build_model, preprocessing_of
+from foldwise.training.models.building import build_model
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import determinism, device
 
@@ -48,11 +48,11 @@ def search(inputs: FoldInputs) -> RateSearch:
     stage, on = recipe.stage[0], device()
     keep_freed_memory()
     with determinism(recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
-        about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
+        about = inputs.preprocessing
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
         model = model.to(on).to(memory_format=torch.channels_last)
         dls = dataloaders(inputs.block(about, 0), recipe.stage_batch(stage), on)
-        learner = learner_of(model, dls, recipe, about.outputs)
+        learner = learner_of(model, dls, recipe, about.meaning)
         prepare_stage(learner, recipe, stage)
         streams = EpochStreams(inputs.seed, inputs.fold, 0)
         return find_rate(learner, own_callbacks(stage, streams))
@@ -65,7 +65,7 @@ def sheet(inputs: FoldInputs, path: Path) -> int:
     """
     inputs = inputs.taught()
     recipe = inputs.recipe
-    about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
+    about = inputs.preprocessing
     with seeded(inputs.seed, inputs.fold, "sheet"):
         dls = dataloaders(inputs.block(about), recipe.stage_batch(recipe.stage[-1]), device())
         return save_sheet(dls, path, inputs.seed, inputs.fold)

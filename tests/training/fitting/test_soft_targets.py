@@ -18,6 +18,7 @@ from foldwise.data.folds import labels_hash
 from foldwise.kinds.loss import Outputs
 from foldwise.store.files import sha256_json
 from foldwise.store.predictions import read_predictions
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.criterion import ClassLoss
 from foldwise.training.fitting.meters import Accuracy
 from foldwise.training.fitting.run import identity
@@ -125,7 +126,7 @@ def test_a_rows_weight_multiplies_its_loss_and_rows_count_all(
 ) -> None:
     n = 2 if outputs == "one_sigmoid" else 3
     logits, targets = LOGITS[:, : 1 if n == 2 else n], SOFT[:, :n]
-    loss = ClassLoss(recipe(name), outputs, by_class if by_class is None else by_class[:n])
+    loss = ClassLoss(recipe(name), Meaning(outputs), by_class if by_class is None else by_class[:n])
     alone = torch.stack([loss(logits[i : i + 1], targets[i : i + 1]) for i in range(12)])
     made = loss(logits, targets, WEIGHTS)
     assert made.item() == pytest.approx((alone * WEIGHTS).mean().item(), rel=1e-5)
@@ -136,11 +137,11 @@ def test_a_rows_weight_multiplies_its_loss_and_rows_count_all(
 
 def test_weighted_shares_cost_their_cross_entropy() -> None:
     by_hand = -(WEIGHTS[:, None] * SOFT * LOGITS.log_softmax(dim=1)).sum() / 12
-    made = ClassLoss(recipe("cross_entropy"), "softmax")(LOGITS, SOFT, WEIGHTS)
+    made = ClassLoss(recipe("cross_entropy"), Meaning("softmax"))(LOGITS, SOFT, WEIGHTS)
     assert made.item() == pytest.approx(by_hand.item(), rel=1e-6)
     codes = torch.arange(12) % 3  # with class numbers too
     rows = F.cross_entropy(LOGITS, codes, reduction="none") * WEIGHTS
-    made = ClassLoss(recipe("cross_entropy"), "softmax")(LOGITS, codes, WEIGHTS)
+    made = ClassLoss(recipe("cross_entropy"), Meaning("softmax"))(LOGITS, codes, WEIGHTS)
     assert made.item() == pytest.approx(rows.mean().item(), rel=1e-6)
 
 

@@ -249,7 +249,7 @@ def test_weights_from_before_outputs_had_kinds_are_read(
 
     own = recipe(*["loss=bce"] * multi)
     about = preprocessing_of(own, task_of(("a", "b"), "labels" if multi else "class"), "L")
-    assert (about.outputs, about.multi, about.n_outputs) == (outputs, multi, 2)
+    assert (about.outputs, not about.one_class, about.n_outputs) == (outputs, multi, 2)
     old = {**asdict(about), "multi": multi}
     del old["outputs"]
     model = build_model(recipe(), 2, 1)

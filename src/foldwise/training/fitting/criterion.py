@@ -5,8 +5,7 @@ from typing import Any
 import torch
 
 from foldwise.config.recipe import SettledRecipe
-from foldwise.kinds.loss import Outputs
-from foldwise.training.fitting.activations import ACTIVATIONS
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.formulas import reduced
 
 
@@ -24,9 +23,10 @@ class ClassLoss:
     """
 
     def __init__(
-        self, recipe: SettledRecipe, outputs: Outputs, weights: torch.Tensor | None = None
+        self, recipe: SettledRecipe, meaning: Meaning, weights: torch.Tensor | None = None
     ) -> None:
-        self.outputs, self.weights = outputs, weights
+        self.meaning, self.weights = meaning, weights
+        self.outputs = outputs = meaning.outputs
         self.smoothing, self.ordinal = recipe.label_smoothing, recipe.ordinal
         self.formula = recipe.loss.formula(outputs)
         self.takes_numbers = (
@@ -61,18 +61,24 @@ class ClassLoss:
         return reduced(rows if by_row is None else rows * by_row, self.reduction)
 
     def activation(self, x: torch.Tensor) -> torch.Tensor:
-        """The probabilities (n, C) of logits."""
-        return ACTIVATIONS[self.outputs](x)
+        """The predictions (n, C) of logits."""
+        return self.meaning.activate(x)
 
     def decodes(self, x: torch.Tensor) -> torch.Tensor:
-        """The class numbers (n,) of probabilities; with many labels True where a label is."""
+        """The class numbers (n,) of probabilities; with many labels True where a label is; numbers
+        themselves."""
+        if self.outputs == "numbers":
+            return x
         return x > 0.5 if self.outputs == "sigmoids" else x.argmax(dim=-1)
 
     def _row_weights(self, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return targets @ weights if targets.is_floating_point() else weights[targets]
 
     def _shares(self, targets: torch.Tensor, n: int) -> torch.Tensor:
-        """Targets as float (n, outputs), ordinal and smoothed where the recipe says so."""
+        """Targets as float (n, outputs), ordinal and smoothed where the recipe says so; numbers
+        standardised."""
+        if self.outputs == "numbers":
+            return self.meaning.standardise(targets)
         if self.outputs == "sigmoids":
             return smoothed(targets, self.smoothing, 2)
         n = 2 if self.outputs == "one_sigmoid" else n
@@ -84,10 +90,10 @@ class ClassLoss:
 
 
 def loss_of(
-    recipe: SettledRecipe, outputs: Outputs, weights: torch.Tensor | None = None
+    recipe: SettledRecipe, meaning: Meaning, weights: torch.Tensor | None = None
 ) -> ClassLoss:
     """The recipe's loss for outputs of this meaning. weights: see `balance.class_weights`."""
-    return ClassLoss(recipe, outputs, weights)
+    return ClassLoss(recipe, meaning, weights)
 
 
 def ordinal_shares(n: int, ordinal: float | None, on: torch.device) -> torch.Tensor:

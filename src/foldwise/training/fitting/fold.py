@@ -18,12 +18,12 @@ from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache, sized
 from foldwise.data.labels.table import LabelTable
 from foldwise.kinds.events import FoldDone, FoldStarted, Observer
-from foldwise.kinds.loss import Outputs
 from foldwise.store.files import locked, sha256_file
 from foldwise.store.frames import write_parquet
 from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import read_predictions, writing
 from foldwise.store.run_records import FoldRecord, write_history
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.pseudo import with_pseudo
 from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.run import versions
@@ -78,6 +78,14 @@ class FoldInputs:
         )
         return replace(self, train=train, folds=folds)
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the fold's weights expect of an image, and what their outputs mean."""
+        task, of = self.train.task, self.folds.of(self.train.frame["id"])
+        trained = self.train.targets[(of != self.fold) & (of >= 0)]
+        about = preprocessing_of(self.recipe, task, self.mode)
+        return about.standardised(task.scaling(trained))
+
     def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
         """The fold's DataBlock at a stage."""
         size = self.recipe.stage_presize(self.recipe.stage[stage])
@@ -125,7 +133,7 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
     recipe, on = inputs.recipe, device()
     if recipe.compile:
         torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
-    preprocessing = preprocessing_of(recipe, inputs.train.task, inputs.mode)
+    preprocessing = inputs.preprocessing
     if recipe.model == PRIOR:
         _write_prior(inputs, preprocessing, observe)
         return _taken()
@@ -137,10 +145,10 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
         recipe,
         Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder, inputs.score),
         observe,
-        preprocessing.outputs,
+        preprocessing.meaning,
     )
     save_weights(inputs.files.weights, model, preprocessing)
-    parts = _predicted(inputs, model, dls, preprocessing.outputs)
+    parts = _predicted(inputs, model, dls, preprocessing.meaning)
     write_fold_predictions(inputs.files, inputs.train.classes, parts)
     write_history(inputs.files.history, report.history)
     _write_shown(inputs, model, dls, preprocessing, report)
@@ -214,13 +222,13 @@ def write_fold_predictions(
 
 
 def _predicted(
-    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, outputs: Outputs
+    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, meaning: Meaning
 ) -> Iterator[Part]:
     """A trained model's predictions of both parts."""
     recipe = inputs.recipe
     for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
         batches = predict(
-            model, loader, recipe.tta, recipe.precision, device(), outputs, recipe.tta_shift
+            model, loader, recipe.tta, recipe.precision, device(), meaning, recipe.tta_shift
         )
         yield part, loader.dataset.items["id"], batches
 
@@ -244,5 +252,5 @@ def predict_again(inputs: FoldInputs, folder: Path) -> None:
         model = model.to(device()).to(memory_format=torch.channels_last)
         size = inputs.recipe.stage_batch(inputs.recipe.stage[-1])  # as after training
         dls = dataloaders(inputs.block(preprocessing), size, device())
-        parts = _predicted(inputs, model, dls, preprocessing.outputs)
+        parts = _predicted(inputs, model, dls, preprocessing.meaning)
     write_fold_predictions(FoldFolder(folder), inputs.train.classes, parts)

@@ -31,8 +31,8 @@ class CrossEntropy(Loss):
 class BinaryCrossEntropy(Loss):
     """The cross-entropy of each class for itself; two classes have one output."""
 
-    of_two: ClassVar[Outputs] = "one_sigmoid"
-    of_classes: ClassVar[Outputs] = "scaled_sigmoids"
+    of_two: ClassVar[Outputs | None] = "one_sigmoid"
+    of_classes: ClassVar[Outputs | None] = "scaled_sigmoids"
 
     name: Literal["bce"] = "bce"
 
@@ -59,7 +59,7 @@ class Focal(Loss):
 class MeanDistance(Loss):
     """The mean absolute distance of the right class's probability from 1."""
 
-    of_two: ClassVar[Outputs] = "one_sigmoid"
+    of_two: ClassVar[Outputs | None] = "one_sigmoid"
     of_labels: ClassVar[Outputs | None] = None
 
     name: Literal["mae"] = "mae"

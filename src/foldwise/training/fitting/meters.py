@@ -8,9 +8,8 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import AvgLoss, AvgSmoothLoss, Learner, Metric, find_bs
 
-from foldwise.kinds.loss import Outputs
 from foldwise.store.predictions import predictions_frame
-from foldwise.training.fitting.activations import ACTIVATIONS
+from foldwise.training.fitting.activations import Meaning
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -52,8 +51,8 @@ class ValidationScore(Callback):
 
     run_train = False
 
-    def __init__(self, score: Callable[[pd.DataFrame], float | None] | None, outputs: Outputs):
-        self.score, self.activation = score, ACTIVATIONS[outputs]
+    def __init__(self, score: Callable[[pd.DataFrame], float | None] | None, meaning: Meaning):
+        self.score, self.meaning = score, meaning
         self.parts: list[torch.Tensor] = []
 
     def before_validate(self) -> None:
@@ -69,7 +68,7 @@ class ValidationScore(Callback):
         """The metric of the last validation; None where it cannot be had."""
         if self.score is None or not self.parts:
             return None
-        probs = self.activation(torch.cat(self.parts).float().cpu().double()).numpy()
+        probs = self.meaning.activate(torch.cat(self.parts).float().cpu().double()).numpy()
         self.parts.clear()
         if not np.isfinite(probs).all():
             return None

@@ -235,7 +235,7 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
     recipe, channels = left.recipe, data.spec.images.channels
     values = tuning.settle(recipe, left.rows, len(data.classes), channels, left.folds.n)
     if recipe.loss == "auto":
-        values["loss"] = LOSSES.name_of(recipe.loss_for(data.spec.multi))
+        values["loss"] = LOSSES.name_of(recipe.loss_for(data.task.usual_loss))
     if recipe.cpus and values["device"] == "cpu":  # results depend on it
         values["threads"] = recipe.cpus
     if recipe.budget and recipe.stage:

@@ -20,8 +20,8 @@ from torch import nn
 from foldwise.config.recipe import SettledRecipe
 from foldwise.config.stage import Stage
 from foldwise.kinds.events import FoldStarted, Observer
-from foldwise.kinds.loss import Outputs
 from foldwise.store.layout import FoldFolder
+from foldwise.training.fitting.activations import CLASSES, Meaning
 from foldwise.training.fitting.averaging import Averaging, averaging
 from foldwise.training.fitting.checkpoint import Checkpoints, Resumable, interruptible
 from foldwise.training.fitting.criterion import loss_of
@@ -68,12 +68,12 @@ def train_stages(
     recipe: SettledRecipe,
     place: Place,
     observe: Observer,
-    outputs: Outputs = "softmax",
+    meaning: Meaning = CLASSES,
 ) -> tuple[DataLoaders, Report, int | None]:
     """Train the model in place through all stages, going on from the folder's checkpoint, if any.
 
     block_of: the DataBlock of a stage by its number. recipe: a settled one, no value is `auto`.
-    outputs: what the model's logits mean.
+    meaning: what the model's logits mean.
 
     Returns the last DataLoaders; the report, whose history has `train_loss`, `valid_loss` and,
     with one label per image, `accuracy` per epoch; and the epoch after which an early stop ended
@@ -90,12 +90,12 @@ def train_stages(
     batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
     observe(FoldStarted(place.run, place.fold, place.folds, sum(lengths), batches))
     report = Report(place.run, place.fold, sum(lengths), batches, observe)
-    learner = learner_of(model, loaders[0], recipe, outputs)
+    learner = learner_of(model, loaders[0], recipe, meaning)
     kept = [report, *averaging(recipe)]
     stopping = EarlyStop(recipe.early_stop, lengths, f"{place.run} fold {place.fold}")
     if recipe.early_stop:
         kept.append(stopping)
-    score = ValidationScore(place.score, outputs)
+    score = ValidationScore(place.score, meaning)
     report.scored = score.value
     learner.add_cbs([*kept, score])
     saver = saver_of(place, learner, kept)
@@ -112,7 +112,7 @@ def train_stages(
 
 
 def learner_of(
-    model: nn.Module, dls: DataLoaders, recipe: SettledRecipe, outputs: Outputs
+    model: nn.Module, dls: DataLoaders, recipe: SettledRecipe, meaning: Meaning
 ) -> Resumable:
     """A Learner with the recipe's loss, optimizer and the callbacks that change its steps."""
     weights = class_weights(recipe.class_weights, dls.vocab, training_targets(dls))
@@ -124,9 +124,9 @@ def learner_of(
     learner = Resumable(
         dls,
         model,
-        loss_func=loss_of(recipe, outputs, weights),
+        loss_func=loss_of(recipe, meaning, weights),
         opt_func=optimizer_of(recipe),
-        metrics=[] if outputs == "sigmoids" else [Accuracy()],
+        metrics=[] if meaning.outputs in ("sigmoids", "numbers") else [Accuracy()],
         cbs=callbacks,
     )
     learner.remove_cbs(learner._grab_cbs(ProgressCallback))

@@ -27,7 +27,7 @@ from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
 from foldwise.training.fitting.streams import EpochStreams, seeded
 from foldwise.training.loading.batches import dataloaders
-from foldwise.training.models.building import build_model, preprocessing_of, weights_size
+from foldwise.training.models.building import build_model, weights_size
 from foldwise.training.models.sizes import takes
 from foldwise.training.predict import predict
 from foldwise.training.speed.memory import keep_freed_memory
@@ -150,14 +150,14 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
         determinism(recipe.deterministic),
         seeded(inputs.seed, inputs.fold, "timing"),
     ):
-        about = preprocessing_of(recipe, inputs.train.task, inputs.mode)
+        about = inputs.preprocessing
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
         model = model.to(on).to(memory_format=torch.channels_last)
         fixed, steps, starts, checks = clock() - begun, [], [], []
         for number, stage in enumerate(recipe.stage):
             begun = clock()
             dls = dataloaders(inputs.block(about, number), recipe.stage_batch(stage), on)
-            learner = learner_of(model, dls, recipe, about.outputs)
+            learner = learner_of(model, dls, recipe, about.meaning)
             prepare_stage(learner, recipe, stage)
             fixed += clock() - begun
             timed = Timed(seconds)
@@ -168,7 +168,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
             starts.append(timed.start)
             checks.append(_per_image(_checked(model, dls, recipe), seconds / 3) * len(dls.valid_ds))
         views = predict(
-            model, dls.valid, recipe.tta, recipe.precision, on, about.outputs, recipe.tta_shift
+            model, dls.valid, recipe.tta, recipe.precision, on, about.meaning, recipe.tta_shift
         )
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()

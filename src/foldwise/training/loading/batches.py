@@ -225,11 +225,11 @@ def datablock(
     the classes in class order.
     """
     classes = list(preprocessing.classes)
-    own = columns_of(classes) if preprocessing.multi else "label"
+    own = "label" if preprocessing.one_class else columns_of(classes)
     target = SHARES if SHARES in frame.columns else own
-    if target == SHARES:
+    if target == SHARES or preprocessing.outputs == "numbers":
         labels = TransformBlock(type_tfms=Shares(classes))
-    elif preprocessing.multi:
+    elif not preprocessing.one_class:
         labels = MultiCategoryBlock(encoded=True, vocab=classes)
     else:
         labels = CategoryBlock(vocab=classes, sort=False)

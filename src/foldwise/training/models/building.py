@@ -1,23 +1,25 @@
 """Backbones from timm, their weights and the preprocessing that belongs to the weights."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save
 from torch import nn
 
 from foldwise.config.baselines import DEFAULTS, LINEAR, PRIOR
-from foldwise.config.outputs import n_outputs, outputs_of
 from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.errors import SpecError, WeightsError, nearest
 from foldwise.kinds.loss import Outputs
 from foldwise.store.files import replacing
 from foldwise.tasks import Task
+from foldwise.tasks.outputs import n_outputs, outputs_of
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.models.baselines import Linear, Prior
 from foldwise.training.models.heads import with_fastai_head
 from foldwise.training.models.pretrained import hub_file
@@ -47,13 +49,28 @@ class Preprocessing:
     mean: tuple[float, ...]  # per channel, of values in 0..1
     std: tuple[float, ...]
     interpolation: str = "bilinear"
-    outputs: Outputs = "softmax"  # what the logits mean, see `config/outputs.py`
+    outputs: Outputs = "softmax"  # what the logits mean, see `kinds/loss.py`
     head: str = "linear"  # timm's own; or fastai: that of its vision_learner
+    # of numbers: mean and standard deviation of each column, by which outputs are standardised
+    centers: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
 
     @property
-    def multi(self) -> bool:
-        """Whether an image may have many labels."""
-        return self.outputs == "sigmoids"
+    def one_class(self) -> bool:
+        """Whether an image has one class: its targets are class numbers, no columns."""
+        return self.outputs not in ("sigmoids", "numbers")
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the outputs mean."""
+        return Meaning(self.outputs, self.centers, self.scales)
+
+    def standardised(self, scaling: tuple[np.ndarray, np.ndarray] | None) -> "Preprocessing":
+        """The same with a training part's scaling, see `Task.scaling`."""
+        if scaling is None:
+            return self
+        centers, scales = (tuple(map(float, each)) for each in scaling)
+        return replace(self, centers=centers, scales=scales)
 
     @property
     def n_outputs(self) -> int:
@@ -76,7 +93,6 @@ def preprocessing_of(recipe: SizedRecipe, task: Task, mode: str) -> Preprocessin
             spread = std if len(std) == 3 else (grey_std,) * 3
             channels[4] = ((*colour, 0.5), (*spread, 0.5))
         mean, std = channels[len(mode)]
-    outputs = outputs_of(recipe, task.columns, not task.sums_to_one)
     return Preprocessing(
         recipe.model,
         task.columns,
@@ -86,7 +102,7 @@ def preprocessing_of(recipe: SizedRecipe, task: Task, mode: str) -> Preprocessin
         mean,
         std,
         interpolation=recipe.interpolation,
-        outputs=outputs,
+        outputs=outputs_of(recipe, task),
         head=recipe.head,
     )
 
@@ -226,7 +242,7 @@ def _no_drop_path(recipe: Recipe) -> str:
 def _blank(about: Preprocessing) -> nn.Module:
     """A model of any weights, for those of a file."""
     if about.model == PRIOR:
-        return Prior(torch.ones(len(about.classes), dtype=torch.float64), about.multi)
+        return Prior(torch.ones(len(about.classes), dtype=torch.float64), not about.one_class)
     if about.model == LINEAR:
         return _linear(about.image_size, len(about.mode), about.n_outputs)
     options = {"num_classes": about.n_outputs, "in_chans": len(about.mode)}

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from foldwise.config.outputs import n_outputs, outputs_of
 from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.errors import SpecError
+from foldwise.tasks import MultiClass, MultiLabel, Regression
+from foldwise.tasks.outputs import n_outputs, outputs_of
 from foldwise.training.fitting.schedules import Constant, OneCycle
 
 TWO, THREE = ("zebra", "ant"), ("zebra", "10", "ant")
@@ -40,13 +41,13 @@ def recipe(**keys: Any) -> Recipe:
 def test_outputs_by_loss_and_task(
     keys: dict[str, Any], two: str, three: str, many: str | None
 ) -> None:
-    assert outputs_of(recipe(**keys), TWO, multi=False) == two
-    assert outputs_of(recipe(**keys), THREE, multi=False) == three
+    assert outputs_of(recipe(**keys), MultiClass(TWO)) == two
+    assert outputs_of(recipe(**keys), MultiClass(THREE)) == three
     if many:
-        assert outputs_of(recipe(**keys), THREE, multi=True) == many
+        assert outputs_of(recipe(**keys), MultiLabel(THREE)) == many
     else:
         with pytest.raises(SpecError, match="needs one label per image"):
-            outputs_of(recipe(**keys), THREE, multi=True)
+            outputs_of(recipe(**keys), MultiLabel(THREE))
 
 
 def test_only_one_sigmoid_stands_for_two_classes() -> None:
@@ -63,19 +64,19 @@ def test_only_one_sigmoid_stands_for_two_classes() -> None:
     ],
 )
 def test_what_needs_one_label_per_image_is_said(keys: dict[str, Any], message: str) -> None:
-    outputs_of(recipe(**keys), THREE, multi=False)
+    outputs_of(recipe(**keys), MultiClass(THREE))
     with pytest.raises(SpecError, match=message) as caught:
-        outputs_of(recipe(**keys), THREE, multi=True)
+        outputs_of(recipe(**keys), MultiLabel(THREE))
     assert "\n" not in str(caught.value)
 
 
 def test_a_weight_for_no_class_gets_the_nearest_name() -> None:
     weighed = recipe(class_weights={"zebra": 2, "annt": 0.5})
     message = "recipe r: class_weights names 'annt', which is no class; did you mean 'ant'"
-    for multi in (False, True):
+    for task in (MultiClass(THREE), MultiLabel(THREE)):
         with pytest.raises(SpecError, match=message):
-            outputs_of(weighed, THREE, multi)
-    assert outputs_of(recipe(class_weights={"zebra": 2}), THREE, False) == "softmax"
+            outputs_of(weighed, task)
+    assert outputs_of(recipe(class_weights={"zebra": 2}), MultiClass(THREE)) == "softmax"
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,19 @@ def test_baselines_bring_their_own_defaults_and_yield_to_what_is_written() -> No
     assert (prior.stage, prior.cache_sizes, prior.weights) == ((), (), "none")
     assert SizedRecipe.model_validate(prior.model_dump(mode="json")) == prior
     assert recipe().optimizer == "adam"
+
+
+def test_numbers_have_a_loss_of_their_own_and_no_other() -> None:
+    numbers = Regression(("height",))
+    assert outputs_of(recipe(), numbers) == outputs_of(recipe(loss="mse"), numbers) == "numbers"
+    for keys, message in (
+        ({"loss": "bce"}, r'loss = "bce" is of classes, and here numbers .* use loss = "mse"'),
+        ({"class_weights": "balanced"}, "class_weights is of classes"),
+        ({"label_smoothing": 0.1}, "label_smoothing is of classes"),
+        ({"sampling": "balanced"}, 'sampling = "balanced" is of classes'),
+    ):
+        with pytest.raises(SpecError, match=message):
+            outputs_of(recipe(**keys), numbers)
+    for task in (MultiClass(THREE), MultiClass(TWO), MultiLabel(THREE)):
+        with pytest.raises(SpecError, match=r'loss = "mse" .*; use loss = "'):
+            outputs_of(recipe(loss="mse"), task)
