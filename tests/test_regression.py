@@ -172,3 +172,14 @@ def test_what_a_regression_cannot_train_is_said(tmp_path: Path, line: str, messa
     recipe.write_text(line + "\n" + recipe.read_text())
     with pytest.raises(SpecError, match=message):
         pipeline.train(workspace, "bars")
+
+
+@pytest.mark.parametrize("method", ["climb", "weights", "rank", "auto"])
+def test_regressions_are_blended_by_what_is_not_of_probabilities(
+    bars: tuple[Workspace, "pipeline.Entry"], method: str
+) -> None:
+    workspace, _ = bars
+    blend = pipeline.blend(workspace, "bars", method=method)
+    assert blend.score.value > 0
+    with pytest.raises(SpecError, match=r'"stack" is of probabilities, .* task is regression'):
+        pipeline.blend(workspace, "bars", method="stack")

@@ -206,7 +206,7 @@ def fit_blend(
     parts = parts_of(goal, folds)
     stack = oof_stack(members, len(folds), task, folder)
     slots = slots_of(goal) if data.spec.submit.chain == "auto" else ()
-    candidates, fits = method.candidates(len(members)), {}
+    candidates, fits = method.candidates(len(members), task), {}
     for each in candidates:
         name = BLENDINGS.name_of(each)
         log.info("%s: fitting %s", folder.name, name)

@@ -12,7 +12,7 @@ import numpy as np
 from foldwise.kinds.blending import BLENDINGS, Blending, Fitted, Rows, Stack
 from foldwise.kinds.bounds import Count
 from foldwise.kinds.goal import Goal, some
-from foldwise.kinds.task import TINY
+from foldwise.kinds.task import TINY, Task
 
 MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks it takes some rows
 EVALUATIONS = 60  # weights: of the metric, per member, where it has no gradient
@@ -96,6 +96,8 @@ class Mean(Blending):
 class Geometric(Blending):
     """The geometric mean."""
 
+    of_probabilities: ClassVar[bool] = True
+
     method: Literal["geometric"] = "geometric"
 
     def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
@@ -161,16 +163,18 @@ class Weights(Weighted):
         equal = np.full(count, 1 / count)
         box = [(0, 1)] * count
         simplex = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(count)}
-        found = minimize(
-            _log_loss_of(stack, rows, goal),
-            equal,
-            jac=True,
-            method="SLSQP",
-            bounds=box,
-            constraints=simplex,
-            options={"ftol": 1e-9},
-        )
-        weights = _convex(found.x)
+        weights = equal
+        if goal.task.probabilities:
+            found = minimize(
+                _log_loss_of(stack, rows, goal),
+                equal,
+                jac=True,
+                method="SLSQP",
+                bounds=box,
+                constraints=simplex,
+                options={"ftol": 1e-9},
+            )
+            weights = _convex(found.x)
         if not goal.log_loss:
             cost = _cost_of(stack, rows, goal)
             start = min((equal, weights), key=cost)
@@ -199,7 +203,8 @@ class Climb(Weighted):
     def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
         """`weights`, (M,)."""
         rng, found = np.random.default_rng(0), []
-        kinds = goal.marks[rows] @ rng.random(len(goal.task))
+        strata = goal.task.strata(goal.targets)[rows]
+        kinds = strata @ rng.random(strata.shape[1])
         for _ in range(self.bags):
             order = rng.permutation(len(rows))
             half = np.sort(order[np.argsort(kinds[order], kind="stable")][::2])
@@ -216,6 +221,7 @@ class Stacked(Blending):
     """
 
     tempers: ClassVar[bool] = False
+    of_probabilities: ClassVar[bool] = True
 
     method: Literal["stack"] = "stack"
 
@@ -254,11 +260,15 @@ class Auto(Blending):
 
     method: Literal["auto"] = "auto"
 
-    def candidates(self, members: int) -> list[Blending]:
-        """All methods; of one member there is nothing to blend."""
+    def candidates(self, members: int, task: Task) -> list[Blending]:
+        """All methods for the task; of one member there is nothing to blend."""
         if members == 1:
             return [Single()]
-        return [BLENDINGS.parse(name) for name, cls in BLENDINGS.every().items() if cls is not Auto]
+        return [
+            BLENDINGS.parse(name)
+            for name, kind in BLENDINGS.every().items()
+            if kind is not Auto and (task.probabilities or not kind.of_probabilities)
+        ]
 
 
 def blended(method: Blending, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:

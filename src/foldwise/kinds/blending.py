@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from foldwise.errors import SpecError
 from foldwise.kinds.family import Family, Kind
 from foldwise.kinds.goal import Goal
 from foldwise.kinds.task import Task
@@ -40,15 +41,25 @@ class Stack:
 class Blending(Kind):
     """A way to blend. A subclass has `apply`, and `fit` where there is something to fit.
 
-    tempers: members' own temperatures would change what it can give.
+    tempers: members' own temperatures would change what it can give. of_probabilities: it works on
+    their logarithms, and so on no other numbers.
     """
 
     tempers: ClassVar[bool] = True
+    of_probabilities: ClassVar[bool] = False
 
     method: str
 
-    def candidates(self, members: int) -> "list[Blending]":
-        """The methods of which the best one is taken: itself alone, unless it is a choice."""
+    def candidates(self, members: int, task: Task) -> "list[Blending]":
+        """The methods of which the best one is taken: itself alone, unless it is a choice.
+
+        Raises: SpecError: it is not for the task's predictions.
+        """
+        if self.of_probabilities and not task.probabilities:
+            raise SpecError(
+                f'blend = "{BLENDINGS.name_of(self)}" is of probabilities, and the task is '
+                f'{task.name}; choose "mean", "weights" or "climb"'
+            )
         return [self]
 
     def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
