@@ -210,6 +210,10 @@ class CompetitionSpec(Strict):
         two = self.submission.one_of_two or len(self.labels.classes or ()) == 2
         return "binary" if two else "multi-class"
 
+    def training_settings(self) -> dict[str, Any]:
+        """The same with defaults: what a run's record holds."""
+        return self.model_dump(mode="json", include={"files", "labels", "images"})
+
     def training_part(self) -> dict[str, object]:
         """What training depends on, where it differs from the defaults: `files, labels, images`.
 

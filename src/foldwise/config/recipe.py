@@ -33,6 +33,8 @@ from foldwise.kinds.settings import Strict
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 
+APART = ("seeds", "cpus", "gpus", "memory")  # settings that do not tell runs apart
+
 
 class Recipe(Strict):
     """How to train one model; with a seed it is a run."""
@@ -169,18 +171,16 @@ class Recipe(Strict):
         )
 
     def identity(self) -> dict[str, Any]:
-        """The recipe as plain values without its list of seeds: a run has one of them.
+        """What of the recipe a run is told by: its settings that differ from the defaults.
 
-        Without what there is none of, too, of lines that recipes once did not have: runs from
-        before stay the same. Without what a fold asks a cluster for: it is the same one anywhere.
+        Adding an option therefore leaves old runs where they are. Seeds are left out, as a run has
+        one of them, and so is what a fold asks a cluster for.
         """
-        unset = {key for key in ("pseudo", "budget") if getattr(self, key) is None}
-        if self.interpolation in ("auto", "bilinear"):
-            unset.add("interpolation")
-        if not self.tta_shift:
-            unset.add("tta_shift")
-        places = {"cpus", "gpus", "memory"}
-        return self.model_dump(mode="json", exclude={"seeds", *places, *unset})
+        return self.model_dump(mode="json", exclude=set(APART), exclude_defaults=True)
+
+    def recorded(self) -> dict[str, Any]:
+        """All settings as plain values, defaults too: what a run's record holds."""
+        return self.model_dump(mode="json")
 
 
 class SizedRecipe(Recipe):

@@ -24,6 +24,7 @@ class RunRecord(Record):
 
     competition: str
     recipe: Plain
+    data: Plain | None = None  # the training settings of competition.toml
     seed: int
     identity: str
     scheme: str

@@ -1,6 +1,7 @@
 """Run directories: a run's identity, its record, and the predictions of its folds together."""
 
 import functools
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from foldwise.config.budget import seconds_of
-from foldwise.config.recipe import SizedRecipe
+from foldwise.config.recipe import APART, SizedRecipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds, frame_hash, labels_hash
 from foldwise.data.images.cache import ImageCache
@@ -99,9 +100,10 @@ def identity(
 ) -> str:
     """The hash over everything that training depends on; metric and platform are not in it.
 
-    The names of the caches stand for the images: they have the hash of their contents. Shares,
-    weights and pseudo-labels are in it where there are some, or runs from before there were any
-    would not be found again.
+    Of settings those count that differ from their defaults, so that an option that is added leaves
+    every run where it is; `need_same_settings` compares all of them. The names of the caches stand
+    for the images: they have the hash of their contents. Shares, weights and pseudo-labels are in
+    it where there are some.
     """
     new = {"soft": data.train.soft_hash(), "pseudo": pseudo and pseudo.record}
     return sha256_json(
@@ -147,6 +149,41 @@ def need_same_data(folder: Path, data: CompetitionData) -> None:
             raise RunError(f"{folder.name}: {what} are not those it was begun with; {UNDO}")
 
 
+def need_same_settings(
+    folder: Path, record: RunRecord, recipe: SizedRecipe, data: CompetitionData
+) -> None:
+    """Check that all settings are those of a run's record, defaults included.
+
+    Settings that a run's identity leaves out may have other defaults in another version of
+    foldwise. Raises: RunError: one has; the message has the remedy.
+    """
+    then = {**record.recipe, **(record.data or {})}
+    now = {**recipe.recorded(), **data.spec.training_settings()}
+    place = different(then, {key: now[key] for key in then if key in now and key not in APART})
+    if place is not None:
+        key, old, new = place
+        raise RunError(
+            f"{folder.name} was trained with {key} = {old}, which is {new} now; if this is a new "
+            f"default of foldwise's, write the old one into the recipe or competition.toml, or "
+            f"remove {folder}, and it is trained from its start"
+        )
+
+
+def different(then: Any, now: Any, place: str = "") -> tuple[str, str, str] | None:
+    """Where two plain values differ in what both have: the keys that lead there, and both values.
+
+    None where they do not. Of lists the lengths count too.
+    """
+    if isinstance(then, dict) and isinstance(now, dict):
+        pairs = [(key, then[key], now[key]) for key in then if key in now]
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = [(str(k), *pair) for k, pair in enumerate(zip(then, now, strict=True))]
+    else:
+        return None if then == now else (place, json.dumps(then), json.dumps(now))
+    inner = (different(one, other, f"{place}.{key}".strip(".")) for key, one, other in pairs)
+    return next((found for found in inner if found is not None), None)
+
+
 def need_same_versions(folder: Path) -> None:
     """Check that a run's folds are trained by one version of each package.
 
@@ -190,7 +227,8 @@ def open_run(
             levels = next((cache.levels for cache in caches if cache.levels), None)
             RunRecord(
                 competition=data.spec.name,
-                recipe=recipe.model_dump(mode="json"),
+                recipe=recipe.recorded(),
+                data=data.spec.training_settings(),
                 seed=seed,
                 identity=digest,
                 scheme=folds.name,
@@ -203,6 +241,7 @@ def open_run(
                 **({"levels": (levels.low, levels.high)} if levels else {}),
             ).write(run.record)
     record = RunRecord.read(run.record)
+    need_same_settings(run.path, record, recipe, data)
     copied = frame_hash(read_folds(run.folds), folds.duplicates)
     if record.folds_sha256 != folds.sha256 or copied != folds.sha256:
         raise RunError(
