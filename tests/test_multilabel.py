@@ -26,6 +26,7 @@ from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
+from foldwise.store.data_records import BoardEntry
 from foldwise.store.predictions import predictions_frame, read_predictions
 from foldwise.submitting.platforms import Parcel, local
 from foldwise.training.fitting.criterion import loss_of
@@ -361,7 +362,7 @@ def test_more_is_better_on_the_board_and_the_best_entry_counts(workspace: Worksp
     assert {e["team"]: e["private"] for e in board[:2]} == {"awful": 0.0, "perfect": 1.0}
     assert len(board) == 6
     entries = [("a", 0.9), (local.TEAM, 0.5), ("b", 0.2), (local.TEAM, 0.1), ("a", 0.3)]
-    small: list[dict[str, object]] = [{"team": team, "private": v} for team, v in entries]
+    small = [BoardEntry(team=team, private=v) for team, v in entries]
     assert (local.standing(small, higher=True), local.standing(small)) == ((2, 3), (1, 3))
 
 

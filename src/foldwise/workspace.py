@@ -6,8 +6,6 @@ from pathlib import Path
 
 from foldwise.errors import SpecError, nearest
 
-FINDINGS = "findings.json"  # in a competition's data folder: what `check` and `submit` found
-
 
 @dataclass(frozen=True)
 class Workspace:

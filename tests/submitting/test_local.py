@@ -214,8 +214,8 @@ def test_an_entry_that_comes_later_or_changes_joins_the_board(workspace: Workspa
 
 def test_the_board_can_be_had_without_an_entry(workspace: Workspace) -> None:
     (entry,) = local.entered(parcel(workspace))
-    assert (entry["team"], entry["public"]) == ("uniform", pytest.approx(np.log(3), abs=1e-6))
-    assert board(workspace) == [entry]
+    assert (entry.team, entry.public) == ("uniform", pytest.approx(np.log(3), abs=1e-6))
+    assert board(workspace) == [entry.plain()]
 
 
 @pytest.mark.parametrize(

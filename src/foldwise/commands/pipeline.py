@@ -39,7 +39,7 @@ from foldwise.reporting.summing import sum_up
 from foldwise.reporting.tracking import Tracker, tracked
 from foldwise.store import ledger
 from foldwise.store.files import locked, replacing
-from foldwise.store.layout import runs_of, submissions_of
+from foldwise.store.layout import data_of, runs_of, submissions_of
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import ask_first, fetch
 from foldwise.submitting.parts import board_parts
@@ -258,7 +258,7 @@ def scheme_folds(
     scheme = scheme or data.spec.submit.folds
     if scheme not in data.spec.folds:
         raise SpecError(f"no fold scheme is called {scheme!r}{nearest(scheme, [*data.spec.folds])}")
-    folder = workspace.data / data.spec.name / "folds"
+    folder = data_of(workspace, data.spec.name).folds.path
     definition = data.spec.folds[scheme]
     same = digests(data, progress) if definition.duplicates else None
     return load_folds(data.train, scheme, definition, folder, same)

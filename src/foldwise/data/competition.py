@@ -37,7 +37,9 @@ from foldwise.shapes.formats import (
     rows_of_format,
     submission_format,
 )
-from foldwise.store.files import disk_errors, locked, read_json, sha256_file, write_json
+from foldwise.store.data_records import PreparedRecord
+from foldwise.store.files import disk_errors, locked, read_json, sha256_file
+from foldwise.store.layout import DataFolder
 from foldwise.tables.archives import still_packed
 from foldwise.tables.listing import alike_on_disk
 from foldwise.tasks import Task
@@ -59,6 +61,11 @@ class CompetitionData:
     test: LabelTable
     format: SubmissionFormat
     hooks: dict[str, Callable[..., Any]]
+
+    @property
+    def home(self) -> DataFolder:
+        """The competition's data folder."""
+        return DataFolder(self.raw.parent)
 
     @property
     def task(self) -> Task:
@@ -176,7 +183,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
         nothing = train.where(np.zeros(len(train), bool))
         shape = submission_format(None, spec, [], train.task)
         data = CompetitionData(spec, raw, train, nothing, shape, hooks)
-        train, test = split(spec, train, raw.parent / "platform", lambda: digests(data))
+        train, test = split(spec, train, data.home.platform.path, lambda: digests(data))
         shape = submission_format(None, spec, sorted(test.frame["id"]), train.task)
         return CompetitionData(spec, raw, train, test, shape, hooks)
     rows = rows_of_format(file, spec)
@@ -189,7 +196,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     shape = submission_format(file, spec, list(rows["id"]), train.task)
     _check_ids(spec, train, test, shape)
     if spec.files.solution:
-        write_solution(spec, raw, raw.parent / "platform", test)
+        write_solution(spec, raw, DataFolder(raw.parent).platform.path, test)
     return CompetitionData(spec, raw, train, test, shape, hooks)
 
 
@@ -236,16 +243,16 @@ def prepare(
     """
     if "prepare" not in hooks:
         return
-    version = sha256_file(folder / "adapter.py")
-    marker = raw.parent / "prepared.json"
-    with locked(raw.parent / ".prepare.lock", f"preparing {spec.name}"):
-        known = marker.is_file() and version in marker.read_text(encoding="utf-8")
-        if known and all((raw / name).is_file() for name in spec.files.names()):
+    home = DataFolder(raw.parent)
+    prepared = PreparedRecord(adapter_sha256=sha256_file(folder / "adapter.py"))
+    with locked(home.prepare_lock, f"preparing {spec.name}"):
+        there = all((raw / name).is_file() for name in spec.files.names())
+        if there and prepared.stands_in(home.prepared):
             return
         with disk_errors(raw):
             raw.mkdir(parents=True, exist_ok=True)
             hooks["prepare"](spec, raw)
-        write_json(marker, {"adapter_sha256": version})
+        prepared.write(home.prepared)
 
 
 def need_files(spec: CompetitionSpec, raw: Path, names: Sequence[str]) -> None:

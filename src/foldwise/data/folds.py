@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,11 @@ from foldwise.data.images.duplicates import copies, joined
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, examples, nearest
 from foldwise.kinds.folds import FOLDS, FoldScheme
-from foldwise.store.files import locked, read_json, sha256_json, write_json
+from foldwise.store.data_records import FoldsRecord
+from foldwise.store.files import locked, sha256_json
 from foldwise.store.frames import read_folds, write_csv
+from foldwise.store.layout import FoldsFolder
+from foldwise.store.records import Plain
 
 ANY = "*"  # in allow_missing: every class
 TRIES = 100  # seeds tried where a split leaves a class out of a training part
@@ -57,26 +59,21 @@ def load_folds(
     Raises: FoldError: the saved folds were made for other rows, labels, images or settings, or
             were edited; or folds with every class in every training part are impossible.
     """
-    path, marker = folder / f"{name}.csv", folder / f"{name}.json"
+    home = FoldsFolder(folder)
+    path, marker = home.frame(name), home.record(name)
     clusters = copies(table, digests) if digests is not None else {}
-    definition: dict[str, Any] = {
+    definition: Plain = {
         "scheme": FOLDS.dump(scheme, mode="json"),
         "labels": labels_hash(table),
         "duplicates": sha256_json(sorted(clusters.items())),
     }
-    with locked(folder / f".{name}.lock", f"making the folds {name!r}"):
+    with locked(home.lock(name), f"making the folds {name!r}"):
         if not marker.is_file():
             frame = make_folds(table, scheme, digests)
             write_csv(path, frame)
-            write_json(
-                marker,
-                {
-                    **definition,
-                    "copies": len(clusters),
-                    "sha256": frame_hash(frame, definition["duplicates"]),
-                },
-            )
-        saved = read_json(marker)
+            made = frame_hash(frame, definition["duplicates"])
+            FoldsRecord(**definition, copies=len(clusters), sha256=made).write(marker)
+        saved = FoldsRecord.read(marker)
         frame = read_folds(path)
     remedy = f"give [folds.{name}] its old settings back, use a new name, or remove {marker}"
     for key, what in (
@@ -84,13 +81,13 @@ def load_folds(
         ("labels", "other ids, labels or groups"),
         ("duplicates", "other images, with other copies among them"),
     ):
-        if saved.get(key) != definition[key]:
+        if getattr(saved, key) != definition[key]:
             raise FoldError(
                 f"{path} was made with {what}; runs made with it would not match: {remedy}"
             )
-    if frame_hash(frame, saved["duplicates"]) != saved["sha256"]:
+    if frame_hash(frame, saved.duplicates) != saved.sha256:
         raise FoldError(f"{path} was changed after it was made; restore it, or remove {marker}")
-    return Folds(name, frame, saved["sha256"], saved["duplicates"])
+    return Folds(name, frame, saved.sha256, saved.duplicates)
 
 
 def make_folds(

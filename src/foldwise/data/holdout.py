@@ -15,7 +15,10 @@ from foldwise.data.labels.table import LabelTable, label_table
 from foldwise.data.schemes import Stratified, StratifiedGroups
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
 from foldwise.kinds.task import CellError
-from foldwise.store.files import locked, read_json, replacing, sha256_json, write_json
+from foldwise.store.data_records import BoardRecord, HoldoutRecord, SolutionRecord
+from foldwise.store.files import locked, sha256_json
+from foldwise.store.frames import write_csv
+from foldwise.store.layout import PlatformFolder
 from foldwise.tables.text import numeric, read_table, unique_ids
 from foldwise.tasks import Task
 
@@ -41,13 +44,12 @@ def split(
             FoldError: some class would have no training row.
     """
     assert spec.holdout is not None
-    marker = folder / "holdout.json"
-    settings = spec.holdout.model_dump(mode="json")
-    definition = {"holdout": settings, "labels": labels_hash(table)}
-    with locked(folder / ".holdout.lock", f"splitting off the test set of {spec.name}"):
-        saved = read_json(marker) if marker.is_file() else {}
-        if any(saved.get(key) != value for key, value in definition.items()):
-            if saved and _has_entries(folder):
+    home = PlatformFolder(folder)
+    settings, labels = spec.holdout.model_dump(mode="json"), labels_hash(table)
+    with locked(home.truth_lock, f"splitting off the test set of {spec.name}"):
+        saved = HoldoutRecord.read_if_there(home.holdout)
+        if saved is None or (saved.holdout, saved.labels) != (settings, labels):
+            if saved and _has_entries(home):
                 raise DataError(
                     f"{folder} holds a test set that was split off with other settings, labels or "
                     "groups, and its board has entries; give [holdout] and [labels] their old "
@@ -61,24 +63,23 @@ def split(
                     "of now; nothing was entered on its board yet",
                     spec.name,
                 )
-            marker.unlink(missing_ok=True)  # it stands for a truth that is whole
+            home.holdout.unlink(missing_ok=True)  # it stands for a truth that is whole
             write_truth(folder, table.where(in_test), spec.holdout.seed)
-            ids = sorted(table.frame.loc[in_test, "id"])
-            write_json(marker, saved := {**definition, "ids": ids})
-    in_test = table.frame["id"].isin(saved["ids"]).to_numpy()
+            ids = tuple(sorted(table.frame.loc[in_test, "id"]))
+            saved = HoldoutRecord(holdout=settings, labels=labels, ids=ids)
+            saved.write(home.holdout)
+    in_test = table.frame["id"].isin(saved.ids).to_numpy()
     test = table.where(in_test)
-    if not (folder / "truth.csv").is_file():
+    if not home.truth.is_file():
         write_truth(folder, test, spec.holdout.seed)
     unlabelled = replace(test, frame=test.frame[["id", "path", "group"]])
     return table.where(~in_test), unlabelled
 
 
-def _has_entries(folder: Path) -> bool:
+def _has_entries(home: PlatformFolder) -> bool:
     """Whether a file of the team's own was entered on a board."""
-    path = folder / "board.json"
-    board = read_json(path) if path.is_file() else []
-    entries = board if isinstance(board, list) else board["entries"]  # a list in older ones
-    return any("file" in entry for entry in entries)
+    board = BoardRecord.read_if_there(home.board)
+    return board is not None and any(entry.file for entry in board.entries)
 
 
 def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]") -> np.ndarray:
@@ -110,19 +111,17 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
     A column `Usage` (Public, Private) decides the halves, as in Kaggle's own solution files.
     table: the test rows. Raises: LabelError: a test row has no solution.
     """
-    path = raw / str(spec.files.solution)
-    marker = folder / "solution.json"
+    path, home = raw / str(spec.files.solution), PlatformFolder(folder)
     ids = sorted(table.frame["id"])
-    definition = {
-        "bytes": path.stat().st_size,
-        "changed": path.stat().st_mtime_ns,
-        "ids": sha256_json(ids),
-        "classes": list(table.classes),
-        "labels": spec.labels.model_dump(mode="json"),
-    }
-    with locked(folder / ".holdout.lock", f"reading the solution of {spec.name}"):
-        written = marker.is_file() and (folder / "truth.csv").is_file()
-        if written and read_json(marker) == definition:
+    definition = SolutionRecord(
+        bytes=path.stat().st_size,
+        changed=path.stat().st_mtime_ns,
+        ids=sha256_json(ids),
+        classes=tuple(table.classes),
+        labels=spec.labels.model_dump(mode="json"),
+    )
+    with locked(home.truth_lock, f"reading the solution of {spec.name}"):
+        if home.truth.is_file() and definition.stands_in(home.solution):
             return
         files = spec.files.model_copy(update={"train": spec.files.solution, "labels": None})
         labels = spec.labels.model_copy(update={"group": None, "weight": None})
@@ -139,7 +138,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
                 f"{alike(lacking, truth.frame['id'])}"
             )
         write_truth(folder, truth.where(truth.frame["id"].isin(ids).to_numpy()), SEED)
-        write_json(marker, definition)
+        definition.write(home.solution)
 
 
 def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
@@ -153,8 +152,7 @@ def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
         parts = np.where(order < len(table) // 2, "public", "private")
     frame = table.frame[["id"]].assign(part=parts)
     targets = table.frame[table.task.target_columns]
-    with replacing(folder / "truth.csv") as temporary:
-        pd.concat([frame, targets], axis=1).to_csv(temporary, index=False)
+    write_csv(PlatformFolder(folder).truth, pd.concat([frame, targets], axis=1))
 
 
 def read_truth(path: Path, task: Task) -> pd.DataFrame:

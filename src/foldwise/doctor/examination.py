@@ -20,6 +20,7 @@ from foldwise.doctor.leaks import (
 )
 from foldwise.errors import FoldwiseError, examples
 from foldwise.kinds.folds import FOLDS, FoldScheme
+from foldwise.store.layout import data_of
 from foldwise.workspace import Workspace
 
 LISTED = ("id", "path", "name", "label", "folder", "root")  # columns that readers make
@@ -137,12 +138,12 @@ def _check_folds(
     findings: Findings,
 ) -> None:
     """Make (or read) the folds, note their sizes, compare their split with the platform's."""
-    folder = workspace.data / data.spec.name / "folds"
+    home = data_of(workspace, data.spec.name).folds
     same = digests if scheme.duplicates else None
-    saved = (folder / f"{name}.json").is_file() and (same is not None or not scheme.duplicates)
+    saved = home.record(name).is_file() and (same is not None or not scheme.duplicates)
     try:
         frame = (
-            load_folds(data.train, name, scheme, folder, same).frame
+            load_folds(data.train, name, scheme, home.path, same).frame
             if saved
             else make_folds(data.train, scheme, same)
         )

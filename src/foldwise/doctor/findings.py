@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foldwise.store.files import read_json, write_json
-from foldwise.workspace import FINDINGS
+from foldwise.store.data_records import FindingsRecord
+from foldwise.store.layout import DataFolder
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Findings:
         by: `check`, which looks at every image, or `submit`, which does not. Folds are left out:
         whether they are saved yet is a fact of the moment.
         """
-        path = home / FINDINGS
+        path = DataFolder(home).findings
         if not home.is_dir():  # nothing has been downloaded
             return
-        known = read_json(path) if path.is_file() else {}
+        known = FindingsRecord.read_if_there(path) or FindingsRecord()
         facts = {key: value for key, value in self.facts.items() if key != "folds"}
         found = {**self.document(), "facts": facts}
-        if known.get(by) != found:
-            write_json(path, {**known, by: found})
+        if getattr(known, by) != found:
+            known.model_copy(update={by: found}).write(path)

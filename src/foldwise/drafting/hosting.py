@@ -72,10 +72,10 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
     if source.resolve() != raw.resolve():
         add_to_raw(source, raw, spec)
     data = load_data(workspace, name)
-    platform = raw.parent / "platform"
+    platform = data.home.platform
     for team, probs in baselines(data, progress).items():
         predictions = predictions_frame(data.format.ids, probs, data.classes)
-        write_submission(platform / "entries" / f"{team}.csv", predictions, data.format)
+        write_submission(platform.entry(team), predictions, data.format)
         if team == "uniform" and spec.holdout:
             write_submission(raw.parent / FORMAT, predictions, data.format)
     # no file of the team's is entered; those that were lie in this folder
@@ -93,9 +93,9 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
         len(data.train),
         len(data.test),
         group,
-        platform / "truth.csv",
+        platform.truth,
         form,
-        local.entered(parcel),
+        [entry.plain() for entry in local.entered(parcel)],
         made,
     )
 

@@ -12,7 +12,7 @@ from foldwise.data.competition import CompetitionData
 from foldwise.errors import RunError
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.out_of_fold import score_of
-from foldwise.store.files import read_json
+from foldwise.store.data_records import FoldsRecord
 from foldwise.store.frames import read_folds
 from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder
 from foldwise.store.predictions import read_predictions
@@ -126,8 +126,8 @@ def _best(rows: Sequence[dict[str, Any]], data: CompetitionData) -> dict[str, An
     finished = [row for row in rows if row["score"] is not None]
     if not finished:
         return None
-    saved = data.raw.parent / "folds" / f"{data.spec.submit.folds}.json"
-    current = read_json(saved)["sha256"] if saved.is_file() else None
+    saved = FoldsRecord.read_if_there(data.home.folds.record(data.spec.submit.folds))
+    current = saved.sha256 if saved else None
     counts = Counter(row["folds_sha256"] for row in finished)
     chosen = max(counts, key=lambda folds: (folds == current, counts[folds]))
     same = [row for row in finished if row["folds_sha256"] == chosen]

@@ -23,7 +23,9 @@ from foldwise.kinds.events import Observer
 from foldwise.reproducing.differences import check_data, other_differences
 from foldwise.reproducing.scratch import find_manifest, scratch
 from foldwise.shapes.submission import read_submission, write_submission
-from foldwise.store.files import read_json, sha256_file
+from foldwise.store.data_records import FoldsRecord
+from foldwise.store.files import sha256_file
+from foldwise.store.layout import ReproductionFolder, data_of
 from foldwise.store.run_records import RateSearch
 from foldwise.submitting import manifest
 from foldwise.submitting.entry import score_through_file
@@ -161,11 +163,12 @@ def _folds(
     Raises: DataError: folds made anew are others.
     """
     scheme, wanted = told["folds"]["scheme"], told["folds"]["sha256"]
-    definition, kept = data.spec.folds[scheme], workspace.data / data.spec.name / "folds"
+    definition, kept = data.spec.folds[scheme], data_of(workspace, data.spec.name).folds
     same = digests(data, progress) if definition.duplicates else None
-    marker = kept / f"{scheme}.json"
-    saved = marker.is_file() and read_json(marker)["sha256"] == wanted
-    folds = load_folds(data.train, scheme, definition, kept if saved else here.root / "folds", same)
+    saved = FoldsRecord.read_if_there(marker := kept.record(scheme))
+    known = saved is not None and saved.sha256 == wanted
+    folder = kept.path if known else ReproductionFolder(here.root).folds
+    folds = load_folds(data.train, scheme, definition, folder, same)
     if folds.sha256 != wanted:
         raise DataError(
             f"the folds {scheme!r} should be those of the submission ({wanted[:8]}), but this "

@@ -78,6 +78,13 @@ class Record(Values):
         """The record in a file; None where there is no file. Raises: see `read`."""
         return cls.read(path) if path.is_file() else None
 
+    def stands_in(self, path: Path) -> bool:
+        """Whether a file is there and says exactly this; one of an earlier version may not."""
+        if not path.is_file():
+            return False
+        found, own = read_json(path), self.model_dump(mode="json", exclude_unset=True)
+        return isinstance(found, dict) and {**found, VERSION: 0} == {**own, VERSION: 0}
+
     def values(self) -> Plain:
         """What the file says."""
         return {VERSION: self.newest, **self.plain()}

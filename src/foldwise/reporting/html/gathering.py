@@ -11,13 +11,13 @@ from foldwise.reporting.html.changes import commands, what_changed
 from foldwise.reporting.html.traces import augmented_of, finder_of, folds_of, maps_of, rates_of
 from foldwise.reporting.standing import blend_named, board_of
 from foldwise.reporting.summary import made_by, read_run
-from foldwise.store.files import read_json
+from foldwise.store.data_records import FindingsRecord
 from foldwise.store.frames import read_folds
-from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, runs_of
+from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, data_of, runs_of
 from foldwise.store.predictions import read_predictions
 from foldwise.store.records import Plain
 from foldwise.store.run_records import BlendRecord, FoldRecord
-from foldwise.workspace import FINDINGS, Workspace
+from foldwise.workspace import Workspace
 
 SHIFTED = 5  # places at which each view is seen with tta_shift
 CURVES = {"before": "blend alone", "after": "after the steps"}  # of reliability, in blend.json
@@ -57,7 +57,7 @@ def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
     `corrections`: counts by what was ignored or changed; `findings`: what `check` and `submit`
     found (see `doctor.Findings.save`), by which of them.
     """
-    path = workspace.data / data.spec.name / FINDINGS
+    found = FindingsRecord.read_if_there(data_of(workspace, data.spec.name).findings)
     return {
         "competition": {
             "name": data.spec.name,
@@ -69,7 +69,7 @@ def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
         "test_rows": len(data.test),
         "classes": len(data.classes),
         "corrections": data.counts,
-        "findings": read_json(path) if path.is_file() else {},
+        "findings": found.plain() if found else {},
     }
 
 

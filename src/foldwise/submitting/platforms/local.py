@@ -13,7 +13,9 @@ from foldwise.data.holdout import read_truth
 from foldwise.errors import PlatformError, SubmissionError, examples
 from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.submission import read_submission
-from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
+from foldwise.store.data_records import BoardEntry, BoardRecord, PartsRecord
+from foldwise.store.files import locked, sha256_file, sha256_json
+from foldwise.store.layout import DataFolder, PlatformFolder
 from foldwise.submitting.platforms import Destination, Parcel, Receipt
 
 log = logging.getLogger(__name__)
@@ -47,8 +49,8 @@ class Local(Destination):
         return Receipt(
             "scored",
             f"on the local leaderboard: place {rank} of {teams}",
-            board[-1]["public"],
-            board[-1]["private"],
+            board[-1].public,
+            board[-1].private,
             rank,
             teams,
         )
@@ -60,25 +62,27 @@ class Local(Destination):
         return {part: units(ids) for part, ids in part_ids(data, shape).items()}
 
 
-def entered(parcel: Parcel, file: Path | None = None) -> list[dict[str, Any]]:
-    """The board's entries `team, public, private`, written to board.json.
+def entered(parcel: Parcel, file: Path | None = None) -> list[BoardEntry]:
+    """The board's entries, each scored, as they are written to the platform's folder.
 
     file: of the team's own, which becomes the last entry. Entries are scored anew where the truth,
     the metric, its constants or their files have changed; those whose file is gone or no longer
     valid are left out then, with a warning. Raises: as `Local.send` does.
     """
-    folder = parcel.data / "platform"
-    with locked(folder / ".lock", "the local leaderboard"):
-        truth = _truth(folder, parcel.shape)
+    home = DataFolder(parcel.data).platform
+    with locked(home.lock, "the local leaderboard"):
+        truth = _truth(home, parcel.shape)
         metric = parcel.spec.metric.model_dump(mode="json")
-        of = sha256_json([sha256_file(folder / "truth.csv"), metric])
-        mine = [{"team": TEAM, "file": file.name, **_scores(parcel, file, truth)}] if file else []
+        of = sha256_json([sha256_file(home.truth), metric])
+        mine = (
+            [BoardEntry(team=TEAM, file=file.name, **_scores(parcel, file, truth))] if file else []
+        )
         board = [
             entry
-            for entry in _board(folder, parcel, truth, of)
-            if file is None or entry.get("file") != file.name
+            for entry in _board(home, parcel, truth, of)
+            if file is None or entry.file != file.name
         ]
-        write_json(folder / "board.json", {"of": of, "entries": board + mine})
+        BoardRecord(of=of, entries=(*board, *mine)).write(home.board)
     return board + mine
 
 
@@ -87,58 +91,53 @@ def part_ids(data: Path, shape: SubmissionFormat) -> dict[str, list[str]]:
 
     data: the competition's data folder. Raises: PlatformError: the truth does not fit.
     """
-    folder = data / "platform"
-    if not (folder / "truth.csv").is_file():
+    home = DataFolder(data).platform
+    if not home.truth.is_file():
         return {}
-    with locked(folder / ".lock", "the local leaderboard"):
-        truth = _truth(folder, shape)
+    with locked(home.lock, "the local leaderboard"):
+        truth = _truth(home, shape)
     return {part: [*truth.loc[truth["part"] == part, "id"]] for part in PARTS}
 
 
-def standing(board: list[dict[str, Any]], higher: bool = False) -> tuple[int, int]:
+def standing(board: Sequence[BoardEntry], higher: bool = False) -> tuple[int, int]:
     """The place of the team's best entry by private score, and the number of teams.
 
     higher: a higher score is better.
     """
-    best: dict[object, float] = {}
-    for entry in board:
-        value = float(entry["private"]) * (-1 if higher else 1)
-        best[entry["team"]] = min(value, best.get(entry["team"], value))
+    best: dict[str, float] = {}
+    scored = ((entry.team, entry.private) for entry in board if entry.private is not None)
+    for team, score in scored:
+        value = score * (-1 if higher else 1)
+        best[team] = min(value, best.get(team, value))
     return 1 + sum(v < best[TEAM] for t, v in best.items() if t != TEAM), len(best)
 
 
-def _board(folder: Path, parcel: Parcel, truth: pd.DataFrame, of: str) -> list[dict[str, Any]]:
+def _board(home: PlatformFolder, parcel: Parcel, truth: pd.DataFrame, of: str) -> list[BoardEntry]:
     """The board's entries, with scores of `of`: a hash of truth and metric."""
-    path = folder / "board.json"
-    saved = read_json(path) if path.is_file() else []
-    if isinstance(saved, list):  # as written before; it does not say what it was scored with
-        saved = {"of": None, "entries": saved}
-    known = [*saved["entries"]]
-    teams = {entry["team"] for entry in known}
-    others = sorted((folder / "entries").glob("*.csv"))
-    known += [{"team": file.stem} for file in others if file.stem not in teams]
+    saved = BoardRecord.read_if_there(home.board) or BoardRecord()
+    teams = {entry.team for entry in saved.entries}
+    others = [BoardEntry(team=team) for team in home.entries() if team not in teams]
     board = []
-    for entry in known:
-        team, name = entry["team"], entry.get("file")
-        file = parcel.file.parent / name if name else folder / "entries" / f"{team}.csv"
-        same = not file.is_file() or sha256_file(file) == entry.get("sha256")
-        if saved["of"] == of and same and "private" in entry:
+    for entry in (*saved.entries, *others):
+        file = parcel.file.parent / entry.file if entry.file else home.entry(entry.team)
+        same = not file.is_file() or sha256_file(file) == entry.sha256
+        if saved.of == of and same and entry.private is not None:
             board.append(entry)
             continue
         try:
-            board.append({**entry, **_scores(parcel, file, truth)})
+            board.append(entry.model_copy(update=_scores(parcel, file, truth)))
         except SubmissionError as error:
             log.warning(
                 "the local leaderboard leaves out an entry of %r, which cannot be scored: %s",
-                team,
+                entry.team,
                 error,
             )
     return board
 
 
-def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
+def _truth(home: PlatformFolder, shape: SubmissionFormat) -> pd.DataFrame:
     """The truth of every id that is asked for, each in a part. Raises: PlatformError."""
-    path = folder / "truth.csv"
+    path = home.truth
     if not path.is_file():
         raise PlatformError(f"the local platform has no truth at {path}; `foldwise data` makes it")
     truth = read_truth(path, shape.task)
@@ -152,7 +151,7 @@ def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
                 f"{examples(ids)}; correct the file (rows of part `ignored` count in no score)"
             )
     if "part" not in truth:
-        truth["part"] = _halves(folder, truth, shape)
+        truth["part"] = _halves(home, truth, shape)
     for part in PARTS:
         if not (truth["part"] == part).any():
             found = examples(truth["part"].unique())
@@ -164,11 +163,11 @@ def _truth(folder: Path, shape: SubmissionFormat) -> pd.DataFrame:
     return truth
 
 
-def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.ndarray:
-    """The part of each row, (n,): split once for these ids, and kept in parts.json."""
-    path, ids = folder / "parts.json", sorted(truth["id"])
-    saved = read_json(path) if path.is_file() else {}
-    if saved.get("ids") != sha256_json(ids):
+def _halves(home: PlatformFolder, truth: pd.DataFrame, shape: SubmissionFormat) -> np.ndarray:
+    """The part of each row, (n,): split once for these ids, and kept."""
+    ids = sorted(truth["id"])
+    saved = PartsRecord.read_if_there(home.parts)
+    if saved is None or saved.ids != sha256_json(ids):
         rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
         task = shape.task
         hot = task.strata(task.targets(rows))
@@ -177,10 +176,10 @@ def _halves(folder: Path, truth: pd.DataFrame, shape: SubmissionFormat) -> np.nd
             fold = balanced_groups(hot, rows["group"].to_numpy(dtype=str), n, SEED)
         else:
             fold = dealt(hot, np.arange(len(rows)), n, SEED)
-        public = [id for id, of in zip(ids, fold, strict=True) if of == 0]
-        saved = {"seed": SEED, "share": SHARE, "ids": sha256_json(ids), "public": public}
-        write_json(path, saved)
-    return np.where(truth["id"].isin(saved["public"]), *PARTS)
+        public = tuple(id for id, of in zip(ids, fold, strict=True) if of == 0)
+        saved = PartsRecord(seed=SEED, share=SHARE, ids=sha256_json(ids), public=public)
+        saved.write(home.parts)
+    return np.where(truth["id"].isin(saved.public), *PARTS)
 
 
 def _scores(parcel: Parcel, file: Path, truth: pd.DataFrame) -> dict[str, Any]:
