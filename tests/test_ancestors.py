@@ -343,7 +343,9 @@ def test_a_recipe_names_the_model_and_images_of_its_write_up(name: str, recipe: 
     assert found.augment == Augment(**listed.augment)
     assert found.tta == ("none",)
     assert found.loss == (MeanDistance() if listed.model == "linear" else "auto")
-    assert found.model_fields_set <= NAMED  # no other ingredient
+    assert (
+        load_recipe(ROOT / "competitions" / name, recipe).model_fields_set <= NAMED
+    )  # no other ingredient
     assert [found.stage_size(s) for s in found.stage] == [(s.size, s.size) for s in listed.steps]
     assert [s.batch_size or found.batch_size for s in found.stage] == [
         s.batch for s in listed.steps
