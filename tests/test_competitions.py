@@ -132,7 +132,7 @@ def test_leaf_as_kaggle_ships_it_passes_its_check(realdata: Path, tmp_path: Path
 def test_the_readmes_example_is_a_valid_competition_and_recipe() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     spec, recipe, pseudo = (tomllib.loads(block) for block in blocks)
-    assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend == "mean"
+    assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend.method == "mean"
     assert parse(SizedRecipe, {"name": "baseline", **recipe}, "README").cache_sizes == ((288, 288),)
     taught = parse(Recipe, {"name": "student", **recipe, **pseudo}, "README")
     assert taught.pseudo is not None
