@@ -62,15 +62,10 @@ def find_roles(found: Survey) -> Roles:
     labels = test = asked = None
     id = part.id if part else "id"
     if train and part:
-        rows, ids_there = part.rows, sorted(part.rows[id])
         rest = [t for t in rest if t is not train]
-        pairs = [] if part.repeated else rest  # what stands twice cannot be joined
-        labels = next((t for t in pairs if sorted(t.frame.get(id, [])) == ids_there), None)
-        if labels:
-            extra = [id, *(c for c in labels.columns if c not in rows.columns)]
-            rows = rows.merge(labels.frame[extra], on=id, validate="one_to_one")
-            if _named(train, LABELS) and not _named(labels, LABELS):
-                train, labels = labels, train
+        labels, rows = _joined(part, rest)
+        if labels and _named(train, LABELS) and not _named(labels, LABELS):
+            train, labels = labels, train
         part = replace(part, rows=rows, image=located(rows, id, images, "train"))
     if shape:
         test = next((t for t in rest if {*t.frame.get(id, [])} == {*ids}), None)
@@ -78,6 +73,20 @@ def find_roles(found: Survey) -> Roles:
         asked = Part(rows, id, located(rows, id, images, "test"))
     files = {"train": train, "labels": labels, "test": test, "format": shape, "solution": solution}
     return Roles({key: table for key, table in files.items() if table}, part, asked)
+
+
+def _joined(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
+    """The table with the labels of a part's ids, if there is one, and the rows joined with it.
+
+    Ids that stand several times cannot be joined.
+    """
+    ids = sorted(part.rows[part.id])
+    pairs = [] if part.repeated else tables
+    labels = next((t for t in pairs if sorted(t.frame.get(part.id, [])) == ids), None)
+    if labels is None:
+        return None, part.rows
+    extra = [part.id, *(c for c in labels.columns if c not in part.rows.columns)]
+    return labels, part.rows.merge(labels.frame[extra], on=part.id, validate="one_to_one")
 
 
 def _best(

@@ -33,19 +33,25 @@ def trouble(tables: Any) -> str | None:
         inner: list[Any] = []
         for value in level:
             parts = [*value, *value.values()] if isinstance(value, dict) else value
-            for part in parts:
-                if isinstance(part, str) and len(part) > TEXT:
-                    return f"text should have at most {TEXT} characters, got {len(part)}"
-                if isinstance(part, str) and "\0" in part:
-                    return f"text should hold no NUL character, got {short(part)}"
-                if isinstance(part, int) and abs(part) >= WHOLE:
-                    return "whole numbers should have at most 18 digits, got a longer one"
+            if wrong := next(filter(None, map(_trouble_of, parts)), None):
+                return wrong
             items += len(parts)
             inner += [part for part in parts if isinstance(part, dict | list)]
         if items > ITEMS:
             return f"there should be at most {ITEMS} values, got more"
         level = inner
     return DEEP if level else None
+
+
+def _trouble_of(part: Any) -> str | None:
+    """What is wrong with a single value, which may hold others; None: nothing."""
+    if isinstance(part, str) and len(part) > TEXT:
+        return f"text should have at most {TEXT} characters, got {len(part)}"
+    if isinstance(part, str) and "\0" in part:
+        return f"text should hold no NUL character, got {short(part)}"
+    if isinstance(part, int) and abs(part) >= WHOLE:
+        return "whole numbers should have at most 18 digits, got a longer one"
+    return None
 
 
 def short(value: object, most: int = 80) -> str:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
@@ -176,19 +177,19 @@ def as_on_disk(raw: Path, paths: Sequence[str]) -> list[str]:
     for a file's name, and for nothing else, both forms are one. Only names with such letters are
     looked up, and folders and files that are there as they are written stay.
     """
-    listings: dict[Path, dict[str, str]] = {}
+
+    @cache
+    def listed(folder: Path) -> dict[str, str]:
+        names = os.listdir(folder) if folder.is_dir() else []
+        forms = {normalize("NFC", name): name for name in sorted(names)}
+        return forms | {name: name for name in names}
 
     def found(path: str) -> str:
         parts: list[str] = []
         for part in path.split("/"):
-            folder = raw.joinpath(*parts)
             if not part.isascii():
-                if folder not in listings:
-                    names = os.listdir(folder) if folder.is_dir() else []
-                    listings[folder] = {normalize("NFC", name): name for name in sorted(names)}
-                    listings[folder] |= {name: name for name in names}
-                names_there = listings[folder]
-                part = names_there.get(part) or names_there.get(normalize("NFC", part), part)
+                names = listed(raw.joinpath(*parts))
+                part = names.get(part) or names.get(normalize("NFC", part), part)
             parts.append(part)
         return "/".join(parts)
 

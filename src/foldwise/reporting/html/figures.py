@@ -125,19 +125,13 @@ def over_time(rows: Rows, metric: str) -> str | None:
     figure, axes = _axes("submission, in order", metric)
     axes.set_xlim(0.5, len(rows) + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    known = [row for row in rows if row["local"] is not None and row["local_low"] is not None]
+    low, high = ([row[f"local_{end}"] for row in known] for end in ("low", "high"))
+    axes.vlines([row["number"] for row in known], low, high, color=COLOURS[0], linewidth=1)
     for number, key in enumerate(SUBMISSION):
         shown = [row for row in rows if row[key] is not None]
-        x, y = [row["number"] for row in shown], [row[key] for row in shown]
-        if key == "local" and shown:
-            ends = [(row["local_low"], row["local_high"]) for row in shown]
-            axes.vlines(
-                x,
-                [y if low is None else low for y, (low, _) in zip(y, ends, strict=True)],
-                [y if high is None else high for y, (_, high) in zip(y, ends, strict=True)],
-                color=COLOURS[0],
-                linewidth=1,
-            )
         if shown:
+            x, y = [row["number"] for row in shown], [row[key] for row in shown]
             axes.plot(x, y, **_look(number), label=key)
     _legend(axes)
     return _svg(figure, f"{metric} of each submission: local with its 95 % interval, and boards")

@@ -52,31 +52,33 @@ class Adam(Dropping):
     def step(self, closure: None = None) -> None:
         """One step for every parameter that has a gradient."""
         for params, hyper in zip(self.param_lists, self.hypers, strict=True):
-            for decays in (True, False):
-                chosen = [
-                    p
-                    for p in params
-                    if p.grad is not None and self.state[p].get("do_wd", True) is decays
-                ]
-                if not chosen:
-                    continue
-                states = [self._state_of(p) for p in chosen]
-                adamw(
-                    chosen,
-                    [p.grad for p in chosen],
-                    [state["grad_avg"] for state in states],
-                    [state["sqr_avg"] for state in states],
-                    [],
-                    [state["step"] for state in states],
-                    fused=True,
-                    amsgrad=False,
-                    maximize=False,
-                    beta1=hyper["mom"],
-                    beta2=hyper["sqr_mom"],
-                    lr=hyper["lr"],
-                    weight_decay=hyper["wd"] if decays else 0.0,
-                    eps=hyper["eps"],
-                )
+            moving = [p for p in params if p.grad is not None]
+            decayed = [p for p in moving if self.state[p].get("do_wd", True)]
+            others = [p for p in moving if not self.state[p].get("do_wd", True)]
+            self._step(decayed, hyper, hyper["wd"])
+            self._step(others, hyper, 0.0)
+
+    def _step(self, params: list[Any], hyper: dict[str, float], decay: float) -> None:
+        """One step for parameters of one weight decay."""
+        if not params:
+            return
+        states = [self._state_of(p) for p in params]
+        adamw(
+            params,
+            [p.grad for p in params],
+            [state["grad_avg"] for state in states],
+            [state["sqr_avg"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            maximize=False,
+            beta1=hyper["mom"],
+            beta2=hyper["sqr_mom"],
+            lr=hyper["lr"],
+            weight_decay=decay,
+            eps=hyper["eps"],
+        )
 
     def _state_of(self, param: torch.Tensor) -> dict[str, torch.Tensor]:
         """A parameter's averages and number of steps (a tensor on its device), made if new."""

@@ -75,30 +75,17 @@ def _looks(path: Path) -> str:
 
 def load_into(model: Any, path: Path, channels: int) -> None:
     """Load a file into a model whose classifier and first convolution may differ from it."""
-    state = {name: tensor.float() for name, tensor in load_state(path).items()}
-    own, dropped = model.state_dict(), set()
-    headed = any(name.startswith(BODY) for name in state) and not state.keys() <= own.keys()
-    if headed:  # with fastai's head, see `load_head`; TResNet's own names begin so too
-        state = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
-        bare = copy.deepcopy(model)
-        bare.reset_classifier(0, "")  # as the file's body was: of some families a norm goes too
-        dropped = own.keys() - bare.state_dict().keys()
-        state = {n: _unpooled(t, own.get(n)) for n, t in state.items()}
-    config = model.pretrained_cfg
-    firsts = config["first_conv"]
-    for name in (f"{n}.weight" for n in ([firsts] if isinstance(firsts, str) else firsts or [])):
+    own, config = model.state_dict(), model.pretrained_cfg
+    state, dropped = _body_of(load_state(path), model)
+    for name in (f"{n}.weight" for n in _names(config["first_conv"])):
         if name in state and name in own and state[name].shape != own[name].shape:
             state[name] = adapt_input_conv(channels, state[name])
-    classifiers = config["classifier"]
-    heads = {*([classifiers] if isinstance(classifiers, str) else classifiers or [])}
-    params = {id(param) for param in classifier_parameters(model)}
-    heads |= {n.rsplit(".", 1)[0] for n, param in model.named_parameters() if id(param) in params}
-    for name in [n for n in state if n.rsplit(".", 1)[0] in heads]:
-        if name not in own or state[name].shape != own[name].shape:
-            del state[name]
-    wrong = [n for n, t in state.items() if n not in own or t.shape != own[n].shape]
-    lacking = [n for n in own if n not in state and n.rsplit(".", 1)[0] not in heads]
-    lacking = [n for n in lacking if n not in dropped and not n.endswith("num_batches_tracked")]
+    heads = _heads_of(model)
+    misfits = {n for n, t in state.items() if n not in own or t.shape != own[n].shape}
+    wrong = [n for n in state if n in misfits and _layer(n) not in heads]
+    state = {n: t for n, t in state.items() if n not in misfits or n in wrong}
+    lacking = [n for n in own if n not in state and _layer(n) not in heads and n not in dropped]
+    lacking = [n for n in lacking if not n.endswith("num_batches_tracked")]
     if wrong or lacking:
         raise WeightsError(
             f"{path} should hold the weights of {config['architecture']}: {len(lacking)} tensors "
@@ -106,6 +93,40 @@ def load_into(model: Any, path: Path, channels: int) -> None:
             f"({examples(wrong, 2)}); is `model` the one that the file was made for?"
         )
     model.load_state_dict(state, strict=False)
+
+
+def _body_of(state: dict[str, Any], model: Any) -> tuple[dict[str, Any], set[str]]:
+    """A file's tensors in fp32 by the model's own names, and the model's that such files lack.
+
+    Files with fastai's head (see `load_head`) hold the body under a prefix, as it was without its
+    classifier: of some families a norm goes with that. TResNet's own names begin so, too.
+    """
+    own = model.state_dict()
+    state = {name: tensor.float() for name, tensor in state.items()}
+    if state.keys() <= own.keys() or not any(name.startswith(BODY) for name in state):
+        return state, set()
+    body = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
+    bare = copy.deepcopy(model)
+    bare.reset_classifier(0, "")
+    unpooled = {name: _unpooled(tensor, own.get(name)) for name, tensor in body.items()}
+    return unpooled, own.keys() - bare.state_dict().keys()
+
+
+def _heads_of(model: Any) -> set[str]:
+    """The names of the layers that make a model's classifier."""
+    params = {id(param) for param in classifier_parameters(model)}
+    found = {_layer(name) for name, param in model.named_parameters() if id(param) in params}
+    return found | {*_names(model.pretrained_cfg["classifier"])}
+
+
+def _names(value: Any) -> list[str]:
+    """What timm's configuration gives as one name, several, or none."""
+    return [value] if isinstance(value, str) else [*(value or ())]
+
+
+def _layer(name: str) -> str:
+    """The layer of a tensor, by its name."""
+    return name.rsplit(".", 1)[0]
 
 
 def _unpooled(tensor: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:

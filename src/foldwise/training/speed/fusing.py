@@ -158,6 +158,27 @@ def _fold_norm(traced: fx.GraphModule, node: fx.Node) -> None:
         traced.graph.erase_node(node)
 
 
+def _chain_of(
+    traced: fx.GraphModule, node: fx.Node, summing: bool
+) -> tuple[list[fx.Node], fx.Node | None, str | None]:
+    """A convolution with the sum and the activation that it can do itself: the nodes in order,
+    what is added, and the activation. summing: whether it can add at all."""
+    chain, other = [node], None
+    for user in _followers(node):
+        if summing and other is None and _sums(user):
+            added = [arg for arg in user.args if arg is not chain[-1] and isinstance(arg, fx.Node)]
+            if not added:  # a number, or twice the same
+                break
+            chain.append(user)
+            other = added[0]
+            continue
+        activation = _activation(traced, user)
+        if activation and (other is None or activation == "relu"):  # oneDNN has no other then
+            return [*chain, user], other, activation
+        break
+    return chain, other, None
+
+
 def _fuse_conv(traced: fx.GraphModule, node: fx.Node) -> None:
     """Let a convolution do the sum and the activation that follow it."""
     conv = _layer(traced, node)
@@ -165,20 +186,7 @@ def _fuse_conv(traced: fx.GraphModule, node: fx.Node) -> None:
         return
     if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return
-    chain, other, activation = [node], None, None
-    for user in _followers(node):
-        if _sums(user) and other is None and conv.groups == 1:
-            added = [arg for arg in user.args if arg is not chain[-1] and isinstance(arg, fx.Node)]
-            if not added:  # a number, or twice the same
-                break
-            chain.append(user)
-            other = added[0]
-        else:
-            activation = _activation(traced, user)
-            if other is not None and activation != "relu":  # oneDNN has no other after a sum
-                activation = None
-            chain += [user] if activation else []
-            break
+    chain, other, activation = _chain_of(traced, node, summing=conv.groups == 1)
     traced.set_submodule(str(node.target), FusedConv(conv, activation))
     with traced.graph.inserting_after(chain[-1]):
         arguments = (node.args[0],) if other is None else (node.args[0], other)
