@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -13,14 +12,15 @@ import pandas as pd
 from foldwise.config.recipe import Recipe, SizedRecipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
-from foldwise.data.images.cache import DONE, PLAN, ImageCache, lock_of, open_cache
+from foldwise.data.images.cache import ImageCache, open_cache
 from foldwise.errors import StorageError
 from foldwise.executors import Execute, FoldJob, Job
 from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import epoch_score
-from foldwise.store.files import locked, write_json
+from foldwise.store.data_records import CachePlan
+from foldwise.store.files import locked
 from foldwise.store.frames import read_folds
-from foldwise.store.layout import RunFolder
+from foldwise.store.layout import CacheFolder, RunFolder
 from foldwise.store.run_records import RunRecord
 from foldwise.training.fitting.run import Open, Run, need_same_data, need_same_versions, settle
 from foldwise.workspace import Workspace
@@ -183,21 +183,21 @@ def _caches(
 
     Their names tell what the pixels were made from, so others cannot be taken for them.
     """
-    folders = [job.data / job.competition / "cache" / name for name in names]
-    if not all((folder / DONE).is_file() for folder in folders):
-        log.info("%s: building image caches in %s", job.what, folders[0].parent)
-        for folder in folders:
-            _begin(folder)
+    caches = [data.home.caches.cache(name) for name in names]
+    if not all(cache.finished for cache in caches):
+        log.info("%s: building image caches in %s", job.what, data.home.caches.path)
+        for cache in caches:
+            _begin(cache)
         image_caches(data, recipe.cache_sizes, recipe.resize, None, recipe.interpolation)
-    return tuple(open_cache(folder) for folder in folders)
+    return tuple(open_cache(cache.path) for cache in caches)
 
 
-def _begin(folder: Path) -> None:
+def _begin(cache: CacheFolder) -> None:
     """Mark a cache as begun: it will be raw or recompressed as its name says, whatever disk space
     there is here."""
-    with locked(lock_of(folder), f"the image cache {folder.name}"):
-        if not any((folder / marker).is_file() for marker in (PLAN, DONE)):
-            write_json(folder / PLAN, {})
+    with locked(cache.lock, f"the image cache {cache.name}"):
+        if not cache.plan.is_file() and not cache.finished:
+            CachePlan().write(cache.plan)
 
 
 def settle_there(job: SettleJob, observe: Observer) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.errors import StorageError
+from foldwise.errors import ImageError, StorageError
 from foldwise.store.data_records import (
     BoardRecord,
+    CachePlan,
+    CacheRecord,
     FindingsRecord,
     FoldsRecord,
     HoldoutRecord,
     PreparedRecord,
+    ShippedRecord,
 )
 
 
@@ -56,3 +59,23 @@ def test_a_file_of_a_later_version_says_what_to_do(tmp_path: Path) -> None:
     path.write_text('{"version": 2, "entries": []}')
     with pytest.raises(StorageError, match=r"later version of foldwise .* update foldwise, or"):
         BoardRecord.read(path)
+
+
+def test_files_of_caches_without_a_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text('{"raw/train.csv": [10, 20, "ab"]}')
+    assert ShippedRecord.read(path).files == {"raw/train.csv": (10, 20, "ab")}
+    ShippedRecord.read(path).write(path)
+    assert ShippedRecord.read(path).files == {"raw/train.csv": (10, 20, "ab")}
+    path.write_text('{"shape": [2, 4, 4, 1], "ids": ["b", "a"]}')
+    assert CachePlan(shape=(2, 4, 4, 1), ids=("b", "a")).stands_in(path)
+    path.write_text('{"packed": false, "shape": [1, 4, 4, 1], "ids": ["a"], "modified_ns": 1}')
+    assert CacheRecord.read(path).sources is None  # from before that was written down
+
+
+def test_a_cache_that_cannot_be_used_is_built_anew(tmp_path: Path) -> None:
+    path = tmp_path / "48x64" / "done.json"
+    path.parent.mkdir()
+    path.write_text('{"version": 2}')
+    with pytest.raises(ImageError, match=r"or remove .*48x64 and run .* it is built anew"):
+        CacheRecord.read(path)

@@ -44,6 +44,6 @@ def test_searches_of_rates_are_found_by_their_stage(tmp_path: Path) -> None:
 
 def test_a_cache_of_either_kind_has_one_lock(tmp_path: Path) -> None:
     raw = CacheFolder(tmp_path / "24x24-L-squish-1")
-    packed = raw.as_recompressed()
+    packed = raw.of_kind(True)
     assert packed.lock == raw.lock == tmp_path / "24x24-L-squish-1.lock"
-    assert (raw.pixels().name, packed.pixels().name) == ("pixels.u8", "pixels.pack")
+    assert (raw.recompressed, packed.recompressed) == (False, True)

@@ -12,7 +12,7 @@ import pytest
 from foldwise.errors import PlatformError, StorageError, UnclearError, UnreachedError
 from foldwise.store import ledger
 from foldwise.store.files import locked, sha256_file
-from foldwise.submitting.fetching import BOARD, save_board
+from foldwise.submitting.fetching import save_board
 from foldwise.submitting.platforms import kaggle
 from foldwise.submitting.sending import Outgoing, refresh, send_once
 from standin import REPLIED, Competition, Standin, Team
@@ -283,7 +283,7 @@ def test_the_leaderboard_is_kept_as_a_file(server: Standin, tmp_path: Path) -> N
     out = outgoing(tmp_path)
     send_once(out, connect)
     path = save_board(connect(), tmp_path / "data")
-    assert path == tmp_path / "data" / BOARD
+    assert path == tmp_path / "data" / "leaderboard.csv"
     assert [line.split(",")[2] for line in path.read_text().splitlines()] == [
         "TeamName",
         "Oaks",
@@ -291,4 +291,4 @@ def test_the_leaderboard_is_kept_as_a_file(server: Standin, tmp_path: Path) -> N
         "Elms",
     ]
     files = [p.name for p in (tmp_path / "data").rglob("[!.]*") if p.is_file()]
-    assert files == [BOARD]
+    assert files == ["leaderboard.csv"]

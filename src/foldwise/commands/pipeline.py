@@ -93,7 +93,7 @@ def clear_cache(workspace: Workspace, name: str) -> tuple[int, int]:
 
     Raises: StorageError: one is being built right now.
     """
-    return clear_caches(workspace.raw(workspace.competition(name).name).parent / "cache")
+    return clear_caches(data_of(workspace, workspace.competition(name).name).caches)
 
 
 def recipes_of(

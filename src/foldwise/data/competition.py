@@ -13,7 +13,7 @@ from foldwise.config.adapter import load_adapter
 from foldwise.config.competition import CompetitionSpec, load_competition, need_hooks
 from foldwise.data.holdout import split, write_solution
 from foldwise.data.images.building import build_caches
-from foldwise.data.images.cache import DONE, ImageCache, sources_key
+from foldwise.data.images.cache import ImageCache, sources_key
 from foldwise.data.images.decoding import BILINEAR, Progress, missing_images
 from foldwise.data.images.duplicates import pixel_digests
 from foldwise.data.images.levels import Levels
@@ -37,8 +37,8 @@ from foldwise.shapes.formats import (
     rows_of_format,
     submission_format,
 )
-from foldwise.store.data_records import PreparedRecord
-from foldwise.store.files import disk_errors, locked, read_json, sha256_file
+from foldwise.store.data_records import CacheRecord, PreparedRecord
+from foldwise.store.files import disk_errors, locked, sha256_file
 from foldwise.store.layout import DataFolder
 from foldwise.tables.archives import still_packed
 from foldwise.tables.listing import alike_on_disk
@@ -158,8 +158,8 @@ def same_sources(data: CompetitionData, names: Sequence[str]) -> bool:
     Raises: ImageError: images are missing.
     """
     _, hashes, *_ = _sources(data)
-    done = [data.raw.parent / "cache" / name / DONE for name in names]
-    made_of = [read_json(path).get("sources") for path in done if path.is_file()]
+    caches = [data.home.caches.cache(name) for name in names]
+    made_of = [CacheRecord.read(cache.record).sources for cache in caches if cache.finished]
     return all(key in (None, sources_key(hashes)) for key in made_of)
 
 

@@ -19,8 +19,6 @@ from foldwise.doctor.findings import Findings
 from foldwise.errors import ImageError
 from foldwise.store.files import replacing
 
-COPIES = "copies.csv"  # id, part, label of each image that stands in several rows; beside raw
-
 
 @dataclass(frozen=True)
 class Copy:
@@ -98,7 +96,7 @@ def check_copies(data: CompetitionData, same: "pd.Series[str]", findings: Findin
         "images": len(found),
         "rows": sum(len(c.train) + len(c.test) for c in found),
     }
-    listing = data.raw.parent / COPIES
+    listing = data.home.copies
     if not found:
         listing.unlink(missing_ok=True)  # of images that have changed since
         return []

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from foldwise.executors import Job
-from foldwise.executors.shipping import ENTRIES, File, digest_of, equal
+from foldwise.executors.shipping import File, digest_of, equal
 from foldwise.store.files import held, locked, sha256_text
+from foldwise.store.layout import DataFolder, SuppliedFolder
 from foldwise.store.versions import versions
-
-DONE = "done"  # in a folder whose files are all there
 
 T = TypeVar("T", bound=Job)
 
@@ -137,21 +136,23 @@ def _raw(
 
 
 def _link(there: Path, here: Path) -> None:
-    for entry in ENTRIES:
-        if (there / entry).exists() and not (here / entry).is_symlink():
-            (here / entry).parent.mkdir(parents=True, exist_ok=True)
-            (here / entry).symlink_to(there / entry)
+    pairs = zip(DataFolder(there).shipped(), DataFolder(here).shipped(), strict=True)
+    for target, link in pairs:
+        if target.exists() and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
 
 
 @contextmanager
 def _once(folder: Path) -> Iterator[bool]:
     """Whether the block has to fill the folder: by one process at a time, and once."""
-    with locked(folder / ".lock", f"getting the files of {folder.name}"):
-        wanted = not (folder / DONE).is_file()
+    supplied = SuppliedFolder(folder)
+    with locked(supplied.lock, f"getting the files of {folder.name}"):
+        wanted = not supplied.done.is_file()
         yield wanted
         if wanted:
             os.sync()
-            (folder / DONE).touch()
+            supplied.done.touch()
 
 
 def own_files(folder: Path) -> dict[str, bytes]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foldwise.executors import ClusterError
-from foldwise.store.files import read_json, sha256_file, sha256_json, write_json
+from foldwise.store.data_records import ShippedRecord
+from foldwise.store.files import sha256_file, sha256_json
+from foldwise.store.layout import DataFolder
 
-ENTRIES = ("raw", "prepared.json", "platform/holdout.json")  # of a competition's data folder
 PART = 32 << 20  # bytes sent at once
-KNOWN = "cache/shipped.json"  # hashes of files that did not change since
 
 
 class File(NamedTuple):
@@ -27,29 +27,30 @@ Place = tuple[int, int]  # in all files one after the other: the number of one, 
 
 
 def listed(folder: Path) -> list[File]:
-    """The ENTRIES of a folder, with what is below them, sorted. Unchanged files are not read."""
-    known = read_json(folder / KNOWN) if (folder / KNOWN).is_file() else {}
-    found, noted = [], {}
+    """What nodes need of a data folder, sorted. Files that are known and unchanged are not read."""
+    store = DataFolder(folder).caches.shipped
+    known = (ShippedRecord.read_if_there(store) or ShippedRecord()).files
+    found, noted = [], dict[str, tuple[int, int, str]]()
     for name in sorted(_names(folder)):
         stat = (folder / name).stat()
-        seen = [stat.st_size, stat.st_mtime_ns]
-        old = known.get(name, [])
-        digest = old[2] if old[:2] == seen else sha256_file(folder / name)
-        noted[name] = [*seen, digest]
+        seen = (stat.st_size, stat.st_mtime_ns)
+        old = known.get(name)
+        digest = old[2] if old and old[:2] == seen else sha256_file(folder / name)
+        noted[name] = (*seen, digest)
         found.append(File(name, stat.st_size, digest))
     if noted != known:
-        write_json(folder / KNOWN, noted)
+        ShippedRecord(files=noted).write(store)
     return found
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """The files of the ENTRIES, by every way that leads to one: a spec may name any of them."""
-    for entry in ENTRIES:
-        if (folder / entry).is_file():
-            yield entry
-        for inner, inside, files in os.walk(folder / entry, followlinks=True):
+    """The files that nodes need, by every way that leads to one: a spec may name any of them."""
+    for entry in DataFolder(folder).shipped():
+        if entry.is_file():
+            yield entry.relative_to(folder).as_posix()
+        for inner, inside, files in os.walk(entry, followlinks=True):
             here = Path(inner)
-            inside[:] = [name for name in inside if not _leads_back(here / name, folder / entry)]
+            inside[:] = [name for name in inside if not _leads_back(here / name, entry)]
             for file in files:
                 if (here / file).is_file():  # no pipe, and no link that leads nowhere
                     yield (here / file).relative_to(folder).as_posix()

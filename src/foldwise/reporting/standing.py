@@ -11,9 +11,8 @@ from foldwise.reporting.comparing import compare_blends, compare_runs
 from foldwise.reporting.headline import headline
 from foldwise.reporting.summary import read_run, summarise
 from foldwise.store.files import read_json
-from foldwise.store.layout import runs_of, submissions_of
+from foldwise.store.layout import data_of, runs_of, submissions_of
 from foldwise.store.ledger import submissions
-from foldwise.submitting.fetching import BOARD
 from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
 from foldwise.workspace import Workspace
 
@@ -30,7 +29,7 @@ def stand(workspace: Workspace, spec: CompetitionSpec) -> dict[str, Any]:
     rows = submissions(
         submissions_of(workspace, spec.name, spec.platform.practice).ledger, spec.name, strict=False
     )
-    board, higher = workspace.data / spec.name / BOARD, spec.metric.higher
+    board, higher = data_of(workspace, spec.name).leaderboard, spec.metric.higher
     scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
     return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher)}
 

@@ -14,7 +14,9 @@ from foldwise.ensembling.blend import Blend
 from foldwise.errors import ImageError
 from foldwise.reporting.html.numbers import confusion, samples
 from foldwise.reporting.tracking import Tracker
-from foldwise.store.files import read_json, write_json
+from foldwise.store.data_records import SummedUp
+from foldwise.store.files import read_json
+from foldwise.store.layout import CompetitionRuns
 from foldwise.submitting.entry import Entry
 
 LOOKED_AT = 32  # sample predictions
@@ -36,7 +38,7 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
         "sha256": entry.sha256,
         **{key: getattr(entry.receipt, key, None) for key in BOARD},
     }
-    told = _marker(runs, entry.file.stem)
+    told = CompetitionRuns(runs).summed_up(entry.file.stem)
     if told.is_file():
         join_scores(runs, data.spec.name, entry.file.stem, numbers)
         return
@@ -51,30 +53,25 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
         config = read_json(entry.file.with_suffix(".json"))
         tracker.summary(entry.file, config, _known(numbers), tables, pictures)
         if tracker.mode != "disabled":
-            write_json(told, numbers)
+            SummedUp.model_validate(numbers).write(told)
 
 
 def join_scores(runs: Path, competition: str, stem: str, numbers: dict[str, Any]) -> None:
     """Tell W&B the board's scores of a submission that it knows, where they are new."""
-    told = _marker(runs, stem)
-    if not told.is_file():
+    before = SummedUp.read_if_there(told := CompetitionRuns(runs).summed_up(stem))
+    if before is None:
         return
-    before = read_json(told)
-    news = {key: numbers[key] for key in BOARD if numbers[key] not in (None, before.get(key))}
+    news = {key: numbers[key] for key in BOARD if numbers[key] not in (None, getattr(before, key))}
     if not news:
         return
     with Tracker(runs, competition, {}) as tracker:
         tracker.scores(stem, news)
         if tracker.mode != "disabled":
-            write_json(told, {**before, **news})
+            before.model_copy(update=news).write(told)
 
 
 def _known(numbers: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in numbers.items() if value is not None}
-
-
-def _marker(runs: Path, stem: str) -> Path:
-    return runs / "wandb" / f"{stem}.json"
 
 
 def _pictures(data: CompetitionData, rows: pd.DataFrame) -> Iterator[tuple[Image.Image, str]]:

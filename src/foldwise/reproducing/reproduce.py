@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 ROUNDING = 1e-6  # between two answers: what other orders of float32 sums leave after a training
 LEAST = 3  # digits after the point; answers that agree to fewer are different ones
-SUBMISSION = "submission.csv"  # in the folder of a reproduction
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ class Reproduction:
             )
             lines.append(f"why     {why}")
         if self.kept:
-            lines.append(f"kept    {self.kept}, with {SUBMISSION}, to look into; remove it freely")
+            own = ReproductionFolder(Path(self.kept)).submission.name
+            lines.append(f"kept    {self.kept}, with {own}, to look into; remove it freely")
         return lines
 
 
@@ -218,10 +218,11 @@ def _compared(
     differences: tuple[str, ...],
 ) -> Reproduction:
     """The blend's submission, written, read back, scored, and compared with the first one."""
-    new, largest, rows = here.root / SUBMISSION, None, None
+    home = ReproductionFolder(here.root)
+    new, largest, rows = home.submission, None, None
     write_submission(new, blend.test(), data.format)
     answers = read_submission(new, data.format)
-    own = score_through_file(data, blend.oof(), here.root / "oof.csv")
+    own = score_through_file(data, blend.oof(), home.oof)
     digest = sha256_file(new)
     if file.is_file():
         first = read_submission(file, data.format)

@@ -10,7 +10,9 @@ from typing import Any
 
 from foldwise.config.competition import tables_of_manifest
 from foldwise.errors import SubmissionError, nearest
-from foldwise.store.files import locked, read_json, write_json, write_text
+from foldwise.store.data_records import BegunRecord
+from foldwise.store.files import locked, write_text
+from foldwise.store.layout import all_submissions, manifest_of, runs_of
 from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
@@ -25,12 +27,11 @@ def find_manifest(workspace: Workspace, submission: str) -> Path:
     """
     given = Path(submission).expanduser()
     stem = given.stem if given.suffix in (".csv", ".json") else given.name
-    direct = given.parent / f"{stem}.json"
+    direct = manifest_of(given.parent / f"{stem}.csv")
     if direct.is_file():
         return direct.resolve()
-    folders = ((workspace.root / "submissions").glob("*"), workspace.data.glob("*/submissions"))
     known = {
-        path.stem: path for each in folders for folder in each for path in folder.glob("*.json")
+        path.stem: path for folder in all_submissions(workspace) for path in folder.manifests()
     }
     if stem not in known:
         raise SubmissionError(f"no submission is called {submission!r}{nearest(stem, [*known])}")
@@ -45,18 +46,19 @@ def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterat
     where manifest, code or versions are others than when it was begun.
     """
     name = told["competition"]
-    folder, root = workspace.competition(name), workspace.runs / name / f".reproduce-{path.stem}"
+    folder, runs = workspace.competition(name), runs_of(workspace, name)
+    home = runs.reproduction(path.stem)
+    root, copy = home.path, home.competition(name)
     code = manifest.code(workspace.root, folder)
-    begun = {
-        "manifest": told[manifest.OWN],
-        "package": code["package_sha256"],
-        "adapter": code["adapter_sha256"],
-        "versions": versions(),
-        "machine": manifest.machine(),
-    }
-    marker, copy = root / "begun.json", root / "competitions" / name
-    with locked(workspace.runs / name / ".reproduce.lock", f"reproducing {name}", wait=False):
-        if marker.is_file() and read_json(marker) == begun:
+    begun = BegunRecord(
+        manifest=told[manifest.OWN],
+        package=code["package_sha256"],
+        adapter=code["adapter_sha256"],
+        versions=versions(),
+        machine=manifest.machine(),
+    )
+    with locked(runs.reproduce_lock, f"reproducing {name}", wait=False):
+        if begun.stands_in(home.record):
             log.info("%s: the reproduction goes on", path.stem)
         else:
             shutil.rmtree(root, ignore_errors=True)
@@ -65,11 +67,11 @@ def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterat
             for run in told["runs"]:
                 recipe = run["recipe"]
                 write_text(copy / "recipes" / f"{recipe['name']}.toml", toml_of(recipe))
-            write_json(marker, begun)
+            begun.write(home.record)
         try:
-            yield Workspace(root, workspace.data, root / "runs")
+            yield Workspace(root, workspace.data, home.runs)
         finally:
-            if not (root / "runs").exists():  # refused before anything was trained
+            if not home.runs.exists():  # refused before anything was trained
                 shutil.rmtree(root, ignore_errors=True)
 
 

@@ -1,9 +1,11 @@
 """What the files of a competition's data folder say, but for its raw files and tables."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from foldwise.errors import ImageError
 from foldwise.store.records import Plain, Record, Values
 
 
@@ -77,3 +79,71 @@ class FindingsRecord(Record):
 
     check: Plain | None = None
     submit: Plain | None = None
+
+
+class CachePlan(Record):
+    """plan.json: the rows of an image cache that is being built; nothing where it is just begun."""
+
+    shape: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+class CacheRecord(CachePlan):
+    """done.json of an image cache: what it was made of, and what its files hold; written last."""
+
+    mode: str | None = None
+    sources: str | None = None  # a hash of the ids and contents of all sources
+    levels: tuple[float, float] | None = None  # of deep images
+    named_levels: tuple[float, float] | None = None  # those that are in the cache's name
+    packed: bool = False
+    modified_ns: int = 0
+    rows_sha256: str = ""
+
+    error: ClassVar = ImageError
+
+    @classmethod
+    def remedy(cls, path: Path) -> str:
+        """What to do about a cache that cannot be used."""
+        return f"remove {path.parent} and run the same command again, it is built anew"
+
+
+class LevelsRecord(Record):
+    """levels.json: what all deep images of these sources hold together."""
+
+    sources: str  # a hash of the ids and contents of all sources
+    images: int
+    floats: int  # images of floating-point pixels
+    bits: int
+    low: float
+    high: float
+    before: tuple[tuple[float, ...], ...]  # the levels that earlier versions took
+
+
+class ShippedRecord(Record):
+    """shipped.json: size in bytes, time of change in ns, and SHA-256 of files by their paths."""
+
+    files: dict[str, tuple[int, int, str]] = Field(default_factory=dict)
+
+    @classmethod
+    def upgraded(cls, value: Any, version: int) -> Any:
+        """Earlier ones have the files alone."""
+        return value if version else {"files": value}
+
+
+class BegunRecord(Record):
+    """begun.json: what a reproduction was begun with."""
+
+    manifest: str
+    package: str
+    adapter: str | None
+    versions: dict[str, str]
+    machine: Plain
+
+
+class SummedUp(Record):
+    """What W&B was told of a submission: its numbers, those of the board among them."""
+
+    public: float | None = None
+    private: float | None = None
+    rank: int | None = None
+    teams: int | None = None

@@ -235,13 +235,13 @@ class CacheFolder(Folder):
         """Whether it holds recompressed pixels."""
         return self.name.endswith(PACKED)
 
-    def pixels(self) -> Path:
+    def pixels(self, recompressed: bool) -> Path:
         """The file with the pixels of the finished cache."""
-        return self.packed if self.recompressed else self.raw
+        return self.packed if recompressed else self.raw
 
-    def as_recompressed(self) -> "CacheFolder":
-        """The cache of the same images with recompressed pixels. This is the raw one."""
-        return CacheFolder(self.path.with_name(f"{self.name}{PACKED}"))
+    def of_kind(self, recompressed: bool) -> "CacheFolder":
+        """The cache of the same images with pixels of a kind. This is the raw one."""
+        return CacheFolder(self.path.with_name(f"{self.name}{PACKED}")) if recompressed else self
 
 
 class CachesFolder(Folder):
@@ -256,6 +256,10 @@ class CachesFolder(Folder):
     def cache(self, name: str) -> CacheFolder:
         """An image cache, whether it is there or not."""
         return CacheFolder(self.path / name)
+
+    def finished(self) -> list[CacheFolder]:
+        """The caches that are whole, by name."""
+        return [cache for cache in self.begun() if cache.finished]
 
     def begun(self) -> list[CacheFolder]:
         """The caches that are finished or begun, by name."""
@@ -351,11 +355,6 @@ class SuppliedFolder(Folder):
 def manifest_of(file: Path) -> Path:
     """The manifest of a submission file."""
     return file.with_suffix(".json")
-
-
-def file_of(manifest: Path) -> Path:
-    """The submission file of a manifest."""
-    return manifest.with_suffix(".csv")
 
 
 def runs_of(workspace: Workspace, competition: str) -> CompetitionRuns:

@@ -8,6 +8,7 @@ from pathlib import Path
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import ArchiveError, PlatformError, UnreachedError
 from foldwise.store.files import locked, replacing
+from foldwise.store.layout import DataFolder
 from foldwise.submitting.platforms import Quota, Remote, destination
 from foldwise.submitting.sending import examine, refresh
 from foldwise.tables.archives import add_to_raw
@@ -15,8 +16,6 @@ from foldwise.tables.listing import files_here
 from foldwise.tables.unpacking import unpack
 
 log = logging.getLogger(__name__)
-
-BOARD = "leaderboard.csv"  # in a competition's data folder
 
 
 def ask_first(spec: CompetitionSpec) -> None:
@@ -59,11 +58,12 @@ def fetch(spec: CompetitionSpec, raw: Path) -> None:
         return
     platform = destination(spec)
     name = platform.slug or spec.name
-    with locked(raw.parent / ".download.lock", f"the download of {name}"):
+    home = DataFolder(raw.parent)
+    with locked(home.download_lock, f"the download of {name}"):
         if _complete(spec, raw):  # by now
             return
         log.info("%s: downloading %s from %s", spec.name, name, platform.title)
-        archive = platform.connect(spec.name).download(raw.parent / "download")
+        archive = platform.connect(spec.name).download(home.download)
         try:
             add_to_raw(archive, raw, spec)
         except ArchiveError:  # else the client would take it for the whole of it
@@ -79,7 +79,7 @@ def _complete(spec: CompetitionSpec, raw: Path) -> bool:
 def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
     """Enter scores that have arrived, and fetch the leaderboard; returns what may still be sent.
 
-    book: the ledger. data: the competition's data folder, where leaderboard.csv is put.
+    book: the ledger. data: the competition's data folder, where the leaderboard is put.
     Raises: PlatformError: the platform refused, or could not be asked.
     """
     remote = destination(spec).connect(spec.name)
@@ -93,9 +93,12 @@ def update(spec: CompetitionSpec, book: Path, data: Path) -> Quota:
 def save_board(remote: Remote, data: Path) -> Path | None:
     """The leaderboard's CSV in the data folder; None, and a warning, where it cannot be had; None
     where nobody is on it yet."""
-    with locked(data / ".board.lock", "the download of the leaderboard"):
+    home = DataFolder(data)
+    with locked(home.board_lock, "the download of the leaderboard"):
         try:
-            archive = remote.board(data / "board")  # it has the name of the archive of all data
+            archive = remote.board(
+                home.board_download
+            )  # it has the name of the archive of all data
         except PlatformError as error:
             log.warning("%s", error)
             return None
@@ -110,6 +113,6 @@ def save_board(remote: Remote, data: Path) -> Path | None:
                 archive.unlink()
             if len(table.read_bytes().splitlines()) < 2:
                 return None
-            with replacing(data / BOARD) as temporary:
+            with replacing(home.leaderboard) as temporary:
                 shutil.copyfile(table, temporary)
-    return data / BOARD
+    return home.leaderboard

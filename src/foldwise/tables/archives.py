@@ -9,6 +9,7 @@ from pathlib import Path
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import ArchiveError, DataError, examples
 from foldwise.store.files import locked, need_space, scratch, sha256_file
+from foldwise.store.layout import DataFolder
 from foldwise.tables.destinations import Wanted, destination, wanted_of
 from foldwise.tables.unpacking import (
     allowance_of,
@@ -41,7 +42,7 @@ def add_to_raw(source: Path, raw: Path, spec: CompetitionSpec | None = None) -> 
         raise DataError(f"expected an archive or a folder at {source}, found none")
     raw.parent.mkdir(parents=True, exist_ok=True)
     with (
-        locked(raw.parent / ".raw.lock", f"unpacking into {raw}", wait=False),
+        locked(DataFolder(raw.parent).raw_lock, f"unpacking into {raw}", wait=False),
         scratch(raw.parent, "unpack") as staging,
     ):
         return _settle(source, staging, raw, spec)

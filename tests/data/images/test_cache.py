@@ -15,6 +15,7 @@ from foldwise.data.images.cache import ROW, ImageCache, crc_of, finished_cache, 
 from foldwise.data.images.sources import source_hashes
 from foldwise.errors import ImageError, StorageError
 from foldwise.store.files import locked, read_json
+from foldwise.store.layout import CachesFolder
 from foldwise.workspace import Workspace
 from tiny import small_disk
 
@@ -118,10 +119,10 @@ def test_a_finished_cache_is_found_by_its_sources_and_mode(workspace: Workspace)
     cache = built(workspace)
     data = load_data(workspace, "tiny")
     hashes = source_hashes(data.all_rows(), data.raw)
-    folder = cache.folder.parent
+    folder = CachesFolder(cache.folder.parent)
     found = finished_cache(folder, "L", hashes.sample(frac=1, random_state=0))
     assert found is not None
-    assert (found["folder"], found["ids"]) == (cache.folder, [*cache.ids])
+    assert (found[0].path, found[1].ids) == (cache.folder, (*cache.ids,))
     assert finished_cache(folder, "RGB", hashes) is None
     assert finished_cache(folder, "L", hashes.iloc[1:]) is None
     changed = pd.Series([*hashes[:-1], "other"], index=hashes.index)

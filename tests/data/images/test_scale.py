@@ -64,7 +64,7 @@ def unnamed(workspace: Workspace) -> Path:
     """The cache's folder as it was before images had levels."""
     data = load_data(workspace, "tiny")
     hashes = source_hashes(data.all_rows(), data.raw)
-    return cache_folder(data.raw.parent / "cache", data.spec.images.mode, SIZE, 4, "squash", hashes)
+    return cache_folder(data.home.caches, data.spec.images.mode, SIZE, 4, "squash", hashes).path
 
 
 def set_range(workspace: Workspace, text: str) -> None:

@@ -16,19 +16,12 @@ from PIL import Image
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import (
-    DONE,
-    PACK,
-    PIXELS,
-    PLAN,
     ROW,
-    ROWS,
     ImageCache,
     cache_folder,
     crc_of,
     end_of,
-    folder_of,
     intact,
-    lock_of,
     open_cache,
     sources_key,
 )
@@ -45,13 +38,15 @@ from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PER_CORE, QUALITY, about, packed
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import StorageError
-from foldwise.store.files import allocate, disk_errors, locked, read_json, sha256_file, write_json
+from foldwise.store.data_records import CachePlan, CacheRecord
+from foldwise.store.files import allocate, disk_errors, locked, sha256_file
+from foldwise.store.layout import CacheFolder, DataFolder
+from foldwise.store.records import Plain
 
 log = logging.getLogger(__name__)
 
 Fitted = Callable[[Image.Image, tuple[int, int]], np.ndarray]  # an image at a size, as uint8
 
-PART = "pixels.part"
 KEPT_FREE = 0.1  # of the free disk: other things are written too
 WORTH_SAYING = 1e9  # bytes
 
@@ -79,7 +74,8 @@ def build_caches(
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
             StorageError: the disk is too full.
     """
-    caches, mode, side = raw.parent / "cache", spec.images.mode, max(max(size) for size in sizes)
+    caches, mode = DataFolder(raw.parent).caches, spec.images.mode
+    side = max(max(size) for size in sizes)
     own = levels if levels and levels.named else None
     bases = [
         cache_folder(caches, mode, size, side, resize, hashes, interpolation, own) for size in sizes
@@ -89,14 +85,14 @@ def build_caches(
         for base, size in zip(bases, sizes, strict=True)
     }
     with ExitStack() as stack:
-        for base in sorted(shapes):  # one order in every process
-            stack.enter_context(locked(lock_of(base), f"the image cache {base.name}"))
+        for base in sorted(shapes, key=lambda base: base.path):  # one order in every process
+            stack.enter_context(locked(base.lock, f"the image cache {base.name}"))
         kinds = _kinds(spec, shapes)
-        stack.enter_context(disk_errors(caches))
+        stack.enter_context(disk_errors(caches.path))
         sites = [
             stack.enter_context(Site(base, kinds[base], shape, [*table.frame["id"]]))
             for base, shape in shapes.items()
-            if not (folder_of(base, kinds[base]) / DONE).is_file()
+            if not base.of_kind(kinds[base]).finished
         ]
         if sites:
             fitted = partial(resized, resize=resize, interpolation=interpolation)
@@ -105,15 +101,16 @@ def build_caches(
                 images_of(spec, table, raw, read_image, side, levels),
                 fitted,
                 table,
+                raw,
                 progress,
             )
             for site in sites:
                 site.finish({"mode": mode, "sources": sources_key(hashes), **_told(levels, own)})
-    return [open_cache(folder_of(base, kinds[base])) for base in bases]
+    return [open_cache(base.of_kind(kinds[base]).path) for base in bases]
 
 
-def _told(levels: Levels | None, named: Levels | None) -> dict[str, list[float]]:
-    """What a cache's marker says of levels: those of its pixels, those in its name."""
+def _told(levels: Levels | None, named: Levels | None) -> Plain:
+    """What a cache's record says of levels: those of its pixels, those in its name."""
     told = {"levels": levels, "named_levels": named}
     return {key: each.pair() for key, each in told.items() if each}
 
@@ -126,26 +123,24 @@ class Site:
     """
 
     def __init__(
-        self, base: Path, recompress: bool, shape: tuple[int, ...], ids: list[str]
+        self, base: CacheFolder, recompress: bool, shape: tuple[int, ...], ids: list[str]
     ) -> None:
         """base: the folder of the raw cache, whichever kind it becomes."""
-        self.folder = folder = folder_of(base, recompress)
+        self.home = home = base.of_kind(recompress)
         self.packed, self.shape, self.ids = recompress, shape, ids
         self._prepare()
-        self.rows = np.memmap(folder / ROWS, ROW, "r+", shape=shape[:1])
-        content = (folder / PART).stat().st_size
-        data = np.memmap(folder / PART, np.uint8, "r") if content else np.empty(0, np.uint8)
+        self.rows = np.memmap(home.rows, ROW, "r+", shape=shape[:1])
+        content = home.part.stat().st_size
+        data = np.memmap(home.part, np.uint8, "r") if content else np.empty(0, np.uint8)
         self.there = intact(data, self.rows)  # bool (n,)
         self.rows[~self.there] = 0
         self.end = end_of(self.rows)  # recompressed images are appended
         self.lock = threading.Lock()
         if self.there.any():
-            log.info(
-                "%s: %d of %d images are there already", folder.name, self.there.sum(), shape[0]
-            )
+            log.info("%s: %d of %d images are there already", home.name, self.there.sum(), shape[0])
 
     def __enter__(self) -> "Site":
-        self.file = os.open(self.folder / PART, os.O_RDWR)
+        self.file = os.open(self.home.part, os.O_RDWR)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -165,29 +160,29 @@ class Site:
         self.rows[row] = (start, len(content), image.width, image.height, image.scale, 0)
         self.rows["crc"][row] = crc_of(content)
 
-    def finish(self, what: dict[str, Any]) -> None:
-        """Flush, name the files as finished ones, and write the marker. what: goes into it."""
+    def finish(self, what: Plain) -> None:
+        """Flush, name the files as finished ones, and write the record. what: goes into it."""
         os.ftruncate(self.file, end_of(self.rows))
         os.fsync(self.file)
         self.rows.flush()
-        file = self.folder / (PACK if self.packed else PIXELS)
-        os.replace(self.folder / PART, file)
-        done = {
-            "packed": self.packed,
-            "modified_ns": file.stat().st_mtime_ns,
-            "rows_sha256": sha256_file(self.folder / ROWS),
-        }
-        plan = {"shape": list(self.shape), "ids": self.ids}
-        write_json(self.folder / DONE, {**what, **done, **plan})
+        file = self.home.pixels(self.packed)
+        os.replace(self.home.part, file)
+        CacheRecord(
+            **what,
+            packed=self.packed,
+            modified_ns=file.stat().st_mtime_ns,
+            rows_sha256=sha256_file(self.home.rows),
+            shape=self.shape,
+            ids=tuple(self.ids),
+        ).write(self.home.record)
 
     def _prepare(self) -> None:
         """Make the files, unless they are those of an interrupted build of the same rows."""
-        plan = {"shape": list(self.shape), "ids": self.ids}
-        file, rows = self.folder / PART, self.folder / ROWS
-        begun = (self.folder / PLAN).is_file() and read_json(self.folder / PLAN) == plan
-        if begun and file.is_file() and rows.is_file():
+        plan = CachePlan(shape=self.shape, ids=tuple(self.ids))
+        file, rows = self.home.part, self.home.rows
+        if plan.stands_in(self.home.plan) and file.is_file() and rows.is_file():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.home.path.mkdir(parents=True, exist_ok=True)
         sizes = {
             file: 0 if self.packed else int(np.prod(self.shape)),
             rows: ROW.itemsize * self.shape[0],
@@ -195,7 +190,7 @@ class Site:
         for path, size in sizes.items():
             path.unlink(missing_ok=True)
             allocate(path, size)
-        write_json(self.folder / PLAN, plan)
+        plan.write(self.home.plan)
 
 
 def _fill(
@@ -203,6 +198,7 @@ def _fill(
     load: Callable[[int], Decoded],
     fitted: Fitted,
     table: LabelTable,
+    raw: Path,
     progress: Progress | None,
 ) -> None:
     """Fill all sites, image by image. Raises: ImageError: see `build_caches`."""
@@ -218,25 +214,30 @@ def _fill(
     failures = each_image(fill, wanted, table, progress, before=int(complete.sum()))
     if failures:
         for site in sites:
-            shutil.rmtree(site.folder)  # mended images make other caches
-        raise_unreadable(failures, sites[0].folder.parent.parent / "unreadable.txt", len(table))
+            shutil.rmtree(site.home.path)  # mended images make other caches
+        raise_unreadable(failures, raw, len(table))
 
 
-def _kinds(spec: CompetitionSpec, wanted: Mapping[Path, tuple[int, ...]]) -> dict[Path, bool]:
+def _kinds(
+    spec: CompetitionSpec, wanted: Mapping[CacheFolder, tuple[int, ...]]
+) -> dict[CacheFolder, bool]:
     """Whether each cache is recompressed: as it is finished or begun; a new one, if need be.
 
     wanted: the shape of each by its raw folder. Raises: StorageError: see `_raw_fits`.
     """
     kinds = {
         base: recompressed
-        for marker in (PLAN, DONE)  # the last one counts: finished before begun, raw before not
+        for marker in (
+            "plan",
+            "record",
+        )  # the last one counts: finished before begun, raw before not
         for base in wanted
         for recompressed in (True, False)
-        if (folder_of(base, recompressed) / marker).is_file()
+        if getattr(base.of_kind(recompressed), marker).is_file()
     }
     new = [base for base in wanted if base not in kinds]
     if new:
-        recompress = not _raw_fits(spec, new[0].parent, [wanted[base] for base in new])
+        recompress = not _raw_fits(spec, new[0].path.parent, [wanted[base] for base in new])
         kinds |= dict.fromkeys(new, recompress)
     return kinds
 

@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +13,11 @@ from foldwise.data.images.decoding import BILINEAR
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PackedPixels
 from foldwise.errors import ImageError, examples
-from foldwise.store.files import locked, read_json, sha256_file, sha256_json, write_json
+from foldwise.store.data_records import CacheRecord
+from foldwise.store.files import locked, sha256_file, sha256_json
+from foldwise.store.layout import CacheFolder, CachesFolder
 
 DECODER = "2"  # part of the cache's key: raise it when decoding, resizing or packing changes
-PIXELS, PACK = "pixels.u8", "pixels.pack"  # raw, or recompressed: a cache has one of them
-ROWS, PLAN, DONE = "rows.bin", "plan.json", "done.json"
-PACKED = "-packed"  # ends the name of a recompressed cache's folder: its pixels are others
 # What is known of each row. start, bytes: where in the pixel file its bytes lie; width, height: of
 # the image in full; scale: that of its decoding; crc: the CRC-32 of its bytes, written last.
 ROW = np.dtype(
@@ -70,27 +68,27 @@ def open_cache(folder: Path) -> ImageCache:
 
     Raises: ImageError: it is not there, not finished, or damaged.
     """
-    if not (folder / DONE).is_file():
+    home = CacheFolder(folder)
+    if not home.finished:
         raise ImageError(f"the image cache {folder} is not there; run the same command again")
-    done = read_json(folder / DONE)
-    shape, rows = tuple(done["shape"]), read_rows(folder, done)
-    file = folder / (PACK if done["packed"] else PIXELS)
+    done = CacheRecord.read(home.record)
+    rows, file = read_rows(home, done), home.pixels(done.packed)
     if not file.is_file() or file.stat().st_size != end_of(rows):
         raise ImageError(_damaged(folder, f"{file.name} is missing or of another size"))
     data = np.memmap(file, np.uint8, "r")
     changed = file.stat().st_mtime_ns
-    if done["modified_ns"] != changed:
+    if done.modified_ns != changed:
         bad = int((~intact(data, rows)).sum())
         if bad:
             raise ImageError(_damaged(folder, f"{bad} of {len(rows)} images have changed"))
-        write_json(folder / DONE, {**done, "modified_ns": changed})
+        done.model_copy(update={"modified_ns": changed}).write(home.record)
     pixels = (
-        PackedPixels(data, rows["start"], rows["bytes"], shape)
-        if done["packed"]
-        else data.reshape(shape)
+        PackedPixels(data, rows["start"], rows["bytes"], done.shape)
+        if done.packed
+        else data.reshape(done.shape)
     )
-    levels = Levels(*done["levels"]) if done.get("levels") else None
-    return ImageCache(folder, pd.Index(done["ids"], dtype=str), pixels, levels)
+    levels = Levels(*done.levels) if done.levels else None
+    return ImageCache(folder, pd.Index(list(done.ids), dtype=str), pixels, levels)
 
 
 def sized(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
@@ -98,35 +96,35 @@ def sized(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
     return next(cache for cache in caches if cache.size == size)
 
 
-def read_rows(folder: Path, done: dict[str, Any]) -> np.ndarray:
-    """What is known of each row of a finished cache, ROW (n,). done: what its done.json says.
+def read_rows(cache: CacheFolder, done: CacheRecord) -> np.ndarray:
+    """What is known of each row of a finished cache, ROW (n,).
 
     Raises: ImageError: the file is missing or damaged.
     """
-    path = folder / ROWS
-    if not path.is_file() or sha256_file(path) != done["rows_sha256"]:
-        raise ImageError(_damaged(folder, f"{ROWS} is missing or has changed"))
+    path = cache.rows
+    if not path.is_file() or sha256_file(path) != done.rows_sha256:
+        raise ImageError(_damaged(cache.path, f"{path.name} is missing or has changed"))
     return np.fromfile(path, ROW)
 
 
 def finished_cache(
-    caches: Path, mode: str, hashes: "pd.Series[str]", levels: Levels | None = None
-) -> dict[str, Any] | None:
-    """What done.json says of a finished cache of exactly these sources, and its `folder`; or None.
+    caches: CachesFolder, mode: str, hashes: "pd.Series[str]", levels: Levels | None = None
+) -> tuple[CacheFolder, CacheRecord] | None:
+    """A finished cache of exactly these sources, and what it says of itself; or None.
 
     Its size is any. hashes: the content hash of each id's source, indexed by id. levels: those
     that are in its name.
     """
-    wanted = (mode, sources_key(hashes), levels and levels.pair())
-    for path in sorted(caches.glob(f"*/{DONE}")):
-        done = read_json(path)
-        if (done.get("mode"), done.get("sources"), done.get("named_levels")) == wanted:
-            return {**done, "folder": path.parent}
+    wanted = (mode, sources_key(hashes), tuple(levels.pair()) if levels else None)
+    for cache in caches.finished():
+        done = CacheRecord.read(cache.record)
+        if (done.mode, done.sources, done.named_levels) == wanted:
+            return cache, done
     return None
 
 
 def cache_folder(
-    caches: Path,
+    caches: CachesFolder,
     mode: str,
     size: tuple[int, int],
     side: int,
@@ -134,8 +132,8 @@ def cache_folder(
     hashes: "pd.Series[str]",
     interpolation: str = BILINEAR,
     levels: Levels | None = None,
-) -> Path:
-    """The folder of a cache of raw pixels; see `folder_of` for recompressed ones.
+) -> CacheFolder:
+    """The folder of a cache of raw pixels; its `of_kind` is that of recompressed ones.
 
     side: the longest side of all sizes that were made from the same decoding: it tells the scale
     of that. Whatever the pixels hang on is in the name, and nothing else: no order of rows.
@@ -145,12 +143,7 @@ def cache_folder(
     content += [interpolation] * (interpolation != BILINEAR)
     content += [levels.pair()] if levels else []
     key = sha256_json(content)[:16]
-    return caches / f"{size[0]}x{size[1]}-{mode}-{resize}-{key}"
-
-
-def folder_of(base: Path, recompressed: bool) -> Path:
-    """The folder of a cache of either kind. base: that of raw pixels."""
-    return base.with_name(base.name + PACKED) if recompressed else base
+    return caches.cache(f"{size[0]}x{size[1]}-{mode}-{resize}-{key}")
 
 
 def sources_key(hashes: "pd.Series[str]") -> str:
@@ -158,25 +151,19 @@ def sources_key(hashes: "pd.Series[str]") -> str:
     return sha256_json(sorted(zip(hashes.index, hashes, strict=True)))
 
 
-def lock_of(folder: Path) -> Path:
-    """The lock of a cache, whether raw or recompressed."""
-    return folder.with_name(folder.name.removesuffix(PACKED) + ".lock")
-
-
-def clear_caches(caches: Path) -> tuple[int, int]:
+def clear_caches(caches: CachesFolder) -> tuple[int, int]:
     """Remove every image cache below a competition's cache folder; returns their number and bytes.
 
     Digests of files and pixels stay: they are small and true. Raises: StorageError: one is being
     built right now.
     """
     number = freed = 0
-    found = {file.parent for name in (PLAN, DONE) for file in caches.glob(f"*/{name}")}
-    for folder in sorted(found):
-        with locked(lock_of(folder), f"the image cache {folder.name}", wait=False):
-            (folder / DONE).unlink(missing_ok=True)  # first: half a cache is none
-            freed += sum(file.stat().st_size for file in folder.iterdir())
+    for cache in caches.begun():
+        with locked(cache.lock, f"the image cache {cache.name}", wait=False):
+            cache.record.unlink(missing_ok=True)  # first: half a cache is none
+            freed += sum(file.stat().st_size for file in cache.path.iterdir())
             number += 1
-            shutil.rmtree(folder)
+            shutil.rmtree(cache.path)
     return number, freed
 
 

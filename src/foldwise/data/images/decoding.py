@@ -30,6 +30,7 @@ from foldwise.store.files import (
     write_text,
 )
 from foldwise.store.frames import read_stored
+from foldwise.store.layout import DataFolder
 from foldwise.tables.listing import present
 
 Progress = Callable[[int, int], None]  # images done, images in all
@@ -92,8 +93,9 @@ def each_image(
     return failures
 
 
-def raise_unreadable(failures: dict[str, str], listing: Path, total: int) -> None:
-    """Write the whole list of failures and stop. Raises: ImageError."""
+def raise_unreadable(failures: dict[str, str], raw: Path, total: int) -> None:
+    """Write the whole list of failures beside raw, and stop. Raises: ImageError."""
+    listing = DataFolder(raw.parent).unreadable
     write_text(listing, "".join(f"{id}\t{why}\n" for id, why in sorted(failures.items())))
     id, why = min(failures.items())
     raise ImageError(
@@ -156,7 +158,7 @@ def known_digests(raw: Path, mode: str, levels: Levels | None = None) -> dict[st
 
 def _digest_store(raw: Path, mode: str, levels: Levels | None) -> Path:
     scaled = f"-{levels.low:.12g}-{levels.high:.12g}" if levels else ""
-    return raw.parent / "cache" / f"pixels-{mode}{scaled}.parquet"
+    return DataFolder(raw.parent).caches.digests(f"{mode}{scaled}")
 
 
 def remember_digests(

@@ -20,6 +20,7 @@ from foldwise.data.images.decoding import (
 )
 from foldwise.data.images.levels import Levels
 from foldwise.data.labels.table import LabelTable
+from foldwise.store.layout import DataFolder
 
 
 def pixel_digests(
@@ -42,10 +43,14 @@ def pixel_digests(
     known = known_digests(raw, spec.images.mode, own)
     sources = hashes.reindex(table.frame["id"]).to_list()
     wanted = [row for row, source in enumerate(sources) if source not in known]
-    cache = finished_cache(raw.parent / "cache", spec.images.mode, hashes, own) if wanted else None
+    cache = (
+        finished_cache(DataFolder(raw.parent).caches, spec.images.mode, hashes, own)
+        if wanted
+        else None
+    )
     if cache is not None:
-        maybe = suspects(read_rows(cache["folder"], cache))
-        ids = {id for id, is_one in zip(cache["ids"], maybe, strict=True) if is_one}
+        maybe = suspects(read_rows(*cache))
+        ids = {id for id, is_one in zip(cache[1].ids, maybe, strict=True) if is_one}
         wanted = [row for row in wanted if table.frame["id"].iloc[row] in ids]
     load = images_of(spec, table, raw, read_image, levels=levels)
     found: dict[str, str] = {}
@@ -56,7 +61,7 @@ def pixel_digests(
     failures = each_image(digest, wanted, table, progress)
     remember_digests(raw, spec.images.mode, found, own)
     if failures:
-        raise_unreadable(failures, raw.parent / "unreadable.txt", len(table))
+        raise_unreadable(failures, raw, len(table))
     known |= found
     return pd.Series(
         [known.get(source) for source in sources],

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from foldwise.config.recipe import SettledRecipe
-from foldwise.data.images.cache import PACKED
 from foldwise.data.images.decoding import Decoded, Progress, decoded, each_image, resized
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import packed, unpacked
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, examples
 from foldwise.store.files import need_space
+from foldwise.store.layout import CacheFolder
 from foldwise.store.run_records import RunRecord
 from foldwise.tables.listing import example, images_below, is_image, readable
 from foldwise.tables.text import read_table
@@ -59,7 +59,9 @@ def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
         max(max(each) for each in recipe.cache_sizes),
         recipe.resize,
         recipe.interpolation,
-        any(name.startswith(own) and name.endswith(PACKED) for name in record.caches),
+        any(
+            name.startswith(own) and CacheFolder(Path(name)).recompressed for name in record.caches
+        ),
         Levels(*record.levels) if record.levels else None,
     )
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,9 +13,9 @@ from foldwise.data.images.levels import Extremes, Levels, extremes
 from foldwise.data.images.opening import ROOM
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
-from foldwise.store.files import locked, read_json, write_json
-
-STORE = "levels.json"  # in the cache folder: what the images of these sources hold
+from foldwise.store.data_records import LevelsRecord
+from foldwise.store.files import locked
+from foldwise.store.layout import DataFolder
 
 
 def settled_levels(
@@ -28,37 +27,36 @@ def settled_levels(
     hashes: the content hash of each id's source, indexed by id: for others all is looked at again.
     Raises: ImageError: integers and floating-point pixels need a range.
     """
-    store, key = raw.parent / "cache" / STORE, sources_key(hashes)
-    with locked(store.with_suffix(".lock"), "looking at images of more than 8 bits"):
-        found = read_json(store) if store.is_file() else {}
-        if found.get("sources") != key:
-            found = {"sources": key, **_summed(_scan(raw, sorted({*table.frame["path"]})))}
-            write_json(store, found)
+    caches, key = DataFolder(raw.parent).caches, sources_key(hashes)
+    with locked(caches.levels_lock, "looking at images of more than 8 bits"):
+        found = LevelsRecord.read_if_there(caches.levels)
+        if found is None or found.sources != key:
+            found = _summed(key, _scan(raw, sorted({*table.frame["path"]})))
+            found.write(caches.levels)
     return _levels(spec, found)
 
 
 def recorded_levels(spec: CompetitionSpec, raw: Path) -> Levels | None:
     """The levels as they were settled last, for pictures in reports: no image is looked at."""
-    store = raw.parent / "cache" / STORE
-    return _levels(spec, read_json(store)) if store.is_file() else None
+    found = LevelsRecord.read_if_there(DataFolder(raw.parent).caches.levels)
+    return _levels(spec, found) if found else None
 
 
 def described(spec: CompetitionSpec, raw: Path) -> str | None:
     """What the deep images hold and how they become 8 bits; None where there are none."""
-    store = raw.parent / "cache" / STORE
-    found = read_json(store) if store.is_file() else {"images": 0}
-    levels = _levels(spec, found) if found["images"] else None
-    if levels is None:
+    found = LevelsRecord.read_if_there(DataFolder(raw.parent).caches.levels)
+    levels = _levels(spec, found) if found and found.images else None
+    if found is None or levels is None:
         return None
-    kind = "floating point" if found["floats"] else f"{found['bits']} bits"
+    kind = "floating point" if found.floats else f"{found.bits} bits"
     by = "[images] range" if spec.images.range else "from the data; [images] range sets it"
     held, taken = (
-        f"{found['low']:.12g}..{found['high']:.12g}",
+        f"{found.low:.12g}..{found.high:.12g}",
         f"{levels.low:.12g}..{levels.high:.12g}",
     )
-    clipped = found["low"] < levels.low or found["high"] > levels.high
+    clipped = found.low < levels.low or found.high > levels.high
     return (
-        f"{found['images']} images hold {held} in {kind}: {taken} becomes 0..255 ({by})"
+        f"{found.images} images hold {held} in {kind}: {taken} becomes 0..255 ({by})"
         + ", values beyond are clipped" * clipped
     )
 
@@ -74,18 +72,19 @@ def _scan(raw: Path, paths: Sequence[str]) -> list[Extremes]:
         return [each for each in pool.map(look, paths) if each is not None]
 
 
-def _summed(deep: Sequence[Extremes]) -> dict[str, Any]:
-    """What all deep images hold together, in whatever order they come."""
+def _summed(sources: str, deep: Sequence[Extremes]) -> LevelsRecord:
+    """What all deep images hold together, in whatever order they come. sources: their hash."""
     floats = sum(each.mode == "F" for each in deep)
     before = {_before(each) for each in deep}
-    return {
-        "images": len(deep),
-        "floats": floats,
-        "bits": 32 if any(each.mode == "I" for each in deep) else 16,
-        "low": min((each.low for each in deep), default=0.0),
-        "high": max((each.high for each in deep), default=0.0),
-        "before": [list(levels) for levels in sorted(before)],
-    }
+    return LevelsRecord(
+        sources=sources,
+        images=len(deep),
+        floats=floats,
+        bits=32 if any(each.mode == "I" for each in deep) else 16,
+        low=min((each.low for each in deep), default=0.0),
+        high=max((each.high for each in deep), default=0.0),
+        before=tuple(sorted(before)),
+    )
 
 
 def _before(image: Extremes) -> tuple[float, ...]:
@@ -97,26 +96,26 @@ def _before(image: Extremes) -> tuple[float, ...]:
     return (0.0, 255.0) if image.mode == "I" and image.high <= 255 else (0.0, 65535.0)
 
 
-def _levels(spec: CompetitionSpec, found: dict[str, Any]) -> Levels | None:
+def _levels(spec: CompetitionSpec, found: LevelsRecord) -> Levels | None:
     low, high = spec.images.range or _from_data(spec, found)
-    if not found["images"] and not spec.images.range:
+    if not found.images and not spec.images.range:
         return None
-    named = any([low, high] != before for before in found["before"])
+    named = any((low, high) != before for before in found.before)
     return Levels(low, high, named)
 
 
-def _from_data(spec: CompetitionSpec, found: dict[str, Any]) -> tuple[float, float]:
+def _from_data(spec: CompetitionSpec, found: LevelsRecord) -> tuple[float, float]:
     """The levels by what all deep images hold. Raises: ImageError: see `settled_levels`."""
-    low, high = found["low"], found["high"]
-    if 0 < found["floats"] < found["images"]:
+    low, high = found.low, found.high
+    if 0 < found.floats < found.images:
         raise ImageError(
             f"{spec.name}: images should hold integers or floating-point pixels, "
-            f"{found['floats']} of {found['images']} deep images hold the latter; write "
+            f"{found.floats} of {found.images} deep images hold the latter; write "
             "[images] range = [low, high] for all of them"
         )
-    if found["floats"] and low >= 0 and high <= 1:
+    if found.floats and low >= 0 and high <= 1:
         return 0, 1
-    if found["floats"] or low < 0:
+    if found.floats or low < 0:
         return low, high if high > low else low + 1
     bits = int(high).bit_length()
     return 0, 2 ** max(8, bits + bits % 2) - 1
