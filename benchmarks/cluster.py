@@ -21,7 +21,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection, Session
+from foldwise.commands.train import train
+from foldwise.data.opened import open_competition
 from foldwise.executors import executor
 from foldwise.store.files import read_json
 from foldwise.store.ledger import now
@@ -85,14 +87,15 @@ def main() -> None:
 def measured(workspace: Workspace, nodes: int, runs: str, epochs: int) -> tuple[float, float]:
     """Seconds of training two folds on so many nodes, and the mean of the folds' own seconds."""
     there = replace(workspace, runs=workspace.root / "runs" / runs)
-    settings = ["model=resnet18", f"stage.0.epochs={epochs}", "cpus=1"]
-    what = (there, "wildlife", ["small"], settings)
+    settings = ("model=resnet18", f"stage.0.epochs={epochs}", "cpus=1")
+    competition = open_competition(there, "wildlife")
+    folds = Selection(("small",), settings, (0, 1), "random")
     with cluster(nodes) as address:
         with executor("ray", address) as execute:  # photos are cached, `auto` is settled
-            pipeline.train(*what, only_folds=[], scheme="random", execute=execute)
+            train(competition, replace(folds, folds=()), session=Session(execute=execute))
         with executor("ray", address) as execute:  # processes start anew
             begun = time.perf_counter()
-            (run,) = pipeline.train(*what, only_folds=[0, 1], scheme="random", execute=execute)
+            (run,) = train(competition, folds, session=Session(execute=execute))
             seconds = time.perf_counter() - begun
     own = [read_json(run.fold(fold).path / "done.json")["seconds"] for fold in (0, 1)]
     return seconds, statistics.mean(own)

@@ -18,8 +18,10 @@ from pathlib import Path
 import pandas as pd
 
 import wildlife_photos
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.ensembling.blend import blend_runs
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
@@ -82,7 +84,7 @@ def measure(workspace: Workspace, scheme: str) -> dict[str, object]:
     """Train all folds of a scheme; its OOF score with interval beside the test score."""
     data = load_data(workspace, "wildlife")
     begun = time.perf_counter()
-    runs = pipeline.train(workspace, "wildlife", ["small"], scheme=scheme)
+    runs = train(open_competition(workspace, "wildlife"), Selection(("small",), scheme=scheme))
     seconds = time.perf_counter() - begun
     blend = blend_runs(workspace.runs / "wildlife", data, runs, BLENDINGS.parse("mean"))
     truth = pd.read_csv(workspace.data / "wildlife" / "truth.csv", dtype={"id": str})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.commands import pipeline
+from foldwise.commands.submit import submit
+from foldwise.data.opened import open_competition
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import write_tiny
@@ -42,7 +43,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def submitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Entry]:
     """A workspace whose competition was submitted once; tests leave it as it is."""
     workspace = write_tiny(tmp_path_factory.mktemp("submitted"))
-    return workspace, pipeline.submit(workspace, "tiny")
+    return workspace, submit(open_competition(workspace, "tiny"))
 
 
 @pytest.fixture

@@ -20,10 +20,12 @@ from fastai.callback.core import Callback
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from catalogue import FIXTURES
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
 from foldwise.config.augment import Augment
 from foldwise.config.competition import load_competition, recipe_names
 from foldwise.config.recipe import SizedRecipe, load_recipe
+from foldwise.data.opened import open_competition
 from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
 from foldwise.training.fitting.losses import MeanDistance
@@ -306,7 +308,10 @@ def trained(name: str, recipe: str, folder: Path, watch: Watch) -> Run:
             return learner
 
         patch.setattr(stages, "learner_of", watched)
-        return pipeline.train(workspace, name, [recipe], small, only_folds=[0], scheme=scheme)[0]
+        return train(
+            open_competition(workspace, name),
+            Selection((recipe,), tuple(small), folds=(0,), scheme=scheme),
+        )[0]
 
 
 @pytest.mark.parametrize("name", NAMES)

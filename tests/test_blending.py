@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from foldwise.cli import app
-from foldwise.commands import pipeline
+from foldwise.commands.submit import submit
+from foldwise.commands.train import train
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
 from foldwise.workspace import Workspace
@@ -38,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (folder / "recipes" / "linear.toml").write_text(LINEAR)
     (folder / "recipes" / "prior.toml").write_text('model = "prior"\n')
     edit(folder / "competition.toml", '["tiny"]', '["linear", "prior"]')
-    pipeline.train(workspace, "tiny")
+    train(open_competition(workspace, "tiny"))
     return workspace
 
 
@@ -66,7 +68,7 @@ def test_auto_prints_a_row_per_method_and_submit_takes_the_same_blend(
     rows = json.loads(blend(workspace, "--auto", "--json"))
     (chosen,) = (row for row in rows if row["chosen"])
     edit(workspace.competition("tiny") / "competition.toml", "[submit]", '[submit]\nblend = "auto"')
-    entry = pipeline.submit(workspace, "tiny", dry_run=True)
+    entry = submit(open_competition(workspace, "tiny"), dry_run=True)
     assert entry.score.value == pytest.approx(chosen["cross_fitted"], abs=1e-6)
     made = json.loads(entry.file.with_suffix(".json").read_text())["blend"]
     assert (made["asked"], made["method"]) == ("auto", chosen["method"])
@@ -115,9 +117,11 @@ def test_a_member_from_elsewhere_joins_by_its_two_files(trained: Workspace, tmp_
 def test_blending_loads_neither_torch_nor_scikit_learn(trained: Workspace, tmp_path: Path) -> None:
     workspace = copy(trained, tmp_path)
     program = (
-        "import sys\nfrom foldwise.commands import pipeline\n"
+        "import sys\nfrom foldwise.commands.blend import blend\n"
+        "from foldwise.data.opened import open_competition\n"
         "from foldwise.workspace import Workspace\n"
-        f"pipeline.blend(Workspace.find({str(workspace.root)!r}), 'tiny', method='stack')\n"
+        f"workspace = Workspace.find({str(workspace.root)!r})\n"
+        "blend(open_competition(workspace, 'tiny'), method='stack')\n"
         "print([name for name in ('torch', 'fastai', 'timm', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

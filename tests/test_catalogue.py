@@ -8,9 +8,13 @@ import pytest
 
 from catalogue import FIXTURES
 from foldwise import doctor
-from foldwise.commands import overview, pipeline
+from foldwise.commands.catalogue import catalogue
+from foldwise.commands.data import get_data
+from foldwise.commands.planning import Selection, scheme_folds
+from foldwise.commands.train import train
 from foldwise.config.competition import load_competition
 from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store.predictions import read_predictions
@@ -51,7 +55,10 @@ def test_every_competition_goes_from_check_to_a_validated_file(name: str, tmp_pa
     assert len(data.train) >= 15
     assert len(data.test) >= 4
     folds_are_honest(workspace, data)
-    (run,) = pipeline.train(workspace, name, data.spec.submit.recipes[:1], ONE_STEP, only_folds=[0])
+    (run,) = train(
+        open_competition(workspace, name),
+        Selection(tuple(data.spec.submit.recipes[:1]), tuple(ONE_STEP), folds=(0,)),
+    )
     for part, ids in (("oof", None), ("test", data.format.ids)):
         predictions = read_predictions(run.fold(0).path / f"{part}.parquet", data.classes)
         shape = data.format if ids else data.format.for_ids(list(predictions["id"]))
@@ -75,7 +82,7 @@ def test_every_competition_goes_from_check_to_a_validated_file(name: str, tmp_pa
 
 def folds_are_honest(workspace: Workspace, data: CompetitionData) -> None:
     """Every training row is in one fold; a grouped scheme keeps every group whole."""
-    folds = pipeline.scheme_folds(workspace, data)
+    folds = scheme_folds(OpenCompetition(workspace, data))
     frame = data.train.frame.assign(fold=folds.of(data.train.frame["id"]))
     assert set(frame["fold"]) == set(range(folds.n))
     if data.spec.folds[folds.name].kind != "stratified":
@@ -138,7 +145,7 @@ def test_downloads_of_7z_archives_are_unpacked(
             tar = make_tar(tmp_path / "inner.tar", inner)
             inner = {archive.removesuffix(".7z"): tar.read_bytes()}
         files[archive] = packed(".7z", inner, tmp_path)
-    facts = pipeline.get_data(workspace, name, make_zip(tmp_path / "download.zip", files))
+    facts = get_data(workspace, name, make_zip(tmp_path / "download.zip", files))
     assert (facts["images_missing"], facts["packed"]) == (0, [])
     found = contents(workspace.raw(name))
     assert {path: found[path] for path in expected} == expected
@@ -154,7 +161,7 @@ def test_no_adapter_is_longer_than_forty_lines(name: str) -> None:
 
 def test_labels_decided_by_rules_can_be_written_as_a_csv(tmp_path: Path) -> None:
     workspace = unpacked("swipr", tmp_path)
-    pipeline.get_data(workspace, "swipr", labels=tmp_path / "labels.csv")
+    get_data(workspace, "swipr", labels=tmp_path / "labels.csv")
     written = pd.read_csv(tmp_path / "labels.csv", dtype=str)
     assert list(written.columns) == ["path", "label"]
     data = load_data(workspace, "swipr")
@@ -164,6 +171,6 @@ def test_labels_decided_by_rules_can_be_written_as_a_csv(tmp_path: Path) -> None
 
 def test_competitions_kept_elsewhere_are_listed(tmp_path: Path) -> None:
     workspace = unpacked("masks", tmp_path / "elsewhere")
-    (row,) = overview.catalogue(Workspace.find(workspace.root))
+    (row,) = catalogue(Workspace.find(workspace.root))
     assert (row["competition"], row["task"], row["state"]) == ("masks", "multi-label", "data")
     assert row["rows"] == len(pd.read_csv(workspace.raw("masks") / "labels.csv"))

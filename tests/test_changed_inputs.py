@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 
 from foldwise import doctor
-from foldwise.commands import pipeline
+from foldwise.commands import train as training
+from foldwise.commands.planning import Selection, Session
+from foldwise.commands.submit import submit
+from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import RunError, SpecError
 from foldwise.kinds.events import Event, FoldDone
 from foldwise.store.files import read_json, write_json
@@ -34,7 +38,7 @@ def folds_done(workspace: Workspace) -> list[str]:
     return sorted(path.parent.name for path in only_run(workspace).glob("fold*/done.json"))
 
 
-def test_labels_that_change_while_folds_train_stop_the_run_until_they_are_back(
+def test_labels_that_change_while_folds_train_stop_a_submit_until_they_are_back(
     submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     other = copy(submitted[0], tmp_path)
@@ -44,15 +48,15 @@ def test_labels_that_change_while_folds_train_stop_the_run_until_they_are_back(
     before = labels.read_bytes()
 
     def observe(event: Event) -> None:
-        if isinstance(event, FoldDone):
+        if isinstance(event, FoldDone) and event.fold == 1:
             swap_two_labels(other)
 
     message = r"tiny-s0-\w+: the ids, labels or groups are not those it was begun with; undo the"
     with pytest.raises(RunError, match=message):
-        pipeline.submit(other, "tiny", observe=observe)
-    assert folds_done(other) == ["fold0", "fold1"]
+        submit(open_competition(other, "tiny"), session=Session(observe=observe))
+    assert folds_done(other) == ["fold0", "fold1", "fold2"]  # the last one of what was loaded
     labels.write_bytes(before)
-    assert pipeline.submit(other, "tiny").sha256 == submitted[1].sha256
+    assert submit(open_competition(other, "tiny")).sha256 == submitted[1].sha256
 
 
 @pytest.mark.parametrize(
@@ -75,23 +79,24 @@ def test_what_changes_after_the_last_fold_is_not_submitted(
     change: Callable[[Workspace], object],
     message: str,
 ) -> None:
-    other, train = copy(submitted[0], tmp_path), pipeline.train
+    other, train = copy(submitted[0], tmp_path), training.train
+    (only_run(other) / "fold2" / "done.json").unlink()
 
     def train_and_change(*args: Any, **settings: Any) -> list[Run]:
         runs = train(*args, **settings)
         change(other)
         return runs
 
-    monkeypatch.setattr(pipeline, "train", train_and_change)
+    monkeypatch.setattr("foldwise.commands.submit.train", train_and_change)
     with pytest.raises(RunError, match=message):
-        pipeline.submit(other, "tiny", again=True)
+        submit(open_competition(other, "tiny"), again=True)
 
 
 def test_settings_and_soft_labels_are_those_a_run_was_begun_with(
     submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     other = copy(submitted[0], tmp_path)
-    folder, data = only_run(other), pipeline.load_data(other, "tiny")
+    folder, data = only_run(other), load_data(other, "tiny")
     need_same_data(folder, data)
     record = read_json(folder / "run.json")
     for key, what in (("spec", r"\[images\] of competition"), ("soft", "the shares or weights")):
@@ -110,12 +115,12 @@ def test_a_run_is_not_trained_on_by_other_versions(
     record = read_json(folder / "run.json")
     record["begun_with"]["versions"]["timm"] = "0.1"
     write_json(folder / "run.json", record)
-    pipeline.train(other, "tiny")  # all of it is there
+    training.train(open_competition(other, "tiny"))  # all of it is there
     (folder / "fold2" / "done.json").unlink()
     with pytest.raises(
         RunError, match=r"was begun with timm 0.1, and here is .* install timm==0.1"
     ):
-        pipeline.train(other, "tiny")
+        training.train(open_competition(other, "tiny"))
     assert folds_done(other) == ["fold0", "fold1"]
 
 
@@ -127,7 +132,7 @@ def test_a_run_from_before_its_beginning_was_recorded_goes_on(
     record = read_json(folder / "run.json")
     write_json(folder / "run.json", {k: v for k, v in record.items() if k != "begun_with"})
     need_same_versions(folder)
-    need_same_data(folder, pipeline.load_data(other, "tiny"))
+    need_same_data(folder, load_data(other, "tiny"))
 
 
 def test_a_recipe_that_is_named_twice_is_refused(workspace: Workspace) -> None:
@@ -136,7 +141,7 @@ def test_a_recipe_that_is_named_twice_is_refused(workspace: Workspace) -> None:
         "(its `seeds` train it several times)"
     )
     with pytest.raises(SpecError, match=re.escape(message)):
-        pipeline.train(workspace, "tiny", ["tiny", "tiny"])
+        training.train(open_competition(workspace, "tiny"), Selection(("tiny", "tiny")))
     spec = workspace.competition("tiny") / "competition.toml"
     edit(spec, 'recipes = ["tiny"]', 'recipes = ["tiny", "tiny"]')
     (error,) = doctor.check(workspace, "tiny").errors
@@ -149,4 +154,4 @@ def test_check_says_that_the_metric_s_hook_is_missing(workspace: Workspace) -> N
     (error,) = doctor.check(workspace, "tiny").errors
     assert '[metric] name = "hook" needs score in adapter.py; write it, or choose another' in error
     with pytest.raises(SpecError, match=r"needs score in adapter.py"):
-        pipeline.train(workspace, "tiny")
+        training.train(open_competition(workspace, "tiny"))

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.commands import pipeline
+from foldwise.commands.submit import submit
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.workspace import Workspace
 from tiny import draw
 
@@ -67,7 +68,7 @@ def test_such_classes_go_all_the_way_and_an_index_keeps_its_empty_header(
     data = load_data(workspace, "names")
     assert data.classes == CLASSES
     assert data.train.marks()[:4].tolist() == np.eye(4).tolist()
-    entry = pipeline.submit(workspace, "names")
+    entry = submit(open_competition(workspace, "names"))
     lines = entry.file.read_text().splitlines()
     assert lines[0] == ",image,id,self,label,part"
     assert lines[2].startswith("1,solution01,0.25,0.25,0.25,0.25")

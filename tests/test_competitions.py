@@ -12,11 +12,14 @@ from PIL import Image
 
 from foldwise import doctor
 from foldwise.cli import app
-from foldwise.commands import overview, pipeline
+from foldwise.commands import status
+from foldwise.commands.data import get_data
+from foldwise.commands.submit import submit
 from foldwise.config.competition import CompetitionSpec, load_competition, recipe_names
 from foldwise.config.loading import parse
 from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.shapes.submission import read_submission
 from foldwise.tables.archives import add_to_raw
 from foldwise.tasks import MultiClass
@@ -52,7 +55,7 @@ def test_every_competition_and_recipe_is_valid_and_explained(name: str) -> None:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with digits prepared."""
     workspace = copied("digits", tmp_path_factory.mktemp("digits"))
-    pipeline.get_data(workspace, "digits")
+    get_data(workspace, "digits")
     return workspace
 
 
@@ -109,10 +112,10 @@ def test_digits_passes_its_check_and_its_board_has_measured_baselines(digits: Wo
 
 @pytest.mark.slow
 def test_digits_from_end_to_end_scores_at_most_0_03(digits: Workspace) -> None:
-    entry = pipeline.submit(digits, "digits")
+    entry = submit(open_competition(digits, "digits"))
     assert entry.score.value <= 0.03
     assert len(entry.member_scores) == 2
-    (row,) = overview.status(digits, "digits")
+    (row,) = status.status(digits, "digits")
     assert row["rank"] == 1
     assert row["teams"] == 4
     assert row["private"] < 0.06

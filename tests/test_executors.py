@@ -15,14 +15,17 @@ from typer.testing import CliRunner
 
 from foldwise.cli import app
 from foldwise.cli.progress import Bars
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
 from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import load_data
 from foldwise.data.images.cache import open_cache
+from foldwise.data.opened import open_competition
 from foldwise.executors import ClusterError, Job, executor, node, run_here, shipping
 from foldwise.executors.node import Order, complaint, machine_of, own_files, report, supply
 from foldwise.executors.placing import Needs, needs_of, offers_of
 from foldwise.executors.shipping import File, equal, listed, part_of, places_of, receive
+from foldwise.jobs import fold_inputs, run_fold
 from foldwise.kinds.events import BatchDone, FoldStarted
 from foldwise.store.files import locked
 from foldwise.workspace import Workspace
@@ -122,9 +125,14 @@ def test_a_fold_computes_with_the_threads_that_it_asks_for_here_too_and_so_do_th
     seen: list[int] = []
     before = torch.get_num_threads()
     monkeypatch.setattr(fold, "train_fold", lambda *given: seen.append(torch.get_num_threads()))
-    pipeline.train(workspace, "tiny", overrides=[f"cpus={before + 3}"], only_folds=[0])
-    pipeline.train(workspace, "tiny", only_folds=[0])  # the same run: its record tells them
-    pipeline.train(workspace, "tiny", overrides=["batch_size=4"], only_folds=[0])
+    train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=(f"cpus={before + 3}",), folds=(0,)),
+    )
+    train(
+        open_competition(workspace, "tiny"), Selection(folds=(0,))
+    )  # the same run: its record tells them
+    train(open_competition(workspace, "tiny"), Selection(overrides=("batch_size=4",), folds=(0,)))
     assert seen == [before + 3, before + 3, before]
     assert torch.get_num_threads() == before
 
@@ -383,11 +391,11 @@ def test_caches_that_a_node_builds_are_of_the_drivers_kind(
 ) -> None:
     with monkeypatch.context() as patch:
         small_disk(patch, 120_000)  # raw pixels take 172,032 bytes, recompressed about 96,113
-        pipeline.train(workspace, "tiny", overrides=["presize=64"], only_folds=[0])
+        train(open_competition(workspace, "tiny"), Selection(overrides=("presize=64",), folds=(0,)))
     (cache,) = (workspace.data / "tiny" / "cache").glob("*-packed")
     pixels = open_cache(cache).pixels[:]
     cache.rename(workspace.root / "gone")
-    inputs = pipeline.fold_inputs(fold_job(workspace, 1))
+    inputs = fold_inputs(fold_job(workspace, 1))
     assert inputs.caches[0].folder == cache
     np.testing.assert_array_equal(inputs.caches[0].pixels[:], pixels)
 
@@ -397,7 +405,7 @@ def test_a_fold_that_another_process_holds_is_waited_for_on_a_cluster(
 ) -> None:
     import threading
 
-    pipeline.train(workspace, "tiny", only_folds=[])
+    train(open_competition(workspace, "tiny"), Selection(folds=()))
     held, release = threading.Event(), threading.Event()
     fold = only_run(workspace) / "fold0"
 
@@ -410,7 +418,7 @@ def test_a_fold_that_another_process_holds_is_waited_for_on_a_cluster(
     thread.start()
     held.wait()
     threading.Timer(1.0, release.set).start()
-    pipeline.run_fold(replace(fold_job(workspace, 0), patience=60.0), lambda event: None)
+    run_fold(replace(fold_job(workspace, 0), patience=60.0), lambda event: None)
     thread.join()
     assert (fold / "done.json").is_file()
 

@@ -206,6 +206,6 @@ def test_the_light_modules_import_where_unix_is_not() -> None:
     program = (
         f"import os, sys\nsys.modules |= dict.fromkeys({UNIX!r})\n"
         "del os.posix_fallocate, os.pwrite, os.setpriority\n"
-        "import foldwise.cli, foldwise.commands.pipeline, foldwise.executors.node"
+        "import foldwise.cli, foldwise.commands.submit, foldwise.executors.node"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -18,16 +18,24 @@ from typer.testing import CliRunner
 
 from foldwise import Competition, doctor
 from foldwise.cli import app
-from foldwise.commands import overview, pipeline
+from foldwise.commands import status
+from foldwise.commands.blend import blend
+from foldwise.commands.catalogue import catalogue
+from foldwise.commands.planning import scheme_folds
+from foldwise.commands.submit import submit
+from foldwise.commands.train import train
 from foldwise.data.competition import load_data
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.ensembling.methods import Stack, blended
 from foldwise.errors import LabelError, PlatformError, SpecError, SubmissionError
+from foldwise.jobs import fold_inputs
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
 from foldwise.store.data_records import BoardEntry
 from foldwise.store.predictions import predictions_frame, read_predictions
+from foldwise.submitting.entry import Entry
 from foldwise.submitting.platforms import Parcel, local
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.models.building import read_preprocessing
@@ -149,10 +157,10 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, pipeline.Entry]:
+def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Entry]:
     """A workspace whose competition was submitted once; tests leave it as it is."""
     workspace = write_stripes(tmp_path_factory.mktemp("stripes"))
-    return workspace, pipeline.submit(workspace, "stripes")
+    return workspace, submit(open_competition(workspace, "stripes"))
 
 
 def test_tags_become_a_column_per_class_and_rows_may_have_none(workspace: Workspace) -> None:
@@ -162,7 +170,7 @@ def test_tags_become_a_column_per_class_and_rows_may_have_none(workspace: Worksp
     assert data.train.targets.values.dtype == np.uint8
     assert (data.train.marks().sum(axis=1) == 0).sum() >= 2
     assert data.train.frame[RARE].sum() == 3
-    folds = pipeline.scheme_folds(workspace, data)
+    folds = scheme_folds(OpenCompetition(workspace, data))
     rare = data.train.frame.loc[data.train.frame[RARE] == 1, "id"]
     assert sorted(folds.of(rare)) == [0, 1, 2]
 
@@ -221,7 +229,7 @@ def test_check_says_what_it_understood_of_tags(workspace: Workspace) -> None:
     assert facts["rows_without_label"] == (hot.sum(axis=1) == 0).sum()
 
 
-def test_training_is_by_binary_cross_entropy(sent: tuple[Workspace, pipeline.Entry]) -> None:
+def test_training_is_by_binary_cross_entropy(sent: tuple[Workspace, Entry]) -> None:
     for history in sorted((sent[0].runs / "stripes").glob("two-s*/fold*/history.json")):
         (epoch,) = json.loads(history.read_text())
         # untrained logits are near 0, which costs ln 2 a column, whatever the row's tags; softmax
@@ -252,10 +260,10 @@ def test_label_smoothing_moves_binary_targets() -> None:
 
 
 def test_out_of_fold_probabilities_are_each_classs_own(
-    sent: tuple[Workspace, pipeline.Entry],
+    sent: tuple[Workspace, Entry],
 ) -> None:
     workspace, _ = sent
-    runs = pipeline.train(workspace, "stripes")
+    runs = train(open_competition(workspace, "stripes"))
     assert runs
     for run in runs:
         oof = run.oof()
@@ -266,15 +274,15 @@ def test_out_of_fold_probabilities_are_each_classs_own(
 
 
 def test_a_blend_does_not_make_rows_sum_to_one(
-    sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    sent: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     workspace, entry = copy(sent[0], tmp_path), sent[1]
     toml = workspace.competition("stripes") / "competition.toml"
     edit(toml, 'recipes = ["two"]', 'recipes = ["two"]\nchain = "none"')
-    runs = pipeline.train(workspace, "stripes")
+    runs = train(open_competition(workspace, "stripes"))
     assert len(entry.member_scores) == len(runs) == 2
     one, two = (run.oof()[list(TAGS)].to_numpy() for run in runs)
-    made = pipeline.blend(workspace, "stripes")
+    made = blend(open_competition(workspace, "stripes"))
     assert made.oof()[list(TAGS)].to_numpy() == pytest.approx((one + two) / 2)
     ids = names_of("test", N_TEST)
     tests = [np.stack([f[list(TAGS)].to_numpy() for f in run.test(ids)]) for run in runs]
@@ -282,20 +290,20 @@ def test_a_blend_does_not_make_rows_sum_to_one(
     geometric = blended(BLENDINGS.parse("geometric"), {}, Stack([one, two], MANY), slice(None))
     assert geometric == pytest.approx(np.sqrt(one * two))
     with pytest.raises(SpecError, match="no blend method is called 'geo'; did you mean 'geom") as e:
-        pipeline.blend(workspace, "stripes", method="geo")
+        blend(open_competition(workspace, "stripes"), method="geo")
     assert "\n" not in str(e.value)
 
 
 def test_the_file_is_valid_and_in_the_ledger_with_its_scores(
-    sent: tuple[Workspace, pipeline.Entry],
+    sent: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = sent
     data = load_data(workspace, "stripes")
     back = read_submission(entry.file, data.format)
-    blended = pipeline.blend(workspace, "stripes").test()
+    blended = blend(open_competition(workspace, "stripes")).test()
     assert (back[list(TAGS)] == data.format.decide(blended)[list(TAGS)]).all(axis=None)
     assert pd.read_csv(entry.file)["Image"].tolist() == names_of("test", N_TEST)
-    (row,) = overview.status(workspace, "stripes")
+    (row,) = status.status(workspace, "stripes")
     assert row["local"] == pytest.approx(entry.score.value, abs=1e-6)
     assert entry.receipt is not None
     assert (row["public"], row["private"]) == (entry.receipt.public, entry.receipt.private)
@@ -305,20 +313,20 @@ def test_the_file_is_valid_and_in_the_ledger_with_its_scores(
         own = back[back["id"].isin(rows["id"])]
         value = score(data.spec.metric, rows.reset_index(drop=True), own, interval=False).value
         assert row[part] == pytest.approx(value, abs=1e-6)
-    (listed,) = overview.catalogue(workspace)
+    (listed,) = catalogue(workspace)
     assert (listed["task"], listed["metric"], listed["rows"]) == ("multi-label", "per-row F1", 36)
     before = tree(workspace.root)
-    again = pipeline.submit(workspace, "stripes")
+    again = submit(open_competition(workspace, "stripes"))
     assert (again.file, again.receipt and again.receipt.rank) == (entry.file, row["rank"])
     assert tree(workspace.root) == before
 
 
 def test_the_local_score_is_that_of_the_tags_that_the_file_would_name(
-    sent: tuple[Workspace, pipeline.Entry],
+    sent: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = sent
     data = load_data(workspace, "stripes")
-    oof = pipeline.blend(workspace, "stripes").oof()
+    oof = blend(open_competition(workspace, "stripes")).oof()
     decided = data.format.decide(oof)
     direct = score(data.spec.metric, data.train.frame, decided)
     assert entry.score == direct
@@ -398,14 +406,14 @@ def test_a_test_row_without_a_solution_is_said(workspace: Workspace) -> None:
 
 
 def test_the_catalogue_shows_the_highest_score(
-    sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    sent: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     workspace = copy(sent[0], tmp_path)
     book = workspace.submissions("stripes", practice=True) / "ledger.jsonl"
     for name, value in (("a.csv", 0.01), ("b.csv", 0.999), ("c.csv", 0.5)):
         ledger.append(book, "written", name, sha256=name, local=value)
         ledger.append(book, "scored", name, public=1 - value, private=value, rank=1, teams=2)
-    (row,) = overview.catalogue(workspace)
+    (row,) = catalogue(workspace)
     assert (row["local"], row["public"]) == (0.999, 0.99)
     listed = CliRunner().invoke(app, ["list", "--root", str(workspace.root), "--json"])
     assert json.loads(listed.output) == [row]
@@ -416,7 +424,7 @@ def test_the_catalogue_shows_the_highest_score(
 
 
 @pytest.fixture(scope="module")
-def competition(sent: tuple[Workspace, pipeline.Entry]) -> Competition:
+def competition(sent: tuple[Workspace, Entry]) -> Competition:
     return Competition.load("stripes", sent[0].root)
 
 
@@ -459,15 +467,15 @@ def test_summary_and_show_batch_name_the_tags(
 
 
 def test_predicting_again_from_the_weights_gives_the_same_bytes(
-    sent: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    sent: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     from foldwise.executors import FoldJob
     from foldwise.training.fitting.fold import predict_again
 
     workspace, _ = sent
-    run = pipeline.train(workspace, "stripes")[1]
+    run = train(open_competition(workspace, "stripes"))[1]
     task = FoldJob(workspace.root, workspace.data, workspace.runs, "stripes", run.folder, 2)
-    predict_again(pipeline.fold_inputs(task), tmp_path)
+    predict_again(fold_inputs(task), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = read_predictions(run.fold(2).path / f"{name}.parquet", TAGS)
         again = read_predictions(tmp_path / f"{name}.parquet", TAGS)

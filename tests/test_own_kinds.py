@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from tests.tiny import edit
 
-from foldwise.commands.pipeline import submit, train
+from foldwise.commands.planning import Selection
+from foldwise.commands.submit import submit
+from foldwise.commands.train import train
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import DataError
 from foldwise.reporting.html.changes import commands
 from foldwise.reproducing.reproduce import reproduce
@@ -69,11 +72,13 @@ def test_a_loss_and_a_schedule_of_an_adapter_are_submitted_and_made_again(
     schedule = 'schedule = {name = "fall", to = 0.1}'
     own = (("batch_size", f"{loss}\nbatch_size"), ("epochs = 1", f"epochs = 1\n{schedule}"))
     with_own(workspace, LOSS + SCHEDULE, *own)
-    entry = submit(workspace, "tiny")
+    entry = submit(open_competition(workspace, "tiny"))
     (record,) = records(workspace)
     assert record["recipe"]["loss"] == {"name": "power", "to": 1.5}
     assert record["recipe"]["stage"][0]["schedule"] == {"name": "fall", "to": 0.1}
-    assert submit(workspace, "tiny").file == entry.file  # nothing is trained again
+    assert (
+        submit(open_competition(workspace, "tiny")).file == entry.file
+    )  # nothing is trained again
     assert len(records(workspace)) == 1
     told = RunRecord.model_validate(record)
     (command,) = commands(workspace, load_data(workspace, "tiny"), told)
@@ -84,7 +89,7 @@ def test_a_loss_and_a_schedule_of_an_adapter_are_submitted_and_made_again(
 def test_a_name_that_neither_has_is_refused_with_the_nearest(workspace: Workspace) -> None:
     with_own(workspace, LOSS, ("batch_size", 'loss = "powr"\nbatch_size'))
     with pytest.raises(DataError, match="no loss is called 'powr'; did you mean 'power'"):
-        submit(workspace, "tiny")
+        submit(open_competition(workspace, "tiny"))
 
 
 INVERT = '''
@@ -106,13 +111,16 @@ class Invert(Colouring):
 
 def test_an_augmentation_of_an_adapter_is_submitted_and_made_again(workspace: Workspace) -> None:
     with_own(workspace, INVERT, ("rotate = 5", "rotate = 5\ninvert = 0.25"))
-    entry = submit(workspace, "tiny")
+    entry = submit(open_competition(workspace, "tiny"))
     (record,) = records(workspace)
     assert record["recipe"]["augment"]["invert"] == 0.25
-    assert submit(workspace, "tiny").file == entry.file
+    assert submit(open_competition(workspace, "tiny")).file == entry.file
     assert len(records(workspace)) == 1
     assert reproduce(workspace, entry.file.name).same
-    train(workspace, "tiny", overrides=["augment.invert=false"], only_folds=[0])
+    train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=("augment.invert=false",), folds=(0,)),
+    )
     augments = [each["recipe"]["augment"] for each in records(workspace)]
     assert {"padding": "reflection", "hflip": True, "rotate": 5.0} in augments
     one, other = (workspace.runs / "tiny").glob("*/fold0/oof.parquet")

@@ -6,10 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foldwise.commands import pipeline
-from foldwise.commands.predicting import predict
+from foldwise.commands import blend as blending
+from foldwise.commands.planning import Session
+from foldwise.commands.predict import predict
+from foldwise.commands.submit import submit
 from foldwise.config.competition import load_competition
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import SpecError, SubmissionError
 from foldwise.kinds.events import EpochDone, Event
 from foldwise.reporting.summary import run_summary
@@ -121,7 +124,7 @@ def own(workspace: Workspace, code: str, tables: str, before: str = "[folds.defa
 def test_a_metric_is_trained_blended_scored_and_ranked_by(workspace: Workspace) -> None:
     own(workspace, METRIC, '[metric]\nname = "distance"\npower = 2.0')
     events: list[Event] = []
-    entry = pipeline.submit(workspace, "tiny", observe=events.append)
+    entry = submit(open_competition(workspace, "tiny"), session=Session(observe=events.append))
     epochs = [event for event in events if isinstance(event, EpochDone)]
     assert [epoch.fold for epoch in epochs] == [0, 1, 2]
     assert all(epoch.score and epoch.score > 0 for epoch in epochs)
@@ -156,7 +159,7 @@ def test_a_shape_is_written_read_back_and_scored(workspace: Workspace) -> None:
     pd.DataFrame({"id": names, "shares": "ant 20"}).to_csv(path, index=False)
     edit(workspace.competition("tiny") / "competition.toml", "group =", CLASSES_KEY)
     (workspace.data / "tiny" / "platform" / "entries" / "uniform.csv").unlink()
-    entry = pipeline.submit(workspace, "tiny")
+    entry = submit(open_competition(workspace, "tiny"))
     written = pd.read_csv(entry.file, dtype=str)
     assert list(written.columns) == ["id", "shares"]
     assert list(written["id"]) == list(names)
@@ -181,7 +184,7 @@ def test_a_blend_method_is_fitted_submitted_and_applied_to_photos(workspace: Wor
     blend = 'blend = {method = "median", share = 0.25}'
     edit(folder / "competition.toml", 'recipes = ["tiny"]', f'recipes = ["tiny"]\n{blend}')
     edit(folder / "recipes" / "tiny.toml", "batch_size = 8", "batch_size = 8\nseeds = [0, 1, 2]")
-    entry = pipeline.submit(workspace, "tiny")
+    entry = submit(open_competition(workspace, "tiny"))
     told = json.loads(entry.file.with_suffix(".json").read_text())
     assert told["blend"]["directory"].startswith("blend-median-")
     assert told["blend"]["chain"]["method"] == {"method": "median", "share": 0.25}
@@ -191,8 +194,8 @@ def test_a_blend_method_is_fitted_submitted_and_applied_to_photos(workspace: Wor
     photos = [workspace.raw("tiny") / "images" / f"{id}.png" for id in written.index]
     said = predict(workspace, told["blend"]["directory"], photos)
     assert said[list(CLASSES)].to_numpy() == pytest.approx(written.to_numpy(), abs=1e-6)
-    again = pipeline.blend(workspace, "tiny", method="median")
+    again = blending.blend(open_competition(workspace, "tiny"), method="median")
     assert again.folder.name != told["blend"]["directory"]  # without the share
     assert again.record.chain["method"] == "median"
     with pytest.raises(SpecError, match="no blend method is called 'medien'; did you mean 'median"):
-        pipeline.blend(workspace, "tiny", method="medien")
+        blending.blend(open_competition(workspace, "tiny"), method="medien")

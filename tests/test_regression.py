@@ -8,9 +8,13 @@ import pytest
 from PIL import Image
 
 from foldwise import Competition
-from foldwise.commands import pipeline
+from foldwise.commands import blend as blending
+from foldwise.commands.submit import submit
+from foldwise.commands.train import train
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import SpecError
+from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import edit
 
@@ -87,14 +91,14 @@ def write_bars(root: Path) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def bars(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, "pipeline.Entry"]:
+def bars(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Entry]:
     """The competition, submitted once."""
     workspace = write_bars(tmp_path_factory.mktemp("bars"))
-    return workspace, pipeline.submit(workspace, "bars")
+    return workspace, submit(open_competition(workspace, "bars"))
 
 
 def test_a_regression_is_trained_scored_by_its_file_and_entered(
-    bars: tuple[Workspace, "pipeline.Entry"],
+    bars: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = bars
     data = load_data(workspace, "bars")
@@ -113,14 +117,14 @@ def test_a_regression_is_trained_scored_by_its_file_and_entered(
     assert 0 < entry.expected.value <= entry.score.value  # the folds' mean is no worse
 
 
-def test_a_second_submit_finds_it_all_done(bars: tuple[Workspace, "pipeline.Entry"]) -> None:
+def test_a_second_submit_finds_it_all_done(bars: tuple[Workspace, Entry]) -> None:
     workspace, entry = bars
-    again = pipeline.submit(workspace, "bars")
+    again = submit(open_competition(workspace, "bars"))
     assert (again.file, again.sha256) == (entry.file, entry.sha256)
 
 
 def test_runs_and_out_of_fold_predictions_are_numbers(
-    bars: tuple[Workspace, "pipeline.Entry"],
+    bars: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = bars
     competition = Competition.load("bars", workspace.root)
@@ -132,7 +136,7 @@ def test_runs_and_out_of_fold_predictions_are_numbers(
     assert oof["height"].between(-1000, 3000).all()
 
 
-def test_photos_are_predicted_as_numbers(bars: tuple[Workspace, "pipeline.Entry"]) -> None:
+def test_photos_are_predicted_as_numbers(bars: tuple[Workspace, Entry]) -> None:
     workspace, _ = bars
     competition = Competition.load("bars", workspace.root)
     (run,) = competition.runs()["run"]
@@ -171,15 +175,15 @@ def test_what_a_regression_cannot_train_is_said(tmp_path: Path, line: str, messa
     recipe = workspace.competition("bars") / "recipes" / "net.toml"
     recipe.write_text(line + "\n" + recipe.read_text())
     with pytest.raises(SpecError, match=message):
-        pipeline.train(workspace, "bars")
+        train(open_competition(workspace, "bars"))
 
 
 @pytest.mark.parametrize("method", ["climb", "weights", "rank", "auto"])
 def test_regressions_are_blended_by_what_is_not_of_probabilities(
-    bars: tuple[Workspace, "pipeline.Entry"], method: str
+    bars: tuple[Workspace, Entry], method: str
 ) -> None:
     workspace, _ = bars
-    blend = pipeline.blend(workspace, "bars", method=method)
+    blend = blending.blend(open_competition(workspace, "bars"), method=method)
     assert blend.score.value > 0
     with pytest.raises(SpecError, match=r'"stack" is of probabilities, .* task is regression'):
-        pipeline.blend(workspace, "bars", method="stack")
+        blending.blend(open_competition(workspace, "bars"), method="stack")

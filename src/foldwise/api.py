@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from foldwise.commands.overview import standing
-from foldwise.commands.pipeline import caches_of, recipes_of, scheme_folds, train
-from foldwise.commands.predicting import predict, recipe_of
+from foldwise.commands.planning import Selection, caches_of, recipes_of, scheme_folds
+from foldwise.commands.predict import predict, recipe_of
+from foldwise.commands.status import standing
+from foldwise.commands.train import train
 from foldwise.config.recipe import Recipe, SettledRecipe, SizedRecipe
-from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.competition import load_data
 from foldwise.data.folds import Folds
+from foldwise.data.opened import OpenCompetition
 from foldwise.errors import SpecError
 from foldwise.kinds.loss import LOSSES
 from foldwise.reporting.comparing import compare_runs
 from foldwise.reporting.summary import read_run
-from foldwise.store.layout import CompetitionRuns
 from foldwise.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Competition", "Recipe"]
 
 
-class Competition:
+class Competition(OpenCompetition):
     """A competition in a notebook: its frames, folds, fastai objects and results.
 
     >>> competition = Competition.load("digits")
@@ -42,9 +43,6 @@ class Competition:
     >>> competition.interpret("tiny-s0-0f8f9a8c").plot_confusion_matrix()
     """
 
-    def __init__(self, workspace: Workspace, data: CompetitionData) -> None:
-        self.workspace, self.data = workspace, data
-
     @classmethod
     def load(cls, name: str, root: str | Path | None = None) -> Competition:
         """A competition by name, its tables checked. Raises: FoldwiseError: see `load_data`."""
@@ -53,7 +51,7 @@ class Competition:
 
     def __repr__(self) -> str:
         return (
-            f"Competition({self.data.spec.name!r}: {len(self.data.train)} training rows, "
+            f"Competition({self.name!r}: {len(self.data.train)} training rows, "
             f"{len(self.data.test)} test rows, {len(self.classes)} classes)"
         )
 
@@ -74,11 +72,11 @@ class Competition:
 
     def recipe(self, name: str) -> SizedRecipe:
         """A recipe of this competition by name."""
-        return recipes_of(self.workspace.competition(self.data.spec.name), [name])[0]
+        return recipes_of(self.folder, [name])[0]
 
     def folds(self, scheme: str | None = None) -> Folds:
         """The folds of a scheme (that of `[submit]` by default), made and saved once."""
-        return scheme_folds(self.workspace, self.data, scheme)
+        return scheme_folds(self, scheme)
 
     def datablock(
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
@@ -116,24 +114,25 @@ class Competition:
 
         overrides: of the recipe, as "stage.0.epochs=3". What is trained is not trained again.
         """
-        made = train(self.workspace, self.data.spec.name, [recipe], overrides, folds)
+        chosen = None if folds is None else tuple(folds)
+        made = train(self, Selection((recipe,), tuple(overrides), chosen))
         rows = self.runs()
         return rows[rows["run"].isin([run.name for run in made])].reset_index(drop=True)
 
     def runs(self) -> pd.DataFrame:
         """The runs, the best first, a row for each; see `compare_runs` for the columns."""
-        return pd.DataFrame(compare_runs(self._runs, self.data))
+        return pd.DataFrame(compare_runs(self.files.path, self.data))
 
     def submissions(self) -> pd.DataFrame:
         """The submissions with their scores, a row for each; see `ledger.submissions`."""
-        return pd.DataFrame(standing(self.workspace, self.data.spec.name)["submissions"])
+        return pd.DataFrame(standing(self.workspace, self.name)["submissions"])
 
     def oof(self, run: str) -> pd.DataFrame:
         """A run's out-of-fold predictions `id, *classes`, of the folds that are done.
 
         Raises: RunError: see `read_run`.
         """
-        return read_run(CompetitionRuns(self._runs), run, self.data)[2]
+        return read_run(self.files, run, self.data)[2]
 
     def interpret(self, run: str) -> Interpretation:
         """fastai's ClassificationInterpretation of a run's out-of-fold predictions.
@@ -142,9 +141,8 @@ class Competition:
         """
         from foldwise.training.interpreting import interpretation
 
-        record, folds, oof = read_run(CompetitionRuns(self._runs), run, self.data)
-        competition = self.workspace.competition(self.data.spec.name)
-        recipe = recipe_of(competition, self._runs / run)
+        record, folds, oof = read_run(self.files, run, self.data)
+        recipe = recipe_of(self.folder, self.files.path / run)
         if not recipe.stage:
             raise _unseeing(recipe)
         made = Folds(record.scheme, folds, record.folds_sha256)
@@ -158,10 +156,6 @@ class Competition:
         images: folders, CSVs with a column of paths, image files.
         """
         return predict(self.workspace, model, [Path(each) for each in images], threshold)
-
-    @property
-    def _runs(self) -> Path:
-        return self.workspace.runs / self.data.spec.name
 
     def _inputs(self, fold: int, recipe: str | Recipe, scheme: str | None) -> FoldInputs:
         """What training a fold needs; what is `auto` is settled for this device."""
@@ -183,7 +177,7 @@ class Competition:
         caches, mode = tuple(caches_of(self.data, recipe)), self.data.spec.images.mode
         return FoldInputs(
             "notebook",
-            self._runs,
+            self.files.path,
             recipe,
             seed,
             fold,

@@ -5,7 +5,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypedDict
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from foldwise.config.recipe import Recipe, SizedRecipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache, open_cache
+from foldwise.data.opened import OpenCompetition
 from foldwise.errors import StorageError
 from foldwise.executors import Execute, FoldJob, Job
 from foldwise.kinds.events import Observer
@@ -57,20 +59,32 @@ class SettleJob(Job):
         return f"recipe {self.open.recipe.name}"
 
 
-def knock(workspace: Workspace, name: str, execute: Execute, recipes: Iterable[Recipe]) -> None:
+class Folders(TypedDict):
+    """Where a job finds what it works on: fields of every job."""
+
+    root: Path
+    data: Path
+    runs: Path
+    competition: str
+
+
+def folders_of(workspace: Workspace, name: str) -> Folders:
+    """The folders of a competition's jobs."""
+    return Folders(root=workspace.root, data=workspace.data, runs=workspace.runs, competition=name)
+
+
+def knock(competition: OpenCompetition, execute: Execute, recipes: Iterable[Recipe]) -> None:
     """Ask an executor for places, before hours are spent on image caches.
 
     Raises: ClusterError: no node has what a recipe asks for, or some node cannot take part.
     """
+    where = folders_of(competition.workspace, competition.name)
     execute(
         _nothing,
         [
             Knock(
-                workspace.root,
-                workspace.data,
-                workspace.runs,
-                name,
-                recipe.name,
+                **where,
+                recipe=recipe.name,
                 cpus=recipe.cpus or 1,
                 gpus=recipe.gpus,
                 memory=recipe.memory,
@@ -86,19 +100,16 @@ def _nothing(job: Knock, observe: Observer) -> None:
 
 
 def jobs_of(
-    workspace: Workspace, name: str, run: Run, folds: Iterable[int], beside: int
+    competition: OpenCompetition, run: Run, folds: Iterable[int], beside: int
 ) -> list[FoldJob]:
     """A job for each of a run's folds. beside: jobs that will want a place at the same time."""
-    recipe = run.recipe
+    recipe, where = run.recipe, folders_of(competition.workspace, competition.name)
     cpus = recipe.cpus or run.record.resolved.get("threads")
     return [
         FoldJob(
-            workspace.root,
-            workspace.data,
-            workspace.runs,
-            name,
-            run.folder,
-            fold,
+            **where,
+            run=run.folder,
+            fold=fold,
             cpus=cpus,
             gpus=recipe.gpus,
             memory=recipe.memory,
@@ -113,15 +124,18 @@ def record_of(job: FoldJob) -> RunRecord:
     return RunRecord.read(RunFolder(job.run).record)
 
 
-def run_fold(job: FoldJob, observe: Observer) -> None:
-    """Train the fold of a job: the function that executors map."""
+def run_fold(job: FoldJob, observe: Observer, data: CompetitionData | None = None) -> None:
+    """Train the fold of a job: the function that executors map.
+
+    data: those of the competition where they are loaded already; else they are read from disk.
+    """
     from foldwise.training.fitting.fold import train_fold
     from foldwise.training.speed.machine import computing_with, threads
 
     count = job.cpus or record_of(job).resolved.get("threads")
     _await(job)
     with computing_with(count or threads()):
-        train_fold(fold_inputs(job), observe)
+        train_fold(fold_inputs(job, data), observe)
 
 
 def _await(job: FoldJob) -> None:
@@ -138,15 +152,17 @@ def _await(job: FoldJob) -> None:
             time.sleep(0.5)
 
 
-def fold_inputs(job: FoldJob) -> Any:
+def fold_inputs(job: FoldJob, data: CompetitionData | None = None) -> Any:
     """What training a job's fold needs (a training.fold.FoldInputs), from disk.
 
+    data: see `run_fold`.
     Raises: RunError: data or versions are not those that the run was begun with.
     """
     from foldwise.training.fitting.fold import FoldInputs
 
     workspace = Workspace(job.root, job.data, job.runs)
-    data = load_data(workspace, job.competition)
+    if data is None:
+        data = load_data(workspace, job.competition)
     need_same_data(job.run, data)
     need_same_versions(job.run)
     record, run = record_of(job), RunFolder(job.run)
@@ -217,8 +233,7 @@ def settle_there(job: SettleJob, observe: Observer) -> dict[str, Any]:
 
 
 def settling(
-    workspace: Workspace,
-    name: str,
+    competition: OpenCompetition,
     execute: Execute,
     observe: Observer,
     caches: Sequence[ImageCache],
@@ -229,12 +244,9 @@ def settling(
     def settled(left: Open) -> dict[str, Any]:
         recipe = left.recipe
         job = SettleJob(
-            workspace.root,
-            workspace.data,
-            workspace.runs,
-            name,
-            left,
-            tuple(cache.folder.name for cache in caches),
+            **folders_of(competition.workspace, competition.name),
+            open=left,
+            caches=tuple(cache.folder.name for cache in caches),
             cpus=recipe.cpus,
             gpus=recipe.gpus,
             memory=recipe.memory,

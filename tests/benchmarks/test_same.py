@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import same
-from foldwise.commands import pipeline
+from foldwise.commands.submit import submit
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.workspace import Workspace
 
 
@@ -29,7 +30,7 @@ def test_what_a_submit_leaves_is_compared_but_for_names_and_times(
     for side in ("one", "other"):
         folder = tmp_path / side
         same.write(folder, "tags")
-        pipeline.submit(Workspace(folder, folder / "data", folder / "runs"), "tags")
+        submit(open_competition(Workspace(folder, folder / "data", folder / "runs"), "tags"))
         given.append(dict(same.collected(folder, "tags")))
     one, other = given
     assert {"net fold0 oof", "sums fold2 test", "blend", "blend test", "file", "ledger"} <= {*one}

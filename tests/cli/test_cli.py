@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from foldwise.cli import app, printing
 from foldwise.cli.printing import plain
-from foldwise.commands import overview
+from foldwise.commands import status
+from foldwise.data.opened import open_competition
 from foldwise.metrics.scoring import Score
 from foldwise.submitting.entry import Entry
 from foldwise.submitting.platforms import Receipt
@@ -98,7 +99,7 @@ def test_status_and_list_print_one_json_document(done: Workspace) -> None:
 
 
 def test_status_and_list_print_tables(done: Workspace) -> None:
-    (file,) = (row["file"] for row in overview.status(done))
+    (file,) = (row["file"] for row in status.status(done))
     table = foldwise("status", cwd=done.root).stdout
     assert file in table
     assert "scored" in table
@@ -136,7 +137,7 @@ def test_status_compares_runs(done: Workspace) -> None:
 def test_status_looks_into_a_run(done: Workspace) -> None:
     (run,) = (path.parent.name for path in done.runs.glob("tiny/tiny-s0-*/run.json"))
     told = json.loads(foldwise("status", "tiny", "--run", run, "--json", cwd=done.root).stdout)
-    (row,) = overview.compare(done, "tiny")
+    (row,) = status.compare(open_competition(done, "tiny"))
     assert (told["run"], told["score"], told["mean"]) == (run, row["score"], row["mean"])
     assert [fold["value"] for fold in told["by_fold"]] == row["fold_scores"]
     lines = foldwise("status", "tiny", "--run", run, cwd=done.root).stdout.splitlines()
@@ -341,7 +342,7 @@ def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -
     assert "submitting tiny is already at work in another process" in second.stderr
     first.communicate()
     assert first.returncode == 0
-    assert len(overview.status(workspace)) == 1
+    assert len(status.status(workspace)) == 1
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from foldwise import cli
 from foldwise.cli import app
 from foldwise.cli.console import use_plain_characters
-from foldwise.commands import overview, pipeline, predicting
 from foldwise.errors import Interrupted, terminate
 from foldwise.training.fitting.checkpoint import Stop, interruptible
 from foldwise.workspace import Workspace
@@ -76,24 +75,23 @@ def test_a_closed_pipe_ends_a_verb_quietly(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "function", "words"),
+    ("function", "words"),
     [
-        (pipeline, "submit", ["submit", "tiny"]),
-        (pipeline, "blend", ["blend", "tiny"]),
-        (predicting, "predict", ["predict", "some-run", "photos"]),
+        ("submit.submit", ["submit", "tiny"]),
+        ("blend.blend", ["blend", "tiny"]),
+        ("predict.predict", ["predict", "some-run", "photos"]),
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_a_verb_in_one_line(
     workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
-    room: object,
     function: str,
     words: list[str],
     number: signal.Signals,
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(room, function, lambda *args: os.kill(os.getpid(), number))
+    monkeypatch.setattr(f"foldwise.commands.{function}", lambda *args: os.kill(os.getpid(), number))
     done = CliRunner().invoke(app, [*words, "--root", str(workspace.root)])
     assert done.exit_code == 128 + number
     assert done.stderr == "stopped; what was finished is kept, and the same command goes on\n"
@@ -110,7 +108,7 @@ def test_a_training_that_sigterm_stopped_after_saving_says_so_with_its_exit_code
         assert signal.getsignal(signal.SIGTERM) is terminate
         raise Interrupted("everything is saved", stop.number)
 
-    monkeypatch.setattr(pipeline, "train", train)
+    monkeypatch.setattr("foldwise.commands.train.train", train)
     done = CliRunner().invoke(app, ["train", "tiny", "--root", str(workspace.root)])
     assert (done.exit_code, done.stderr) == (143, "everything is saved\n")
 
@@ -128,7 +126,7 @@ def test_sigterm_that_is_to_be_ignored_stays_so(
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         return []
 
-    monkeypatch.setattr(overview, "catalogue", catalogue)
+    monkeypatch.setattr("foldwise.commands.catalogue.catalogue", catalogue)
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         done = CliRunner().invoke(app, ["list", "--root", str(workspace.root)])
@@ -143,7 +141,7 @@ def test_what_a_disk_refuses_anywhere_is_one_line_and_exit_code_1(
     def catalogue(where: Workspace) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(Path("x") / "y.toml"))
 
-    monkeypatch.setattr(overview, "catalogue", catalogue)
+    monkeypatch.setattr("foldwise.commands.catalogue.catalogue", catalogue)
     done = CliRunner().invoke(app, ["list", "--root", str(workspace.root)])
     assert done.exit_code == 1
     assert done.stderr.startswith("error x/y.toml cannot be read or written (Permission denied);")

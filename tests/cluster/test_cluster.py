@@ -22,8 +22,11 @@ ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 
 import offline  # noqa: E402
-from foldwise.commands import pipeline  # noqa: E402
-from foldwise.commands.predicting import predict  # noqa: E402
+from foldwise.commands.planning import Selection, Session  # noqa: E402
+from foldwise.commands.predict import predict  # noqa: E402
+from foldwise.commands.submit import submit  # noqa: E402
+from foldwise.commands.train import train  # noqa: E402
+from foldwise.data.opened import open_competition  # noqa: E402
 from foldwise.errors import FoldwiseError, RunError  # noqa: E402
 from foldwise.executors import ClusterError, Execute, cluster, executor  # noqa: E402
 from foldwise.jobs import Knock  # noqa: E402
@@ -41,7 +44,9 @@ LARGE = {**NODE, "memory": 3 * 10**9}
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from foldwise.commands import pipeline  # noqa: E402
+from foldwise.commands.planning import Session
+from foldwise.commands.train import train
+from foldwise.data.opened import open_competition
 from foldwise.executors import executor
 from foldwise.workspace import Workspace
 
@@ -50,7 +55,8 @@ def observe(event):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with executor("ray", sys.argv[2]) as execute:
-    pipeline.train(Workspace.find(sys.argv[1]), "tiny", observe=observe, execute=execute)
+    competition = open_competition(Workspace.find(sys.argv[1]), "tiny")
+    train(competition, session=Session(observe, execute=execute))
 """
 
 
@@ -136,7 +142,7 @@ def same(here: Path, there: Path, folds: Sequence[int] = (0, 1, 2)) -> None:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose folds were trained in this process, with one thread."""
     workspace = write_tiny(tmp_path_factory.mktemp("here"))
-    pipeline.train(workspace, "tiny", overrides=["cpus=1"])
+    train(open_competition(workspace, "tiny"), Selection(overrides=("cpus=1",)))
     return only_run(workspace)
 
 
@@ -150,8 +156,10 @@ def test_folds_on_two_nodes_are_the_same_bytes_and_separate_runs_of_one_group(
     monkeypatch.setenv("WANDB_MODE", "offline")
     workspace, events = write_tiny(tmp_path), []
     with caplog.at_level(logging.INFO):
-        entry = pipeline.submit(
-            workspace, "tiny", dry_run=True, observe=events.append, track=True, execute=execute
+        entry = submit(
+            open_competition(workspace, "tiny"),
+            dry_run=True,
+            session=Session(observe=events.append, execute=execute, track=True),
         )
     run = only_run(workspace)
     same(here, run)
@@ -182,7 +190,7 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_n
 ) -> None:
     settings = ["stage.0.epochs=60", "cpus=1", "memory=2"]  # a few seconds, on a large node
     here, there = write_tiny(tmp_path / "here"), write_tiny(tmp_path / "there")
-    pipeline.train(here, "tiny", overrides=settings, only_folds=[0])
+    train(open_competition(here, "tiny"), Selection(overrides=tuple(settings), folds=(0,)))
     large, events = [nodes.add_node(**LARGE)], []
 
     def observe(event: Event) -> None:
@@ -199,8 +207,10 @@ def test_a_fold_goes_on_from_its_checkpoint_when_its_process_is_killed_and_its_n
 
     monkeypatch.setattr(cluster, "LOOK", 1.0)
     monkeypatch.setattr(cluster.log, "warning", warn)
-    pipeline.train(
-        there, "tiny", overrides=settings, only_folds=[0], observe=observe, execute=execute
+    train(
+        open_competition(there, "tiny"),
+        Selection(overrides=tuple(settings), folds=(0,)),
+        session=Session(observe=observe, execute=execute),
     )
     nodes.remove_node(large[1])
     same(only_run(here), only_run(there), [0])
@@ -223,7 +233,9 @@ def test_a_killed_driver_goes_on_where_it_was_and_no_finished_fold_runs_again(
     assert finished
     assert [*(workspace.runs / "tiny").glob(".cluster-*")]
     events: list[Event] = []
-    pipeline.train(workspace, "tiny", observe=events.append, execute=execute)
+    train(
+        open_competition(workspace, "tiny"), session=Session(observe=events.append, execute=execute)
+    )
     same(here, only_run(workspace))
     assert not finished & {event.fold for event in events}
     assert len([*(workspace.runs / "tiny").glob(".cluster-*")]) == 1  # that of this driver
@@ -233,17 +245,23 @@ def test_a_fold_that_fails_for_its_own_reason_fails_once_and_the_others_are_kept
     execute: Execute, here: Path, tmp_path: Path
 ) -> None:
     workspace, events = write_tiny(tmp_path), []
-    pipeline.train(workspace, "tiny", only_folds=[])
+    train(open_competition(workspace, "tiny"), Selection(folds=()))
     damaged = only_run(workspace) / "fold1" / "checkpoint.pt"
     damaged.parent.mkdir()
     damaged.write_bytes(b"PK no checkpoint")
     with pytest.raises(RunError, match=rf"^{only_run(workspace).name} fold 2: .*{damaged} can"):
-        pipeline.train(
-            workspace, "tiny", overrides=["cpus=1"], observe=events.append, execute=execute
+        train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=("cpus=1",)),
+            session=Session(observe=events.append, execute=execute),
         )
     damaged.unlink()
     assert sorted(e.fold for e in events if isinstance(e, FoldDone)) == [0, 2]
-    pipeline.train(workspace, "tiny", overrides=["cpus=1"], execute=execute)
+    train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=("cpus=1",)),
+        session=Session(execute=execute),
+    )
     same(here, only_run(workspace))
 
 
@@ -283,12 +301,10 @@ def test_a_task_whose_process_dies_each_time_is_given_up(
 def test_several_failures_are_one_line(execute: Execute, tmp_path: Path) -> None:
     workspace = write_tiny(tmp_path)
     with pytest.raises(FoldwiseError, match=r"^2 of 2 failed, .* fold 1: .* diverged: .* fold 2: "):
-        pipeline.train(
-            workspace,
-            "tiny",
-            overrides=["stage.0.lr=1e6", "precision=fp32"],
-            only_folds=[0, 1],
-            execute=execute,
+        train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=("stage.0.lr=1e6", "precision=fp32"), folds=(0, 1)),
+            session=Session(execute=execute),
         )
 
 
@@ -300,8 +316,16 @@ def test_a_node_that_does_not_see_the_raw_files_is_sent_them_once(
     own.mkdir()
     with blind(nodes, workspace.data, own):
         with caplog.at_level(logging.INFO):  # two CPUs: only the blind node has them
-            pipeline.train(workspace, "tiny", overrides=["cpus=2"], only_folds=[0], execute=execute)
-            pipeline.train(workspace, "tiny", overrides=["cpus=1"], execute=execute)
+            train(
+                open_competition(workspace, "tiny"),
+                Selection(overrides=("cpus=2",), folds=(0,)),
+                session=Session(execute=execute),
+            )
+            train(
+                open_competition(workspace, "tiny"),
+                Selection(overrides=("cpus=1",)),
+                session=Session(execute=execute),
+            )
     (data,) = own.glob(f"{socket.gethostname()}/data-*/tiny")
     assert (data / "raw" / "train_labels.csv").is_file()
     assert len([*data.glob("cache/*/done.json")]) == 1
@@ -319,7 +343,7 @@ def test_a_node_that_does_not_see_the_runs_is_named(
         with pytest.raises(
             ClusterError, match=rf"does not see {workspace.runs}/tiny; runs have to"
         ):
-            pipeline.train(workspace, "tiny", execute=execute)
+            train(open_competition(workspace, "tiny"), session=Session(execute=execute))
     assert not [*workspace.runs.glob("*/*/run.json")]
 
 
@@ -331,7 +355,7 @@ def test_a_node_with_other_versions_is_named(nodes: Any, execute: Execute, tmp_p
     node = nodes.add_node(**NODE, env_vars={"PYTHONPATH": str(fake.parent)})
     try:
         with pytest.raises(ClusterError, match=r"has torch 9.9.9 instead of .*; install the sa"):
-            pipeline.train(workspace, "tiny", execute=execute)
+            train(open_competition(workspace, "tiny"), session=Session(execute=execute))
     finally:
         nodes.remove_node(node)
 
@@ -343,7 +367,11 @@ def test_a_recipe_that_asks_for_more_than_any_node_has_is_told_what_there_is(
     with pytest.raises(
         ClusterError, match=r"^recipe tiny asks for 1 CPUs, 1 GPUs, and .* offers 1 CPUs, 0"
     ):
-        pipeline.train(workspace, "tiny", overrides=["cpus=1", "gpus=1"], execute=execute)
+        train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=("cpus=1", "gpus=1")),
+            session=Session(execute=execute),
+        )
 
 
 @pytest.mark.parametrize("listening", [False, True])

@@ -9,27 +9,36 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from foldwise.commands import overview, pipeline
+from foldwise.commands import blend as blending
+from foldwise.commands import status
+from foldwise.commands.catalogue import catalogue
+from foldwise.commands.data import get_data
+from foldwise.commands.planning import Selection, Session, scheme_folds
+from foldwise.commands.submit import submit
+from foldwise.commands.train import train
 from foldwise.config.recipe import Recipe
 from foldwise.data.competition import load_data
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.errors import (
     DataError,
 )
+from foldwise.jobs import fold_inputs
 from foldwise.kinds.events import EpochDone, Event, FoldDone, FoldStarted
 from foldwise.metrics.scoring import score
 from foldwise.store.files import sha256_file
+from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import copy, edit, fold_job, ids, only_run, tree, write_tiny
 
 
 def test_a_submission_is_validated_scored_sent_and_in_the_ledger(
-    submitted: tuple[Workspace, pipeline.Entry],
+    submitted: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = submitted
     frame = pd.read_csv(entry.file, dtype={"id": str})
     assert list(frame["id"]) == ids("test", 12)
     assert list(frame.columns) == ["id", "zebra", "10", "ant"]
-    (row,) = overview.status(workspace, "tiny")
+    (row,) = status.status(workspace, "tiny")
     assert (row["file"], row["sha256"]) == (entry.file.name, sha256_file(entry.file))
     assert row["local"] == pytest.approx(entry.score.value, abs=1e-6)
     assert row["state"] == "scored"
@@ -41,7 +50,7 @@ def test_a_submission_is_validated_scored_sent_and_in_the_ledger(
 
 
 def test_the_manifest_says_what_the_file_was_made_of(
-    submitted: tuple[Workspace, pipeline.Entry],
+    submitted: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = submitted
     manifest = json.loads(entry.file.with_suffix(".json").read_text())
@@ -59,19 +68,19 @@ def test_the_manifest_says_what_the_file_was_made_of(
 
 
 def test_the_local_score_is_that_of_the_written_oof(
-    submitted: tuple[Workspace, pipeline.Entry],
+    submitted: tuple[Workspace, Entry],
 ) -> None:
     workspace, entry = submitted
-    data, blend = load_data(workspace, "tiny"), pipeline.blend(workspace, "tiny")
+    data, blend = load_data(workspace, "tiny"), blending.blend(open_competition(workspace, "tiny"))
     direct = score(data.spec.metric, data.train.frame, blend.oof())
     assert entry.score.value == pytest.approx(direct.value, abs=1e-9)
 
 
 def test_every_training_id_is_predicted_once_by_a_model_that_did_not_see_it(
-    submitted: tuple[Workspace, pipeline.Entry],
+    submitted: tuple[Workspace, Entry],
 ) -> None:
     workspace, _ = submitted
-    (run,) = pipeline.train(workspace, "tiny")
+    (run,) = train(open_competition(workspace, "tiny"))
     oof = run.oof()
     assert list(oof["id"]) == sorted(ids("train", 30))
     folds = run.folds.frame.set_index("id")["fold"]
@@ -82,7 +91,7 @@ def test_every_training_id_is_predicted_once_by_a_model_that_did_not_see_it(
 
 
 def test_tta_is_applied_to_oof_and_test_alike_and_the_plain_view_is_kept(
-    submitted: tuple[Workspace, pipeline.Entry],
+    submitted: tuple[Workspace, Entry],
 ) -> None:
     fold = only_run(submitted[0]) / "fold0"
     for part in ("oof", "test"):
@@ -93,12 +102,12 @@ def test_tta_is_applied_to_oof_and_test_alike_and_the_plain_view_is_kept(
 
 
 def test_loading_and_predicting_equals_predicting_after_training(
-    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     from foldwise.training.fitting.fold import predict_again
 
     workspace, _ = submitted
-    predict_again(pipeline.fold_inputs(fold_job(workspace, 1)), tmp_path)
+    predict_again(fold_inputs(fold_job(workspace, 1)), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = pd.read_parquet(only_run(workspace) / "fold1" / f"{name}.parquet")
         again = pd.read_parquet(tmp_path / f"{name}.parquet")
@@ -106,13 +115,13 @@ def test_loading_and_predicting_equals_predicting_after_training(
 
 
 def test_a_second_submit_finds_everything_done_and_says_so(
-    submitted: tuple[Workspace, pipeline.Entry], caplog: pytest.LogCaptureFixture
+    submitted: tuple[Workspace, Entry], caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace, first = submitted
     caplog.set_level("INFO", logger="foldwise")
     before = tree(workspace.root)
     events: list[Event] = []
-    second = pipeline.submit(workspace, "tiny", observe=events.append)
+    second = submit(open_competition(workspace, "tiny"), session=Session(observe=events.append))
     assert events == []
     assert (second.file, second.sha256) == (first.file, first.sha256)
     assert tree(workspace.root) == before
@@ -121,10 +130,10 @@ def test_a_second_submit_finds_everything_done_and_says_so(
 
 
 def test_the_same_command_elsewhere_gives_the_same_bytes(
-    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     workspace, first = submitted
-    second = pipeline.submit(write_tiny(tmp_path), "tiny")
+    second = submit(open_competition(write_tiny(tmp_path), "tiny"))
     assert second.sha256 == first.sha256
     assert tree(only_run(Workspace.find(tmp_path)) / "fold2").keys() >= {"weights.safetensors"}
     weights = [
@@ -139,16 +148,16 @@ def test_global_generators_are_as_they_were_after_training(workspace: Workspace)
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    pipeline.train(workspace, "tiny", only_folds=[0])
+    train(open_competition(workspace, "tiny"), Selection(folds=(0,)))
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_permuted_rows_change_no_fold_and_no_score(
-    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     first, _ = submitted
     data = load_data(first, "tiny")
-    oof = pipeline.train(first, "tiny")[0].oof()
+    oof = train(open_competition(first, "tiny"))[0].oof()
     shuffled = data.train.frame.sample(frac=1, random_state=0)
     one = score(data.spec.metric, data.train.frame, oof)
     two = score(data.spec.metric, shuffled, oof.sample(frac=1, random_state=1))
@@ -157,31 +166,31 @@ def test_permuted_rows_change_no_fold_and_no_score(
     for name in ("train_features.csv", "train_labels.csv"):
         path = other.raw("tiny") / name
         pd.read_csv(path, dtype=str).sample(frac=1, random_state=3).to_csv(path, index=False)
-    folds = pipeline.scheme_folds(other, load_data(other, "tiny"))
-    assert folds.sha256 == pipeline.scheme_folds(first, data).sha256
+    folds = scheme_folds(open_competition(other, "tiny"))
+    assert folds.sha256 == scheme_folds(OpenCompetition(first, data)).sha256
 
 
 def test_a_dry_run_stops_before_the_upload_and_a_submit_then_sends_that_file(
     workspace: Workspace,
 ) -> None:
-    dry = pipeline.submit(workspace, "tiny", dry_run=True)
+    dry = submit(open_competition(workspace, "tiny"), dry_run=True)
     assert dry.receipt is None
     assert not (workspace.data / "tiny" / "platform" / "board.json").exists()
-    assert [row["state"] for row in overview.status(workspace)] == ["written"]
-    sent = pipeline.submit(workspace, "tiny")
+    assert [row["state"] for row in status.status(workspace)] == ["written"]
+    sent = submit(open_competition(workspace, "tiny"))
     assert sent.file == dry.file
-    assert [row["state"] for row in overview.status(workspace)] == ["scored"]
+    assert [row["state"] for row in status.status(workspace)] == ["scored"]
 
 
 def test_a_lost_file_is_written_again_under_its_name(
-    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     other = copy(submitted[0], tmp_path)
     name = submitted[1].file.name
     ledger = other.submissions("tiny", practice=True) / "ledger.jsonl"
     (ledger.parent / name).unlink()
     lines = ledger.read_text()
-    again = pipeline.submit(other, "tiny")
+    again = submit(open_competition(other, "tiny"))
     assert (again.file.name, again.sha256) == (name, submitted[1].sha256)
     assert again.file.is_file()
     assert ledger.read_text() == lines  # nothing was sent again
@@ -189,8 +198,10 @@ def test_a_lost_file_is_written_again_under_its_name(
 
 def test_events_tell_the_progress_of_a_fold(workspace: Workspace) -> None:
     events: list[Event] = []
-    pipeline.train(
-        workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[1], observe=events.append
+    train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=("stage.0.epochs=2",), folds=(1,)),
+        session=Session(observe=events.append),
     )
     assert isinstance(events[0], FoldStarted)
     assert (events[0].fold, events[0].folds, events[0].epochs) == (1, 3, 2)
@@ -208,11 +219,11 @@ def test_stages_freeze_the_body_and_change_the_size(workspace: Workspace) -> Non
     recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"
     stage = '[[stage]]\ntrain = "head"\nepochs = 1\nlr = 1e-2\nimage_size = 16\n\n[[stage]]'
     edit(recipe, "[[stage]]", stage)
-    runs = pipeline.train(workspace, "tiny", only_folds=[0])
+    runs = train(open_competition(workspace, "tiny"), Selection(folds=(0,)))
     history = json.loads((runs[0].fold(0).path / "history.json").read_text())
     assert len(history) == 2
     edit(recipe, "\n\n[[stage]]\nepochs = 1\nlr = 3e-3", "")
-    head_only = pipeline.train(workspace, "tiny", only_folds=[0])[0]
+    head_only = train(open_competition(workspace, "tiny"), Selection(folds=(0,)))[0]
     trained = load_state(head_only.fold(0).path / "weights.safetensors")
     from foldwise.training.fitting.streams import seeded
     from foldwise.training.models.building import build_model
@@ -224,17 +235,21 @@ def test_stages_freeze_the_body_and_change_the_size(workspace: Workspace) -> Non
 
 
 def test_another_recipe_seed_or_label_is_another_run_and_the_metric_is_not(
-    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
+    submitted: tuple[Workspace, Entry], tmp_path: Path
 ) -> None:
     other = copy(submitted[0], tmp_path)
     first = only_run(other).name
 
     def name(*overrides: str) -> str:
-        return pipeline.train(other, "tiny", overrides=overrides, only_folds=[])[0].name
+        return train(
+            open_competition(other, "tiny"), Selection(overrides=tuple(overrides), folds=())
+        )[0].name
 
     assert name() == first
     assert name("batch_size=4") != first
-    seeded = pipeline.train(other, "tiny", overrides=["seeds=[3, 4]"], only_folds=[])
+    seeded = train(
+        open_competition(other, "tiny"), Selection(overrides=("seeds=[3, 4]",), folds=())
+    )
     assert [run.seed for run in seeded] == [3, 4]
     edit(
         other.competition("tiny") / "competition.toml",
@@ -262,13 +277,10 @@ def test_recipes_and_seeds_of_one_command_share_cache_and_folds(
         return settle(recipe, *arguments)
 
     monkeypatch.setattr(tuning, "settle", watched)
-    runs = pipeline.train(
-        workspace,
-        "tiny",
-        ["tiny", "other"],
-        ["seeds=[1, 2]"],
-        only_folds=[],
-        progress=lambda done, total: decoded.append(done),
+    runs = train(
+        open_competition(workspace, "tiny"),
+        Selection(("tiny", "other"), ("seeds=[1, 2]",), folds=()),
+        session=Session(progress=lambda done, total: decoded.append(done)),
     )
     assert [(run.recipe.name, run.seed) for run in runs] == [
         ("tiny", 1),
@@ -285,8 +297,10 @@ def test_recipes_and_seeds_of_one_command_share_cache_and_folds(
 
 def test_a_fold_says_how_many_images_a_second_it_trained(workspace: Workspace) -> None:
     events: list[Event] = []
-    (run,) = pipeline.train(
-        workspace, "tiny", overrides=["stage.0.epochs=3"], only_folds=[0], observe=events.append
+    (run,) = train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=("stage.0.epochs=3",), folds=(0,)),
+        session=Session(observe=events.append),
     )
     epochs = [event for event in events if isinstance(event, EpochDone)]
     images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
@@ -301,9 +315,9 @@ def test_a_fold_says_how_many_images_a_second_it_trained(workspace: Workspace) -
 def test_several_seeds_are_blended(workspace: Workspace) -> None:
     recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"
     edit(recipe, "batch_size", "seeds = [1, 2]\nbatch_size")
-    entry = pipeline.submit(workspace, "tiny", dry_run=True)
+    entry = submit(open_competition(workspace, "tiny"), dry_run=True)
     assert len(entry.member_scores) == 2
-    geometric = pipeline.blend(workspace, "tiny", method="geometric")
+    geometric = blending.blend(open_competition(workspace, "tiny"), method="geometric")
     assert geometric.score.value != entry.score.value
     assert geometric.folder.name.startswith("blend-geometric-")
     assert len(geometric.test()) == 12
@@ -315,8 +329,8 @@ def test_the_data_verb_unpacks_and_says_what_is_missing(
     archive = shutil.make_archive(str(tmp_path / "all"), "zip", workspace.raw("tiny"))
     shutil.rmtree(workspace.raw("tiny"))
     with pytest.raises(DataError, match="4 of 4 files are missing in"):
-        pipeline.get_data(workspace, "tiny")
-    facts = pipeline.get_data(workspace, "tiny", Path(archive))
+        get_data(workspace, "tiny")
+    facts = get_data(workspace, "tiny", Path(archive))
     assert (facts["train_rows"], facts["test_rows"], facts["images_missing"]) == (30, 12, 0)
 
 
@@ -337,19 +351,17 @@ def test_prepare_runs_once_and_again_after_the_adapter_changed(workspace: Worksp
     assert (workspace.raw("tiny") / "count").read_text() == "xxx"
 
 
-def test_the_catalogue_tells_the_state(
-    submitted: tuple[Workspace, pipeline.Entry], tmp_path: Path
-) -> None:
-    (row,) = overview.catalogue(submitted[0])
+def test_the_catalogue_tells_the_state(submitted: tuple[Workspace, Entry], tmp_path: Path) -> None:
+    (row,) = catalogue(submitted[0])
     assert (row["competition"], row["state"]) == ("tiny", "submitted")
     assert row["local"] == pytest.approx(submitted[1].score.value, abs=1e-6)
     fresh = write_tiny(tmp_path)
-    assert overview.catalogue(fresh)[0]["state"] == "data"
-    pipeline.train(fresh, "tiny", only_folds=[0])
-    assert overview.catalogue(fresh)[0]["state"] == "trained"
+    assert catalogue(fresh)[0]["state"] == "data"
+    train(open_competition(fresh, "tiny"), Selection(folds=(0,)))
+    assert catalogue(fresh)[0]["state"] == "trained"
     shutil.rmtree(fresh.data)
     shutil.rmtree(fresh.runs)
-    assert overview.catalogue(fresh)[0]["state"] == "no data"
+    assert catalogue(fresh)[0]["state"] == "no data"
 
 
 def test_time_is_written_in_utc() -> None:

@@ -10,10 +10,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from foldwise.cli import app
-from foldwise.commands import pipeline, predicting
-from foldwise.commands.predicting import SAYS, predict
+from foldwise.commands import predict as predicting
+from foldwise.commands.planning import Selection
+from foldwise.commands.predict import SAYS, predict
+from foldwise.commands.train import train
 from foldwise.data.competition import load_data
 from foldwise.data.images.photos import photos_of
+from foldwise.data.opened import open_competition
 from foldwise.errors import DataError, RunError, SpecError
 from foldwise.kinds.task import NONE
 from foldwise.store.files import write_json
@@ -70,7 +73,7 @@ def test_a_run_alone_is_the_mean_of_its_folds_that_are_done(
 def test_a_prior_needs_no_image_to_answer(workspace: Workspace, tmp_path: Path) -> None:
     recipe = workspace.root / "competitions" / "tiny" / "recipes" / "prior.toml"
     recipe.write_text('model = "prior"\nimage_size = 32\n')
-    (run,) = pipeline.train(workspace, "tiny", ["prior"])
+    (run,) = train(open_competition(workspace, "tiny"), Selection(("prior",)))
     said = predict(workspace, run.name, [photo(tmp_path / "a.jpg")])
     assert said[list(CLASSES)].to_numpy().sum() == pytest.approx(1)
 

@@ -13,9 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from foldwise.cli import app
-from foldwise.commands import overview, pipeline, trials
+from foldwise.commands import status, trials
+from foldwise.commands.catalogue import catalogue
+from foldwise.commands.planning import Selection, Session
+from foldwise.commands.train import train
 from foldwise.config.recipe import SizedRecipe
+from foldwise.data.opened import open_competition
 from foldwise.errors import Interrupted, SpecError
+from foldwise.jobs import fold_inputs
 from foldwise.kinds.events import BatchDone, EpochDone, Event, FoldDone, FoldStarted
 from foldwise.workspace import Workspace
 from tiny import edit, fold_job, tree, write_tiny
@@ -50,7 +55,11 @@ def test_a_fast_trial_trains_and_predicts_and_leaves_no_run(
     workspace: Workspace, trial_folder: Path
 ) -> None:
     events: list[Event] = []
-    (row,) = trials.fast(workspace, "tiny", overrides=["precision=fp32"], observe=events.append)
+    (row,) = trials.fast(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=("precision=fp32",)),
+        session=Session(observe=events.append),
+    )
     assert isinstance(events[0], FoldStarted)
     assert isinstance(events[-1], FoldDone)
     (epoch,) = [event for event in events if isinstance(event, EpochDone)]
@@ -68,8 +77,8 @@ def test_a_fast_trial_trains_and_predicts_and_leaves_no_run(
     assert row["seconds"] > 0
     assert tree(workspace.runs) == {}
     assert list(trial_folder.glob("foldwise-*")) == []
-    assert overview.compare(workspace, "tiny") == []
-    assert overview.catalogue(workspace)[0]["state"] == "data"
+    assert status.compare(open_competition(workspace, "tiny")) == []
+    assert catalogue(workspace)[0]["state"] == "data"
 
 
 def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> None:
@@ -78,7 +87,11 @@ def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> N
     edit(recipe, "batch_size = 8", "batch_size = 8\nswa = 9\nseeds = [3, 4]")
     with_recipe(workspace, "prior", PRIOR)
     events: list[Event] = []
-    rows = trials.fast(workspace, "tiny", ["tiny", "prior"], fold=2, observe=events.append)
+    rows = trials.fast(
+        open_competition(workspace, "tiny"),
+        Selection(("tiny", "prior"), folds=(2,)),
+        session=Session(observe=events.append),
+    )
     assert [(row["recipe"], row["stages"], row["batches"]) for row in rows] == [
         ("tiny", 2, 7),
         ("prior", 0, 0),
@@ -87,7 +100,7 @@ def test_every_recipe_stage_and_callback_has_its_turn(workspace: Workspace) -> N
     assert {event.fold for event in events} == {2}
     assert sum(isinstance(event, FoldDone) for event in events) == 2  # one seed of each recipe
     with pytest.raises(SpecError, match="folds are numbered 0 to 2, got 3"):
-        trials.fast(workspace, "tiny", fold=3)
+        trials.fast(open_competition(workspace, "tiny"), Selection(folds=(3,)))
 
 
 def test_a_short_recipe_is_a_valid_one() -> None:
@@ -121,8 +134,8 @@ def test_a_trial_has_a_few_batches_of_drawn_rows(tmp_path: Path) -> None:
 
     workspace = write_tiny(tmp_path, 60, 40)
     settings = ["batch_size=2", "stage.0.batch_size=4"]
-    pipeline.train(workspace, "tiny", overrides=settings, only_folds=[])
-    inputs = pipeline.fold_inputs(fold_job(workspace, 1))
+    train(open_competition(workspace, "tiny"), Selection(overrides=tuple(settings), folds=()))
+    inputs = fold_inputs(fold_job(workspace, 1))
     short = few(inputs)
     fold = inputs.folds.of(short.train.frame["id"])
     assert BATCHES == 3
@@ -144,7 +157,7 @@ def test_an_interrupted_trial_promises_nothing(
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="stopped; nothing of the trial was kept"):
-        trials.fast(workspace, "tiny", observe=interrupt)
+        trials.fast(open_competition(workspace, "tiny"), session=Session(observe=interrupt))
     assert list(trial_folder.glob("foldwise-*")) == []
 
 
@@ -152,12 +165,15 @@ def test_the_rate_found_is_the_one_that_training_finds(
     workspace: Workspace, trial_folder: Path
 ) -> None:
     settings: Sequence[str] = ["precision=fp32", "seeds=[5]"]
-    (row,) = trials.find_lr(workspace, "tiny", overrides=settings, fold=1)
+    (row,) = trials.find_lr(
+        open_competition(workspace, "tiny"), Selection(overrides=tuple(settings), folds=(1,))
+    )
     assert tree(workspace.runs).keys() == {"tiny/lr-tiny.csv"}
     assert list(trial_folder.glob("foldwise-*")) == []
     assert (row["recipe"], row["fold"], row["precision"]) == ("tiny", 1, "fp32")
-    (run,) = pipeline.train(
-        workspace, "tiny", overrides=[*settings, "stage.0.lr=find"], only_folds=[1]
+    (run,) = train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=(*settings, "stage.0.lr=find"), folds=(1,)),
     )
     found: dict[str, Any] = json.loads((run.fold(1).path / "lr-0.json").read_text())
     assert {name: row[name] for name in ("valley", "steep", "minimum/10")} == found["suggestions"]
@@ -171,24 +187,30 @@ def test_a_model_that_is_not_trained_has_no_rate_and_no_sheet(workspace: Workspa
     with_recipe(workspace, "prior", PRIOR)
     said = r"needs a recipe .*, and recipe prior has none .*name another one with --recipe"
     with pytest.raises(SpecError, match=f"^--find-lr {said}"):
-        trials.find_lr(workspace, "tiny", ["prior"])
+        trials.find_lr(open_competition(workspace, "tiny"), Selection(("prior",)))
     with pytest.raises(SpecError, match=f"^--show-batch {said}"):
-        trials.show_batch(workspace, "tiny", ["prior"])
+        trials.show_batch(open_competition(workspace, "tiny"), Selection(("prior",)))
     assert tree(workspace.runs) == {}
 
 
 def test_a_sheet_of_training_images_is_saved_and_nothing_is_trained(
     workspace: Workspace, trial_folder: Path
 ) -> None:
-    (row,) = trials.show_batch(workspace, "tiny", overrides=["seeds=[5]"], fold=1)
+    (row,) = trials.show_batch(
+        open_competition(workspace, "tiny"), Selection(overrides=("seeds=[5]",), folds=(1,))
+    )
     path = workspace.runs / "tiny" / "batch-tiny.png"
     assert row == {"recipe": "tiny", "fold": 1, "images": 20, "sheet": str(path)}
     before = tree(workspace.runs)
     assert before.keys() == {"tiny/batch-tiny.png"}
     assert list(trial_folder.glob("foldwise-*")) == []
-    trials.show_batch(workspace, "tiny", overrides=["seeds=[5]"], fold=1)
+    trials.show_batch(
+        open_competition(workspace, "tiny"), Selection(overrides=("seeds=[5]",), folds=(1,))
+    )
     assert tree(workspace.runs) == before
-    trials.show_batch(workspace, "tiny", overrides=["seeds=[6]"], fold=1)
+    trials.show_batch(
+        open_competition(workspace, "tiny"), Selection(overrides=("seeds=[6]",), folds=(1,))
+    )
     assert tree(workspace.runs) != before
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from catalogue.files import image
 from foldwise.cli import printing
-from foldwise.commands import pipeline
+from foldwise.commands.data import get_data
 from foldwise.data.competition import load_data
 from foldwise.data.leftovers import Leftovers, leftovers
 from foldwise.drafting.draft import draft
@@ -60,7 +60,7 @@ def test_images_of_no_id_folders_and_other_files_are_told_apart(workspace: Works
 def test_data_names_what_is_left(workspace: Workspace) -> None:
     copied(workspace, "extra/a.png")
     (workspace.raw("tiny") / "images" / "pixels.npy").write_bytes(b"")
-    lines = printing.data_lines("tiny", pipeline.get_data(workspace, "tiny"))
+    lines = printing.data_lines("tiny", get_data(workspace, "tiny"))
     assert "1 files ignored that are no images, e.g. 'images/pixels.npy'" in lines
     assert any(line.startswith("1 images lie in folders that nothing uses") for line in lines)
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from foldwise import doctor
-from foldwise.commands import pipeline
-from foldwise.data.competition import load_data
+from foldwise.commands.planning import scheme_folds
+from foldwise.commands.submit import submit
+from foldwise.data.opened import open_competition
 from foldwise.errors import DataError
 from foldwise.tables.archives import add_to_raw
 from foldwise.workspace import Workspace
@@ -99,7 +100,7 @@ def test_copies_stay_in_one_fold_and_the_facts_say_so(workspace: Workspace) -> N
     assert [s["copies_together"] for s in findings.facts["folds"].values()] == [True, True]
     assert not [warning for warning in findings.warnings if "images stand" in warning]
     assert list(listed(workspace)["label"]) == ["zebra", "zebra"]
-    folds = pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
+    folds = scheme_folds(open_competition(workspace, "tiny"))
     assert len(set(folds.of(pd.Series([TRAIN[0], TRAIN[6]])))) == 1
 
 
@@ -198,7 +199,7 @@ def test_a_copy_damaged_in_a_spreadsheet_is_an_error(
     assert "download the original again" in error
     assert "\n" not in error
     with pytest.raises(DataError, match="this copy looks damaged in a spreadsheet"):
-        pipeline.submit(workspace, "tiny")
+        submit(open_competition(workspace, "tiny"))
     assert not list((workspace.runs / "tiny").glob("tiny-*"))
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from foldwise.commands import overview
+from foldwise.commands import status
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import frame_hash
+from foldwise.data.opened import open_competition
 from foldwise.kinds.shape import SHAPES
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.probabilities import log_losses
@@ -221,7 +222,7 @@ def test_the_best_run_has_the_folds_that_submit_uses(tmp_path: Path) -> None:
     write_json(
         data.raw.parent / "folds" / "default.json", {"sha256": frame_hash(folds_of(data), "")}
     )
-    rows = by_run(overview.compare(workspace, "tiny"))
+    rows = by_run(status.compare(open_competition(workspace, "tiny")))
     assert list(rows) == ["own", "kind", "kinder"]
     assert [row["verdict"] for row in rows.values()] == ["best", "other folds", "other folds"]
     assert rows["kind"]["difference"] is None
@@ -259,9 +260,10 @@ def test_the_numbers_are_those_of_real_runs_and_need_no_torch(
 ) -> None:
     workspace, entry = submitted
     program = (
-        "import json, sys\nfrom foldwise.commands.overview import compare\n"
+        "import json, sys\nfrom foldwise.commands.status import compare\n"
+        "from foldwise.data.opened import open_competition\n"
         "from foldwise.workspace import Workspace\n"
-        f"(row,) = compare(Workspace.find({str(workspace.root)!r}), 'tiny')\n"
+        f"(row,) = compare(open_competition(Workspace.find({str(workspace.root)!r}), 'tiny'))\n"
         "print(row['score'], row['verdict'], row['images_per_second'] > 0, 'torch' in sys.modules)"
     )
     done = subprocess.run(

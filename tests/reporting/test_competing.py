@@ -10,8 +10,9 @@ from rich.table import Table
 
 from foldwise import doctor
 from foldwise.cli.printing import headline_lines, run_summarised
-from foldwise.commands import overview
+from foldwise.commands import status
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.reporting.headline import headline_rows
 from foldwise.reporting.html import figures
 from foldwise.reporting.html.competing import gather_competition
@@ -60,13 +61,13 @@ def test_the_headline_is_the_same_in_the_terminal_and_on_both_pages(
     workspace, entry = submitted
     blend = blend_of(workspace)
     assert told["headline"] == gather(workspace, "tiny", blend)["headline"]
-    assert overview.headline(workspace, "tiny", entry.file) == told["headline"]
+    assert status.headline(open_competition(workspace, "tiny"), entry.file) == told["headline"]
     assert told["headline"]["score"] == pytest.approx(entry.score.value, abs=1e-9)
     run = run_of(workspace)
-    own = overview.headline(workspace, "tiny", run)
+    own = status.headline(open_competition(workspace, "tiny"), run)
     assert own == gather(workspace, "tiny", run)["headline"]
     assert own["board"] is None
-    told_by_status = overview.summary(workspace, "tiny", run)
+    told_by_status = status.summary(open_competition(workspace, "tiny"), run)
     assert told_by_status["headline"] == own
     assert told_by_status["by_class"] == run_summary(workspace, "tiny", run)["by_class"]
     first, shown, *_ = run_summarised(told_by_status)

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.commands import pipeline
+from foldwise.commands import blend as blending
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.reporting.html.numbers import confusion, samples
 from foldwise.reporting.summing import join_scores, sum_up
 from foldwise.reporting.syncing import offline_runs
@@ -33,7 +34,7 @@ def test_the_summary_run_holds_what_lies_on_disk(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     workspace, entry = there
-    data, blend = load_data(workspace, "tiny"), pipeline.blend(workspace, "tiny")
+    data, blend = load_data(workspace, "tiny"), blending.blend(open_competition(workspace, "tiny"))
     runs = workspace.runs / "tiny"
     for _ in range(2):  # the second time there is nothing new
         sum_up(runs, data, blend, entry)
@@ -67,7 +68,7 @@ def test_scores_of_the_board_are_joined_once(
     numbers = {"public": None, "private": None, "rank": None, "teams": None}
     join_scores(runs, "tiny", stem, {**numbers, "public": 0.5})
     assert not offline_runs(runs)  # W&B does not know this submission
-    data, blend = load_data(workspace, "tiny"), pipeline.blend(workspace, "tiny")
+    data, blend = load_data(workspace, "tiny"), blending.blend(open_competition(workspace, "tiny"))
     sum_up(runs, data, blend, replace(entry, receipt=None))
     for _ in range(2):
         join_scores(runs, "tiny", stem, {**numbers, "public": 0.5})

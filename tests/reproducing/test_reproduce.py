@@ -15,10 +15,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from foldwise.cli import app
-from foldwise.commands import pipeline
+from foldwise.commands import blend as blending
+from foldwise.commands.submit import submit
 from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.config.loading import parse
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import DataError, FoldwiseError, ImageError, StorageError, SubmissionError
 from foldwise.kinds.events import Event, FoldDone, FoldStarted
 from foldwise.reproducing.differences import check_data
@@ -318,7 +320,7 @@ def test_teachers_rates_seeds_and_weights_are_the_manifests(
     text = text.replace("\nlr = 3e-3\n", FOUND).replace('"none"\nd', f'"{weights}"\nseeds=[3]\nd')
     (folder / "recipes" / "student.toml").write_text(text + STUDENT)
     edit(folder / "competition.toml", '["tiny"]', '["student"]')
-    entry = pipeline.submit(own, "tiny", dry_run=True)
+    entry = submit(open_competition(own, "tiny"), dry_run=True)
     told = read_manifest(entry.file.with_suffix(".json"))
     assert [each["run"] for each in told["teachers"]] == [run.name]
     (student,) = told["runs"]
@@ -334,13 +336,13 @@ def test_teachers_rates_seeds_and_weights_are_the_manifests(
 
 
 def test_members_from_elsewhere_have_to_be_the_same(own: Workspace) -> None:
-    blend = pipeline.blend(own, "tiny", method="mean")
+    blend = blending.blend(open_competition(own, "tiny"), method="mean")
     blend.oof().to_csv(own.data / "tiny" / "oof.csv", index=False)
     blend.test().to_csv(own.data / "tiny" / "test.csv", index=False)
     member = '\n[[submit.member]]\nname = "friend"\noof = "oof.csv"\ntest = "test.csv"\n'
     spec = own.competition("tiny") / "competition.toml"
     spec.write_text(spec.read_text() + member)
-    entry = pipeline.submit(own, "tiny", dry_run=True)
+    entry = submit(open_competition(own, "tiny"), dry_run=True)
     assert reproduce(own, entry.file.name).same
     frame = pd.read_csv(own.data / "tiny" / "test.csv", dtype=str)
     frame.iloc[::-1].to_csv(own.data / "tiny" / "test.csv", index=False)

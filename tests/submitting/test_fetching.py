@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from foldwise.cli import printing
-from foldwise.commands import overview, pipeline
+from foldwise.commands import status
+from foldwise.commands.data import get_data
 from foldwise.errors import ArchiveError, DataError, PlatformError, StorageError
 from foldwise.store import ledger
 from foldwise.submitting.fetching import save_board
@@ -58,23 +59,23 @@ def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[St
 def test_data_are_downloaded_verified_and_unpacked_once(
     server: Standin, workspace: Workspace
 ) -> None:
-    facts = pipeline.get_data(workspace, "tiny")
+    facts = get_data(workspace, "tiny")
     assert (facts["train_rows"], facts["test_rows"], facts["images_missing"]) == (30, 12, 0)
     assert not [*(workspace.data / "tiny" / "download").iterdir()]
     calls = len(server.journal)
-    pipeline.get_data(workspace, "tiny")
+    get_data(workspace, "tiny")
     assert len(server.journal) == calls  # all is there
 
 
 def test_missing_image_folders_are_downloaded_too(server: Standin, workspace: Workspace) -> None:
-    pipeline.get_data(workspace, "tiny")
+    get_data(workspace, "tiny")
     shutil.rmtree(workspace.raw("tiny") / "images")
-    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+    assert get_data(workspace, "tiny")["images_missing"] == 0
 
 
 def test_a_download_that_is_cut_off_goes_on(server: Standin, workspace: Workspace) -> None:
     server.fail("download", "cut", times=2)
-    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+    assert get_data(workspace, "tiny")["images_missing"] == 0
     assert len(server.calls("download")) == 3
 
 
@@ -84,7 +85,7 @@ def test_a_download_that_does_not_fit_is_refused_before_it_begins(
     small_disk(monkeypatch, 4000)
     expected = r"downloading tiny-slug.zip needs 0.00 GB .* at .*download, 0.00 GB are free; make"
     with pytest.raises(StorageError, match=expected):
-        pipeline.get_data(workspace, "tiny")
+        get_data(workspace, "tiny")
     assert os.listdir(workspace.data / "tiny" / "download") == []
 
 
@@ -104,9 +105,9 @@ def test_a_disk_that_fills_is_not_the_network(tmp_path: Path) -> None:
 def test_half_an_archive_is_noticed_and_fetched_anew(server: Standin, workspace: Workspace) -> None:
     server.fail("download", "short")
     with pytest.raises(ArchiveError, match="is damaged or incomplete"):
-        pipeline.get_data(workspace, "tiny")
+        get_data(workspace, "tiny")
     assert not workspace.raw("tiny").exists()
-    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+    assert get_data(workspace, "tiny")["images_missing"] == 0
 
 
 @pytest.mark.parametrize(
@@ -128,16 +129,16 @@ def test_why_there_are_no_data_is_said(
 ) -> None:
     server.fail(method, kind, times=None)
     with pytest.raises(PlatformError, match=message):
-        pipeline.get_data(workspace, "tiny")
+        get_data(workspace, "tiny")
     server.heal()
-    assert pipeline.get_data(workspace, "tiny")["images_missing"] == 0
+    assert get_data(workspace, "tiny")["images_missing"] == 0
 
 
 def test_of_two_downloads_at_once_one_waits(
     server: Standin, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    both = [threading.Thread(target=pipeline.get_data, args=(workspace, "tiny")) for _ in "ab"]
+    both = [threading.Thread(target=get_data, args=(workspace, "tiny")) for _ in "ab"]
 
     def second() -> None:
         both[1].start()
@@ -164,7 +165,7 @@ def test_the_board_leaves_a_download_of_the_data_alone(
     begun = workspace.data / "tiny" / "download" / f"{SLUG}.zip"
     begun.parent.mkdir()
     begun.write_bytes(b"begun")
-    assert overview.standing(workspace, "tiny", ask=True)["quota"]
+    assert status.standing(workspace, "tiny", ask=True)["quota"]
     assert begun.read_bytes() == b"begun"
 
 
@@ -192,7 +193,7 @@ def test_without_credentials_nobody_is_asked(
 ) -> None:
     monkeypatch.delenv("KAGGLE_KEY")
     with pytest.raises(DataError, match=r"train_features\.csv"):
-        pipeline.get_data(workspace, "tiny")
+        get_data(workspace, "tiny")
     assert not server.journal
 
 
@@ -206,17 +207,17 @@ def test_status_fetches_late_scores_quota_and_board(
     server.world.competitions[SLUG].teams += [Team("Oaks", 0.5), Team("Elms", 3.5)]
     ledger.append(book, "intent", "a.csv", tag="fw-1", sha256="5", counted=0, listed=0)
     ledger.append(book, "sent", "a.csv", tag="fw-1", ref=ref)
-    assert overview.standing(workspace, "tiny")["submissions"][0]["public"] is None
+    assert status.standing(workspace, "tiny")["submissions"][0]["public"] is None
     assert not server.journal
-    told = overview.standing(workspace, "tiny", ask=True)
+    told = status.standing(workspace, "tiny", ask=True)
     (row,) = told["submissions"]
     assert (row["state"], row["public"], row["rank"], row["teams"]) == ("scored", 1.0, 2, 3)
     assert told["quota"] == {"today": 1, "total": 1, "left": 4, "for_good": False}
     assert "1 submissions today, 1 in all; 4 left today" in printing.standing_lines(told)
     server.world.competitions[SLUG].total = 3
-    told = overview.standing(workspace, "tiny", ask=True)
+    told = status.standing(workspace, "tiny", ask=True)
     assert "1 submissions today, 1 in all; 2 left ever" in printing.standing_lines(told)
     server.fail("ListSubmissions", "500", times=None)
-    told = overview.standing(workspace, "tiny", ask=True)
+    told = status.standing(workspace, "tiny", ask=True)
     assert (told["quota"], told["submissions"][0]["rank"]) == (None, 2)
     assert "Kaggle: Internal error; nothing was sent: its server fails" in caplog.text

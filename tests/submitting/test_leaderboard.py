@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foldwise.cli import printing
-from foldwise.commands import overview
+from foldwise.commands import status
 from foldwise.errors import DataError
 from foldwise.store import ledger
 from foldwise.submitting.leaderboard import agreement, medal, place, placed, read_leaderboard
@@ -230,17 +230,17 @@ def test_the_standing_of_a_competition_uses_a_board_beside_its_data(workspace: W
     for number, public in enumerate((0.4, 0.3, 0.26)):
         ledger.append(book, "written", f"{number}.csv", sha256=str(number), local=public - 0.05)
         ledger.append(book, "scored", f"{number}.csv", public=public)
-    told = overview.standing(workspace, "tiny")
+    told = status.standing(workspace, "tiny")
     assert [row["rank"] for row in told["submissions"]] == [None] * 3
     folder = workspace.data / "tiny"
     write(folder / "leaderboard.csv", TODAY)
-    told = overview.standing(workspace, "tiny")
+    told = status.standing(workspace, "tiny")
     assert [row["rank"] for row in told["submissions"]] == [2, 2, 2]
     assert told["submissions"][0]["percentile"] == 66.67
     write(folder / "leaderboard.csv", TODAY.replace("0.25", "0.35"))
-    assert [row["rank"] for row in overview.standing(workspace, "tiny")["submissions"]] == [2, 1, 1]
+    assert [row["rank"] for row in status.standing(workspace, "tiny")["submissions"]] == [2, 1, 1]
     write(folder / "leaderboard.csv", TODAY.replace("0.25", "n/a"))  # one row stops nothing
-    odd = overview.standing(workspace, "tiny")["submissions"]
+    odd = status.standing(workspace, "tiny")["submissions"]
     assert [(row["rank"], row["teams"]) for row in odd] == [(1, 2)] * 3
     lines = printing.standing_lines(told)
     assert lines[1:] == [
@@ -252,7 +252,7 @@ def test_the_standing_of_a_competition_uses_a_board_beside_its_data(workspace: W
 
 
 def test_a_competition_without_submissions_says_so(workspace: Workspace) -> None:
-    told = overview.standing(workspace, "tiny")
+    told = status.standing(workspace, "tiny")
     assert told["submissions"] == []
     assert printing.standing_lines(told) == [
         "no submissions yet: `foldwise submit NAME` makes the first one"

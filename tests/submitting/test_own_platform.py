@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from foldwise.commands import overview, pipeline
+from foldwise.commands import status
+from foldwise.commands.catalogue import catalogue
+from foldwise.commands.submit import submit
+from foldwise.data.opened import open_competition
 from foldwise.errors import SpecError
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
@@ -63,22 +66,22 @@ def shelf(workspace: Workspace) -> Workspace:
 def test_a_file_is_sent_once_and_its_score_is_in_the_ledger(
     shelf: Workspace, submitted: tuple[Workspace, Entry]
 ) -> None:
-    entry = pipeline.submit(shelf, "tiny")
+    entry = submit(open_competition(shelf, "tiny"))
     assert entry.receipt is not None
     assert (entry.receipt.state, entry.receipt.public) == ("scored", 0.13)
     (sent,) = (shelf.data / "tiny" / "graded").iterdir()
     assert sent.read_bytes() == submitted[1].file.read_bytes()
     sent.unlink()
-    again = pipeline.submit(shelf, "tiny")
+    again = submit(open_competition(shelf, "tiny"))
     assert again.receipt is not None
     assert again.receipt.public == 0.13
     assert not [*(shelf.data / "tiny" / "graded").iterdir()]  # nothing is sent twice
     book = shelf.root / "submissions" / "tiny" / "ledger.jsonl"
     events = [json.loads(line)["event"] for line in book.read_text().splitlines()]
     assert events == ["written", "scored"]
-    (row,) = overview.status(shelf, "tiny")
+    (row,) = status.status(shelf, "tiny")
     assert row["public"] == 0.13
-    (listed,) = overview.catalogue(shelf)
+    (listed,) = catalogue(shelf)
     assert listed["platform"] == "shelf"
 
 
@@ -102,4 +105,4 @@ def test_a_file_is_sent_once_and_its_score_is_in_the_ledger(
 def test_one_that_cannot_be_is_refused(shelf: Workspace, old: str, new: str, message: str) -> None:
     edit(shelf.competition("tiny") / "competition.toml", old, new)
     with pytest.raises(SpecError, match=message):
-        pipeline.submit(shelf, "tiny")
+        submit(open_competition(shelf, "tiny"))

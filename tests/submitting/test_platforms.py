@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldwise.commands import overview, pipeline
+from foldwise.commands import status
+from foldwise.commands.submit import submit
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import PlatformError, SubmissionError
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import write_submission
@@ -85,14 +87,14 @@ def test_a_platform_by_hand_gets_a_ready_file_and_says_the_next_step_again(
     toml = workspace.competition("tiny") / "competition.toml"
     edit(toml, 'platform = "local"', f'platform = "{platform}"\nslug = "tiny-slug"')
     for _ in range(2):
-        entry = pipeline.submit(workspace, "tiny")
+        entry = submit(open_competition(workspace, "tiny"))
         assert entry.receipt is not None
         assert entry.receipt.state == "ready"
         import re
 
         assert re.search(words, entry.receipt.message)
     assert entry.file.parent == workspace.root / "submissions" / "tiny"
-    (row,) = overview.status(workspace, "tiny")
+    (row,) = status.status(workspace, "tiny")
     assert (row["state"], row["public"]) == ("ready", None)
     assert len((entry.file.parent / "ledger.jsonl").read_text().splitlines()) == 2
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foldwise.cli import app
-from foldwise.commands import overview
+from foldwise.commands import status
 from foldwise.errors import SubmissionError
 from foldwise.store import ledger
 from foldwise.submitting.recording import record
@@ -37,7 +37,7 @@ def test_numbers_of_any_platform_are_entered(workspace: Workspace, platform: str
     book = on(workspace, platform)
     assert record(workspace, FILE, 0.48, rank=12, teams=300) == "tiny"
     assert record(workspace, str(book.parent / FILE), private=0.51) == "tiny"
-    (row,) = overview.status(workspace, "tiny")
+    (row,) = status.status(workspace, "tiny")
     assert (row["state"], row["rank"], row["teams"]) == ("scored", 12, 300)
     assert (row["local"], row["public"], row["private"]) == (0.5, 0.48, 0.51)
 
@@ -50,12 +50,12 @@ def test_the_same_numbers_change_nothing_and_others_are_a_newer_line(workspace: 
     record(workspace, FILE, 0.48)
     assert book.read_bytes() == before
     record(workspace, FILE, 0.47)
-    (row,) = overview.status(workspace, "tiny")
+    (row,) = status.status(workspace, "tiny")
     assert (row["public"], row["rank"]) == (0.47, 12)
     assert book.read_bytes().startswith(before)
     ledger.append(book, "ready", FILE)  # made ready again
     record(workspace, FILE, 0.47)
-    (row,) = overview.status(workspace, "tiny")
+    (row,) = status.status(workspace, "tiny")
     assert row["state"] == "scored"
 
 
@@ -92,7 +92,7 @@ def test_odd_but_possible_numbers_are_taken(
 ) -> None:
     on(workspace, "kaggle", metric)
     record(workspace, FILE, value)
-    (row,) = overview.status(workspace, "tiny")
+    (row,) = status.status(workspace, "tiny")
     assert row["public"] == value
 
 
@@ -126,7 +126,7 @@ def test_of_two_files_with_one_name_the_path_decides(workspace: Workspace) -> No
         f"{first.parent / FILE}"
     )
     assert record(workspace, str(first.parent.parent / "twin" / FILE), 0.4) == "twin"
-    assert [row["state"] for row in overview.status(workspace)] == ["ready", "scored"]
+    assert [row["state"] for row in status.status(workspace)] == ["ready", "scored"]
 
 
 def test_the_command_enters_numbers_and_shows_the_table(workspace: Workspace) -> None:

@@ -10,8 +10,11 @@ import timm
 import torch
 from torch import nn
 
-from foldwise.commands import pipeline
+from foldwise.commands import train as training
+from foldwise.commands.planning import Selection, Session
+from foldwise.data.opened import open_competition
 from foldwise.executors import FoldJob
+from foldwise.jobs import fold_inputs
 from foldwise.kinds.events import BatchDone
 from foldwise.store.files import read_json, sha256_file
 from foldwise.training.fitting import checkpoint
@@ -31,7 +34,9 @@ class Stop(Exception):
 
 
 def train(workspace: Workspace, *overrides: str) -> Run:
-    return pipeline.train(workspace, "tiny", overrides=overrides, only_folds=[0])[0]
+    return training.train(
+        open_competition(workspace, "tiny"), Selection(overrides=tuple(overrides), folds=(0,))
+    )[0]
 
 
 @pytest.mark.parametrize("precision", ["auto", "bf16", "fp16", "fp32"])
@@ -45,7 +50,7 @@ def test_each_precision_trains_and_predicts_the_same_after_loading(
     assert run.record.resolved["device"] == "cuda"
     assert run.record.resolved["precision"] in ("bf16", "fp16", "fp32")
     task = FoldJob(tmp_path, workspace.data, workspace.runs, "tiny", run.folder, 0)
-    predict_again(pipeline.fold_inputs(task), tmp_path / "again")
+    predict_again(fold_inputs(task), tmp_path / "again")
     for name in ("oof", "oof_plain", "test", "test_plain"):
         frame = pd.read_parquet(tmp_path / "again" / f"{name}.parquet")
         saved = pd.read_parquet(run.fold(0).path / f"{name}.parquet")
@@ -87,8 +92,10 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
 
         if stop is not None:
             with pytest.raises(Stop):
-                pipeline.train(
-                    workspace, "tiny", overrides=settings, only_folds=[0], observe=observe
+                training.train(
+                    open_competition(workspace, "tiny"),
+                    Selection(overrides=tuple(settings), folds=(0,)),
+                    session=Session(observe=observe),
                 )
         run = train(workspace, *settings)
         return [
@@ -134,7 +141,11 @@ def test_no_training_batch_waits_for_the_gpu(tmp_path: Path) -> None:
         "accumulate=2",
     ]
     try:
-        pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0], observe=observe)
+        training.train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=tuple(settings), folds=(0,)),
+            session=Session(observe=observe),
+        )
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(seen) >= 5

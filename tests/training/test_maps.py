@@ -16,8 +16,10 @@ from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 
 from foldwise import Competition
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
 from foldwise.config.recipe import SettledRecipe
+from foldwise.data.opened import open_competition
 from foldwise.store.predictions import predictions_frame
 from foldwise.training.fitting.streams import seeded
 from foldwise.training.maps import (
@@ -289,7 +291,7 @@ def test_a_fold_leaves_the_maps_of_its_validation_images(workspace: Workspace) -
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     expected = random.random(), np.random.rand(), torch.rand(1)
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    pipeline.train(workspace, "tiny", only_folds=[1])
+    train(open_competition(workspace, "tiny"), Selection(folds=(1,)))
     assert (random.random(), np.random.rand(), torch.rand(1)) == expected
     folder = only_run(workspace) / "fold1"
     maps = pd.read_parquet(folder / "maps.parquet")

@@ -35,7 +35,7 @@ def predict(
     Example: `foldwise predict blend-mean-4107a5c8 ~/Pictures --out said.csv`
     """
     from foldwise.cli.progress import watching
-    from foldwise.commands import predicting
+    from foldwise.commands import predict as predicting
     from foldwise.store.files import replacing
 
     where = Workspace.find(root)

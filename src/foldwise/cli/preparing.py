@@ -26,9 +26,9 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
 
     Example: `foldwise list`
     """
-    from foldwise.commands import overview
+    from foldwise.commands.catalogue import catalogue
 
-    rows = overview.catalogue(Workspace.find(root))
+    rows = catalogue(Workspace.find(root))
     columns = ["competition", "platform", "task", "metric", "rows", "state", "local", "public"]
     show(rows, as_json, columns)
 
@@ -84,14 +84,14 @@ def data(
     Exit code 1 where files or images are still missing.
     Example: `foldwise data leaf --from leaf-classification.zip`
     """
-    from foldwise.commands import pipeline
+    from foldwise.commands.data import clear_cache, get_data
 
     if clear:
-        number, freed = pipeline.clear_cache(Workspace.find(root), name)
+        number, freed = clear_cache(Workspace.find(root), name)
         out.print(f"{number} image caches removed, {freed / 1e9:.2f} GB freed")
         return
     source = source.expanduser() if source else None
-    facts = pipeline.get_data(Workspace.find(root), name, source, labels)
+    facts = get_data(Workspace.find(root), name, source, labels)
     say(printing.data_lines(name, facts))
     if facts["images_missing"]:
         raise typer.Exit(1)

@@ -1,7 +1,7 @@
 """Verbs about submissions: submit, reproduce, status."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -36,15 +36,17 @@ def submit(
     Example: `foldwise submit digits`
     """
     from foldwise.cli.progress import watching
-    from foldwise.commands import overview, pipeline
+    from foldwise.commands.planning import Session
+    from foldwise.commands.status import headline
+    from foldwise.commands.submit import submit as run
+    from foldwise.data.opened import open_competition
 
-    where = Workspace.find(root)
     with executing(executor, address) as execute, watching(err) as (observe, images):
-        entry = pipeline.submit(
-            where, name, dry_run, observe, images, again, resend, not no_track, execute
-        )
+        competition = open_competition(Workspace.find(root), name)
+        session = Session(observe, images, execute, track=not no_track)
+        entry = run(competition, dry_run, again, resend, session)
     say(printing.entry_lines(entry))
-    say(printing.headline_lines(overview.headline(where, name, entry.file)))
+    say(printing.headline_lines(headline(competition, entry.file)))
     if entry.receipt and entry.receipt.state == "failed":
         raise typer.Exit(1)
 
@@ -102,7 +104,7 @@ def status(
 
     Example: `foldwise status digits --json`
     """
-    from foldwise.commands import overview
+    from foldwise.commands import status as overview
     from foldwise.submitting import recording
 
     where, numbers = Workspace.find(root), (public, private, rank, teams)
@@ -120,8 +122,7 @@ def status(
     if record and name:
         name = recording.record(where, name, *numbers)
     if name and (run or runs):
-        told: Any = overview.summary(where, name, run) if run else overview.compare(where, name)
-        tell(told, as_json, printing.run_summarised(told) if run else printing.runs_compared(told))
+        _show_runs(where, name, run, as_json)
     elif run or runs:
         raise typer.BadParameter("--run and --runs need a competition: foldwise status digits")
     elif name:
@@ -130,3 +131,17 @@ def status(
     else:
         columns = ["competition", "file", "created", "local", "public", "private", "rank", "state"]
         show(overview.status(where), as_json, columns)
+
+
+def _show_runs(where: Workspace, name: str, run: str | None, as_json: bool) -> None:
+    """Show one run of a competition, or all of them side by side."""
+    from foldwise.commands.status import compare, summary
+    from foldwise.data.opened import open_competition
+
+    competition = open_competition(where, name)
+    if run:
+        told = summary(competition, run)
+        tell(told, as_json, printing.run_summarised(told))
+    else:
+        rows = compare(competition)
+        tell(rows, as_json, printing.runs_compared(rows))

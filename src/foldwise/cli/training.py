@@ -62,32 +62,35 @@ def train(
     Example: `foldwise train digits --recipe resnet18 --fold 0`
     """
     from foldwise.cli.progress import watching
-    from foldwise.commands import overview, pipeline, trials
+    from foldwise.commands import status, trials
+    from foldwise.commands.planning import Selection, Session
+    from foldwise.commands.train import train as run
+    from foldwise.data.opened import open_competition
 
     tried = fast + find_lr + show_batch
     if tried > 1 or (tried and (len(fold or ()) > 1 or executor != "local")):
         raise typer.BadParameter(
             "expected --fast, --find-lr or --show-batch, with one --fold at most, and no --executor"
         )
-    what = (Workspace.find(root), name, recipe or (), set_ or ())
-    one = fold[0] if fold else 0
+    folds = tuple(fold) if fold else None
+    selection = Selection(tuple(recipe or ()), tuple(set_ or ()), folds, scheme)
     with executing(executor, address) as execute, watching(err) as (observe, images):
+        session = Session(observe, images, execute, track=not no_track)
+        competition = open_competition(Workspace.find(root), name)
         if fast:
-            rows = trials.fast(*what, one, scheme, observe, images)
+            rows = trials.fast(competition, selection, session)
             lines: list[Any] = [printing.trial_line(row) for row in rows]
         elif find_lr:
-            lines = printing.rates_found(trials.find_lr(*what, one, scheme, images))
+            lines = printing.rates_found(trials.find_lr(competition, selection, session))
         elif show_batch:
-            rows = trials.show_batch(*what, one, scheme, images)
+            rows = trials.show_batch(competition, selection, session)
             lines = [printing.sheet_line(row) for row in rows]
         else:
-            trained = pipeline.train(
-                *what, fold, scheme, observe, images, budget, not no_track, execute
-            )
-            heads = overview.headlines(*what[:2], [run.name for run in trained])
+            trained = run(competition, selection, budget, session)
+            heads = status.headlines(competition, [run.name for run in trained])
             lines = []
-            for run, told in zip(trained, heads, strict=True):
-                lines += [printing.run_line(run), *printing.headline_lines(told)]
+            for each, told in zip(trained, heads, strict=True):
+                lines += [printing.run_line(each), *printing.headline_lines(told)]
     say(lines)
 
 
@@ -107,10 +110,12 @@ def blend(
 
     Example: `foldwise blend digits --method geometric`
     """
-    from foldwise.commands import pipeline
+    from foldwise.commands.blend import blend as run
+    from foldwise.data.opened import open_competition
 
     if auto and method:
         raise typer.BadParameter(f"expected --auto or --method {method}, got both")
-    chosen, where = "auto" if auto else method, Workspace.find(root)
-    rows = pipeline.blend(where, name, recipe or (), chosen, member or ()).table()
+    competition = open_competition(Workspace.find(root), name)
+    made = run(competition, recipe or (), "auto" if auto else method, member or ())
+    rows = made.table()
     show(rows, as_json, [*rows[0]])

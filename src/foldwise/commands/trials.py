@@ -1,37 +1,31 @@
 """Trials before a training: does everything run, at which rate, on what images? No run is left."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
 import pandas as pd
 
-from foldwise.commands.pipeline import fold_inputs, planned
+from foldwise.commands.planning import QUIET, SUBMITTED, Selection, Session, make_plan
 from foldwise.config.recipe import SizedRecipe
-from foldwise.data.images.decoding import Progress
+from foldwise.data.opened import OpenCompetition
 from foldwise.errors import Interrupted, SpecError
 from foldwise.executors import FoldJob
-from foldwise.kinds.events import Event, FoldStarted, Observer
+from foldwise.jobs import fold_inputs, folders_of
+from foldwise.kinds.events import Event, FoldStarted
 from foldwise.store.files import scratch
 from foldwise.store.frames import write_csv
-from foldwise.store.layout import RunFolder, runs_of
+from foldwise.store.layout import RunFolder
 from foldwise.store.run_records import FoldRecord, RunRecord
 from foldwise.training.fitting.run import open_runs
-from foldwise.workspace import Workspace
 
 
 def fast(
-    workspace: Workspace,
-    name: str,
-    recipes: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    fold: int = 0,
-    scheme: str | None = None,
-    observe: Observer = lambda event: None,
-    progress: Progress | None = None,
+    competition: OpenCompetition, selection: Selection = SUBMITTED, session: Session = QUIET
 ) -> list[dict[str, Any]]:
     """Train a few batches of a fold in every stage of each recipe, and predict a few rows.
 
@@ -42,29 +36,29 @@ def fast(
     Raises: FoldwiseError: as training does. Interrupted: by Ctrl-C.
     """
     rows = []
-    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as jobs:
+    with _trials(competition, selection, session) as jobs:
         from foldwise.training.fitting.fold import (
             train_fold,  # loads torch; plans are checked first
         )
         from foldwise.training.trial import few
 
         for job in jobs:
-            inputs = few(fold_inputs(job))
+            inputs = few(fold_inputs(job, competition.data))
             started: list[FoldStarted] = []
 
             def watch(event: Event, started: list[FoldStarted] = started) -> None:
                 if isinstance(event, FoldStarted):
                     started.append(event)
-                observe(event)
+                session.observe(event)
 
             train_fold(inputs, watch)
             done = FoldRecord.read(inputs.files.record)
             resolved = RunRecord.read(RunFolder(job.run).record).resolved
-            held = inputs.folds.of(inputs.train.frame["id"]) == fold
+            held = inputs.folds.of(inputs.train.frame["id"]) == job.fold
             rows.append(
                 {
                     "recipe": inputs.recipe.name,
-                    "fold": fold,
+                    "fold": job.fold,
                     "stages": len(inputs.recipe.stage),
                     "batches": started[0].batches,
                     "validation_rows": int(held.sum()),
@@ -79,13 +73,7 @@ def fast(
 
 
 def find_lr(
-    workspace: Workspace,
-    name: str,
-    recipes: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    fold: int = 0,
-    scheme: str | None = None,
-    progress: Progress | None = None,
+    competition: OpenCompetition, selection: Selection = SUBMITTED, session: Session = QUIET
 ) -> list[dict[str, Any]]:
     """What the learning-rate finder suggests for each recipe's first stage, on one fold.
 
@@ -95,20 +83,20 @@ def find_lr(
     Raises: SpecError: a recipe has no stage. RunError: see `find_rate`. FoldwiseError: the rooms.
     """
     rows = []
-    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as jobs:
+    with _trials(competition, selection, session) as jobs:
         from foldwise.training.trial import search  # loads torch; plans are checked first
 
         for job in jobs:
-            inputs = fold_inputs(job)
+            inputs = fold_inputs(job, competition.data)
             recipe = inputs.recipe
             _need_stage(recipe, "--find-lr")
             found = search(inputs)
-            path = runs_of(workspace, name).rate_curve(recipe.name)
+            path = competition.files.rate_curve(recipe.name)
             write_csv(path, pd.DataFrame({"rate": found.rates, "loss": found.losses}))
             rows.append(
                 {
                     "recipe": recipe.name,
-                    "fold": fold,
+                    "fold": job.fold,
                     "precision": recipe.precision,
                     **found.suggestions,
                     "curve": str(path),
@@ -118,13 +106,7 @@ def find_lr(
 
 
 def show_batch(
-    workspace: Workspace,
-    name: str,
-    recipes: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    fold: int = 0,
-    scheme: str | None = None,
-    progress: Progress | None = None,
+    competition: OpenCompetition, selection: Selection = SUBMITTED, session: Session = QUIET
 ) -> list[dict[str, Any]]:
     """Save a sheet of augmented training images, with their labels, as each recipe's last stage
     sees them; train nothing.
@@ -134,16 +116,18 @@ def show_batch(
     Raises: SpecError: a recipe has no stage. FoldwiseError: the rooms.
     """
     rows = []
-    with _trials(workspace, name, recipes, overrides, fold, scheme, progress) as jobs:
+    with _trials(competition, selection, session) as jobs:
         from foldwise.training.trial import sheet  # loads torch; plans are checked first
 
         for job in jobs:
-            inputs = fold_inputs(job)
+            inputs = fold_inputs(job, competition.data)
             recipe = inputs.recipe
             _need_stage(recipe, "--show-batch")
-            path = runs_of(workspace, name).batch_sheet(recipe.name)
+            path = competition.files.batch_sheet(recipe.name)
             images = sheet(inputs, path)
-            rows.append({"recipe": recipe.name, "fold": fold, "images": images, "sheet": str(path)})
+            rows.append(
+                {"recipe": recipe.name, "fold": job.fold, "images": images, "sheet": str(path)}
+            )
     return rows
 
 
@@ -158,24 +142,21 @@ def _need_stage(recipe: SizedRecipe, option: str) -> None:
 
 @contextmanager
 def _trials(
-    workspace: Workspace,
-    name: str,
-    recipes: Sequence[str],
-    overrides: Sequence[str],
-    fold: int,
-    scheme: str | None,
-    progress: Progress | None,
+    competition: OpenCompetition, selection: Selection, session: Session
 ) -> Iterator[list[FoldJob]]:
     """A job of a fold for each recipe's first seed, in a runs folder of their own.
 
     It is removed afterwards, so nothing takes them for runs. Stages have one epoch.
     """
-    plan = planned(workspace, name, recipes, overrides, [fold], scheme, progress)
+    selection = replace(selection, folds=(selection.folds or (0,))[:1])
+    plan = make_plan(competition, selection, session.progress)
     with scratch(Path(gettempdir()), "foldwise-trial") as runs:
+        where = folders_of(replace(competition.workspace, runs=runs), competition.name)
         jobs = [
-            FoldJob(workspace.root, workspace.data, runs, name, run.folder, fold)
+            FoldJob(**where, run=run.folder, fold=fold)
             for recipe, caches in plan.recipes
-            for run in open_runs(runs, plan.data, recipe.short(), plan.folds, caches)
+            for run in open_runs(runs, competition.data, recipe.short(), plan.folds, caches)
+            for fold in selection.folds or ()
         ]
         try:
             yield jobs

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from foldwise.commands.pipeline import recipes_of
+from foldwise.commands.planning import recipes_of
 from foldwise.config.adapter import kinds_of
 from foldwise.config.competition import CompetitionSpec, load_competition, tables_of_manifest
 from foldwise.config.loading import parse

@@ -1,5 +1,6 @@
 """A submission made again: trained in a folder of its own, blended, written, compared."""
 
+import functools
 import logging
 import math
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.commands.pipeline import caches_of, run_fold
+from foldwise.commands.planning import caches_of
 from foldwise.config.recipe import SizedRecipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, digests, load_data
 from foldwise.data.folds import Folds, load_folds
@@ -19,6 +20,7 @@ from foldwise.data.images.decoding import Progress
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.errors import DataError, SubmissionError
 from foldwise.executors import FoldJob, run_here
+from foldwise.jobs import folders_of, run_fold
 from foldwise.kinds.events import Observer
 from foldwise.reproducing.differences import check_data, other_differences
 from foldwise.reproducing.scratch import find_manifest, scratch
@@ -195,11 +197,11 @@ def _trained(
         for file, found in told["rates"].get(f"fold{fold}", {}).items():
             RateSearch(suggestions=found).write(run.fold(fold).path / Path(file).name)
     jobs = [
-        FoldJob(here.root, here.data, here.runs, data.spec.name, run.folder, fold)
+        FoldJob(**folders_of(here, data.spec.name), run=run.folder, fold=fold)
         for fold in run.planned_folds()
         if fold in run.unfinished()
     ]
-    run_here(run_fold, jobs, observe)
+    run_here(functools.partial(run_fold, data=data), jobs, observe)
     if run.record.identity != told["identity"]:
         log.warning(
             "%s is %s now: something that its training depends on is not as it was",

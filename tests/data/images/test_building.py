@@ -10,13 +10,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.commands import pipeline
+from foldwise.commands.data import clear_cache
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
 from foldwise.data.competition import image_caches, load_data
 from foldwise.data.images import building
 from foldwise.data.images import decoding as images
 from foldwise.data.images.cache import ROW, ImageCache
 from foldwise.data.images.decoding import load_image, resized
+from foldwise.data.opened import open_competition
 from foldwise.errors import StorageError
+from foldwise.jobs import fold_inputs
 from foldwise.workspace import Workspace
 from tiny import edit, ids, only_run, small_disk
 
@@ -156,7 +160,7 @@ def test_a_cache_that_does_not_fit_raw_is_recompressed_and_it_is_said(
 ) -> None:
     raw, also_raw = built(workspace, (48, 64), (40, 60))
     assert not caplog.records
-    pipeline.clear_cache(workspace, "tiny")
+    clear_cache(workspace, "tiny")
     small_disk(monkeypatch, 200_000)  # two raw caches take 229,824 bytes
     packed, also_packed = built(workspace, (48, 64), (40, 60))
     (said,) = caplog.records
@@ -179,7 +183,7 @@ def test_recompressed_images_are_nearly_the_raw_ones(
 ) -> None:
     raw = built(workspace, (48, 64))[0]
     whole = raw.pixels[ALL].astype(float)
-    pipeline.clear_cache(workspace, "tiny")
+    clear_cache(workspace, "tiny")
     small_disk(monkeypatch, 100_000)
     packed = built(workspace, (48, 64))[0]
     pixels = packed.pixels[ALL]
@@ -234,10 +238,14 @@ def test_training_works_from_a_recompressed_cache(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     larger = ["presize=64"]
-    raw = pipeline.train(workspace, "tiny", overrides=larger, only_folds=[])[0]
-    pipeline.clear_cache(workspace, "tiny")
+    raw = train(open_competition(workspace, "tiny"), Selection(overrides=tuple(larger), folds=()))[
+        0
+    ]
+    clear_cache(workspace, "tiny")
     small_disk(monkeypatch, 120_000)  # raw pixels take 172,032 bytes, recompressed about 96,113
-    run = pipeline.train(workspace, "tiny", overrides=larger, only_folds=[0])[0]
+    run = train(
+        open_competition(workspace, "tiny"), Selection(overrides=tuple(larger), folds=(0,))
+    )[0]
     assert run.name != raw.name
     (name,) = run.record.caches
     assert name.endswith("-packed")
@@ -248,13 +256,11 @@ def test_each_stage_trains_on_the_cache_of_its_size(workspace: Workspace) -> Non
     recipe = workspace.competition("tiny") / "recipes" / "tiny.toml"
     edit(recipe, "image_size = 32", "image_size = 32\npresize = 40")
     edit(recipe, "[[stage]]", "[[stage]]\nepochs = 1\nlr = 1e-2\nimage_size = 24\n\n[[stage]]")
-    pipeline.train(workspace, "tiny", only_folds=[0])
+    train(open_competition(workspace, "tiny"), Selection(folds=(0,)))
     from foldwise.executors import FoldJob
 
     run = only_run(workspace)
-    inputs = pipeline.fold_inputs(
-        FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", run, 0)
-    )
+    inputs = fold_inputs(FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", run, 0))
     assert [cache.size for cache in inputs.caches] == [(30, 30), (40, 40)]
     from foldwise.training.models.building import load_trained
 

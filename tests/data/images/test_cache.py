@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.commands import pipeline
+from foldwise.commands.data import clear_cache
 from foldwise.data.competition import image_caches, load_data
 from foldwise.data.images.cache import ROW, ImageCache, crc_of, finished_cache, open_cache
 from foldwise.data.images.sources import source_hashes
@@ -134,12 +134,12 @@ def test_clearing_removes_images_and_keeps_what_is_known_of_them(
 ) -> None:
     folder = built(workspace).folder
     size = pixel_file(folder).stat().st_size
-    number, freed = pipeline.clear_cache(workspace, "tiny")
+    number, freed = clear_cache(workspace, "tiny")
     assert number == 1
     assert freed > size
     assert not folder.exists()
     assert list(folder.parent.glob("*.parquet"))
-    assert pipeline.clear_cache(workspace, "tiny") == (0, 0)
+    assert clear_cache(workspace, "tiny") == (0, 0)
     assert built(workspace).folder == folder
 
 
@@ -147,16 +147,16 @@ def test_a_cache_that_is_being_built_is_not_cleared(workspace: Workspace, packed
     folder = built(workspace).folder
     with locked(folder.with_name(folder.name.removesuffix("-packed") + ".lock"), "building"):
         with pytest.raises(StorageError, match="is already at work in another process"):
-            pipeline.clear_cache(workspace, "tiny")
+            clear_cache(workspace, "tiny")
     assert (folder / "done.json").is_file()
 
 
 def test_half_a_build_is_cleared_too(workspace: Workspace) -> None:
     _, folder = interrupted(workspace)
-    assert pipeline.clear_cache(workspace, "tiny")[0] == 1
+    assert clear_cache(workspace, "tiny")[0] == 1
     assert not folder.exists()
     shutil.rmtree(workspace.raw("tiny") / "images")
-    assert pipeline.clear_cache(workspace, "tiny") == (0, 0)
+    assert clear_cache(workspace, "tiny") == (0, 0)
 
 
 def test_every_row_has_a_checksum_that_says_it_is_there() -> None:

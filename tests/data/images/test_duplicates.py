@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.commands import pipeline
+from foldwise.commands.planning import scheme_folds
 from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images import decoding as images
@@ -17,6 +17,7 @@ from foldwise.data.images.decoding import known_digests, load_image, pixel_diges
 from foldwise.data.images.duplicates import copies, joined, pixel_digests, suspects
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.labels.table import LabelTable
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.errors import FoldError, ImageError
 from foldwise.kinds.folds import FOLDS
 from foldwise.tasks import MultiClass, MultiLabel
@@ -127,9 +128,9 @@ def test_copies_are_listed_by_their_digest(workspace: Workspace) -> None:
 
 def test_a_copy_in_the_test_set_changes_no_fold(workspace: Workspace) -> None:
     data = load_data(workspace, "tiny")
-    before = pipeline.scheme_folds(workspace, data)
+    before = scheme_folds(OpenCompetition(workspace, data))
     put_copy(workspace, all_ids("train")[7], all_ids("test")[3])
-    after = pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
+    after = scheme_folds(open_competition(workspace, "tiny"))
     assert before.sha256 == after.sha256
 
 
@@ -189,11 +190,11 @@ def test_copies_count_as_one_image_where_there_are_too_few() -> None:
 
 def test_saved_folds_are_refused_when_an_image_became_a_copy(workspace: Workspace) -> None:
     names = all_ids("train")
-    first = pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
-    assert pipeline.scheme_folds(workspace, load_data(workspace, "tiny")).sha256 == first.sha256
+    first = scheme_folds(open_competition(workspace, "tiny"))
+    assert scheme_folds(open_competition(workspace, "tiny")).sha256 == first.sha256
     put_copy(workspace, names[0], names[1])
     with pytest.raises(FoldError) as caught:
-        pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
+        scheme_folds(open_competition(workspace, "tiny"))
     assert (
         "default.csv was made with other images, with other copies among them; runs made with it "
         "would not match: give [folds.default] its old settings back, use a new name, or remove"
@@ -220,14 +221,14 @@ def test_a_scheme_may_leave_copies_alone(workspace: Workspace) -> None:
     names = all_ids("train")
     toml = workspace.competition("tiny") / "competition.toml"
     edit(toml, 'kind = "stratified"\n', 'kind = "stratified"\nduplicates = false\n')
-    before = pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
+    before = scheme_folds(open_competition(workspace, "tiny"))
     put_copy(workspace, names[0], names[1])
     data = load_data(workspace, "tiny")
-    assert pipeline.scheme_folds(workspace, data).sha256 == before.sha256
+    assert scheme_folds(OpenCompetition(workspace, data)).sha256 == before.sha256
     image_of(workspace, "train", 5).unlink()  # nothing is decoded
-    assert pipeline.scheme_folds(workspace, data).sha256 == before.sha256
+    assert scheme_folds(OpenCompetition(workspace, data)).sha256 == before.sha256
     with pytest.raises(ImageError, match="1 of 42 ids have no image"):
-        pipeline.scheme_folds(workspace, data, "sites")
+        scheme_folds(OpenCompetition(workspace, data), "sites")
 
 
 def make_unreadable(workspace: Workspace) -> None:
@@ -251,7 +252,7 @@ def test_what_the_cache_tells_to_be_no_copy_is_not_decoded_again(workspace: Work
     assert list(copies(data.train, found).values()) == [sorted([names[2], names[8]])]
     assert found.notna().sum() == 2
     assert set(known_digests(data.raw, "L").values()) == set(found.dropna())
-    assert pipeline.scheme_folds(workspace, data).n == 3
+    assert scheme_folds(OpenCompetition(workspace, data)).n == 3
 
 
 def photo(seed: int = 0) -> Image.Image:
@@ -296,11 +297,11 @@ def test_two_jpegs_of_the_same_pixels_are_found_at_a_reduced_scale(
     data = load_data(workspace, "tiny")
     assert records(data, 1, 5, 9)["scale"].tolist() == [2, 2, 2]
     seen = in_full(monkeypatch)
-    folds = pipeline.scheme_folds(workspace, data)
+    folds = scheme_folds(OpenCompetition(workspace, data))
     assert sorted(seen) == sorted([first.stem, second.stem])
     assert list(copies(data.train, digests(data)).values()) == [sorted([first.stem, second.stem])]
     assert folds.of(pd.Series([first.stem])) == folds.of(pd.Series([second.stem]))
-    decoded = pipeline.scheme_folds(without, load_data(without, "tiny"))
+    decoded = scheme_folds(open_competition(without, "tiny"))
     assert len(seen) == 2 + 42
     assert decoded.sha256 == folds.sha256
     assert decoded.duplicates == folds.duplicates

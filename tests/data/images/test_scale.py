@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.commands.pipeline import scheme_folds
+from foldwise.commands.planning import scheme_folds
 from foldwise.config.competition import load_competition
 from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import digests, image_caches, load_data
@@ -20,6 +20,7 @@ from foldwise.data.images.levels import Levels
 from foldwise.data.images.photos import Look, decode_photos, look_of
 from foldwise.data.images.scale import described, recorded_levels
 from foldwise.data.images.sources import source_hashes
+from foldwise.data.opened import OpenCompetition
 from foldwise.errors import ImageError, SpecError
 from foldwise.training.fitting.run import open_run
 from foldwise.workspace import Workspace
@@ -185,7 +186,7 @@ def test_an_unset_range_is_in_no_identity(workspace: Workspace) -> None:
 def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: Path) -> None:
     filled(workspace, {number: 4000 - 16 * number for number in range(42)})
     data, cache = load_data(workspace, "tiny"), cache_of(workspace)
-    folds = scheme_folds(workspace, data)
+    folds = scheme_folds(OpenCompetition(workspace, data))
     recipe = load_recipe(workspace.competition("tiny"), "tiny").sized((0, 0), "bilinear")
     record = open_run(workspace.runs, data, recipe, 0, folds, [cache], dict).record
     assert record.levels == (0, 4095)

@@ -3,8 +3,9 @@
 import pytest
 
 from foldwise import doctor
-from foldwise.commands import pipeline
+from foldwise.commands.submit import submit
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import LabelError, SpecError
 from foldwise.submitting.entry import Entry
 from foldwise.tables.text import read_table
@@ -63,7 +64,7 @@ def test_it_goes_through_check_and_submit_and_gives_the_same_file(
     lists: Workspace, submitted: tuple[Workspace, Entry]
 ) -> None:
     assert doctor.check(lists, "tiny").errors == []
-    entry = pipeline.submit(lists, "tiny")
+    entry = submit(open_competition(lists, "tiny"))
     assert entry.file.read_bytes() == submitted[1].file.read_bytes()
     assert entry.score == submitted[1].score
 

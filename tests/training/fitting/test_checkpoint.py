@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from foldwise.commands import pipeline
+from foldwise.commands import train as training
+from foldwise.commands.planning import Selection, Session
+from foldwise.data.opened import open_competition
 from foldwise.errors import Interrupted, RunError
 from foldwise.kinds.events import BatchDone, Event
 from foldwise.store.files import sha256_file
@@ -49,7 +51,11 @@ def train(workspace: Workspace, settings: list[str], stop_after: int | None = No
         if isinstance(event, BatchDone) and event.done == stop_after:
             raise Stop("here")
 
-    pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0], observe=observe)
+    training.train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=tuple(settings), folds=(0,)),
+        session=Session(observe=observe),
+    )
 
 
 def hashes(workspace: Workspace) -> dict[str, str]:
@@ -100,8 +106,10 @@ def test_stages_that_are_done_are_not_trained_again(
         if isinstance(event, BatchDone):
             events.append(event.done)
 
-    pipeline.train(
-        workspaces[1], "tiny", overrides=[*COMMON, *stages], only_folds=[0], observe=observe
+    training.train(
+        open_competition(workspaces[1], "tiny"),
+        Selection(overrides=(*COMMON, *stages), folds=(0,)),
+        session=Session(observe=observe),
     )
     assert events == list(range(9, 17))
     assert hashes(workspaces[1]) == hashes(workspaces[0])
@@ -119,7 +127,11 @@ def test_a_fold_that_was_stopped_while_predicting_only_predicts(
         with pytest.raises(Stop):
             train(workspace, settings)
     events: list[Event] = []
-    pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0], observe=events.append)
+    training.train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=tuple(settings), folds=(0,)),
+        session=Session(observe=events.append),
+    )
     assert not any(isinstance(event, BatchDone) for event in events)
     whole = write_tiny(tmp_path / "whole")
     train(whole, settings)
@@ -128,7 +140,9 @@ def test_a_fold_that_was_stopped_while_predicting_only_predicts(
 
 KILLED = """
 import os, signal, sys
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection, Session
+from foldwise.commands.train import train
+from foldwise.data.opened import open_competition
 from foldwise.training.fitting import checkpoint
 from foldwise.workspace import Workspace
 
@@ -138,8 +152,8 @@ def observe(event):
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
 
 try:
-    pipeline.train(Workspace.find(sys.argv[1]), "tiny", overrides=sys.argv[4:], only_folds=[0],
-                   observe=observe)
+    train(open_competition(Workspace.find(sys.argv[1]), "tiny"),
+          Selection(overrides=tuple(sys.argv[4:]), folds=(0,)), session=Session(observe))
 except BaseException as error:
     print(type(error).__name__, error)
 """
@@ -157,12 +171,14 @@ def test_sigkill_loses_nothing_that_was_saved(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     events: list[int] = []
-    pipeline.train(
-        killed,
-        "tiny",
-        overrides=settings,
-        only_folds=[0],
-        observe=lambda event: events.append(event.done) if isinstance(event, BatchDone) else None,
+    training.train(
+        open_competition(killed, "tiny"),
+        Selection(overrides=tuple(settings), folds=(0,)),
+        session=Session(
+            observe=lambda event: (
+                events.append(event.done) if isinstance(event, BatchDone) else None
+            )
+        ),
     )
     assert events == [7, 8]  # the sixth batch was saved, the seventh was not yet
     assert hashes(killed) == hashes(whole)
@@ -202,12 +218,10 @@ def test_ctrl_c_during_validation_ends_after_it(workspace: Workspace) -> None:
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="stopped after epoch 1 of 2 of stage 1"):
-        pipeline.train(
-            workspace,
-            "tiny",
-            overrides=[*COMMON, "stage.0.epochs=2"],
-            only_folds=[0],
-            observe=observe,
+        training.train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=(*COMMON, "stage.0.epochs=2"), folds=(0,)),
+            session=Session(observe=observe),
         )
     assert signal.getsignal(signal.SIGINT) is before
 

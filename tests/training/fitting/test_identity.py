@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from foldwise.commands import pipeline
+from foldwise.commands.planning import scheme_folds
 from foldwise.config.recipe import SizedRecipe, load_recipe
 from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.opened import OpenCompetition
 from foldwise.errors import RunError
 from foldwise.training.fitting.run import Run, open_run
 from foldwise.workspace import Workspace
@@ -22,7 +23,7 @@ class Newer(SizedRecipe):
 
 def opened(workspace: Workspace, data: CompetitionData, recipe: SizedRecipe) -> Run:
     """The recipe's run, its folder made where there is none."""
-    folds = pipeline.scheme_folds(workspace, data)
+    folds = scheme_folds(OpenCompetition(workspace, data))
     return open_run(workspace.runs, data, recipe, 0, folds, [], lambda: {"precision": "fp32"})
 
 

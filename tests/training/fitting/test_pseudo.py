@@ -11,13 +11,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from foldwise.commands import overview, pipeline
+from foldwise.commands import status
+from foldwise.commands import train as training
+from foldwise.commands.planning import Selection, scheme_folds
+from foldwise.commands.submit import submit
 from foldwise.config.pseudo import Pseudo
 from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe
-from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
 from foldwise.data.labels.table import LabelTable
+from foldwise.data.opened import open_competition
 from foldwise.errors import RunError
+from foldwise.executors import FoldJob
+from foldwise.jobs import fold_inputs
 from foldwise.store.files import read_json, write_json
 from foldwise.store.layout import CompetitionRuns
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
@@ -64,7 +70,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         noise(images / f"{own}.png", pixels)
         pixels[3, 5] ^= 1 if number else 0
         noise(images / f"{test}.png", pixels)
-    pipeline.train(workspace, "tiny", ["teacher"])
+    training.train(open_competition(workspace, "tiny"), Selection(("teacher",)))
     return workspace
 
 
@@ -85,7 +91,7 @@ def teacher(workspace: Workspace) -> Path:
 
 
 def folds_of(workspace: Workspace) -> Folds:
-    return pipeline.scheme_folds(workspace, load_data(workspace, "tiny"))
+    return scheme_folds(open_competition(workspace, "tiny"))
 
 
 def student(workspace: Workspace, *overrides: str) -> SizedRecipe:
@@ -96,7 +102,7 @@ def student(workspace: Workspace, *overrides: str) -> SizedRecipe:
 def opened(workspace: Workspace, *overrides: str) -> Run:
     """The student's run, its pseudo-labels written; nothing is trained."""
     data, recipe = load_data(workspace, "tiny"), student(workspace, *overrides)
-    caches = pipeline.image_caches(data, recipe.cache_sizes, recipe.resize)
+    caches = image_caches(data, recipe.cache_sizes, recipe.resize)
     (run,) = open_runs(workspace.runs, data, recipe, folds_of(workspace), caches)
     return run
 
@@ -133,7 +139,7 @@ def test_a_planted_leak_is_seen_and_the_rule_keeps_it_out(own: Workspace) -> Non
         return np.where(of == fold, (truth + 1) % 3, truth)
 
     plant(own, honest)
-    (run,) = pipeline.train(own, "tiny", ["student"], only_folds=[0])
+    (run,) = training.train(open_competition(own, "tiny"), Selection(("student",), folds=(0,)))
     assert accuracy(run, data) < 0.4
 
     def leaking(fold: int, of: np.ndarray) -> np.ndarray:
@@ -141,7 +147,7 @@ def test_a_planted_leak_is_seen_and_the_rule_keeps_it_out(own: Workspace) -> Non
         return np.where(of == fold, honest((fold + 1) % 3, of), honest(fold, of))
 
     plant(own, leaking)
-    (leaked,) = pipeline.train(own, "tiny", ["student"], only_folds=[0])
+    (leaked,) = training.train(open_competition(own, "tiny"), Selection(("student",), folds=(0,)))
     assert leaked.name != run.name
     assert accuracy(leaked, data) > 0.9
 
@@ -166,8 +172,8 @@ def test_rows_join_the_training_part_of_their_fold_and_no_validation_part(own: W
     truth = load_data(own, "tiny").train.targets.values
     plant(own, lambda fold, of: truth)
     run = opened(own)
-    task = pipeline.FoldJob(own.root, own.data, own.runs, "tiny", run.folder, 1)
-    inputs = pipeline.fold_inputs(task)
+    task = FoldJob(own.root, own.data, own.runs, "tiny", run.folder, 1)
+    inputs = fold_inputs(task)
     made = inputs.taught()
     taken = set(read_predictions(run.fold(1).pseudo, CLASSES)["id"])
     assert 0 < len(taken) < N
@@ -237,12 +243,14 @@ def test_one_command_trains_teacher_and_student_and_the_manifest_tells(own: Work
     recipe = own.competition("tiny") / "recipes" / "student.toml"
     edit(recipe, "epochs = 60", "epochs = 1")
     edit(recipe, "confidence = 0.9", "confidence = 0.3")
-    entry = pipeline.submit(own, "tiny", dry_run=True)
+    entry = submit(open_competition(own, "tiny"), dry_run=True)
     runs = json.loads(entry.file.with_suffix(".json").read_text())["runs"]
     assert "pseudo" not in runs[0]["resolved"]
     assert runs[1]["resolved"]["pseudo"]["run"] == runs[0]["run"]
     assert runs[1]["recipe"]["pseudo"]["confidence"] == 0.3
-    compared = {row["recipe"]: row["verdict"] for row in overview.compare(own, "tiny")}
+    compared = {
+        row["recipe"]: row["verdict"] for row in status.compare(open_competition(own, "tiny"))
+    }
     assert set(compared) == {"teacher", "student"}
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from foldwise.commands import pipeline
+from foldwise.commands import train as training
+from foldwise.commands.planning import Selection, Session
+from foldwise.data.opened import open_competition
 from foldwise.kinds.events import BatchDone, EpochDone, Event
 from foldwise.store.files import read_json
 from foldwise.training.fitting import report
@@ -40,7 +42,11 @@ def train(workspace: Workspace, *settings: str, stop_after: int | None = None) -
 
     overrides = ["batch_size=5", *settings]  # four batches an epoch
     with contextlib.suppress(Stop):
-        pipeline.train(workspace, "tiny", overrides=overrides, only_folds=[0], observe=observe)
+        training.train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=tuple(overrides), folds=(0,)),
+            session=Session(observe=observe),
+        )
     return only_run(workspace) / "fold0"
 
 
@@ -111,8 +117,10 @@ def test_a_checkpoint_from_before_there_were_rates_is_gone_on_from(workspace: Wo
 
 def test_done_says_what_each_epoch_took_and_the_most_memory(workspace: Workspace) -> None:
     events: list[Event] = []
-    (run,) = pipeline.train(
-        workspace, "tiny", overrides=["stage.0.epochs=2"], only_folds=[0], observe=events.append
+    (run,) = training.train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=("stage.0.epochs=2",), folds=(0,)),
+        session=Session(observe=events.append),
     )
     done = read_json(run.fold(0).path / "done.json")
     told = [event for event in events if isinstance(event, EpochDone)]
@@ -131,7 +139,7 @@ def test_done_says_what_each_epoch_took_and_the_most_memory(workspace: Workspace
 def test_a_prior_has_no_rates_images_or_maps(workspace: Workspace) -> None:
     recipes = workspace.competition("tiny") / "recipes"
     (recipes / "prior.toml").write_text('model = "prior"\n')
-    (run,) = pipeline.train(workspace, "tiny", ["prior"], only_folds=[0])
+    (run,) = training.train(open_competition(workspace, "tiny"), Selection(("prior",), folds=(0,)))
     files = {path.name for path in run.fold(0).path.iterdir()}
     assert not files & {"rates.parquet", "augmented.parquet", "maps.parquet"}
     done = read_json(run.fold(0).path / "done.json")

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
+from foldwise.data.opened import open_competition
 from foldwise.errors import SpecError
+from foldwise.jobs import fold_inputs
 from foldwise.training.fitting.run import Run
 from foldwise.training.models.building import read_preprocessing
 from foldwise.training.models.weights import load_state
@@ -18,7 +21,9 @@ from tiny import CLASSES, edit, only_run, write_tiny
 
 def trained(workspace: Workspace, *settings: str) -> tuple[Run, pd.DataFrame]:
     """A run of one fold and epoch, with its OOF of that fold."""
-    run = pipeline.train(workspace, "tiny", overrides=settings, only_folds=[0])[0]
+    run = train(
+        open_competition(workspace, "tiny"), Selection(overrides=tuple(settings), folds=(0,))
+    )[0]
     return run, pd.read_parquet(run.fold(0).path / "oof.parquet")
 
 
@@ -66,7 +71,7 @@ def test_a_heavy_class_is_predicted_more(workspace: Workspace) -> None:
 
 def test_what_does_not_fit_the_task_is_said_before_anything_is_made(workspace: Workspace) -> None:
     with pytest.raises(SpecError, match=r"class_weights names .zebr., .*; did you mean .zebra."):
-        pipeline.train(workspace, "tiny", overrides=["class_weights.zebr=2"])
+        train(open_competition(workspace, "tiny"), Selection(overrides=("class_weights.zebr=2",)))
     assert not (workspace.data / "tiny" / "cache").exists()
 
 
@@ -78,7 +83,7 @@ def test_weights_from_before_outputs_had_kinds_predict_the_same(workspace: Works
     from foldwise.training.fitting.fold import predict_again
 
     edit(workspace.competition("tiny") / "recipes" / "tiny.toml", "rotate = 5", "rotate = 1")
-    pipeline.train(workspace, "tiny", only_folds=[0])
+    train(open_competition(workspace, "tiny"), Selection(folds=(0,)))
     folder = only_run(workspace)
     path = folder / "fold0" / "weights.safetensors"
     with safe_open(path, framework="pt") as handle:
@@ -88,6 +93,6 @@ def test_weights_from_before_outputs_had_kinds_predict_the_same(workspace: Works
     task = FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", folder, 0)
     again = workspace.root / "again"
     again.mkdir()
-    predict_again(pipeline.fold_inputs(task), again)
+    predict_again(fold_inputs(task), again)
     saved = pd.read_parquet(folder / "fold0" / "oof.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(again / "oof.parquet"), saved, check_exact=True)

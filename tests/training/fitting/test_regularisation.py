@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection, Session
+from foldwise.commands.train import train
+from foldwise.data.opened import open_competition
 from foldwise.errors import SpecError
 from foldwise.kinds.events import BatchDone, Event
 from foldwise.store.files import sha256_file
@@ -33,8 +35,10 @@ def trained(workspace: Workspace, *settings: str, stop: int | None = None) -> Ru
         if isinstance(event, BatchDone) and event.done == stop:
             raise Stop("here")  # fastai reads the first argument
 
-    return pipeline.train(
-        workspace, "tiny", overrides=[*SETTINGS, *settings], only_folds=[0], observe=observe
+    return train(
+        open_competition(workspace, "tiny"),
+        Selection(overrides=(*SETTINGS, *settings), folds=(0,)),
+        session=Session(observe=observe),
     )[0]
 
 

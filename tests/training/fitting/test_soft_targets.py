@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from matplotlib import pyplot
 
 from foldwise import Competition
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection, scheme_folds
+from foldwise.commands.train import train
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.competition import load_data
 from foldwise.data.folds import labels_hash
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.kinds.loss import Outputs
 from foldwise.store.files import sha256_json
 from foldwise.store.predictions import read_predictions
@@ -170,7 +172,7 @@ def test_rows_of_weight_0_teach_nothing(workspace: Workspace) -> None:
     labels = pd.read_csv(path, dtype={"id": str})
     labels["sure"] = labels["ant"]  # only these count
     labels.to_csv(path, index=False)
-    (run,) = pipeline.train(workspace, "tiny", ["linear"], only_folds=[0])
+    (run,) = train(open_competition(workspace, "tiny"), Selection(("linear",), folds=(0,)))
     oof = read_predictions(run.fold(0).path / "oof.parquet", CLASSES)
     assert (oof[list(CLASSES)].idxmax(axis=1) == "ant").all()
     history = json.loads((run.fold(0).path / "history.json").read_text())
@@ -180,8 +182,9 @@ def test_rows_of_weight_0_teach_nothing(workspace: Workspace) -> None:
 
 def test_shares_are_what_is_learned(workspace: Workspace) -> None:
     rewritten(workspace, soft=True)
-    (run,) = pipeline.train(
-        workspace, "tiny", ["linear"], ["stage.0.lr=5", "stage.0.epochs=30"], only_folds=[0]
+    (run,) = train(
+        open_competition(workspace, "tiny"),
+        Selection(("linear",), ("stage.0.lr=5", "stage.0.epochs=30"), folds=(0,)),
     )
     oof = read_predictions(run.fold(0).path / "oof.parquet", CLASSES).set_index("id")
     found = load_data(workspace, "tiny").train.frame.set_index("id").loc[oof.index]
@@ -197,12 +200,12 @@ def test_a_run_is_another_one_with_other_shares_or_weights_and_the_same_without(
 ) -> None:
     def run_of() -> tuple[str, str]:
         data = load_data(workspace, "tiny")
-        folds = pipeline.scheme_folds(workspace, data)
+        folds = scheme_folds(OpenCompetition(workspace, data))
         own = Competition.load("tiny", workspace.root).recipe("tiny")
         return identity(data, own, 0, folds, []), folds.sha256
 
     data = load_data(workspace, "tiny")
-    folds = pipeline.scheme_folds(workspace, data)
+    folds = scheme_folds(OpenCompetition(workspace, data))
     own = Competition.load("tiny", workspace.root).recipe("tiny")
     spec = data.spec.training_part()
     assert not {"soft", "weight"} & {*spec["labels"]}  # settings that are not used are in no hash

@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from foldwise.commands import pipeline
+from foldwise.commands import train as training
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
+from foldwise.data.opened import open_competition
 from foldwise.errors import RunError, SpecError
 from foldwise.store.files import read_json
 from foldwise.training.fitting import fold, run, timing
@@ -41,7 +44,7 @@ class Clock:
         self.seconds, self.measured = 0.0, 0
         for module in (fold, timing):
             monkeypatch.setattr(module, "build_model", self.build)
-        for module in (run, pipeline):
+        for module in (run, training):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.seconds))
         monkeypatch.setattr(timing, "clock", lambda: self.seconds)
         measure = timing.measure
@@ -76,7 +79,7 @@ def test_a_training_takes_its_budget_within_a_tenth(
 ) -> None:
     clock = Clock(monkeypatch)
     with caplog.at_level(logging.INFO):
-        (made,) = pipeline.train(workspace, "tiny", budget=f"{minutes}m")
+        (made,) = train(open_competition(workspace, "tiny"), budget=f"{minutes}m")
     assert 0.9 * 60 * minutes < clock.seconds < 1.1 * 60 * minutes
     assert "tiny: 3 of 3 folds with " in caplog.text
     plan = made.record.resolved["plan"]
@@ -86,7 +89,7 @@ def test_a_training_takes_its_budget_within_a_tenth(
     before, clock.measured = clock.seconds, 0
     (made.fold(1).path / "done.json").unlink()
     (made.fold(1).path / "checkpoint.pt").unlink()
-    (again,) = pipeline.train(workspace, "tiny", budget=f"{minutes}m")
+    (again,) = train(open_competition(workspace, "tiny"), budget=f"{minutes}m")
     assert again.folder == made.folder
     assert clock.measured == 0  # the plan is read, not made again
     assert clock.seconds - before == pytest.approx(plan["seconds"] / 3, rel=0.1)
@@ -96,7 +99,7 @@ def test_folds_that_the_budget_has_no_time_for_are_left_out_and_named(
     workspace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Clock(monkeypatch)
-    (made,) = pipeline.train(workspace, "tiny", budget="12m")
+    (made,) = train(open_competition(workspace, "tiny"), budget="12m")
     assert made.planned_folds() == [0]
     assert made.unfinished() == [1, 2]
     with pytest.raises(
@@ -105,7 +108,7 @@ def test_folds_that_the_budget_has_no_time_for_are_left_out_and_named(
         r"for which the budget had no time",
     ):
         made.oof()
-    pipeline.train(workspace, "tiny", only_folds=[2], budget="12m")
+    train(open_competition(workspace, "tiny"), Selection(folds=(2,)), budget="12m")
     assert made.unfinished() == [1]
 
 
@@ -113,7 +116,7 @@ def test_all_of_the_time_is_for_the_fold_that_is_asked_for(
     workspace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(monkeypatch)
-    (made,) = pipeline.train(workspace, "tiny", only_folds=[1], budget="40m")
+    (made,) = train(open_competition(workspace, "tiny"), Selection(folds=(1,)), budget="40m")
     assert made.planned_folds() == [1]
     assert 0.9 * 2400 < clock.seconds < 1.1 * 2400
 
@@ -121,7 +124,7 @@ def test_all_of_the_time_is_for_the_fold_that_is_asked_for(
 def test_too_short_a_budget_trains_nothing(workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Clock(monkeypatch)
     with pytest.raises(SpecError, match="the budget of tiny is too short"):
-        pipeline.train(workspace, "tiny", budget="60s")
+        train(open_competition(workspace, "tiny"), budget="60s")
     assert not list(workspace.runs.glob("tiny/*/run.json"))
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.train import train
 from foldwise.config.recipe import SizedRecipe
+from foldwise.data.opened import open_competition
 from foldwise.errors import RunError
 from foldwise.store.files import read_json
 from foldwise.training.fitting import tuning
@@ -168,12 +170,12 @@ def test_the_largest_batch_that_fits_is_found(monkeypatch: pytest.MonkeyPatch) -
 def test_a_run_keeps_what_auto_became(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = pipeline.train(workspace, "tiny", only_folds=[0])[0]
+    run = train(open_competition(workspace, "tiny"), Selection(folds=(0,)))[0]
     kept = read_json(run.folder / "run.json")["resolved"]
     assert kept["compile"] is False
     assert kept["batch_size"] == 8
     monkeypatch.setattr(tuning, "settle", lambda *a: pytest.fail("measured again"))
-    again = pipeline.train(workspace, "tiny", only_folds=[1])[0]
+    again = train(open_competition(workspace, "tiny"), Selection(folds=(1,)))[0]
     assert again.record.resolved == kept
 
 
@@ -181,7 +183,10 @@ def test_a_run_keeps_what_auto_became(
 def test_a_compiled_run_trains_to_the_same_predictions_nearly(workspace: Workspace) -> None:
     settings = ["precision=fp32", "stage.0.epochs=3"]
     plain, compiled = (
-        pipeline.train(workspace, "tiny", overrides=[*settings, f"compile={value}"])[0]
+        train(
+            open_competition(workspace, "tiny"),
+            Selection(overrides=(*settings, f"compile={value}")),
+        )[0]
         for value in ("false", "true")
     )
     assert compiled.record.resolved["compile"] is True

@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from foldwise import Competition
-from foldwise.commands import pipeline
+from foldwise.commands.planning import Selection
+from foldwise.commands.submit import submit
+from foldwise.commands.train import train
 from foldwise.config.recipe import SettledRecipe, SizedRecipe
 from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.errors import SpecError
+from foldwise.jobs import fold_inputs
 from foldwise.metrics.scoring import score
 from foldwise.store.files import read_json
 from foldwise.tasks import MultiClass
@@ -118,7 +122,9 @@ def test_a_linear_model_learns_an_easy_task(
 ) -> None:
     workspace = with_recipe(write_tiny(tmp_path, 60, classes=classes), "linear", LINEAR)
     settings = [f"loss={loss}", "precision=fp32"]
-    run = pipeline.train(workspace, "tiny", ["linear"], settings, only_folds=[0])[0]
+    run = train(
+        open_competition(workspace, "tiny"), Selection(("linear",), tuple(settings), folds=(0,))
+    )[0]
     assert run.record.resolved["compile"] is False
     history = json.loads((run.fold(0).path / "history.json").read_text())
     assert len(history) == 30
@@ -137,7 +143,9 @@ def test_a_linear_model_learns_an_easy_task(
 def test_a_linear_model_goes_down_its_gradient_at_a_constant_rate(workspace: Workspace) -> None:
     with_recipe(workspace, "linear", LINEAR)
     settings = ["batch_size=64", "stage.0.epochs=3", "stage.0.lr=0.5", "precision=fp32"]
-    run = pipeline.train(workspace, "tiny", ["linear"], settings, only_folds=[0])[0]
+    run = train(
+        open_competition(workspace, "tiny"), Selection(("linear",), tuple(settings), folds=(0,))
+    )[0]
     block = Competition.load("tiny", workspace.root).datablock(0, run.recipe)
     images, targets = dataloaders(block, 64, torch.device("cpu")).train.one_batch()
     images, targets = (x.as_subclass(torch.Tensor) for x in (images, targets))
@@ -158,7 +166,9 @@ def test_a_linear_model_goes_down_its_gradient_at_a_constant_rate(workspace: Wor
 def test_a_frozen_body_leaves_a_linear_model_all_it_has(tmp_path: Path) -> None:
     workspace = with_recipe(write_tiny(tmp_path), "linear", LINEAR)
     settings = ["stage.0.train=head", "stage.0.epochs=1", "stage.0.lr=0.1"]
-    run = pipeline.train(workspace, "tiny", ["linear"], settings, only_folds=[0])[0]
+    run = train(
+        open_competition(workspace, "tiny"), Selection(("linear",), tuple(settings), folds=(0,))
+    )[0]
     model, about = load_trained(run.fold(0).path / "weights.safetensors")
     with seeded(0, 0, "init"):
         fresh = build_model(run.recipe, about.n_outputs, 1)
@@ -177,7 +187,7 @@ def priors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Run]:
     """A workspace with all folds of a prior; its classes have 11, 10 and 10 rows."""
     workspace = write_tiny(tmp_path_factory.mktemp("priors"), 31)
     with_recipe(workspace, "prior", 'model = "prior"\n')
-    return workspace, pipeline.train(workspace, "tiny", ["prior"])[0]
+    return workspace, train(open_competition(workspace, "tiny"), Selection(("prior",)))[0]
 
 
 def test_a_prior_is_the_class_shares_of_each_folds_training_part(
@@ -214,7 +224,7 @@ def test_a_prior_needs_no_cache_and_predicts_the_same_again(
     assert run.record.caches == ()
     assert not list((workspace.data / "tiny" / "cache").glob("*/done.json"))
     task = FoldJob(workspace.root, workspace.data, workspace.runs, "tiny", run.folder, 1)
-    predict_again(pipeline.fold_inputs(task), tmp_path)
+    predict_again(fold_inputs(task), tmp_path)
     for name in ("oof", "oof_plain", "test", "test_plain"):
         saved = pd.read_parquet(run.fold(1).path / f"{name}.parquet")
         pd.testing.assert_frame_equal(
@@ -225,7 +235,7 @@ def test_a_prior_needs_no_cache_and_predicts_the_same_again(
 def test_a_prior_can_be_submitted(tmp_path: Path) -> None:
     workspace = write_tiny(tmp_path)
     with_recipe(workspace, "tiny", 'model = "prior"\n')
-    entry = pipeline.submit(workspace, "tiny")
+    entry = submit(open_competition(workspace, "tiny"))
     assert entry.score.value == pytest.approx(np.log(3), abs=0.02)
     with pytest.raises(SpecError, match=r"model = .prior. sees no images.*no DataBlock"):
         Competition.load("tiny", workspace.root).datablock(0, "tiny")

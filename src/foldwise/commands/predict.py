@@ -1,4 +1,4 @@
-"""Predictions of a trained run, or of a blend of some, for photos from anywhere."""
+"""`predict`: predictions of a trained run, or of a blend of some, for photos from anywhere."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +18,7 @@ from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldJob, run_here
+from foldwise.jobs import folders_of
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.goal import named_from
@@ -191,14 +192,11 @@ def _jobs(
         seen: Path | int = count if look is None else pixels[look]
         for fold in own.folds:
             jobs[run, fold] = PhotoJob(
-                workspace.root,
-                workspace.data,
-                workspace.runs,
-                own.competition,
-                run,
-                fold,
-                seen,
-                folder / f"{run.name}-{fold}.parquet",
+                **folders_of(workspace, own.competition),
+                run=run,
+                fold=fold,
+                pixels=seen,
+                target=folder / f"{run.name}-{fold}.parquet",
                 cpus=recipe.cpus,
                 gpus=recipe.gpus,
                 memory=recipe.memory,

@@ -1,4 +1,4 @@
-"""What there is: competitions, runs and submissions; from files, and if asked from platforms."""
+"""`status`: runs and submissions, from files, and if asked from platforms."""
 
 import logging
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.config.competition import load_competition
-from foldwise.data.competition import load_data
+from foldwise.data.opened import OpenCompetition
 from foldwise.errors import PlatformError, SpecError
 from foldwise.reporting import syncing
 from foldwise.reporting.comparing import compare_runs
@@ -16,11 +16,10 @@ from foldwise.reporting.standing import headline_of, stand
 from foldwise.reporting.summary import run_summary
 from foldwise.reporting.summing import join_scores
 from foldwise.store.files import read_json
-from foldwise.store.layout import runs_of, submissions_of
+from foldwise.store.layout import submissions_of
 from foldwise.store.ledger import submissions
 from foldwise.submitting.fetching import update
 from foldwise.submitting.platforms import destination
-from foldwise.tables.listing import files_here, rows_here
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -75,66 +74,28 @@ def sync(workspace: Workspace, name: str | None = None) -> tuple[int, list[Path]
     return sent, left
 
 
-def headline(workspace: Workspace, name: str, what: str | Path) -> dict[str, Any]:
+def headline(competition: OpenCompetition, what: str | Path) -> dict[str, Any]:
     """What is to be known first of a run or a blend: see `headline_of`.
 
     what: its name, or a submission file, for the blend that it was made of.
     """
     if isinstance(what, Path):
         what = str(read_json(what.with_suffix(".json"))["blend"]["directory"])
-    return headline_of(workspace, load_data(workspace, name), what)
+    return headline_of(competition.workspace, competition.data, what)
 
 
-def headlines(workspace: Workspace, name: str, runs: Sequence[str]) -> list[dict[str, Any]]:
+def headlines(competition: OpenCompetition, runs: Sequence[str]) -> list[dict[str, Any]]:
     """The `headline` of each of some runs, by name."""
-    data = load_data(workspace, name)
-    rows = compare_runs(workspace.runs / name, data)
-    return [headline_of(workspace, data, run, rows) for run in runs]
+    rows = compare_runs(competition.files.path, competition.data)
+    return [headline_of(competition.workspace, competition.data, run, rows) for run in runs]
 
 
-def summary(workspace: Workspace, name: str, run: str) -> dict[str, Any]:
+def summary(competition: OpenCompetition, run: str) -> dict[str, Any]:
     """A run by folds, classes and groups, with its `headline`: see `run_summary`."""
-    data = load_data(workspace, name)
-    told = run_summary(workspace, name, run, data)
-    return {**told, "headline": head(told, compare_runs(workspace.runs / name, data))}
+    told = run_summary(competition.workspace, competition.name, run, competition.data)
+    return {**told, "headline": head(told, compare_runs(competition.files.path, competition.data))}
 
 
-def compare(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+def compare(competition: OpenCompetition) -> list[dict[str, Any]]:
     """The runs of a competition side by side, best first: see `compare_runs` for the keys."""
-    data = load_data(workspace, name)
-    return compare_runs(workspace.runs / name, data)
-
-
-def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
-    """One dict per competition: `competition, title, platform, task, metric, rows, state, local,
-    public`.
-
-    rows: the number of training rows, None where only reading them would tell. state: `no data`,
-    `data`, `trained` or `submitted`. local, public: the best scores, in the metric's direction.
-    """
-    rows = []
-    for name in workspace.names():
-        spec = load_competition(workspace.competition(name))
-        done = status(workspace, name)
-        here = files_here(spec, workspace.raw(name))
-        count = rows_here(spec, workspace.raw(name)) if here else None
-        trained = runs_of(workspace, name).trained()
-        state = "submitted" if done else "trained" if trained else "data" if here else "no data"
-        best = max if spec.metric.higher else min
-        scores = {
-            key: best((row[key] for row in done if row[key] is not None), default=None)
-            for key in ("local", "public")
-        }
-        rows.append(
-            {
-                "competition": name,
-                "title": spec.title,
-                "platform": spec.platform.name,
-                "task": spec.task,
-                "metric": spec.metric.title,
-                "rows": count,
-                "state": state,
-                **scores,
-            }
-        )
-    return rows
+    return compare_runs(competition.files.path, competition.data)

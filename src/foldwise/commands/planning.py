@@ -1,0 +1,152 @@
+"""What the verbs share: what a command is about, its recipes, image caches, folds, and the plan."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldwise.config.competition import repeated
+from foldwise.config.recipe import SizedRecipe, load_recipe
+from foldwise.data.competition import CompetitionData, digests, image_caches
+from foldwise.data.folds import Folds, load_folds
+from foldwise.data.images.cache import ImageCache
+from foldwise.data.images.decoding import Progress
+from foldwise.data.opened import OpenCompetition
+from foldwise.errors import SpecError, nearest
+from foldwise.executors import Execute, run_here
+from foldwise.kinds.events import Observer
+from foldwise.store.layout import data_of
+from foldwise.tasks.outputs import outputs_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a competition a command is about.
+
+    recipes: by name; without any, those of `[submit]`. overrides: of each recipe, as
+    "stage.0.epochs=3". folds: these alone; None: all. scheme: of the folds, by name; None: that of
+    `[submit]`.
+    """
+
+    recipes: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    folds: tuple[int, ...] | None = None
+    scheme: str | None = None
+
+    def recipes_in(self, competition: OpenCompetition) -> tuple[str, ...]:
+        """The names of the recipes."""
+        return self.recipes or competition.spec.submit.recipes
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who follows a command while it works, and what its jobs run on.
+
+    observe: takes the events of trainings. progress: of decoding images. execute: runs the jobs,
+    see `executor`. track: follow trainings in W&B too.
+    """
+
+    observe: Observer = lambda event: None
+    progress: Progress | None = None
+    execute: Execute = run_here
+    track: bool = False
+
+
+SUBMITTED = Selection()  # what `submit` uses
+QUIET = Session()  # nobody follows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command trains: each recipe with its image caches, and the folds of all."""
+
+    recipes: tuple[tuple[SizedRecipe, list[ImageCache]], ...]
+    folds: Folds
+
+
+def make_plan(
+    competition: OpenCompetition, selection: Selection, progress: Progress | None = None
+) -> Plan:
+    """What to train, with everything made and checked that can be before a training begins.
+
+    Recipes with the same sizes have the same cache. Raises: FoldwiseError: see the rooms.
+    """
+    data = competition.data
+    recipes = recipes_of(competition.folder, selection.recipes_in(competition), selection.overrides)
+    for recipe in recipes:
+        outputs_of(recipe, data.task)  # what does not fit the task is said now
+    for what, count in data.counts.items():
+        log.info("%s: %d %s", competition.name, count, what)
+    _need_weights(competition, recipes)
+    # before the folds: the caches tell which images may be copies
+    made = [(recipe, caches_of(data, recipe, progress)) for recipe in recipes]
+    folds = scheme_folds(competition, selection.scheme, progress)
+    for fold in selection.folds or ():
+        if not 0 <= fold < folds.n:
+            raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
+    return Plan(tuple(made), folds)
+
+
+def recipes_of(
+    folder: Path, names: Sequence[str], overrides: Sequence[str] = ()
+) -> list[SizedRecipe]:
+    """A competition's recipes; `auto` sizes and interpolation are those of their weights.
+
+    Raises: SpecError: a recipe is named twice; or see `load_recipe` and `as_weights`.
+    """
+    if wrong := repeated(names):
+        raise SpecError(wrong)
+    recipes = [load_recipe(folder, name, overrides) for name in names]
+    if all(recipe.weights == "none" and recipe.image_size != "auto" for recipe in recipes):
+        return [recipe.sized((0, 0), "bilinear") for recipe in recipes]
+    from foldwise.training.models.building import as_weights  # loads torch
+
+    return [as_weights(recipe) for recipe in recipes]
+
+
+def caches_of(
+    data: CompetitionData, recipe: SizedRecipe, progress: Progress | None = None
+) -> list[ImageCache]:
+    """The image caches of a recipe's stages, see `image_caches`; recipes of one size share them."""
+    return image_caches(data, recipe.cache_sizes, recipe.resize, progress, recipe.interpolation)
+
+
+def scheme_folds(
+    competition: OpenCompetition, scheme: str | None = None, progress: Progress | None = None
+) -> Folds:
+    """The folds of a scheme, by default the one that `submit` uses; made and saved once.
+
+    Raises: SpecError: no such scheme. FoldError: see `load_folds`. ImageError: copies are to be
+            kept together, and images are missing or unreadable.
+    """
+    data = competition.data
+    scheme = scheme or data.spec.submit.folds
+    if scheme not in data.spec.folds:
+        raise SpecError(f"no fold scheme is called {scheme!r}{nearest(scheme, [*data.spec.folds])}")
+    folder = data_of(competition.workspace, data.spec.name).folds.path
+    definition = data.spec.folds[scheme]
+    same = digests(data, progress) if definition.duplicates else None
+    return load_folds(data.train, scheme, definition, folder, same)
+
+
+def is_begun(competition: OpenCompetition, recipe: str) -> bool:
+    """Whether any fold of a recipe of this name is done; without one there is much to train."""
+    return competition.files.trained(recipe)
+
+
+def _need_weights(competition: OpenCompetition, recipes: Sequence[SizedRecipe]) -> None:
+    """Ask for the recipes' weights files, and whether their models take what the recipes say of
+    sizes, drop path and the head: an error now, not after much decoding."""
+    from foldwise.training.fitting.streams import seeded
+    from foldwise.training.models.building import build_model, weights_file, weights_size
+    from foldwise.training.models.sizes import check_sizes
+
+    for recipe in recipes:
+        if not is_begun(competition, recipe.name):
+            weights_file(recipe)
+            check_sizes(recipe, weights_size(recipe))
+            if recipe.drop_path or recipe.head == "fastai":
+                with seeded(0, "drop path"):  # only the model itself tells
+                    build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)

@@ -1,0 +1,88 @@
+"""`submit`, the main job: from raw files to an entry in the ledger."""
+
+import functools
+import logging
+from collections.abc import Sequence
+
+from foldwise import doctor
+from foldwise.commands.planning import QUIET, SUBMITTED, Session, is_begun
+from foldwise.commands.train import train
+from foldwise.data.competition import load_data, same_sources
+from foldwise.data.opened import OpenCompetition
+from foldwise.ensembling.blend import blend_runs
+from foldwise.errors import DataError, RunError
+from foldwise.reporting.summing import sum_up
+from foldwise.store import ledger
+from foldwise.store.files import locked
+from foldwise.store.layout import submissions_of
+from foldwise.submitting.entry import Entry, send_entry, write_entry
+from foldwise.submitting.fetching import ask_first
+from foldwise.submitting.parts import board_parts
+from foldwise.training.fitting.run import UNDO, Run, need_same_data
+
+log = logging.getLogger(__name__)
+
+
+def submit(
+    competition: OpenCompetition,
+    dry_run: bool = False,
+    again: bool = False,
+    resend: bool = False,
+    session: Session = QUIET,
+) -> Entry:
+    """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
+
+    Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
+    Whether the platform will take a file is asked before anything is trained, and once more before
+    it is sent.
+    again, resend: see `send_once`.
+    Raises: DataError: `check` finds errors. PlatformError: see `ask_first` and `send_entry`.
+            RunError: the data changed meanwhile. SubmissionError: the ledger is not understood.
+            StorageError: another submit of this is at work.
+    """
+    workspace, data, name = competition.workspace, competition.data, competition.name
+    with locked(competition.files.submit_lock, f"submitting {name}", wait=False):
+        practice = data.spec.platform.practice
+        ledger.read(submissions_of(workspace, name, practice).ledger)  # all understood?
+        findings = doctor.examine(workspace, data, images=False)  # the cache looks closer
+        for warning in findings.warnings:
+            log.warning("%s: %s", name, warning)
+        if not findings.ok:
+            raise DataError(" | ".join(findings.errors))
+        ask = functools.cache(lambda: None if dry_run else ask_first(data.spec))
+        if not all(is_begun(competition, recipe) for recipe in data.spec.submit.recipes):
+            ask()  # before images are decoded
+        training: list[bool] = []
+
+        def before() -> None:
+            training.append(True)
+            ask()
+
+        runs = train(competition, SUBMITTED, session=session, before=before)
+        if training:
+            _need_same(competition, runs)
+        parts = board_parts(workspace, data)
+        blended = blend_runs(competition.files.path, data, runs, parts=parts)
+        entry = write_entry(workspace, data, blended)
+        if dry_run:
+            log.info("%s: dry run, nothing is sent", entry.file.name)
+            return entry
+        entry = send_entry(workspace, data, entry, again, resend)
+        if session.track:
+            sum_up(competition.files.path, data, blended, entry)
+        return entry
+
+
+def _need_same(competition: OpenCompetition, runs: Sequence[Run]) -> None:
+    """Check that labels and images on disk still are those that runs were trained on.
+
+    Raises: RunError: they changed while folds were trained.
+    """
+    data = load_data(competition.workspace, competition.name)
+    for run in runs:
+        need_same_data(run.folder, data)
+    caches = {folder for run in runs for folder in run.record.caches}
+    if caches and not same_sources(data, sorted(caches)):
+        raise RunError(
+            f"{competition.name}: the images are not those that its runs were begun with; {UNDO}"
+        )
