@@ -13,6 +13,7 @@ def test_findings_are_kept_by_who_looked(workspace: Workspace) -> None:
     path = workspace.data / "tiny" / "findings.json"
     quick = doctor.examine(workspace, data, images=False)
     assert json.loads(path.read_text()) == {
+        "version": 1,
         "submit": {
             "ok": True,
             "errors": [],
@@ -22,7 +23,7 @@ def test_findings_are_kept_by_who_looked(workspace: Workspace) -> None:
     }
     whole = doctor.check(workspace, "tiny")
     told = json.loads(path.read_text())
-    assert {*told} == {"submit", "check"}
+    assert {*told} == {"version", "submit", "check"}
     assert told["check"]["warnings"] == whole.warnings
     assert told["check"]["facts"]["copies"] == {"images": 0, "rows": 0}
     assert "copies" not in told["submit"]["facts"]
