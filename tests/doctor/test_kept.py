@@ -19,7 +19,7 @@ def test_findings_are_kept_by_who_looked(workspace: Workspace) -> None:
             "errors": [],
             "warnings": quick.warnings,
             "facts": {k: v for k, v in quick.facts.items() if k != "folds"},
-        }
+        },
     }
     whole = doctor.check(workspace, "tiny")
     told = json.loads(path.read_text())

@@ -139,14 +139,16 @@ def is_begun(competition: OpenCompetition, recipe: str) -> bool:
 def _need_weights(competition: OpenCompetition, recipes: Sequence[SizedRecipe]) -> None:
     """Ask for the recipes' weights files, and whether their models take what the recipes say of
     sizes, drop path and the head: an error now, not after much decoding."""
-    from foldwise.training.fitting.streams import seeded
+    new = [recipe for recipe in recipes if not is_begun(competition, recipe.name)]
+    if not new:
+        return
+    from foldwise.training.fitting.streams import seeded  # loads torch
     from foldwise.training.models.building import build_model, weights_file, weights_size
     from foldwise.training.models.sizes import check_sizes
 
-    for recipe in recipes:
-        if not is_begun(competition, recipe.name):
-            weights_file(recipe)
-            check_sizes(recipe, weights_size(recipe))
-            if recipe.drop_path or recipe.head == "fastai":
-                with seeded(0, "drop path"):  # only the model itself tells
-                    build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)
+    for recipe in new:
+        weights_file(recipe)
+        check_sizes(recipe, weights_size(recipe))
+        if recipe.drop_path or recipe.head == "fastai":
+            with seeded(0, "drop path"):  # only the model itself tells
+                build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)

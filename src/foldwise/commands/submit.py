@@ -33,8 +33,8 @@ def submit(
     """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
 
     Whatever of it is done already is skipped, and it is said so. dry_run stops before the upload.
-    Whether the platform will take a file is asked before anything is trained, and once more before
-    it is sent.
+    Before anything is trained the tables are checked, and the platform is asked whether it will
+    take a file; it is asked once more before the file is sent.
     again, resend: see `send_once`.
     Raises: DataError: `check` finds errors. PlatformError: see `ask_first` and `send_entry`.
             RunError: the data changed meanwhile. SubmissionError: the ledger is not understood.
@@ -44,19 +44,14 @@ def submit(
     with locked(competition.files.submit_lock, f"submitting {name}", wait=False):
         practice = data.spec.platform.practice
         ledger.read(submissions_of(workspace, name, practice).ledger)  # all understood?
-        findings = doctor.examine(workspace, data, images=False)  # the cache looks closer
-        for warning in findings.warnings:
-            log.warning("%s: %s", name, warning)
-        if not findings.ok:
-            raise DataError(" | ".join(findings.errors))
-        ask = functools.cache(lambda: None if dry_run else ask_first(data.spec))
+        ready = functools.cache(lambda: _need_ready(competition, dry_run))
         if not all(is_begun(competition, recipe) for recipe in data.spec.submit.recipes):
-            ask()  # before images are decoded
+            ready()  # before images are decoded
         training: list[bool] = []
 
         def before() -> None:
             training.append(True)
-            ask()
+            ready()
 
         runs = train(competition, SUBMITTED, session=session, before=before)
         if training:
@@ -71,6 +66,21 @@ def submit(
         if session.track:
             sum_up(competition.files.path, data, blended, entry)
         return entry
+
+
+def _need_ready(competition: OpenCompetition, dry_run: bool) -> None:
+    """Check the tables, and ask the platform whether it will take a file.
+
+    Raises: DataError: `check` finds errors. PlatformError: see `ask_first`.
+    """
+    # without images: the cache looks closer
+    findings = doctor.examine(competition.workspace, competition.data, images=False)
+    for warning in findings.warnings:
+        log.warning("%s: %s", competition.name, warning)
+    if not findings.ok:
+        raise DataError(" | ".join(findings.errors))
+    if not dry_run:
+        ask_first(competition.spec)
 
 
 def _need_same(competition: OpenCompetition, runs: Sequence[Run]) -> None:
