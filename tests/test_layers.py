@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from complexipy import file_complexity
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "foldwise"
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -33,6 +34,7 @@ LINE = (
     "api",
     "cli",
 )
+MOST_COMPLEX = 25  # of a function: cognitive complexity, as complexipy counts it
 HOMES = {  # package -> where alone it may be imported
     "torch": "training",
     "fastai": "training",
@@ -105,6 +107,15 @@ def test_modules_and_functions_are_short(path: Path) -> None:
 def test_the_other_programs_are_short_too(repository: Path) -> None:
     for path in [*repository.glob("benchmarks/*.py"), *repository.glob("competitions/*/*.py")]:
         assert len(path.read_text().splitlines()) <= 450, path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_functions_are_simple(path: Path) -> None:
+    for function in file_complexity(str(path)).functions:
+        tangled = (
+            f"{path.name}: {function.name} has a cognitive complexity of {function.complexity}"
+        )
+        assert function.complexity <= MOST_COMPLEX, tangled
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))

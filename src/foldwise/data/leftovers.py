@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
@@ -63,19 +64,24 @@ def leftovers(data: CompetitionData) -> Leftovers:
     above = {real(str(p)) for folder in holding for p in PurePosixPath(folder).parents}
     used, found = {real(folder) for folder in holding}, Leftovers()
     below, unnamed = images_below(data.raw, "."), defaultdict(list)
+    skipped = {*data.spec.images.skip}
     for path in below.images:
         folder, _, name = path.rpartition("/")
-        if (real(folder), name) in named or path in data.spec.images.skip:
+        if (real(folder), name) in named or path in skipped:
             continue
         if real(folder) in used | above:
             found.images.append(path)
-            continue
-        parents = PurePosixPath(path).parents
-        top = [str(p) for p in parents if real(str(p)) not in above and str(p) != "."]
-        unnamed[top[-1]].append(path)
+        else:
+            unnamed[_highest(path, lambda folder: real(folder) in above)].append(path)
     found.folders.update(unnamed)
     if not data.spec.labels.folders:  # else the format has counted them
         beside = {folder for folder in holding if folder}  # tables lie in the raw folder itself
         places = {real(folder) for folder in beside}
         found.others.extend(p for p in below.others if real(p.rpartition("/")[0]) in places)
     return found
+
+
+def _highest(path: str, above: Callable[[str], bool]) -> str:
+    """The highest folder of a path that is not above the rows' images."""
+    folders = [str(folder) for folder in PurePosixPath(path).parents]
+    return [folder for folder in folders if folder != "." and not above(folder)][-1]

@@ -60,19 +60,29 @@ def find_roles(found: Survey) -> Roles:
     ids = shape.frame.iloc[:, 0] if shape else pd.Series(dtype=str)
     train, part = _best(rest, {*ids}, [*shape.columns] if shape else [], images)
     labels = test = asked = None
-    id = part.id if part else "id"
     if train and part:
         rest = [t for t in rest if t is not train]
         labels, rows = _joined(part, rest)
         if labels and _named(train, LABELS) and not _named(labels, LABELS):
             train, labels = labels, train
-        part = replace(part, rows=rows, image=located(rows, id, images, "train"))
+        part = replace(part, rows=rows, image=located(rows, part.id, images, "train"))
     if shape:
-        test = next((t for t in rest if {*t.frame.get(id, [])} == {*ids}), None)
-        rows, id = (test.frame, id) if test else (shape.frame.assign(id=ids), "id")
-        asked = Part(rows, id, located(rows, id, images, "test"))
+        test, asked = _asked(shape, rest, part.id if part else "id", images)
     files = {"train": train, "labels": labels, "test": test, "format": shape, "solution": solution}
     return Roles({key: table for key, table in files.items() if table}, part, asked)
+
+
+def _asked(
+    shape: Table, tables: Sequence[Table], id: str, images: Images
+) -> tuple[Table | None, Part]:
+    """The table of the test rows, if there is one, and the rows that the format file asks for.
+
+    id: the column with the ids of the training rows.
+    """
+    ids = shape.frame.iloc[:, 0]
+    test = next((t for t in tables if {*t.frame.get(id, [])} == {*ids}), None)
+    rows, id = (test.frame, id) if test else (shape.frame.assign(id=ids), "id")
+    return test, Part(rows, id, located(rows, id, images, "test"))
 
 
 def _joined(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
