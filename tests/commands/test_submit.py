@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from foldwise.commands import planning
 from foldwise.commands.planning import Session
 from foldwise.commands.submit import submit
+from foldwise.config.loading import parse
+from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.data.opened import open_competition
 from foldwise.kinds.events import Event
+from foldwise.store.files import write_json
+from foldwise.store.layout import CompetitionRuns, RunFolder
+from foldwise.store.run_records import RunRecord
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from tiny import copy, only_run
@@ -73,3 +79,31 @@ def test_folds_that_train_here_get_the_tables_that_are_loaded(
     assert entry.sha256 == submitted[1].sha256
     assert events != []
     assert loads == [(workspace, "tiny")]  # afterwards: were files changed meanwhile?
+
+
+def test_a_size_of_the_weights_is_the_one_that_a_trained_run_recorded(
+    submitted: tuple[Workspace, Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = copy(submitted[0], tmp_path)
+    folder, run = workspace.competition("tiny"), RunFolder(only_run(workspace))
+    runs = CompetitionRuns(run.path.parent)
+    record = RunRecord.read(run.record)
+    sized = {**record.recipe, "weights": "auto", "image_size": [40, 48], "interpolation": "bicubic"}
+    write_json(run.record, {**record.plain(), "recipe": sized})
+    written = {**sized, "image_size": "auto", "interpolation": "auto"}
+    asked: list[str] = []
+
+    def as_weights(recipe: Recipe) -> SizedRecipe:
+        asked.append(recipe.name)
+        return recipe.sized((32, 32), "bilinear")
+
+    monkeypatch.setattr("foldwise.training.models.building.as_weights", as_weights)
+    monkeypatch.setattr(
+        planning, "load_recipe", lambda *given: parse(Recipe, {**written, **changed}, "a recipe")
+    )
+    changed: dict[str, object] = {}
+    (found,) = planning.recipes_of(folder, ["tiny"], runs=runs)
+    assert (found.image_size, found.interpolation, asked) == ((40, 48), "bicubic", [])
+    changed = {"batch_size": 3}  # another recipe: no run tells
+    (found,) = planning.recipes_of(folder, ["tiny"], runs=runs)
+    assert (found.image_size, asked) == ((32, 32), ["tiny"])

@@ -23,7 +23,9 @@ def blend(
     members: from elsewhere, each as NAME=OOF,TEST. Raises: see `blend_runs`.
     """
     data, workspace = competition.data, competition.workspace
-    chosen = recipes_of(competition.folder, recipes or data.spec.submit.recipes)
+    chosen = recipes_of(
+        competition.folder, recipes or data.spec.submit.recipes, runs=competition.files
+    )
     caches = [caches_of(data, recipe) for recipe in chosen]
     folds = scheme_folds(competition)  # after the caches, as in `train`
     runs = [

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foldwise.config.competition import repeated
-from foldwise.config.recipe import SizedRecipe, load_recipe
+from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, digests, image_caches
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.images.decoding import Progress
 from foldwise.data.opened import OpenCompetition
-from foldwise.errors import SpecError, nearest
+from foldwise.errors import FoldwiseError, SpecError, nearest
 from foldwise.executors import Execute, run_here
 from foldwise.kinds.events import Observer
-from foldwise.store.layout import data_of
+from foldwise.store.layout import CompetitionRuns, RunFolder, data_of
+from foldwise.store.run_records import RunRecord
 from foldwise.tasks.outputs import outputs_of
 
 log = logging.getLogger(__name__)
@@ -90,20 +91,47 @@ def make_plan(
 
 
 def recipes_of(
-    folder: Path, names: Sequence[str], overrides: Sequence[str] = ()
+    folder: Path,
+    names: Sequence[str],
+    overrides: Sequence[str] = (),
+    runs: CompetitionRuns | None = None,
 ) -> list[SizedRecipe]:
     """A competition's recipes; `auto` sizes and interpolation are those of their weights.
 
+    runs: the competition's; where one of them was trained by the recipe, they are what it recorded,
+    and nobody asks timm.
     Raises: SpecError: a recipe is named twice; or see `load_recipe` and `as_weights`.
     """
     if wrong := repeated(names):
         raise SpecError(wrong)
     recipes = [load_recipe(folder, name, overrides) for name in names]
-    if all(recipe.weights == "none" and recipe.image_size != "auto" for recipe in recipes):
-        return [recipe.sized((0, 0), "bilinear") for recipe in recipes]
+    return [_sized(recipe, folder, runs) for recipe in recipes]
+
+
+def _sized(recipe: Recipe, folder: Path, runs: CompetitionRuns | None) -> SizedRecipe:
+    if recipe.weights == "none" and recipe.image_size != "auto":
+        return recipe.sized((0, 0), "bilinear")
+    if runs is not None and recipe.weights == "auto":  # a file could be another one by now
+        for run in runs.runs():
+            if run.name.startswith(f"{recipe.name}-s") and run.finished():
+                known = _as_recorded(recipe, folder, run)
+                if known is not None:
+                    return known
     from foldwise.training.models.building import as_weights  # loads torch
 
-    return [as_weights(recipe) for recipe in recipes]
+    return as_weights(recipe)
+
+
+def _as_recorded(recipe: Recipe, folder: Path, run: RunFolder) -> SizedRecipe | None:
+    """The recipe as a run recorded it; None where the run is of other settings."""
+    try:
+        recorded = recorded_recipe(folder, RunRecord.read(run.record).recipe, run.name)
+        size = recorded.image_size
+        sides = (size, size) if isinstance(size, int) else size
+        known = recipe.sized(sides, recorded.interpolation)
+    except FoldwiseError:  # of another version, or of sizes that do not go with these
+        return None
+    return known if known.model_dump() == recorded.model_dump() else None
 
 
 def caches_of(
