@@ -27,8 +27,8 @@ from foldwise.reproducing.differences import check_data
 from foldwise.reproducing.reproduce import Reproduction, reproduce, verdict_of
 from foldwise.reproducing.scratch import find_manifest, toml_of
 from foldwise.store.files import locked, read_json, sha256_json, write_json
+from foldwise.store.manifests import OWN, Manifest
 from foldwise.submitting.entry import Entry
-from foldwise.submitting.manifest import OWN, read_manifest
 from foldwise.training.fitting import finder, tuning
 from foldwise.workspace import Workspace
 from tiny import copy, edit, ids, tree
@@ -74,7 +74,7 @@ def test_the_same_bytes_come_out_and_nothing_else_is_touched(
     own: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "settle", lambda *given: pytest.fail("measured again"))
-    threads = read_manifest(manifest_of(own))["machine"]["threads"]
+    threads = Manifest.read(manifest_of(own)).machine["threads"]
     before, seen = tree(own.root), set()
 
     def observe(event: Event) -> None:
@@ -203,7 +203,7 @@ def test_another_format_file_is_an_error(own: Workspace) -> None:
 def test_a_file_that_says_the_same_in_other_bytes_is_no_error(own: Workspace) -> None:
     path = own.raw("tiny") / "train_labels.csv"
     path.write_text(path.read_text().replace(",1.0", ",1").replace(",0.0", ",0"))
-    told = read_manifest(manifest_of(own))
+    told = Manifest.read(manifest_of(own))
     assert check_data(told, load_data(own, "tiny"), own.competition("tiny")) == [
         "raw/train_labels.csv has other bytes, but says the same"
     ]
@@ -321,12 +321,12 @@ def test_teachers_rates_seeds_and_weights_are_the_manifests(
     (folder / "recipes" / "student.toml").write_text(text + STUDENT)
     edit(folder / "competition.toml", '["tiny"]', '["student"]')
     entry = submit(open_competition(own, "tiny"), dry_run=True)
-    told = read_manifest(entry.file.with_suffix(".json"))
-    assert [each["run"] for each in told["teachers"]] == [run.name]
-    (student,) = told["runs"]
-    assert (student["seed"], student["recipe"]["pseudo"]["run"]) == (3, "tiny")
-    assert [*student["rates"]] == ["fold0", "fold1", "fold2"]
-    assert [*student["rates"]["fold0"]["lr-0.json"]] == ["valley", "steep", "minimum/10"]
+    told = Manifest.read(entry.file.with_suffix(".json"))
+    assert [each.run for each in told.teachers] == [run.name]
+    (student,) = told.runs
+    assert (student.seed, student.recipe["pseudo"]["run"]) == (3, "tiny")
+    assert [*student.rates] == ["fold0", "fold1", "fold2"]
+    assert [*student.rates["fold0"]["lr-0.json"]] == ["valley", "steep", "minimum/10"]
     monkeypatch.setattr(finder, "find_rate", lambda *given: pytest.fail("searched again"))
     monkeypatch.setattr("foldwise.training.fitting.stages.find_rate", finder.find_rate)
     assert reproduce(own, entry.file.name).same

@@ -15,9 +15,9 @@ from foldwise.reporting.headline import headline as head
 from foldwise.reporting.standing import headline_of, stand
 from foldwise.reporting.summary import run_summary
 from foldwise.reporting.summing import join_scores
-from foldwise.store.files import read_json
-from foldwise.store.layout import submissions_of
+from foldwise.store.layout import manifest_of, submissions_of
 from foldwise.store.ledger import submissions
+from foldwise.store.manifests import Headline
 from foldwise.submitting.fetching import update
 from foldwise.submitting.platforms import destination
 from foldwise.workspace import Workspace
@@ -80,7 +80,8 @@ def headline(competition: OpenCompetition, what: str | Path) -> dict[str, Any]:
     what: its name, or a submission file, for the blend that it was made of.
     """
     if isinstance(what, Path):
-        what = str(read_json(what.with_suffix(".json"))["blend"]["directory"])
+        blend = Headline.read(manifest_of(what)).blend
+        what = str(blend and blend.directory)
     return headline_of(competition.workspace, competition.data, what)
 
 

@@ -10,9 +10,9 @@ from foldwise.errors import RunError
 from foldwise.reporting.comparing import compare_blends, compare_runs
 from foldwise.reporting.headline import headline
 from foldwise.reporting.summary import read_run, summarise
-from foldwise.store.files import read_json
-from foldwise.store.layout import data_of, runs_of, submissions_of
+from foldwise.store.layout import data_of, manifest_of, runs_of, submissions_of
 from foldwise.store.ledger import submissions
+from foldwise.store.manifests import BlendSaid, Headline, Interval
 from foldwise.submitting.leaderboard import agreement, placed, read_leaderboard
 from foldwise.workspace import Workspace
 
@@ -44,21 +44,20 @@ def with_manifests(
     """
     home, found = workspace.submissions(spec.name, spec.platform.practice), []
     for row in rows:
-        path = home / Path(row["file"]).with_suffix(".json").name
-        told = read_json(path) if path.is_file() else {}
-        own, blend = told.get("local") or {}, told.get("blend") or {}
-        board = blend.get("expected") or {}
+        told = Headline.read(manifest_of(home / Path(row["file"]).name))
+        own, blend = told.local or Interval(), told.blend or BlendSaid()
+        board = blend.expected or Interval()
         found.append(
             {
                 **row,
-                "local_low": own.get("low"),
-                "local_high": own.get("high"),
-                "expected": board.get("value"),
-                "expected_low": board.get("low"),
-                "expected_high": board.get("high"),
-                "parts": blend.get("parts") or {},
-                "blend": blend.get("directory"),
-                "runs": [run["run"] for run in told.get("runs", ())] or None,
+                "local_low": own.low,
+                "local_high": own.high,
+                "expected": board.value,
+                "expected_low": board.low,
+                "expected_high": board.high,
+                "parts": blend.parts or {},
+                "blend": blend.directory,
+                "runs": [run.run for run in told.runs] or None,
             }
         )
     return found

@@ -15,8 +15,8 @@ from foldwise.errors import ImageError
 from foldwise.reporting.html.numbers import confusion, samples
 from foldwise.reporting.tracking import Tracker
 from foldwise.store.data_records import SummedUp
-from foldwise.store.files import read_json
-from foldwise.store.layout import CompetitionRuns
+from foldwise.store.layout import CompetitionRuns, manifest_of
+from foldwise.store.manifests import Headline
 from foldwise.submitting.entry import Entry
 
 LOOKED_AT = 32  # sample predictions
@@ -50,7 +50,7 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
             "samples": samples(data, oof, LOOKED_AT),
         }
         pictures = list(_pictures(data, tables["samples"]))
-        config = read_json(entry.file.with_suffix(".json"))
+        config = Headline.read(manifest_of(entry.file)).model_dump(mode="json", exclude_unset=True)
         tracker.summary(entry.file, config, _known(numbers), tables, pictures)
         if tracker.mode != "disabled":
             SummedUp.model_validate(numbers).write(told)

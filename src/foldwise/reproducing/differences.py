@@ -13,6 +13,7 @@ from foldwise.config.recipe import recorded_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import DataError, SpecError, WeightsError, examples
 from foldwise.store.files import sha256_file
+from foldwise.store.manifests import Manifest
 from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
@@ -25,13 +26,13 @@ TABLES = {
 }
 
 
-def check_data(told: Mapping[str, Any], data: CompetitionData, folder: Path) -> list[str]:
+def check_data(told: Manifest, data: CompetitionData, folder: Path) -> list[str]:
     """Check that data are a manifest's; returns a line for each file that says the same otherwise.
 
     Raises: DataError: they are not; the message has all differences. ImageError: images are
             missing.
     """
-    then, now = told["data"], manifest.facts(data, told["data"]["images"] is not None)
+    then, now = told.data, manifest.facts(data, told.data["images"] is not None)
     changed = [file for file, digest in then["files"].items() if now["files"].get(file) != digest]
     wrong = []
     for key, what in TABLES.items():
@@ -53,33 +54,33 @@ def check_data(told: Mapping[str, Any], data: CompetitionData, folder: Path) -> 
     return [f"{file} has other bytes, but says the same" for file in changed]
 
 
-def other_differences(told: Mapping[str, Any], workspace: Workspace) -> Iterator[str]:
+def other_differences(told: Manifest, workspace: Workspace) -> Iterator[str]:
     """A line for each difference in code, versions, machine, and in what lies in competitions/."""
-    folder = workspace.competition(told["competition"])
+    folder = workspace.competition(told.competition)
     now = {
         "code": manifest.code(workspace.root, folder),
         "versions": versions(),
-        "machine": {**manifest.machine(), "threads": told["machine"]["threads"]},
+        "machine": {**manifest.machine(), "threads": told.machine["threads"]},
     }
     for part, values in now.items():
-        for key in dict.fromkeys([*told[part], *values]):
-            was, value = told[part].get(key), values.get(key)
+        for key in dict.fromkeys([*getattr(told, part), *values]):
+            was, value = getattr(told, part).get(key), values.get(key)
             if was != value:
                 yield f"{part}: {key} was {_short(was)}, is {_short(value)}"
     here = "cuda" if now["machine"]["gpu"] else "cpu"
-    for run in told["runs"]:
-        if (there := run["resolved"]["device"]) != here:
-            yield f"machine: {run['run']} was trained on {there}, here it is on {here}"
+    for run in told.runs:
+        if (there := run.resolved["device"]) != here:
+            yield f"machine: {run.run} was trained on {there}, here it is on {here}"
     used = "; the manifest's is used"
     try:
-        spec, own = tables_of_manifest(told["spec"]), kinds_of(folder)
+        spec, own = tables_of_manifest(told.spec), kinds_of(folder)
         was = parse(CompetitionSpec, spec, "the manifest", own).model_dump(mode="json")
         value = load_competition(folder).model_dump(mode="json")
         if was != value:
             yield f"competition.toml differs in {examples(_differing(was, value), 9)}{used}"
     except SpecError as error:
         yield f"competition.toml cannot be compared ({error}){used}"
-    recipes = {run["recipe"]["name"]: run["recipe"] for run in (*told["teachers"], *told["runs"])}
+    recipes = {run.recipe["name"]: run.recipe for run in (*told.teachers, *told.runs)}
     for name, table in recipes.items():
         try:
             was = recorded_recipe(folder, table, f"the manifest's recipe {name}").identity()
@@ -107,12 +108,12 @@ def _newest(data: CompetitionData) -> str:
     return f"; the last to change was {path}, {time:%Y-%m-%d %H:%M} UTC"
 
 
-def _weights(told: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def _weights(told: Manifest, folder: Path) -> Iterator[str]:
     from foldwise.training.models.building import weights_file  # loads torch
 
-    for run in (*told["teachers"], *told["runs"]):
-        if run["weights_sha256"] is not None:
-            source = f"the manifest's run {run['run']}"
-            file = weights_file(recorded_recipe(folder, run["recipe"], source))
-            if file is None or sha256_file(Path(file)) != run["weights_sha256"]:
-                yield f"the weights that {run['run']} began with are others now ({file})"
+    for run in (*told.teachers, *told.runs):
+        if run.weights_sha256 is not None:
+            source = f"the manifest's run {run.run}"
+            file = weights_file(recorded_recipe(folder, run.recipe, source))
+            if file is None or sha256_file(Path(file)) != run.weights_sha256:
+                yield f"the weights that {run.run} began with are others now ({file})"

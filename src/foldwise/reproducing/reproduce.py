@@ -4,10 +4,9 @@ import functools
 import logging
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,8 @@ from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store.data_records import FoldsRecord
 from foldwise.store.files import sha256_file
 from foldwise.store.layout import ReproductionFolder, data_of
+from foldwise.store.manifests import Manifest, ManifestRun
 from foldwise.store.run_records import RateSearch
-from foldwise.submitting import manifest
 from foldwise.submitting.entry import score_through_file
 from foldwise.training.fitting.pseudo import pseudo_labels
 from foldwise.training.fitting.run import Run, open_run
@@ -99,9 +98,9 @@ def reproduce(
             data are others. StorageError: another reproduction of the competition is at work.
     """
     path = find_manifest(workspace, submission)
-    told = manifest.read_manifest(path)
-    file, name = path.with_suffix(".csv"), told["competition"]
-    if file.is_file() and sha256_file(file) != told["sha256"]:
+    told = Manifest.read(path)
+    file, name = path.with_suffix(".csv"), told.competition
+    if file.is_file() and sha256_file(file) != told.sha256:
         raise SubmissionError(
             f"{file} is not the file that its manifest tells of (its bytes have "
             "changed); restore it, or remove it"
@@ -112,7 +111,7 @@ def reproduce(
     with scratch(workspace, path, told) as here:
         data = load_data(here, name)
         differences += _warned(check_data(told, data, here.competition(name)))
-        with computing_with(told["machine"]["threads"]):
+        with computing_with(told.machine["threads"]):
             blend = _blended(here, workspace, data, told, observe, progress)
             made = _compared(here, data, blend, told, file, differences)
         if made.same:
@@ -131,40 +130,37 @@ def _blended(
     here: Workspace,
     workspace: Workspace,
     data: CompetitionData,
-    told: Mapping[str, Any],
+    told: Manifest,
     observe: Observer,
     progress: Progress | None,
 ) -> Blend:
     """The manifest's blend of its runs, trained again where they are not done yet."""
-    runs = [*told["teachers"], *told["runs"]]
+    runs = [*told.teachers, *told.runs]
     folder = here.competition(data.spec.name)
     recipes = [
-        recorded_recipe(folder, each["recipe"], f"the manifest's run {each['run']}")
-        for each in runs
+        recorded_recipe(folder, each.recipe, f"the manifest's run {each.run}") for each in runs
     ]
     caches = [caches_of(data, recipe, progress) for recipe in recipes]
     folds = _folds(here, workspace, data, told, progress)  # after the caches, as in training
     made = {
-        each["run"]: _trained(here, data, each, recipe, folds, its_own, observe)
+        each.run: _trained(here, data, each, recipe, folds, its_own, observe)
         for each, recipe, its_own in zip(runs, recipes, caches, strict=True)
     }
-    return blend_runs(
-        here.runs / data.spec.name, data, [made[each["run"]] for each in told["runs"]]
-    )
+    return blend_runs(here.runs / data.spec.name, data, [made[each.run] for each in told.runs])
 
 
 def _folds(
     here: Workspace,
     workspace: Workspace,
     data: CompetitionData,
-    told: Mapping[str, Any],
+    told: Manifest,
     progress: Progress | None,
 ) -> Folds:
     """The manifest's folds: those in the data folder where they are the same, else made anew.
 
     Raises: DataError: folds made anew are others.
     """
-    scheme, wanted = told["folds"]["scheme"], told["folds"]["sha256"]
+    scheme, wanted = told.folds.scheme, told.folds.sha256
     definition, kept = data.spec.folds[scheme], data_of(workspace, data.spec.name).folds
     same = digests(data, progress) if definition.duplicates else None
     saved = FoldsRecord.read_if_there(marker := kept.record(scheme))
@@ -183,18 +179,18 @@ def _folds(
 def _trained(
     here: Workspace,
     data: CompetitionData,
-    told: Mapping[str, Any],
+    told: ManifestRun,
     recipe: SizedRecipe,
     folds: Folds,
     caches: Sequence[ImageCache],
     observe: Observer,
 ) -> Run:
     """A run of the manifest, trained again with what was resolved and found the first time."""
-    resolved = {key: value for key, value in told["resolved"].items() if key != "pseudo"}
-    pseudo = pseudo_labels(here.runs, data, recipe, told["seed"], folds)
-    run = open_run(here.runs, data, recipe, told["seed"], folds, caches, lambda: resolved, pseudo)
+    resolved = {key: value for key, value in told.resolved.items() if key != "pseudo"}
+    pseudo = pseudo_labels(here.runs, data, recipe, told.seed, folds)
+    run = open_run(here.runs, data, recipe, told.seed, folds, caches, lambda: resolved, pseudo)
     for fold in range(folds.n):
-        for file, found in told["rates"].get(f"fold{fold}", {}).items():
+        for file, found in told.rates.get(f"fold{fold}", {}).items():
             RateSearch(suggestions=found).write(run.fold(fold).path / Path(file).name)
     jobs = [
         FoldJob(**folders_of(here, data.spec.name), run=run.folder, fold=fold)
@@ -202,10 +198,10 @@ def _trained(
         if fold in run.unfinished()
     ]
     run_here(functools.partial(run_fold, data=data), jobs, observe)
-    if run.record.identity != told["identity"]:
+    if run.record.identity != told.identity:
         log.warning(
             "%s is %s now: something that its training depends on is not as it was",
-            told["run"],
+            told.run,
             run.name,
         )
     return run
@@ -215,7 +211,7 @@ def _compared(
     here: Workspace,
     data: CompetitionData,
     blend: Blend,
-    told: Mapping[str, Any],
+    told: Manifest,
     file: Path,
     differences: tuple[str, ...],
 ) -> Reproduction:
@@ -230,10 +226,10 @@ def _compared(
         first = read_submission(file, data.format)
         gaps = np.abs(answers.iloc[:, 1:].to_numpy() - first.iloc[:, 1:].to_numpy())
         largest, rows = float(gaps.max()), int(gaps.any(axis=1).sum())
-    same = digest == told["sha256"]
+    same = digest == told.sha256
     verdict, close = ("the same bytes", True) if same else verdict_of(largest)
-    low, high = told["local"]["low"], told["local"]["high"]
-    if not close and low is not None and low <= own.value <= high:
+    low, high = told.local.low, told.local.high
+    if not close and low is not None and high is not None and low <= own.value <= high:
         verdict += "; the local score is within the interval of the first one"
     return Reproduction(
         str(file),
@@ -243,7 +239,7 @@ def _compared(
         verdict,
         largest,
         rows,
-        told["local"]["value"],
+        told.local.value,
         own.value,
         differences,
         None if same else str(here.root),

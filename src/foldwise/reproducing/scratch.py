@@ -13,6 +13,7 @@ from foldwise.errors import SubmissionError, nearest
 from foldwise.store.data_records import BegunRecord
 from foldwise.store.files import locked, write_text
 from foldwise.store.layout import all_submissions, manifest_of, runs_of
+from foldwise.store.manifests import Manifest
 from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
@@ -39,19 +40,19 @@ def find_manifest(workspace: Workspace, submission: str) -> Path:
 
 
 @contextmanager
-def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterator[Workspace]:
+def scratch(workspace: Workspace, path: Path, told: Manifest) -> Iterator[Workspace]:
     """A workspace with the manifest's competition, the same data, and runs of its own.
 
     It is hidden below the competition's runs, so that nothing takes it for one; it is begun anew
     where manifest, code or versions are others than when it was begun.
     """
-    name = told["competition"]
+    name = told.competition
     folder, runs = workspace.competition(name), runs_of(workspace, name)
     home = runs.reproduction(path.stem)
     root, copy = home.path, home.competition(name)
     code = manifest.code(workspace.root, folder)
     begun = BegunRecord(
-        manifest=told[manifest.OWN],
+        manifest=told.manifest_sha256,
         package=code["package_sha256"],
         adapter=code["adapter_sha256"],
         versions=versions(),
@@ -63,9 +64,9 @@ def scratch(workspace: Workspace, path: Path, told: Mapping[str, Any]) -> Iterat
         else:
             shutil.rmtree(root, ignore_errors=True)
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("recipes", "__pycache__"))
-            write_text(copy / "competition.toml", toml_of(tables_of_manifest(told["spec"])))
-            for run in told["runs"]:
-                recipe = run["recipe"]
+            write_text(copy / "competition.toml", toml_of(tables_of_manifest(told.spec)))
+            for run in told.runs:
+                recipe = run.recipe
                 write_text(copy / "recipes" / f"{recipe['name']}.toml", toml_of(recipe))
             begun.write(home.record)
         try:

@@ -13,8 +13,9 @@ from foldwise.errors import DataError
 from foldwise.metrics.scoring import Score, score
 from foldwise.shapes.submission import read_submission, write_submission
 from foldwise.store import ledger
-from foldwise.store.files import scratch, sha256_file, write_json
-from foldwise.store.layout import SubmissionsFolder, submissions_of
+from foldwise.store.files import scratch, sha256_file
+from foldwise.store.layout import SubmissionsFolder, manifest_of, submissions_of
+from foldwise.store.manifests import write_manifest
 from foldwise.submitting import manifest
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
@@ -58,7 +59,7 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
         told = manifest.describe(workspace, data, blend, own, digest)
-        write_json(file.with_suffix(".json"), told)
+        write_manifest(manifest_of(file), told)
         if not earlier:  # before the file itself: a crash in between leaves a line, which is found
             ledger.append(
                 home.ledger,

@@ -16,31 +16,14 @@ from foldwise.data.folds import labels_hash
 from foldwise.data.images.cache import sources_key
 from foldwise.data.images.sources import source_hashes
 from foldwise.ensembling.blend import Blend
-from foldwise.errors import StorageError, SubmissionError, WeightsError, examples
+from foldwise.errors import WeightsError
 from foldwise.metrics.scoring import Score
 from foldwise.store import ledger
-from foldwise.store.files import read_json, sha256_file, sha256_json, sha256_text
+from foldwise.store.files import sha256_file, sha256_json, sha256_text
 from foldwise.store.layout import RunFolder
 from foldwise.store.run_records import RateSearch, RunRecord
 from foldwise.store.versions import versions
 from foldwise.workspace import Workspace
-
-OWN = "manifest_sha256"  # of everything else in the manifest
-NEEDED = (
-    "competition",
-    "sha256",
-    "local",
-    "spec",
-    "data",
-    "blend",
-    "runs",
-    "teachers",
-    "folds",
-    "code",
-    "versions",
-    "machine",
-    OWN,
-)
 
 
 def describe(
@@ -56,7 +39,7 @@ def describe(
     name, folds = data.spec.name, blend.members[0].folds
     competition = workspace.competition(name)
     seen = any(run.record.caches for run in blend.members)  # a prior looks at no image
-    told = {
+    return {
         "competition": name,
         "created": ledger.now(),
         "sha256": digest,
@@ -74,35 +57,6 @@ def describe(
         "versions": versions(),
         "machine": machine(),
     }
-    return {**told, OWN: sha256_json(told)}
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest in a file, as it was written.
-
-    Raises: SubmissionError: it is damaged or was altered, or is from before it told everything.
-    """
-    try:
-        told = read_json(path)
-    except StorageError as error:
-        raise SubmissionError(
-            f"{path} is no manifest any more: {error.__cause__}; restore it from version control"
-        ) from error
-    lacking = [key for key in NEEDED if key not in told]
-    if lacking:
-        commit = told.get("code", {}).get("commit")
-        raise SubmissionError(
-            f"{path} should tell all that it takes to make its submission again, but lacks "
-            f"{examples(lacking)}: an earlier version of foldwise wrote it; make it with that one "
-            f"(commit {commit or 'unknown'})"
-        )
-    own = sha256_json({key: value for key, value in told.items() if key != OWN})
-    names = [run["recipe"]["name"] for run in (*told["runs"], *told["teachers"])]
-    if own != told[OWN] or any(Path(name).name != name for name in names):  # files have these names
-        raise SubmissionError(
-            f"{path} was altered after it was written; restore it from version control"
-        )
-    return told
 
 
 def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
