@@ -190,8 +190,9 @@ def _trained(
     pseudo = pseudo_labels(here.runs, data, recipe, told.seed, folds)
     run = open_run(here.runs, data, recipe, told.seed, folds, caches, lambda: resolved, pseudo)
     for fold in range(folds.n):
-        for file, found in told.rates.get(f"fold{fold}", {}).items():
-            RateSearch(suggestions=found).write(run.fold(fold).path / Path(file).name)
+        own = run.fold(fold)
+        for file, found in told.rates.get(own.name, {}).items():
+            RateSearch(suggestions=found).write(own.path / Path(file).name)
     jobs = [
         FoldJob(**folders_of(here, data.spec.name), run=run.folder, fold=fold)
         for fold in run.planned_folds()

@@ -248,9 +248,7 @@ class CachesFolder(Folder):
     """The image caches of a competition, and what is known of its images."""
 
     levels = File("levels.json")
-    levels_lock = File("levels.lock")
     sources = File("sources.parquet")
-    sources_lock = File("sources.lock")
     shipped = File("shipped.json")
 
     def cache(self, name: str) -> CacheFolder:
@@ -350,6 +348,11 @@ class SuppliedFolder(Folder):
 
     lock = File(".lock")
     done = File("done")
+
+
+def lock_of(file: Path) -> Path:
+    """The lock of a file to which several processes add."""
+    return file.with_suffix(".lock")
 
 
 def manifest_of(file: Path) -> Path:

@@ -30,7 +30,7 @@ from foldwise.store.files import (
     write_text,
 )
 from foldwise.store.frames import read_stored
-from foldwise.store.layout import DataFolder
+from foldwise.store.layout import DataFolder, lock_of
 from foldwise.tables.listing import present
 
 Progress = Callable[[int, int], None]  # images done, images in all
@@ -166,7 +166,7 @@ def remember_digests(
 ) -> None:
     """Add pixel digests (by the content hash of their source) to those known. levels: of them."""
     store = _digest_store(raw, mode, levels)
-    with locked(store.with_suffix(".lock"), "hashing images"):
+    with locked(lock_of(store), "hashing images"):
         known = known_digests(raw, mode, levels)
         if found.keys() <= known.keys():
             return

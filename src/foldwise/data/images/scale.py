@@ -15,7 +15,7 @@ from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
 from foldwise.store.data_records import LevelsRecord
 from foldwise.store.files import locked
-from foldwise.store.layout import DataFolder
+from foldwise.store.layout import DataFolder, lock_of
 
 
 def settled_levels(
@@ -27,12 +27,12 @@ def settled_levels(
     hashes: the content hash of each id's source, indexed by id: for others all is looked at again.
     Raises: ImageError: integers and floating-point pixels need a range.
     """
-    caches, key = DataFolder(raw.parent).caches, sources_key(hashes)
-    with locked(caches.levels_lock, "looking at images of more than 8 bits"):
-        found = LevelsRecord.read_if_there(caches.levels)
+    store, key = DataFolder(raw.parent).caches.levels, sources_key(hashes)
+    with locked(lock_of(store), "looking at images of more than 8 bits"):
+        found = LevelsRecord.read_if_there(store)
         if found is None or found.sources != key:
             found = _summed(key, _scan(raw, sorted({*table.frame["path"]})))
-            found.write(caches.levels)
+            found.write(store)
     return _levels(spec, found)
 
 

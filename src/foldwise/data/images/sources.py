@@ -11,7 +11,7 @@ import pandas as pd
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.files import locked, replacing, sha256_file, sha256_text
 from foldwise.store.frames import read_stored
-from foldwise.store.layout import DataFolder
+from foldwise.store.layout import DataFolder, lock_of
 
 COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
 
@@ -30,9 +30,8 @@ def source_hashes(
         rows = code + table.source.agg("\x1f".join, axis=1)
         digests = [sha256_text(row) for row in rows]
         return pd.Series(digests, index=ids)
-    caches = DataFolder(raw.parent).caches
-    store = caches.sources
-    with locked(caches.sources_lock, "hashing images"):
+    store = DataFolder(raw.parent).caches.sources
+    with locked(lock_of(store), "hashing images"):
         known = _known(store)
         paths = list(table.frame["path"])
         with ThreadPoolExecutor(os.cpu_count()) as pool:
