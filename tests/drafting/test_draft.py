@@ -212,6 +212,53 @@ def test_measured_numbers_dates_groups_and_paths_are_no_labels(place: Workspace)
     assert not any(text.startswith("[labels] column") for text in made.unsure)
 
 
+@pytest.mark.parametrize(
+    ("label", "sample"),
+    [("{}.25", "0"), ("{}", "41.5")],  # fractions; whole numbers for which fractions are asked
+)
+def test_numbers_that_the_format_file_asks_for_are_a_regression(
+    place: Workspace, label: str, sample: str
+) -> None:
+    raw = place.raw("new")
+    labelled(raw, column="age", labels=[label.format(number) for number in range(7)])
+    asked(raw, ["id", "age"], [sample])
+    made, spec, findings = drafted(place)
+    assert spec.labels.format == "number"
+    assert spec.submission.shape == "numbers"
+    assert spec.metric.name == "rmse"
+    assert findings.facts["task"] == "regression"
+    assert any("numbers in 'age'" in line for line in made.understood)
+
+
+def test_several_columns_of_numbers_are_asked_for_together(place: Workspace) -> None:
+    raw = place.raw("new")
+    images(raw / "train", names("a", 20))
+    rows = [(f"a{n}", n + 0.5, 7.25 - n) for n in range(20)]
+    table(raw / "train.csv", ["id", "width", "height"], rows)
+    asked(raw, ["id", "width", "height"], [0.0, 0.0])
+    _, spec, findings = drafted(place)
+    assert spec.labels.columns == ("id", "width", "height")
+    assert spec.submission.shape == "numbers"
+    assert findings.facts["task"] == "regression"
+
+
+def test_whole_numbers_are_classes_where_no_fraction_is_asked_for(place: Workspace) -> None:
+    raw = place.raw("new")
+    labelled(raw, column="grade", labels=["0", "1", "2"])
+    asked(raw, ["id", "grade"], ["0"])
+    _, spec, _ = drafted(place)
+    assert spec.labels.format == "class_column"
+
+
+def test_shares_of_classes_are_no_regression(place: Workspace) -> None:
+    raw = place.raw("new")
+    images(raw / "train", names("a", 20))
+    table(raw / "train.csv", ["id", "x", "y"], [(f"a{n}", n / 20, 1 - n / 20) for n in range(20)])
+    asked(raw, ["id", "x", "y"], [0.5, 0.5])
+    _, spec, _ = drafted(place)
+    assert spec.labels.format != "number"
+
+
 def test_a_path_column_may_lead_from_a_folder_deeper_down(place: Workspace) -> None:
     raw = place.raw("new")
     images(raw / "d" / "train", names("a", 20))

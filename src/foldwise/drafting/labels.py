@@ -98,7 +98,9 @@ def find_labels(found: Survey, roles: Roles) -> Labels:
     A database may hold facts from which rules make labels: its columns are not weak.
     """
     train, test = roles.train, roles.test.rows if "test" in roles.files and roles.test else None
-    labels = _column_labels(train.rows, train.id, roles.answers, test) if train else None
+    labels = _numbers(train.rows, roles) if train else None
+    if train and labels is None:
+        labels = _column_labels(train.rows, train.id, roles.answers, test)
     sql = roles.files["train"].sql if train else None
     if labels is None or (labels.weak and not sql):
         labels = class_folders(found.images) or labelled_names(found.images) or labels or Labels()
@@ -117,6 +119,43 @@ def find_labels(found: Survey, roles: Roles) -> Labels:
     return replace(
         labels, keys=keys, unsure=unsure, group=group, groups=groups, candidates=candidates
     )
+
+
+def _numbers(rows: pd.DataFrame, roles: Roles) -> Labels | None:
+    """The columns that the format file names, where they hold numbers that are no classes.
+
+    Fractions are none, but for the shares of classes, whose sum is 1; nor are more than two whole
+    numbers where the format file has fractions for them.
+    """
+    columns = roles.answers
+    if not columns or not {*columns} <= {*rows.columns}:
+        return None
+    given = roles.files["format"].frame
+    if not all(_measured(rows[c]) or _between(rows[c], given[c]) for c in columns):
+        return None
+    values = rows[columns].apply(pd.to_numeric, errors="coerce")
+    if len(columns) > 1 and ((values.sum(axis=1) - 1).abs() < 0.01).all():
+        return None
+    empty = int(values.isna().any(axis=1).sum())
+    unsure = f"{empty} rows have no number: leave them out of the table" if empty else ""
+    keys = {"format": "number", "column": columns if columns[1:] else columns[0]}
+    one = pd.Series("number", index=rows.index, dtype=str)
+    return Labels(keys, {"column": unsure}, one, len(rows), tuple(columns))
+
+
+def _between(cells: "pd.Series[str]", given: "pd.Series[str]") -> bool:
+    """True where cells are more than two whole numbers, and those of the format file fractions."""
+    return cells.nunique() > 2 and _all_numbers(cells) and _measured(given)
+
+
+def _measured(cells: "pd.Series[str]") -> bool:
+    """True where cells are numbers, and not all of them whole."""
+    head = cells[cells != ""].head(200).str
+    return _all_numbers(cells) and not head.fullmatch(r"-?\d+(\.0*)?").all()
+
+
+def _all_numbers(cells: "pd.Series[str]") -> bool:
+    return bool(cells[cells != ""].head(200).str.fullmatch(NUMBER).all())
 
 
 def _column_labels(
@@ -185,9 +224,8 @@ def _points(
     """How well a column suits as the label; 0 or less does not."""
     if [name] == [*answers] or len({*answers} & {*cells}) > 1:
         return SURE
-    distinct, head = cells.nunique(), cells[cells != ""].head(200).str
-    measured = head.fullmatch(NUMBER).all() and not head.fullmatch(r"-?\d+(\.0*)?").all()
-    if distinct < 2 or distinct == len(cells) or is_path(cells) or dated(cells) or measured:
+    distinct, no_label = cells.nunique(), is_path(cells) or dated(cells) or _measured(cells)
+    if distinct < 2 or distinct == len(cells) or no_label:
         return 0
     words = set(words_of(name))
     points = 1 + 4 * bool(words & LABEL_WORDS) - 4 * bool(words & {*WORDS})

@@ -102,8 +102,10 @@ def write_labels(sheet: Sheet, labels: Labels) -> None:
         sheet.doubt("labels", HOOKS)
         return
     where = ", ".join(labels.roots) or f"ids in {labels.keys['id']!r}"
-    classes = f"{len(labels.classes)} classes ({form})"
-    sheet.understood.append(f"{labels.n} training rows, {classes}, {where}")
+    what = f"{len(labels.classes)} classes"
+    if form == "number":
+        what = f"numbers in {', '.join(map(repr, labels.columns))}"
+    sheet.understood.append(f"{labels.n} training rows, {what} ({form}), {where}")
     if labels.group:
         what = labels.candidates[labels.group]
         sheet.put("labels", "group", labels.group, what)
@@ -195,6 +197,8 @@ def write_submission(sheet: Sheet, roles: Roles, labels: Labels) -> None:
 def _submission(roles: Roles, labels: Labels) -> tuple[dict[str, Any], dict[str, str]]:
     """The keys of [submission], and what is unsure about them."""
     answers, classes = roles.answers, labels.classes
+    if labels.keys["format"] == "number":
+        return {"shape": "numbers"}, {}
     if "separator" in labels.keys and len(answers) < 2:
         keys = {"shape": "tags", "separator": labels.keys["separator"]}
         return keys | ({"none": labels.keys["none"]} if "none" in labels.keys else {}), {}
