@@ -37,6 +37,7 @@ from foldwise.store.data_records import BoardEntry
 from foldwise.store.predictions import predictions_frame, read_predictions
 from foldwise.submitting.entry import Entry
 from foldwise.submitting.platforms import Parcel, local
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.models.building import read_preprocessing
 from foldwise.workspace import Workspace
@@ -251,11 +252,15 @@ def test_label_smoothing_moves_binary_targets() -> None:
     logits = torch.tensor([[2.0, -1.0, 0.0, 3.0]])
     target = TensorMultiCategory(torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
     plain = BCEWithLogitsLossFlat()(logits, target)
-    assert loss_of(recipe, "sigmoids")(logits, target).item() == pytest.approx(plain.item())
-    smooth = loss_of(recipe.model_copy(update={"label_smoothing": 0.2}), "sigmoids")
+    assert loss_of(recipe, Meaning("sigmoids"))(logits, target).item() == pytest.approx(
+        plain.item()
+    )
+    smooth = loss_of(recipe.model_copy(update={"label_smoothing": 0.2}), Meaning("sigmoids"))
     moved = BCEWithLogitsLossFlat()(logits, TensorMultiCategory(target * 0.8 + 0.1))
     assert smooth(logits, target).item() == pytest.approx(moved.item())
-    zeros = loss_of(recipe, "sigmoids")(torch.zeros(3, 4), TensorMultiCategory(torch.ones(3, 4)))
+    zeros = loss_of(recipe, Meaning("sigmoids"))(
+        torch.zeros(3, 4), TensorMultiCategory(torch.ones(3, 4))
+    )
     assert zeros.item() == pytest.approx(math.log(2))
 
 

@@ -130,4 +130,4 @@ def test_every_csv_from_outside_is_read_in_one_place() -> None:
         for path in SOURCE.rglob("*.py")
         if "read_csv(" in path.read_text(encoding="utf-8")
     }
-    assert readers == {"tables/text.py", "data/folds.py"}  # folds are our own file
+    assert readers == {"tables/text.py", "store/frames.py"}  # folds are our own file

@@ -13,6 +13,7 @@ from foldwise import Competition
 from foldwise.config.recipe import SizedRecipe
 from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
+from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.stages import Place, learner_of, train_stages
 from foldwise.training.fitting.streams import EpochStreams, seeded
 from foldwise.training.models.building import build_model
@@ -170,7 +171,7 @@ def test_fastais_fine_tune_is_two_stages_with_the_same_steps(competition: Compet
     theirs, again = blank(recipe), Watch()
     with seeded(0, 0, "init"):
         dls = block_of(competition, recipe)(0).dataloaders(bs=8, val_bs=16)
-        learner = learner_of(theirs, dls, recipe, "softmax")
+        learner = learner_of(theirs, dls, recipe, Meaning("softmax"))
         learner.splitter = lambda model: layer_groups(model, "fastai")
         learner.add_cbs([again, ByFit()])
         with learner.no_logging():
