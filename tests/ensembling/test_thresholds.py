@@ -18,6 +18,7 @@ from planted import goal
 
 TAGS = {"shape": "tags", "none": "nothing"}
 F1 = {"name": "f1", "average": "macro"}
+GRADES = goal(np.eye(3, dtype=np.uint8), {"name": "kappa"}, shape="label").task
 
 
 @pytest.mark.parametrize("to", [0.2, 0.5, 0.8])
@@ -40,7 +41,7 @@ def test_a_planted_threshold_for_all_classes_is_found() -> None:
     target = goal((probs >= 0.3).astype(np.uint8), {"name": "f1"}, multi=True, **TAGS)
     found = fit_threshold(probs, np.arange(400), target)
     assert found == {"thresholds": pytest.approx(0.3, abs=0.011), "to": 0.5}
-    made = apply_thresholds(found, probs, True)
+    made = apply_thresholds(found, probs, target.task)
     assert target.value(made, np.arange(400)) > target.value(probs, np.arange(400))
 
 
@@ -54,9 +55,9 @@ def test_planted_thresholds_of_each_class_are_found_rare_classes_too() -> None:
     target, rows = goal(hot, F1, multi=True, **TAGS), np.arange(1500)
     found = fit_thresholds(probs, rows, target)
     assert found["thresholds"] == pytest.approx(planted, abs=0.02)
-    value = target.value(apply_thresholds(found, probs, True), rows)
+    value = target.value(apply_thresholds(found, probs, target.task), rows)
     one = fit_threshold(probs, rows, target)
-    assert value > 0.98 > target.value(apply_thresholds(one, probs, True), rows)
+    assert value > 0.98 > target.value(apply_thresholds(one, probs, target.task), rows)
 
 
 def test_a_flat_stretch_of_thresholds_is_taken_in_its_middle() -> None:
@@ -122,7 +123,7 @@ def test_cut_points_improve_kappa_on_rows_that_they_were_not_fitted_on() -> None
     found = fit_cuts(probs[train], train, target)
     assert (np.diff(found["cuts"]) > 0).all()
     before = target.value(probs[other], other)
-    after = target.value(apply_cuts(found, probs[other], False), other)
+    after = target.value(apply_cuts(found, probs[other], target.task), other)
     assert after > before + 0.2
     assert after > 0.8
 
@@ -131,7 +132,7 @@ def test_cut_points_call_a_row_by_where_its_expected_class_lies() -> None:
     cuts = {"cuts": [0.2, 1.9]}
     expected = np.array([0.0, 0.19, 0.21, 1.0, 1.89, 1.91, 2.0])
     probs = np.stack([1 - expected / 2, np.zeros(7), expected / 2], axis=1)
-    made = apply_cuts(cuts, probs, False)
+    made = apply_cuts(cuts, probs, GRADES)
     assert made.argmax(axis=1).tolist() == [0, 0, 1, 1, 1, 2, 2]
     assert made.sum(axis=1) == pytest.approx(np.ones(7))
     assert ((made >= 0) & (made <= 1)).all()
@@ -140,5 +141,5 @@ def test_cut_points_call_a_row_by_where_its_expected_class_lies() -> None:
 def test_of_several_folds_the_undecided_one_weighs_least() -> None:
     cuts = {"cuts": [0.5, 1.5]}
     folds = [np.array([[1 - e / 2, 0, e / 2]]) for e in (0.55, 0.1, 0.55)]  # 1, 0 and 1, just so
-    mean = np.mean([apply_cuts(cuts, fold, False) for fold in folds], axis=0)
+    mean = np.mean([apply_cuts(cuts, fold, GRADES) for fold in folds], axis=0)
     assert mean.argmax() == 0
