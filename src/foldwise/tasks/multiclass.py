@@ -10,13 +10,13 @@ from foldwise.errors import examples
 from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
-from foldwise.kinds.task import NONE, TINY, CellError, Known, Task
-from foldwise.tasks.probable import class_shares, not_probabilities
+from foldwise.kinds.task import NONE, TINY, CellError, Known
+from foldwise.tasks.probable import ProbableTask, class_shares
 
 LABEL = "label"
 
 
-class MultiClass(Task):
+class MultiClass(ProbableTask):
     """One class a row: targets are class numbers, predictions shares that sum to 1."""
 
     name: ClassVar[str] = "multi-class"
@@ -80,10 +80,6 @@ class MultiClass(Task):
         blocks = {"uniform": np.full(len(self), 1 / len(self)), "class prior": prior}
         return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
 
-    def unfit(self, block: np.ndarray) -> np.ndarray:
-        """Rows that hold other numbers than those of 0 to 1."""
-        return not_probabilities(block)
-
     def normalise(self, block: np.ndarray) -> np.ndarray:
         """Each row divided by its sum."""
         return block / block.sum(axis=1, keepdims=True)
@@ -109,10 +105,6 @@ class MultiClass(Task):
             for number, p, not_sure in zip(block.argmax(axis=1), best, unsure, strict=True)
         ]
         return answers, np.where(unsure, 1 - best, best)
-
-    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
-        """The log loss of each row."""
-        return -np.log(np.maximum(self.right(targets, block), TINY))
 
     def marks(self, targets: Targets) -> np.ndarray:
         """One 1 a row."""

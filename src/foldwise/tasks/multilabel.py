@@ -10,13 +10,13 @@ from foldwise.kinds.columns import columns_of
 from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
-from foldwise.kinds.task import NONE, TINY, CellError, Known, Task
-from foldwise.tasks.probable import class_shares, not_probabilities
+from foldwise.kinds.task import NONE, TINY, CellError, Known
+from foldwise.tasks.probable import ProbableTask, class_shares
 
 TRIES = 100  # of a row's labels
 
 
-class MultiLabel(Task):
+class MultiLabel(ProbableTask):
     """Any number of labels a row: targets are 0 or 1, predictions a probability for each label."""
 
     name: ClassVar[str] = "multi-label"
@@ -98,10 +98,6 @@ class MultiLabel(Task):
         blocks = {"uniform": np.full(len(self), 0.5), "class prior": targets.values.mean(axis=0)}
         return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
 
-    def unfit(self, block: np.ndarray) -> np.ndarray:
-        """Rows that hold other numbers than those of 0 to 1."""
-        return not_probabilities(block)
-
     def normalise(self, block: np.ndarray) -> np.ndarray:
         """1 where rounding left more."""
         return np.minimum(block, 1)
@@ -127,10 +123,6 @@ class MultiLabel(Task):
             for own, row in zip(named, block, strict=True)
         ]
         return answers, np.where(named, block, 1 - block).min(axis=1)
-
-    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
-        """The log loss of each row's worst cell."""
-        return -np.log(np.maximum(self.right(targets, block), TINY))
 
     def marks(self, targets: Targets) -> np.ndarray:
         """The targets themselves."""

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from foldwise.kinds.targets import Targets
+from foldwise.kinds.task import TINY, Task
+
 
 def class_shares(classes: Sequence[str], marks: np.ndarray) -> dict[str, float]:
     """The share of the rows that have each class, to four digits. marks: 0 or 1, (n, C)."""
@@ -11,6 +14,13 @@ def class_shares(classes: Sequence[str], marks: np.ndarray) -> dict[str, float]:
     return {name: round(float(share), 4) for name, share in shares}
 
 
-def not_probabilities(block: np.ndarray) -> np.ndarray:
-    """Which rows of a block (n, C) hold other numbers than those of 0 to 1, bool (n,)."""
-    return np.asarray(~((block >= 0) & (block <= 1)).all(axis=1))  # NaN is neither
+class ProbableTask(Task):
+    """A task whose predictions are probabilities."""
+
+    def unfit(self, block: np.ndarray) -> np.ndarray:
+        """Rows that hold other numbers than those of 0 to 1."""
+        return np.asarray(~((block >= 0) & (block <= 1)).all(axis=1))  # NaN is neither
+
+    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+        """The log loss of each row, of several cells that of the worst."""
+        return -np.log(np.maximum(self.right(targets, block), TINY))
