@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.adapter import kinds_of
 from foldwise.config.competition import load_competition
 from foldwise.config.recipe import SettledRecipe, recorded_recipe
@@ -213,7 +214,7 @@ def _member(
 ) -> Member:
     """A run as a member of the chain, whose test set are the photos."""
 
-    def test(number: int) -> np.ndarray:
+    def test(number: int) -> Array:
         frame = read_predictions(jobs[run, folds[number]].target, classes)
         return frame[columns_of(classes)].to_numpy()
 

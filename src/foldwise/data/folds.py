@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.data.images.duplicates import copies, joined
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, examples, nearest
@@ -35,7 +36,7 @@ class Folds:
         """The number of folds."""
         return int(self.frame["fold"].max()) + 1
 
-    def of(self, ids: "pd.Series[str]") -> np.ndarray:
+    def of(self, ids: "pd.Series[str]") -> Array:
         """The fold of each id, int64. Raises: FoldError: an id has no fold."""
         found = self.frame.set_index("id")["fold"].reindex(ids)
         if found.isna().any():
@@ -129,9 +130,7 @@ def make_folds(
     )
 
 
-def _possible(
-    classes: Sequence[str], marks: np.ndarray, units: np.ndarray, scheme: FoldScheme
-) -> None:
+def _possible(classes: Sequence[str], marks: Array, units: Array, scheme: FoldScheme) -> None:
     """Raises: FoldError: a class lies in a single row or group, so a fold must train without it;
     or allow_missing names no class."""
     if ANY in scheme.allow_missing:
@@ -149,9 +148,7 @@ def _possible(
             )
 
 
-def _lacking(
-    marks: np.ndarray, folds: np.ndarray, scheme: FoldScheme, classes: Sequence[str]
-) -> list[str]:
+def _lacking(marks: Array, folds: Array, scheme: FoldScheme, classes: Sequence[str]) -> list[str]:
     """Classes that lie wholly inside one fold, so that its training part lacks them."""
     if ANY in scheme.allow_missing:
         return []

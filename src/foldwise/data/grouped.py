@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from foldwise.arrays import Array
+
 STARTS = 8  # random starts; the best balanced one is kept
 TIE_BREAK = 1e-3  # weight of the folds' sizes beside their classes
 PASSES = 20  # sweeps over all groups per start at most
 
 
-def balanced_groups(hot: np.ndarray, groups: np.ndarray, n: int, seed: int) -> np.ndarray:
+def balanced_groups(hot: Array, groups: Array, n: int, seed: int) -> Array:
     """The fold of each row, int64 (n_rows,): whole groups, classes spread as evenly as possible.
 
     hot: 1 where a row has a class, (n_rows, C). groups: (n_rows,).
@@ -32,7 +34,7 @@ def balanced_groups(hot: np.ndarray, groups: np.ndarray, n: int, seed: int) -> n
     return best[group_of]
 
 
-def dealt(hot: np.ndarray, units: np.ndarray, n: int, seed: int) -> np.ndarray:
+def dealt(hot: Array, units: Array, n: int, seed: int) -> Array:
     """The fold of each row, int64 (n_rows,): whole units (single rows, or copies of an image).
 
     Iterative stratification (Sechidis et al., On the Stratification of Multi-Label Data, 2011):
@@ -66,14 +68,14 @@ def dealt(hot: np.ndarray, units: np.ndarray, n: int, seed: int) -> np.ndarray:
     return fold_of[unit_of]
 
 
-def imbalance(shares: np.ndarray, folds: np.ndarray, n: int) -> float:
+def imbalance(shares: Array, folds: Array, n: int) -> float:
     """The mean over classes of the standard deviation over folds of the class's share."""
     totals = np.zeros((n, shares.shape[1]))
     np.add.at(totals, folds, shares)
     return float(totals.std(axis=0).mean())
 
 
-def _one_start(shares: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def _one_start(shares: Array, n: int, rng: np.random.Generator) -> Array:
     """The fold of each group, int64 (groups,)."""
     weight = shares.std(axis=1) * rng.lognormal(sigma=0.5, size=len(shares))
     totals = np.zeros((n, shares.shape[1]))
@@ -87,16 +89,14 @@ def _one_start(shares: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarr
     return folds
 
 
-def _costs(totals: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _costs(totals: Array, share: Array) -> Array:
     """The imbalance (n,) after adding share to each fold in turn."""
     n = len(totals)
     after = totals[None] + np.eye(n)[:, :, None] * share  # (n choices, n folds, C)
     return after.std(axis=1).mean(axis=1)
 
 
-def _sweep(
-    shares: np.ndarray, folds: np.ndarray, totals: np.ndarray, rng: np.random.Generator
-) -> bool:
+def _sweep(shares: Array, folds: Array, totals: Array, rng: np.random.Generator) -> bool:
     """Move or exchange each group where that lowers the imbalance; True if anything changed."""
     changed = False
     sizes = np.bincount(folds, minlength=len(totals))
@@ -118,7 +118,7 @@ def _sweep(
 
 
 def _exchange(
-    group: int, shares: np.ndarray, folds: np.ndarray, totals: np.ndarray, rng: np.random.Generator
+    group: int, shares: Array, folds: Array, totals: Array, rng: np.random.Generator
 ) -> bool:
     """Exchange the group with the best of some random others in other folds, if that helps."""
     others = rng.choice(len(shares), size=min(32, len(shares)), replace=False)

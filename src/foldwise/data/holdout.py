@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec, Images
 from foldwise.data.folds import labels_hash, make_folds
 from foldwise.data.labels.corrections import merged
@@ -82,7 +83,7 @@ def _has_entries(home: PlatformFolder) -> bool:
     return board is not None and any(entry.file for entry in board.entries)
 
 
-def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]") -> np.ndarray:
+def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]") -> Array:
     """Which rows become the test set, bool (n,): of the parts that leave each class a row to train
     on, the one whose size is nearest to the fraction; groups are of any size."""
     assert spec.holdout is not None

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.kinds.folds import FoldScheme
 
@@ -15,9 +16,7 @@ class Stratified(FoldScheme):
 
     kind: Literal["stratified"] = "stratified"
 
-    def split(
-        self, strata: np.ndarray, units: np.ndarray, exclusive: bool, seed: int
-    ) -> np.ndarray:
+    def split(self, strata: Array, units: Array, exclusive: bool, seed: int) -> Array:
         """The fold of each row, by scikit-learn where it can: one class a row, each one n times."""
         rare = strata.sum(axis=0).max() < self.n  # scikit-learn refuses that
         together = len(np.unique(units)) < len(units)
@@ -36,9 +35,7 @@ class Groups(FoldScheme):
 
     kind: Literal["group"] = "group"
 
-    def split(
-        self, strata: np.ndarray, units: np.ndarray, exclusive: bool, seed: int
-    ) -> np.ndarray:
+    def split(self, strata: Array, units: Array, exclusive: bool, seed: int) -> Array:
         """The fold of each row, by scikit-learn."""
         from sklearn.model_selection import GroupKFold
 
@@ -53,15 +50,13 @@ class StratifiedGroups(FoldScheme):
 
     kind: Literal["stratified_group"] = "stratified_group"
 
-    def split(
-        self, strata: np.ndarray, units: np.ndarray, exclusive: bool, seed: int
-    ) -> np.ndarray:
+    def split(self, strata: Array, units: Array, exclusive: bool, seed: int) -> Array:
         """The fold of each row; rows in no stratum are spread as one more."""
         unlabelled = (strata.sum(axis=1) == 0)[:, None]
         return balanced_groups(np.hstack([strata, unlabelled]), units, self.n, seed)
 
 
-def _folds(parts: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
+def _folds(parts: Iterable[tuple[Array, Array]], rows: int) -> Array:
     """The fold of each row, int64 (rows,). parts: of each fold the training and validation rows."""
     folds = np.full(rows, -1, dtype=np.int64)
     with warnings.catch_warnings():

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import examples
 
-Strings = Sequence[str] | np.ndarray | pd.Series
+Strings = Sequence[str] | Array | pd.Series
 
 PRIOR_ROWS = 1.0  # how many rows the prior weighs beside a group's own rows
 NOTABLE = 0.1  # a column tells when its loss is lower than the prior's by more than this share,
@@ -44,7 +45,7 @@ class Telling:
 
 
 def group_only_losses(
-    classes: np.ndarray, groups: Strings, random_folds: np.ndarray, grouped_folds: np.ndarray
+    classes: Array, groups: Strings, random_folds: Array, grouped_folds: Array
 ) -> GroupOnly:
     """The log losses of a predictor that knows a row's group and nothing else, in both folds.
 
@@ -65,7 +66,7 @@ def group_only_losses(
 
 
 def telling_columns(
-    frame: pd.DataFrame, skip: Collection[str], classes: np.ndarray, folds: np.ndarray
+    frame: pd.DataFrame, skip: Collection[str], classes: Array, folds: Array
 ) -> list[Telling]:
     """The columns whose value alone predicts the label notably, the most telling first.
 
@@ -197,15 +198,13 @@ def _named(groups: Strings) -> list[str]:
     return [str(group) for group in series[series.notna() & (series != "")]]
 
 
-def _codes(values: Strings) -> np.ndarray:
+def _codes(values: Strings) -> Array:
     """A number for each distinct value, int64 (n,); missing is a value like others."""
     codes, _ = pd.factorize(pd.Series(values), use_na_sentinel=False)
     return codes.astype(np.int64)
 
 
-def _row_losses(
-    classes: np.ndarray, values: np.ndarray, folds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _row_losses(classes: Array, values: Array, folds: Array) -> tuple[Array, Array]:
     """Each used row's log loss from the prior and from its value, two float64 (n used rows,).
 
     classes: int (n,) or multi-hot (n, C). values: codes, int64 (n,). folds: int (n,).
@@ -228,12 +227,12 @@ def _row_losses(
     return prior_losses / targets.shape[1], losses / targets.shape[1]
 
 
-def _elsewhere(keys: np.ndarray, part: np.ndarray) -> np.ndarray:
+def _elsewhere(keys: Array, part: Array) -> Array:
     """How many rows of the other folds have the row's key, int64 (n,)."""
     return _count(keys) - _count(keys * (part.max(initial=0) + 1) + part)
 
 
-def _count(keys: np.ndarray) -> np.ndarray:
+def _count(keys: Array) -> Array:
     """How many rows have the row's key, int64 (n,); keys: int64 (n,), not negative."""
     if keys.max(initial=0) > 4 * len(keys):
         keys = pd.factorize(keys)[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.competition import load_competition
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.images.decoding import Progress
@@ -100,7 +101,7 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
     )
 
 
-def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[str, np.ndarray]:
+def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[str, Array]:
     """Probabilities (n_test, C) by team, rows as in the format file: what no model should be below.
 
     Those of `Task.baselines`, and for small sets `logistic regression`, of the pixels of
@@ -112,7 +113,7 @@ def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[s
     return found
 
 
-def _regression(data: CompetitionData, progress: Progress | None) -> np.ndarray:
+def _regression(data: CompetitionData, progress: Progress | None) -> Array:
     """Probabilities (n_test, C) of a logistic regression on thumbnails' pixels."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.templates import columns_of
 from foldwise.config.templates import filled as fill
 from foldwise.tables.listing import is_image
@@ -25,7 +26,7 @@ class Match:
 
     templates: tuple[str, ...]
     folders: tuple[str, ...]
-    there: np.ndarray
+    there: Array
 
     @property
     def share(self) -> float:
@@ -94,7 +95,7 @@ def filled(frame: pd.DataFrame, template: str) -> list[str]:
     return fill(template, {name: [*frame[name]] for name in _fields(template)}, len(frame))
 
 
-def _matched(frame: pd.DataFrame, templates: list[str], there: np.ndarray) -> Match:
+def _matched(frame: pd.DataFrame, templates: list[str], there: Array) -> Match:
     """The match, with the folders before each template's first column, or those in its paths."""
     folders = {template.split("{")[0].rpartition("/")[0] for template in templates}
     if folders == {""}:

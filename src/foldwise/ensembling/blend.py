@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.data.competition import CompetitionData
 from foldwise.ensembling.calibrate import best_temperature, calibration_error, reliability
 from foldwise.ensembling.crossfit import (
@@ -181,11 +182,11 @@ class Fitted:
     method: str
     goal: Goal
     stack: Stack
-    parts: np.ndarray
+    parts: Array
     fit: CrossFit
     chain: Chain
-    oof: np.ndarray
-    test: np.ndarray
+    oof: Array
+    test: Array
     gain: float
     tried: list[dict[str, Any]]
 
@@ -194,7 +195,7 @@ def fit_blend(
     data: CompetitionData,
     members: Sequence[Member],
     ids: "pd.Series[str]",
-    folds: np.ndarray,
+    folds: Array,
     method: Blending,
     folder: Path,
 ) -> Fitted:
@@ -299,7 +300,7 @@ def _recorded(own: Score) -> ScoreRecord:
 def forecasts(
     data: CompetitionData,
     ids: "pd.Series[str]",
-    probs: np.ndarray,
+    probs: Array,
     own: Score,
     gain: float,
     sizes: Mapping[str, int],
@@ -340,7 +341,7 @@ def _values(made: Fitted) -> dict[str, Any]:
 
 
 def _compared(
-    fits: dict[str, CrossFit], stack: Stack, goal: Goal, folds: np.ndarray
+    fits: dict[str, CrossFit], stack: Stack, goal: Goal, folds: Array
 ) -> tuple[str, list[dict[str, Any]]]:
     """The method to take, and a row per method that was tried: see `Blend.table`.
 
@@ -369,7 +370,7 @@ def _compared(
     ]
 
 
-def _score(data: CompetitionData, ids: "pd.Series[str]", probs: np.ndarray) -> Score:
+def _score(data: CompetitionData, ids: "pd.Series[str]", probs: Array) -> Score:
     """The metric of what a file would say of these rows, with its interval."""
     frame = data.format.decide(predictions_frame(ids, probs, data.classes))
     return score(data.spec.metric, data.train.frame, frame, data.hooks.get("score"))

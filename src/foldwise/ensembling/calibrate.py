@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.kinds.goal import Goal, some
 from foldwise.kinds.targets import Targets
 from foldwise.tasks import Task
@@ -22,7 +23,7 @@ def suits_probabilities(goal: Goal) -> bool:
     return goal.log_loss
 
 
-def fit_temperature(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+def fit_temperature(probs: Array, rows: Array, goal: Goal) -> Fitted:
     """`temperature`: the one with the lowest log loss, to half a percent.
 
     probs: (rows, C). Of very many rows some are drawn: it is one number.
@@ -33,7 +34,7 @@ def fit_temperature(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
 
 
 def best_temperature(
-    task: Task, targets: Targets, probs: np.ndarray, weights: Sequence[float] | None = None
+    task: Task, targets: Targets, probs: Array, weights: Sequence[float] | None = None
 ) -> float:
     """The same of predictions (n, C), whatever the metric is; 1 of numbers, which have none.
 
@@ -46,7 +47,7 @@ def best_temperature(
     return _lowest(task, probs[rows], lambda at: task.log_loss(task.given(known, at), weights))
 
 
-def _lowest(task: Task, probs: np.ndarray, cost: Callable[[np.ndarray], float]) -> float:
+def _lowest(task: Task, probs: Array, cost: Callable[[Array], float]) -> float:
     """The temperature at which probabilities (n, C) cost least."""
     from scipy.optimize import minimize_scalar
 
@@ -60,12 +61,12 @@ def _lowest(task: Task, probs: np.ndarray, cost: Callable[[np.ndarray], float]) 
     return float(np.exp(best.x))
 
 
-def at_temperature(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:
+def at_temperature(fitted: Fitted, probs: Array, task: Task) -> Array:
     """Probabilities at the temperature that `fit_temperature` gave."""
     return task.at_temperature(probs, fitted["temperature"])
 
 
-def fit_clip(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+def fit_clip(probs: Array, rows: Array, goal: Goal) -> Fitted:
     """`low` and `high`: the bounds with the lowest log loss, low first, then high.
 
     Where rows sum to 1 the lower bound alone: it bounds the largest probability as well.
@@ -80,12 +81,12 @@ def fit_clip(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
     return fitted
 
 
-def clipped(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:
+def clipped(fitted: Fitted, probs: Array, task: Task) -> Array:
     """Probabilities within the bounds; rows of one label sum to 1 again afterwards."""
     return task.normalise(np.clip(probs, fitted["low"], fitted["high"]))
 
 
-def reliability(task: Task, targets: Targets, probs: np.ndarray) -> list[dict[str, float]]:
+def reliability(task: Task, targets: Targets, probs: Array) -> list[dict[str, float]]:
     """The reliability curve: `confidence, accuracy, count` of each of 15 equal bins that has rows.
 
     Of every decision, see `Task.decisions` (Guo et al. 2017, section 2). probs: (n, C).

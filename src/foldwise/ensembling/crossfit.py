@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.ensembling import calibrate, thresholds
 from foldwise.ensembling.goal import FEWEST, fold_costs, within_noise
@@ -34,8 +35,8 @@ class Step:
     most; without one it is by itself.
     """
 
-    fit: Callable[[np.ndarray, np.ndarray, Goal], dict[str, Any]]
-    apply: Callable[[dict[str, Any], np.ndarray, Task], np.ndarray]
+    fit: Callable[[Array, Array, Goal], dict[str, Any]]
+    apply: Callable[[dict[str, Any], Array, Task], Array]
     suits: Callable[[Goal], bool]
     slot: str = ""
 
@@ -91,28 +92,28 @@ class CrossFit:
     nested: tuple[Chain, ...]
     trials: Trials
 
-    def oof(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+    def oof(self, stack: Stack, folds: Array) -> Array:
         """The cross-fitted predictions (n, C): each row by values that never saw its fold."""
         return _fold_by_fold(self.by_fold, stack, folds)
 
-    def before(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+    def before(self, stack: Stack, folds: Array) -> Array:
         """The same of the blend alone."""
         return _fold_by_fold(self.blends, stack, folds)
 
-    def unstepped(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+    def unstepped(self, stack: Stack, folds: Array) -> Array:
         """The same of the chains without their steps, members' own temperatures included."""
         return _fold_by_fold([{**chain, "steps": []} for chain in self.by_fold], stack, folds)
 
-    def decided_apart(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+    def decided_apart(self, stack: Stack, folds: Array) -> Array:
         """The same of chains whose form did not see the fold either."""
         return _fold_by_fold(self.nested, stack, folds)
 
-    def in_sample(self, stack: Stack, folds: np.ndarray) -> np.ndarray:
+    def in_sample(self, stack: Stack, folds: Array) -> Array:
         """Predictions (n, C) by the chain that was fitted on all of these rows: too good."""
         return _fold_by_fold([self.chain] * len(self.by_fold), stack, folds)
 
 
-def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> np.ndarray:
+def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> Array:
     """A chain's predictions of some rows, (rows, C).
 
     The rows should be predicted by one model per member, as those of a fold are.
@@ -130,7 +131,7 @@ def as_record(chain: Chain) -> Chain:
     return {**chain, "method": {BLENDINGS.key: name, **settings} if settings else name}
 
 
-def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, task: Task) -> np.ndarray:
+def stepped(steps: Sequence[dict[str, Any]], probs: Array, task: Task) -> Array:
     """What a chain's steps make of its blend (rows, C)."""
     for step in steps:
         probs = STEPS[step["step"]].apply(step, probs, task)
@@ -140,7 +141,7 @@ def stepped(steps: Sequence[dict[str, Any]], probs: np.ndarray, task: Task) -> n
 def crossfit(
     stack: Stack,
     goal: Goal,
-    folds: np.ndarray,
+    folds: Array,
     method: Blending,
     slots: Sequence[Sequence[str]] = (),
 ) -> CrossFit:
@@ -170,7 +171,7 @@ def crossfit(
     return CrossFit(chain, tuple(by_fold), blends, tuple(nested), form.trials)
 
 
-def parts_of(goal: Goal, folds: np.ndarray) -> np.ndarray:
+def parts_of(goal: Goal, folds: Array) -> Array:
     """The parts that a chain is cross-fitted over, (n,), 0 to K - 1: the folds themselves.
 
     Where there are fewer than three, each is split in two, stratified, groups whole: a chain's few
@@ -197,7 +198,7 @@ class _Fitter:
         self,
         stack: Stack,
         goal: Goal,
-        folds: np.ndarray,
+        folds: Array,
         method: Blending,
         slots: Sequence[Sequence[str]],
     ) -> None:
@@ -236,7 +237,7 @@ class _Fitter:
                 probs = _tried(STEPS[name], probs, rows, self.folds[rows], self.goal)
         return {**blend, "steps": steps}
 
-    def _rows(self, left: frozenset[int]) -> np.ndarray:
+    def _rows(self, left: frozenset[int]) -> Array:
         return np.flatnonzero(~np.isin(self.folds, [*left]))
 
     def _temperatures(self, left: frozenset[int]) -> list[float]:
@@ -255,7 +256,7 @@ class _Fitter:
         fitted = self.method.fit(stack, self._rows(left), self.goal)
         return {"method": self.method, "fitted": fitted, "temperatures": found, "steps": []}
 
-    def _inner(self, left: frozenset[int], own: bool) -> np.ndarray:
+    def _inner(self, left: frozenset[int], own: bool) -> Array:
         """The blend of the rows, (rows, C), each fold's fitted without that one too."""
         rows = self._rows(left)
         probs = np.empty((len(rows), len(self.goal.task)))
@@ -266,12 +267,12 @@ class _Fitter:
 
 
 def _kept(
-    probs: np.ndarray,
-    rows: np.ndarray,
-    folds: np.ndarray,
+    probs: Array,
+    rows: Array,
+    folds: Array,
     goal: Goal,
     slots: Sequence[Sequence[str]],
-) -> tuple[list[str], list[dict[str, Any]], np.ndarray]:
+) -> tuple[list[str], list[dict[str, Any]], Array]:
     """The steps to keep, what was tried, and the cross-fitted probabilities with those kept.
 
     probs: the cross-fitted blend (rows, C). folds: the fold of each of these rows.
@@ -293,9 +294,7 @@ def _kept(
     return steps, trials, probs
 
 
-def _better(
-    probs: np.ndarray, than: np.ndarray, rows: np.ndarray, folds: np.ndarray, goal: Goal
-) -> bool:
+def _better(probs: Array, than: Array, rows: Array, folds: Array, goal: Goal) -> bool:
     """Whether predictions (rows, C) have a lower cost than others, beyond the noise of the folds;
     of two folds none is known."""
     if goal.cost(probs, rows) >= goal.cost(than, rows) - LEAST:
@@ -304,9 +303,7 @@ def _better(
     return len(own) < FEWEST or not within_noise(its, own)
 
 
-def _tried(
-    step: Step, probs: np.ndarray, rows: np.ndarray, folds: np.ndarray, goal: Goal
-) -> np.ndarray:
+def _tried(step: Step, probs: Array, rows: Array, folds: Array, goal: Goal) -> Array:
     """What a step makes of each fold's rows, (rows, C), fitted on the others."""
     answers = np.empty_like(probs)
     for fold in np.unique(folds):
@@ -316,7 +313,7 @@ def _tried(
     return answers
 
 
-def simplest(costs: dict[str, float], by_fold: dict[str, np.ndarray]) -> str:
+def simplest(costs: dict[str, float], by_fold: dict[str, Array]) -> str:
     """The first of the names, from simple to less simple, that is within noise of the best.
 
     costs, by_fold: of each name, of all rows together and per fold.
@@ -325,7 +322,7 @@ def simplest(costs: dict[str, float], by_fold: dict[str, np.ndarray]) -> str:
     return next(n for n in costs if n == best or within_noise(by_fold[n], by_fold[best]))
 
 
-def _fold_by_fold(chains: Sequence[Chain], stack: Stack, folds: np.ndarray) -> np.ndarray:
+def _fold_by_fold(chains: Sequence[Chain], stack: Stack, folds: Array) -> Array:
     """Predictions (n, C) of all rows, those of each fold by its chain."""
     parts = [np.flatnonzero(folds == fold) for fold in range(len(chains))]
     made = [apply_chain(c, stack, rows) for c, rows in zip(chains, parts, strict=True)]

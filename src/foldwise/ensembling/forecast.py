@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.data.labels.table import LabelTable
 from foldwise.ensembling.pooling import Pool
 from foldwise.errors import PredictionError
@@ -20,7 +21,7 @@ NORMAL = 1.959964  # standard errors of a 95 % interval, to a side
 DRAWS, WORK = 20, 100_000_000  # of labels: at most; cells of the table times folds times draws
 
 
-def averaging_gain(pool: Pool, final: np.ndarray, weights: Sequence[float] | None = None) -> float:
+def averaging_gain(pool: Pool, final: Array, weights: Sequence[float] | None = None) -> float:
     """By how much, in nats, the log loss of the folds' mean should be below that of one fold.
 
     The expectation of one fold's loss less the mean's, a mean over rows, with many labels over
@@ -39,10 +40,10 @@ def averaging_gain(pool: Pool, final: np.ndarray, weights: Sequence[float] | Non
 
 def drawn_gain(
     goal: Goal,
-    oof: np.ndarray,
+    oof: Array,
     pool: Pool,
-    final: np.ndarray,
-    folds: Iterable[np.ndarray],
+    final: Array,
+    folds: Iterable[Array],
     count: int,
 ) -> float:
     """By how much any other metric should be better for the folds' mean than for one fold.
@@ -58,7 +59,7 @@ def drawn_gain(
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
     truths = [task.draw(likely, known, rng) for _ in range(draws)]
 
-    def values(probs: np.ndarray) -> np.ndarray:
+    def values(probs: Array) -> Array:
         answers, found = goal.format.settings.decide(probs), []
         for truth in truths:
             try:

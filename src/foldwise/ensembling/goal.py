@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import PredictionError
 from foldwise.kinds.goal import Goal
@@ -30,7 +31,7 @@ def goal_of(data: CompetitionData, ids: Iterable[str]) -> Goal:
     )
 
 
-def fold_costs(goal: Goal, probs: np.ndarray, rows: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def fold_costs(goal: Goal, probs: Array, rows: Array, folds: Array) -> Array:
     """The cost of each fold's rows, (folds,); NaN where the metric has none, as AUC of one class.
 
     probs: (rows, C). folds: the fold of each of the rows.
@@ -45,7 +46,7 @@ def fold_costs(goal: Goal, probs: np.ndarray, rows: np.ndarray, folds: np.ndarra
     return np.array(costs)
 
 
-def within_noise(costs: np.ndarray, best: np.ndarray) -> bool:
+def within_noise(costs: Array, best: Array) -> bool:
     """True where costs per fold are above the best ones, (folds,) each, by no more than one
     standard error of their paired differences; fewer than three folds tell nothing.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.blending import Stack
 from foldwise.kinds.columns import columns_of
@@ -36,20 +37,20 @@ class Member:
 
     name: str
     identity: str
-    oof: Callable[[], np.ndarray]
-    test: Callable[[int], np.ndarray]
+    oof: Callable[[], Array]
+    test: Callable[[int], Array]
     facts: dict[str, Any]
 
 
 def of_run(run: Run, ids: Sequence[str], test_ids: Sequence[str]) -> Member:
     """A finished run as a member. ids: those of its out-of-fold rows, in order."""
 
-    def oof() -> np.ndarray:
+    def oof() -> Array:
         frame = run.oof()
         assert list(frame["id"]) == list(ids)
         return frame[columns_of(run.classes)].to_numpy()
 
-    def test(fold: int) -> np.ndarray:
+    def test(fold: int) -> Array:
         return predictions_of_test(run.files, fold, run.classes, test_ids).iloc[:, 1:].to_numpy()
 
     facts = {key: value for key in HONEST if (value := getattr(run.recipe, key))}
@@ -99,7 +100,7 @@ def split_member(text: str) -> tuple[str, Path, Path]:
     return name, Path(oof).expanduser(), Path(test).expanduser()
 
 
-def read_member(path: Path, task: Task, ids: Sequence[str]) -> np.ndarray:
+def read_member(path: Path, task: Task, ids: Sequence[str]) -> Array:
     """Probabilities (ids, C) from a CSV or parquet file `id, *classes`, float64.
 
     Rows may stand in any order; sums that should be 1 are made exactly 1.
@@ -137,7 +138,7 @@ def read_member(path: Path, task: Task, ids: Sequence[str]) -> np.ndarray:
     return task.normalise(probs)
 
 
-def _check(path: Path, frame: pd.DataFrame, probs: np.ndarray, task: Task) -> None:
+def _check(path: Path, frame: pd.DataFrame, probs: Array, task: Task) -> None:
     """Raises: PredictionError: a cell is no probability, a sum is not 1, or all rows are equal."""
     bad = np.argwhere(~((probs >= 0) & (probs <= 1)))  # NaN is neither
     if len(bad):
@@ -168,7 +169,7 @@ def oof_stack(members: Sequence[Member], rows: int, task: Task, folder: Path) ->
     memory for. Raises: StorageError: the disk is too full for that.
     """
     shape = (len(members), rows, len(task))
-    probs: np.ndarray
+    probs: Array
     if 8 * math.prod(shape) > HELD:
         need_space(folder, 8 * math.prod(shape), "blending so many predictions")
         with tempfile.TemporaryFile(dir=folder) as file:  # the map stays when it is closed
@@ -180,7 +181,7 @@ def oof_stack(members: Sequence[Member], rows: int, task: Task, folder: Path) ->
     return Stack(probs, task)
 
 
-class OneFold(Sequence[np.ndarray]):
+class OneFold(Sequence[Array]):
     """The members' test predictions by the models of one fold, read when they are asked for."""
 
     def __init__(self, members: Sequence[Member], fold: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.kinds.blending import BLENDINGS, Blending, Fitted, Rows, Stack
 from foldwise.kinds.bounds import Count
 from foldwise.kinds.goal import Goal, some
@@ -18,7 +19,7 @@ MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks i
 EVALUATIONS = 60  # weights: of the metric, per member, where it has no gradient
 
 
-def _sum(stack: Stack, rows: Rows, weights: Sequence[float], of: Callable[..., Any]) -> np.ndarray:
+def _sum(stack: Stack, rows: Rows, weights: Sequence[float], of: Callable[..., Any]) -> Array:
     """The sum over members of weight * of(probabilities), one member held at a time."""
     used = [m for m in range(len(stack)) if weights[m]] or [0]
     total = weights[used[0]] * of(stack.of(used[0], rows))
@@ -27,11 +28,11 @@ def _sum(stack: Stack, rows: Rows, weights: Sequence[float], of: Callable[..., A
     return total
 
 
-def _mean_of(stack: Stack, rows: Rows, of: Callable[..., Any]) -> np.ndarray:
+def _mean_of(stack: Stack, rows: Rows, of: Callable[..., Any]) -> Array:
     return _sum(stack, rows, [1.0] * len(stack), of) / len(stack)
 
 
-def _given(stack: Stack, rows: np.ndarray, goal: Goal) -> np.ndarray:
+def _given(stack: Stack, rows: Array, goal: Goal) -> Array:
     """The probability that each member gave to what was true, (M, rows), or with many labels of
     each cell, (M, rows * C): all that the log loss of a weighted mean depends on."""
     true = goal.targets[rows]
@@ -39,23 +40,21 @@ def _given(stack: Stack, rows: np.ndarray, goal: Goal) -> np.ndarray:
     return np.stack([each.ravel() for each in given])
 
 
-def _log_loss_of(
-    stack: Stack, rows: np.ndarray, goal: Goal
-) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+def _log_loss_of(stack: Stack, rows: Array, goal: Goal) -> Callable[[Array], tuple[float, Array]]:
     """A function of weights (M,) that gives the log loss of the weighted mean, and its gradient."""
     given = _given(stack, rows, goal)
     columns = goal.column_weights
     counts = np.ones(given.shape[1]) if columns is None else np.tile(columns, len(rows))
     counts, clip = counts / counts.sum(), goal.metric.log_clip
 
-    def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
+    def cost(weights: Array) -> tuple[float, Array]:
         mix = np.clip(weights @ given, clip, 1 - clip)
         return float(-counts @ np.log(mix)), -(given @ (counts / mix))
 
     return cost
 
 
-def _cost_of(stack: Stack, rows: np.ndarray, goal: Goal) -> Callable[[np.ndarray], float]:
+def _cost_of(stack: Stack, rows: Array, goal: Goal) -> Callable[[Array], float]:
     """A function of weights (M,) that gives the cost of the weighted mean."""
     if goal.log_loss:
         log_loss = _log_loss_of(stack, rows, goal)
@@ -65,13 +64,13 @@ def _cost_of(stack: Stack, rows: np.ndarray, goal: Goal) -> Callable[[np.ndarray
     return lambda weights: goal.cost(np.tensordot(weights, held, 1), rows)
 
 
-def _convex(weights: np.ndarray) -> np.ndarray:
+def _convex(weights: Array) -> Array:
     """Weights of 0 and more that sum to 1; what is next to nothing becomes nothing."""
     kept = np.where(weights > 1e-6, weights, 0)
     return kept / kept.sum() if kept.any() else np.full(len(kept), 1 / len(kept))
 
 
-def _climbed(cost: Callable[[np.ndarray], float], count: int, rounds: int) -> np.ndarray:
+def _climbed(cost: Callable[[Array], float], count: int, rounds: int) -> Array:
     """The weights (M,) of the best mean met while climbing."""
     taken, one = np.zeros(count), np.eye(count)
     best, lowest = taken, np.inf
@@ -88,7 +87,7 @@ class Mean(Blending):
 
     method: Literal["mean"] = "mean"
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
         """See `Blending.apply`."""
         return _mean_of(stack, rows, lambda probs: probs)
 
@@ -100,7 +99,7 @@ class Geometric(Blending):
 
     method: Literal["geometric"] = "geometric"
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
         """See `Blending.apply`."""
         return np.exp(_mean_of(stack, rows, lambda probs: np.log(np.clip(probs, TINY, None))))
 
@@ -116,7 +115,7 @@ class Rank(Blending):
 
     method: Literal["rank"] = "rank"
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
         """See the class."""
         from scipy.stats import rankdata
 
@@ -131,7 +130,7 @@ class Rank(Blending):
 class Weighted(Blending):
     """A weighted mean; what differs is how its weights are found."""
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
         """The mean with the fitted `weights`."""
         return _sum(stack, rows, fitted["weights"], lambda probs: probs)
 
@@ -143,7 +142,7 @@ class Single(Weighted):
 
     method: Literal["single"] = "single"
 
-    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+    def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
         """`weights`: 1 for the best, 0 for the others."""
         costs = [goal.cost(stack.of(m, rows), rows) for m in range(len(stack))]
         return {"weights": [float(m == np.argmin(costs)) for m in range(len(stack))]}
@@ -155,7 +154,7 @@ class Weights(Weighted):
 
     method: Literal["weights"] = "weights"
 
-    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+    def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
         """`weights`, (M,)."""
         from scipy.optimize import minimize
 
@@ -200,7 +199,7 @@ class Climb(Weighted):
     bags: Count = 5  # of rows
     rounds: Count = 30  # members taken in each bag
 
-    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+    def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
         """`weights`, (M,)."""
         rng, found = np.random.default_rng(0), []
         strata = goal.task.strata(goal.targets)[rows]
@@ -225,7 +224,7 @@ class Stacked(Blending):
 
     method: Literal["stack"] = "stack"
 
-    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+    def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
         """`weights`, (M,), and `bias`, (C,)."""
         from scipy.optimize import minimize
 
@@ -237,7 +236,7 @@ class Stacked(Blending):
         )  # (M, rows, C)
         middle = np.concatenate([np.full(count, 1 / count), np.zeros(width)])
 
-        def cost(free: np.ndarray) -> tuple[float, np.ndarray]:
+        def cost(free: Array) -> tuple[float, Array]:
             probs = task.from_scores(np.tensordot(free[:count], members, 1) + free[count:])
             given = task.given(true, probs)
             error = probs - marks  # (rows, C), the gradient by the sums of scores
@@ -249,7 +248,7 @@ class Stacked(Blending):
         found = minimize(cost, middle, jac=True, method="L-BFGS-B").x
         return {"weights": found[:count].tolist(), "bias": found[count:].tolist()}
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
         """See `Blending.apply`."""
         summed = _sum(stack, rows, fitted["weights"], stack.task.to_scores)
         return stack.task.from_scores(summed + np.array(fitted["bias"]))
@@ -271,6 +270,6 @@ class Auto(Blending):
         ]
 
 
-def blended(method: Blending, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+def blended(method: Blending, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
     """The blend of some rows by a method, (rows, C); rows sum to 1 unless they have many labels."""
     return stack.task.normalise(method.apply(fitted, stack, rows))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.ensembling.crossfit import Chain, apply_chain, stepped
 from foldwise.ensembling.members import Member, OneFold
 from foldwise.kinds.blending import Stack
@@ -28,21 +29,19 @@ class Pool:
     """
 
     task: Task
-    blend: np.ndarray
+    blend: Array
     of_each: float
     of_mean: float
-    answers: np.ndarray
-    logs: np.ndarray
+    answers: Array
+    logs: Array
     spread: float = 0.0
 
-    def likely(self) -> np.ndarray:
+    def likely(self) -> Array:
         """The probabilities of the labels as the folds together see them."""
         return self.task.at_temperature(self.blend, self.of_mean)
 
 
-def each_fold(
-    task: Task, chain: Chain, count: int, members: Sequence[Member]
-) -> Iterator[np.ndarray]:
+def each_fold(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> Iterator[Array]:
     """A chain's test predictions by the models of each of count folds."""
     for fold in range(count):
         yield apply_chain(chain, Stack(OneFold(members, fold), task), slice(None))
@@ -105,16 +104,16 @@ class _Sums:
     """Sums over folds, by name."""
 
     def __init__(self) -> None:
-        self.of: dict[str, np.ndarray] = {}
+        self.of: dict[str, Array] = {}
 
-    def add(self, **more: np.ndarray) -> None:
+    def add(self, **more: Array) -> None:
         """Add an array (n, C) to each name's sum."""
         for name, array in more.items():
             self.of[name] = self.of[name] + array if name in self.of else array
 
 
 def _temperature(
-    task: Task, blend: np.ndarray, score: np.ndarray, pull: float, bounds: tuple[float, float]
+    task: Task, blend: Array, score: Array, pull: float, bounds: tuple[float, float]
 ) -> float:
     """The temperature T at which the sum of score * tempered(blend, T) is `pull`."""
     from scipy.optimize import brentq
@@ -136,7 +135,7 @@ def for_the_mean(chain: Chain, pool: Pool) -> Chain:
     return {**chain, "steps": steps}
 
 
-def final(chain: Chain, pool: Pool) -> np.ndarray:
+def final(chain: Chain, pool: Pool) -> Array:
     """The test predictions (n, C) that are submitted. chain: as `for_the_mean` gives it.
 
     Where the chain has a temperature, that and what comes after it change the mean of the folds;
@@ -145,7 +144,7 @@ def final(chain: Chain, pool: Pool) -> np.ndarray:
     return _after(pool.task, chain, pool.blend) if _temperatures(chain) else pool.answers
 
 
-def averaged(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> np.ndarray:
+def averaged(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> Array:
     """The same of other rows, (n, C), with the temperatures that the test rows settled."""
     own, sums = _temperatures(chain), _Sums()
     for probs in each_fold(task, {**chain, "steps": []} if own else chain, count, members):
@@ -160,7 +159,7 @@ def _temperatures(chain: Chain) -> dict[str, Any]:
     return next((step for step in chain["steps"] if "of_mean" in step), {})
 
 
-def _after(task: Task, chain: Chain, mean: np.ndarray) -> np.ndarray:
+def _after(task: Task, chain: Chain, mean: Array) -> Array:
     steps = [
         {**step, "temperature": step["of_mean"]} if "of_mean" in step else step
         for step in chain["steps"]

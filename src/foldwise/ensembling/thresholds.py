@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.kinds.goal import Goal, some
 from foldwise.tasks import Task
 
@@ -19,7 +20,7 @@ MOST = 500_000  # numbers that a threshold per class is fitted on
 Fitted = dict[str, Any]
 
 
-def moved(probs: np.ndarray, threshold: float | np.ndarray, to: float) -> np.ndarray:
+def moved(probs: Array, threshold: float | Array, to: float) -> Array:
     """Probabilities by the piecewise linear map of 0..1 onto itself that moves a threshold.
 
     p >= threshold exactly where the result is >= to. probs: (n, C). threshold: one, or (C,).
@@ -48,12 +49,12 @@ def suits_ordered(goal: Goal) -> bool:
     return goal.metric.ordered and goal.format.settings.holds != "ranking"
 
 
-def apply_thresholds(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:
+def apply_thresholds(fitted: Fitted, probs: Array, task: Task) -> Array:
     """`moved` by what `fit_threshold` or `fit_thresholds` gave."""
     return moved(probs, np.array(fitted["thresholds"]), fitted["to"])
 
 
-def fit_threshold(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+def fit_threshold(probs: Array, rows: Array, goal: Goal) -> Fitted:
     """`thresholds`: the one for all classes that is best for the metric; `to`: where it moves.
 
     probs: (rows, C). Of equally good ones the middle one counts.
@@ -62,7 +63,7 @@ def fit_threshold(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
     return {"thresholds": float(SWEPT[_middle(costs)]), "to": goal.threshold}
 
 
-def fit_thresholds(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+def fit_thresholds(probs: Array, rows: Array, goal: Goal) -> Fitted:
     """`thresholds`: one per class in class order, best for the metric; `to`: where they move.
 
     Class by class, from the one threshold that is best for all: first 0.05 apart, then 0.01.
@@ -92,7 +93,7 @@ def _middle(costs: list[float]) -> int:
     return int(lowest[len(lowest) // 2])
 
 
-def sweep(probs: np.ndarray, goal: Goal) -> pd.DataFrame:
+def sweep(probs: Array, goal: Goal) -> pd.DataFrame:
     """The curve `threshold, metric, accuracy`: what one threshold for all classes would score.
 
     accuracy: the share of right cells. probs: (n, C), all rows of the goal.
@@ -105,7 +106,7 @@ def sweep(probs: np.ndarray, goal: Goal) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])
 
 
-def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
+def fit_cuts(probs: Array, rows: Array, goal: Goal) -> Fitted:
     """`cuts`: between which expected class numbers a row is called class 0, 1, ..., (C - 1,).
 
     probs: (rows, C). Searched from k + 1/2 (Nelder and Mead 1965, by scipy), as the metric has no
@@ -115,7 +116,7 @@ def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
 
     middle = np.arange(probs.shape[1] - 1) + 0.5
 
-    def cost(cuts: np.ndarray) -> float:
+    def cost(cuts: Array) -> float:
         return goal.cost(apply_cuts({"cuts": np.sort(cuts)}, probs, goal.task), rows)
 
     simplex = np.vstack([middle, middle + 0.3 * np.eye(len(middle))])
@@ -133,7 +134,7 @@ def fit_cuts(probs: np.ndarray, rows: np.ndarray, goal: Goal) -> Fitted:
     return {"cuts": np.sort(found.x).tolist()}
 
 
-def apply_cuts(fitted: Fitted, probs: np.ndarray, task: Task) -> np.ndarray:
+def apply_cuts(fitted: Fitted, probs: Array, task: Task) -> Array:
     """Probabilities on two neighbouring classes, (n, C), the more probable one as the cuts say.
 
     The expected class number, sum of k p_k, is mapped piecewise linearly so that each cut comes to

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.errors import SpecError
 from foldwise.kinds.family import Family, Kind
 from foldwise.kinds.goal import Goal
 from foldwise.kinds.task import Task
 
 Fitted = dict[str, Any]  # plain values, which blend.json holds
-Rows = np.ndarray | slice
+Rows = Array | slice
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,14 @@ class Stack:
     temperatures: the members' own, where they have been fitted.
     """
 
-    probs: Sequence[np.ndarray] | np.ndarray
+    probs: Sequence[Array] | Array
     task: Task
     temperatures: Sequence[float] | None = None
 
     def __len__(self) -> int:
         return len(self.probs)
 
-    def of(self, member: int, rows: Rows) -> np.ndarray:
+    def of(self, member: int, rows: Rows) -> Array:
         """A member's probabilities of some rows, (rows, C)."""
         probs = np.asarray(self.probs[member][rows])
         if self.temperatures is None:
@@ -62,11 +63,11 @@ class Blending(Kind):
             )
         return [self]
 
-    def fit(self, stack: Stack, rows: np.ndarray, goal: Goal) -> Fitted:
+    def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
         """What the method learns of some rows, as plain values. rows: their numbers."""
         return {}
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
         """The blend of some rows, (rows, C), which the task then normalises."""
         raise NotImplementedError(f"{type(self).__name__} needs apply(fitted, stack, rows)")
 

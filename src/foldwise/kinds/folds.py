@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
+from foldwise.arrays import Array
 from foldwise.kinds.bounds import Seed
 from foldwise.kinds.family import Family, Kind
 
@@ -20,9 +20,7 @@ class FoldScheme(Kind):
     allow_missing: tuple[str, ...] = ()  # classes that a training part may lack; "*": any
     duplicates: bool = True  # pixel-identical images stay in one fold
 
-    def split(
-        self, strata: np.ndarray, units: np.ndarray, exclusive: bool, seed: int
-    ) -> np.ndarray:
+    def split(self, strata: Array, units: Array, exclusive: bool, seed: int) -> Array:
         """The fold of each row, int64 (n_rows,).
 
         strata: 1 where a row is in a stratum, (n_rows, C). units: what stays in one fold,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.kinds.metric import Metric
 from foldwise.kinds.shape import Shape, SubmissionFormat
 from foldwise.kinds.targets import Targets
@@ -32,7 +33,7 @@ class Goal:
     hook: Callable[..., Any] | None = None
 
     @cached_property
-    def marks(self) -> np.ndarray:
+    def marks(self) -> Array:
         """1 where a row has a class, uint8 (n, C)."""
         return self.task.marks(self.targets)
 
@@ -51,7 +52,7 @@ class Goal:
         """See `named_from`."""
         return named_from(self.format.settings, self.metric)
 
-    def value(self, probs: np.ndarray, rows: np.ndarray) -> float:
+    def value(self, probs: Array, rows: Array) -> float:
         """The metric of predictions (rows, C) of these rows."""
         answers = self.format.settings.decide(probs)
         if self.hook is not None:
@@ -60,7 +61,7 @@ class Goal:
             return float(self.hook(truth, frame))
         return self.metric.value(self.metric.answers(self.task, self.targets[rows], answers))
 
-    def cost(self, probs: np.ndarray, rows: np.ndarray) -> float:
+    def cost(self, probs: Array, rows: Array) -> float:
         """The metric turned so that lower is better."""
         value = self.value(probs, rows)
         return -value if self.metric.higher else value
@@ -71,7 +72,7 @@ def named_from(shape: Shape, metric: Metric) -> float:
     return next((each for each in (shape.cutoff, metric.cutoff) if each is not None), HALF)
 
 
-def some(rows: np.ndarray, each: int, most: int) -> np.ndarray:
+def some(rows: Array, each: int, most: int) -> Array:
     """Positions in rows, all, or so many drawn at random that they hold `most` numbers at most.
 
     each: how many numbers a row has. The same call draws the same positions.

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import PredictionError
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.family import Family, Kind
@@ -16,7 +17,7 @@ from foldwise.kinds.task import Task
 
 # how often each row counts (b, n) -> b values: all ones give the score, a bootstrap's counts the
 # scores of its samples; NaN where there is none
-Weighted = Callable[[np.ndarray], np.ndarray]
+Weighted = Callable[[Array], Array]
 CLIP = 1e-15  # Kaggle's published bound of a probability in a log loss
 
 
@@ -30,19 +31,19 @@ class Answers:
 
     task: Task
     targets: Targets
-    block: np.ndarray
+    block: Array
     weights: Sequence[float] | None = None
 
-    def __getitem__(self, rows: np.ndarray) -> "Answers":
+    def __getitem__(self, rows: Array) -> "Answers":
         """The answers of some rows, by their numbers."""
         return replace(self, targets=self.targets[rows], block=self.block[rows])
 
     @cached_property
-    def marks(self) -> np.ndarray:
+    def marks(self) -> Array:
         """1 where a row has a class, uint8 (n, C)."""
         return self.task.marks(self.targets)
 
-    def named(self, threshold: float) -> np.ndarray:
+    def named(self, threshold: float) -> Array:
         """1 for the classes that are named, else 0, uint8 (n, C): with many labels those at or
         above the threshold, else the most probable one, of equal ones the first."""
         return self.task.named(self.block, threshold)
@@ -57,7 +58,7 @@ class Metric(Kind):
             name: Literal["brier"] = "brier"
             better: ClassVar[Better] = "lower"
 
-            def rule(self, answers: Answers) -> np.ndarray:
+            def rule(self, answers: Answers) -> Array:
                 return ((answers.block - answers.marks) ** 2).sum(axis=1)
     """
 
@@ -71,7 +72,7 @@ class Metric(Kind):
     needed: ClassVar[str] = "positive"  # the rows that some class needs for there to be a value
     of_constants: ClassVar[str | None] = None  # what a column scores whose predictions are all one
 
-    def rule(self, answers: Answers) -> np.ndarray | Weighted:
+    def rule(self, answers: Answers) -> Array | Weighted:
         """A value of each row, float64 (n,), whose mean is the score; or a function of how often
         rows count, where the score is no mean over rows."""
         raise NotImplementedError(f"{type(self).__name__} needs a method rule(answers)")
@@ -115,7 +116,7 @@ class Metric(Kind):
         Raises: PredictionError: they cannot be scored.
         """
 
-    def answers(self, task: Task, targets: Targets, block: np.ndarray) -> Answers:
+    def answers(self, task: Task, targets: Targets, block: Array) -> Answers:
         """What `rule` takes, with the metric's weights of columns. Raises: see `column_weights`."""
         return Answers(task=task, targets=targets, block=block, weights=self.column_weights(task))
 
@@ -123,7 +124,7 @@ class Metric(Kind):
         """The score. Raises: PredictionError: there is none."""
         return self.score_of(self.rule(answers), len(answers.targets))
 
-    def score_of(self, result: np.ndarray | Weighted, rows: int) -> float:
+    def score_of(self, result: Array | Weighted, rows: int) -> float:
         """The score that follows from what `rule` gave. Raises: PredictionError: there is none."""
         if isinstance(result, np.ndarray):
             return float(result.mean())

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+
+from foldwise.arrays import Array
 
 # the labels of each row; exactly one where the task is single-label
 Tags = Sequence[tuple[str, ...]]
@@ -30,5 +31,5 @@ class Rows:
     order: tuple[str, ...] | None = None
     paths: Sequence[str] | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    shares: np.ndarray | None = None
-    numbers: np.ndarray | None = None
+    shares: Array | None = None
+    numbers: Array | None = None

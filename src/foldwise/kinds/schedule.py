@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
+from foldwise.arrays import Array
 from foldwise.kinds.family import Family, Kind
 
-Rates = Callable[[float], np.ndarray]  # the share of a stage's steps that is done -> (groups,)
+Rates = Callable[[float], Array]  # the share of a stage's steps that is done -> (groups,)
 
 
 class Schedule(Kind):
     """How a stage's learning rates change."""
 
-    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+    def rates(self, epochs: int, highest: Array) -> Rates:
         """The rates by the share of the stage's steps that is done.
 
         epochs: of the stage. highest: the highest rate of each layer group, (groups,).

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.family import Family, Kind
@@ -78,7 +79,7 @@ class SubmissionFormat:
             return predictions
         return self.frame_of(predictions["id"], answers)
 
-    def frame_of(self, ids: "pd.Series[str]", answers: np.ndarray) -> pd.DataFrame:
+    def frame_of(self, ids: "pd.Series[str]", answers: Array) -> pd.DataFrame:
         """The frame `id, *classes` of answers (n, C)."""
         frame = pd.DataFrame(answers, columns=columns_of(self.classes))
         frame.insert(0, "id", ids.to_numpy())
@@ -114,16 +115,16 @@ class Shape(Kind):
         """The probability from which on the file names a class; None: it does not ask."""
         return None
 
-    def decide(self, probs: np.ndarray) -> np.ndarray:
+    def decide(self, probs: Array) -> Array:
         """What the file will say of predictions, as numbers in the same columns: probabilities stay
         as they are; 1 is a class that is named, 1, 1/2, 1/3, ... are the first of a ranking."""
         return probs
 
-    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+    def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """The file's frame, as text, of what `decide` gave."""
         raise NotImplementedError(f"{type(self).__name__} needs a method write(answers, form)")
 
-    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> Array:
         """The answers that `write` wrote. Raises: SubmissionError: a cell is no such answer."""
         raise NotImplementedError(f"{type(self).__name__} needs a method read(frame, form, path)")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
+from foldwise.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,11 +13,11 @@ class Targets:
     has a label, uint8 (n, C); of a regression task numbers, float64 (n, C).
     """
 
-    values: np.ndarray
+    values: Array
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> "Targets":
+    def __getitem__(self, rows: Array | slice) -> "Targets":
         """The targets of some rows: their numbers, a mask (n,), or a slice."""
         return Targets(self.values[rows])

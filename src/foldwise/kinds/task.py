@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
@@ -27,7 +28,7 @@ class CellError(ValueError):
     expected: what a row should hold. right: which rows do, bool (n,).
     """
 
-    def __init__(self, expected: str, right: np.ndarray) -> None:
+    def __init__(self, expected: str, right: Array) -> None:
         super().__init__(expected)
         self.expected, self.right = expected, right
 
@@ -40,7 +41,7 @@ class Known:
     """
 
     targets: Targets
-    block: np.ndarray
+    block: Array
     spread: float = 0.0
 
 
@@ -90,7 +91,7 @@ class Task(ABC):
         """The targets in a frame that has the columns of `frame`."""
 
     @abstractmethod
-    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], Array]) -> Targets:
         """The targets in a file's cells. numbers: gives the cells as float64 (n, columns).
 
         Raises: CellError: a cell holds something else.
@@ -101,15 +102,15 @@ class Task(ABC):
         """The labels of each row as text; of several, joined."""
 
     @abstractmethod
-    def strata(self, targets: Targets) -> np.ndarray:
+    def strata(self, targets: Targets) -> Array:
         """What folds spread evenly: 1 where a row is in a stratum, uint8 (n, s)."""
 
     @abstractmethod
-    def likely(self, block: np.ndarray) -> Targets:
+    def likely(self, block: Array) -> Targets:
         """The most likely targets of a block's rows."""
 
     @abstractmethod
-    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+    def draw(self, block: Array, known: Known, rng: np.random.Generator) -> Targets:
         """Targets drawn as a block makes them likely. known: rows of the same kind, for what a
         block does not tell: how many labels a row has, how far numbers are off."""
 
@@ -117,7 +118,7 @@ class Task(ABC):
     def outputs(self, loss: Loss) -> Outputs | None:
         """What a model's outputs are to a loss; None: the loss is not for this task."""
 
-    def scaling(self, targets: Targets) -> tuple[np.ndarray, np.ndarray] | None:
+    def scaling(self, targets: Targets) -> tuple[Array, Array] | None:
         """Mean and standard deviation of each column of a training part, (C,) each, by which a
         model's outputs are standardised; None: they are none of numbers."""
         return None
@@ -129,27 +130,27 @@ class Task(ABC):
     # --- predictions
 
     @abstractmethod
-    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+    def baselines(self, targets: Targets, rows: int) -> dict[str, Array]:
         """Blocks of so many rows that know nothing of any image, by name; targets: of training."""
 
     @abstractmethod
-    def unfit(self, block: np.ndarray) -> np.ndarray:
+    def unfit(self, block: Array) -> Array:
         """Which rows of a block are no predictions, bool (n,)."""
 
     @abstractmethod
-    def normalise(self, block: np.ndarray) -> np.ndarray:
+    def normalise(self, block: Array) -> Array:
         """A block whose rows are within what a prediction can be, which sums, weights and rounding
         may have left."""
 
     @abstractmethod
-    def to_scores(self, block: np.ndarray) -> np.ndarray:
+    def to_scores(self, block: Array) -> Array:
         """A block on the scale on which a chain works, without bounds: logarithms or logits."""
 
     @abstractmethod
-    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+    def from_scores(self, scores: Array) -> Array:
         """The block of scores (n, C): the inverse of `to_scores`."""
 
-    def at_temperature(self, block: np.ndarray, temperature: float) -> np.ndarray:
+    def at_temperature(self, block: Array, temperature: float) -> Array:
         """A block at a temperature: above 1 flatter, below 1 sharper; the order of a row stays.
 
         Scores divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", ICML;
@@ -160,14 +161,14 @@ class Task(ABC):
         return self.from_scores(self.to_scores(block) / temperature)
 
     @abstractmethod
-    def sureness(self, block: np.ndarray) -> np.ndarray:
+    def sureness(self, block: Array) -> Array:
         """How sure each row's most likely targets are, (n,): the probability of the least sure one
         of its decisions."""
 
     @abstractmethod
     def describe(
-        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
-    ) -> tuple[list[str | None], np.ndarray]:
+        self, block: Array, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], Array]:
         """Each row's answer as text, and its confidence (n,), for people.
 
         None and NaN where a row is NaN. NONE where nothing reaches the threshold. join: makes one
@@ -177,45 +178,43 @@ class Task(ABC):
     # --- both
 
     @abstractmethod
-    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def losses(self, targets: Targets, block: Array) -> Array:
         """How far each row is off, (n,), for lists of the worst: the negative logarithm of the
         probability of the truth, or of its worst cell; the squared error of numbers."""
 
     # --- only where a block holds probabilities
 
-    def marks(self, targets: Targets) -> np.ndarray:
+    def marks(self, targets: Targets) -> Array:
         """1 where a row has a class, uint8 (n, C)."""
         raise self._no_classes()
 
-    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+    def named(self, block: Array, threshold: float) -> Array:
         """1 for the classes that an answer names, uint8 (n, C)."""
         raise self._no_classes()
 
-    def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def given(self, targets: Targets, block: Array) -> Array:
         """The probability of what is true, decision by decision: (n,) or (n, C)."""
         raise self._no_classes()
 
-    def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def right(self, targets: Targets, block: Array) -> Array:
         """The probability that each row gives to what is true, (n,): that of its worst decision."""
         raise self._no_classes()
 
-    def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def decisions(self, targets: Targets, block: Array) -> tuple[Array, Array]:
         """The confidence of every decision, and whether it is right, (m,) each: for reliability."""
         raise self._no_classes()
 
-    def outcomes(self, block: np.ndarray) -> np.ndarray:
+    def outcomes(self, block: Array) -> Array:
         """The probabilities of all that can be true: (n, C), or of labels and of their absence
         (2, n, C)."""
         raise self._no_classes()
 
-    def expect(
-        self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
-    ) -> float:
+    def expect(self, block: Array, values: Array, weights: Sequence[float] | None = None) -> float:
         """The expected value of values by outcome, the mean over rows, where outcomes have a
         block's probabilities. values: as `outcomes`. weights: of the columns, where they differ."""
         raise self._no_classes()
 
-    def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
+    def log_loss(self, given: Array, weights: Sequence[float] | None = None) -> float:
         """The mean log loss of what `given` gives. weights: of the columns, where they differ."""
         raise self._no_classes()
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
+from foldwise.arrays import Array
 from foldwise.errors import PredictionError, SpecError, examples, nearest
 from foldwise.kinds.bounds import AmountOrNone
 from foldwise.kinds.metric import METRICS, Answers, Metric
@@ -74,7 +75,7 @@ class ColumnMetric(Metric):
         return [column_value(alone, marks, block) for marks, block in columns]
 
 
-def column_value(metric: Metric, marks: np.ndarray, block: np.ndarray) -> float | None:
+def column_value(metric: Metric, marks: Array, block: Array) -> float | None:
     """The metric of one column by itself, (n,) each; None where it has no value."""
     try:
         return metric.value(Answers(COLUMN, Targets(marks[:, None]), block[:, None]))
@@ -82,13 +83,13 @@ def column_value(metric: Metric, marks: np.ndarray, block: np.ndarray) -> float 
         return None
 
 
-def column_mean(values: np.ndarray, weights: Sequence[float] | np.ndarray | None) -> np.ndarray:
+def column_mean(values: Array, weights: Sequence[float] | Array | None) -> Array:
     """The weighted mean over the columns of values (b, C) that are known; NaN where none counts."""
     known = ~np.isnan(values)
     share = known * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
     return ratio((share * np.where(known, values, 0)).sum(axis=1), share.sum(axis=1))
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: Array, whole: Array) -> Array:
     """part / whole; NaN where whole is 0."""
     return part / np.where(whole == 0, np.nan, whole)

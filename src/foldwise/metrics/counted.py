@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import model_validator
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.bounds import Amount, Inside
 from foldwise.kinds.metric import METRICS, Answers, Weighted
@@ -31,7 +32,7 @@ class Accuracy(Named):
 
     name: Literal["accuracy"] = "accuracy"
 
-    def rule(self, answers: Answers) -> np.ndarray:
+    def rule(self, answers: Answers) -> Array:
         """1 for each right row; with many labels the share of right cells at the threshold."""
         if answers.task.sums_to_one:
             right = answers.block.argmax(axis=1) == answers.targets.values
@@ -71,11 +72,11 @@ class Counted(Named):
         """The rate's name for people."""
         return METRICS.name_of(self)
 
-    def rate(self, hits: np.ndarray, true: np.ndarray, named: np.ndarray) -> np.ndarray:
+    def rate(self, hits: Array, true: Array, named: Array) -> Array:
         """The rate where something is true or named."""
         raise NotImplementedError
 
-    def rule(self, answers: Answers) -> np.ndarray | Weighted:
+    def rule(self, answers: Answers) -> Array | Weighted:
         """See the class."""
         named = answers.named(self.threshold)
         hits = answers.marks & named
@@ -84,7 +85,7 @@ class Counted(Named):
             return np.nan_to_num(self._known_rate(*sums), nan=1.0)
         tables = [table.astype(np.float32) for table in (hits, answers.marks, named)]
 
-        def at(times: np.ndarray) -> np.ndarray:
+        def at(times: Array) -> Array:
             single = times.astype(np.float32)  # its whole numbers are exact up to 16 million rows
             counts = [(single @ table).astype(np.float64) for table in tables]  # each (b, C)
             if self.average == "micro":
@@ -106,7 +107,7 @@ class Counted(Named):
             for hot, named in columns
         ]
 
-    def _known_rate(self, hits: np.ndarray, true: np.ndarray, named: np.ndarray) -> np.ndarray:
+    def _known_rate(self, hits: Array, true: Array, named: Array) -> Array:
         """The rate; NaN where there was nothing."""
         return np.where(true + named == 0, np.nan, self.rate(hits, true, named))
 
@@ -123,7 +124,7 @@ class FBeta(Counted):
         """With its beta."""
         return f"F{self.beta:g}"
 
-    def rate(self, hits: np.ndarray, true: np.ndarray, named: np.ndarray) -> np.ndarray:
+    def rate(self, hits: Array, true: Array, named: Array) -> Array:
         """See the class."""
         weight = self.beta**2
         return (1 + weight) * hits / _or_one(weight * true + named)
@@ -134,7 +135,7 @@ class Precision(Counted):
 
     name: Literal["precision"] = "precision"
 
-    def rate(self, hits: np.ndarray, true: np.ndarray, named: np.ndarray) -> np.ndarray:
+    def rate(self, hits: Array, true: Array, named: Array) -> Array:
         """See the class."""
         return hits / _or_one(named)
 
@@ -144,11 +145,11 @@ class Recall(Counted):
 
     name: Literal["recall"] = "recall"
 
-    def rate(self, hits: np.ndarray, true: np.ndarray, named: np.ndarray) -> np.ndarray:
+    def rate(self, hits: Array, true: Array, named: Array) -> Array:
         """See the class."""
         return hits / _or_one(true)
 
 
-def _or_one(whole: np.ndarray) -> np.ndarray:
+def _or_one(whole: Array) -> Array:
     """The numbers, 1 for each 0: whatever is divided by it is 0 itself."""
     return np.where(whole == 0, 1, whole)

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.metric import Answers, Metric, Weighted
 
@@ -34,7 +35,7 @@ class Rmse(NumberMetric):
         """The roots of weighted means of squares, averaged over columns."""
         squares = (answers.targets.values - answers.block) ** 2
 
-        def at(times: np.ndarray) -> np.ndarray:
+        def at(times: Array) -> Array:
             means = (times @ squares) / times.sum(axis=1, keepdims=True)  # (b, C)
             return np.asarray(np.sqrt(means).mean(axis=1))
 
@@ -56,7 +57,7 @@ class Mae(NumberMetric):
         """As people write it."""
         return "MAE"
 
-    def rule(self, answers: Answers) -> np.ndarray:
+    def rule(self, answers: Answers) -> Array:
         """The absolute error of each row, the mean over columns."""
         return np.asarray(np.abs(answers.targets.values - answers.block).mean(axis=1))
 

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from foldwise.arrays import Array
+
 HELD = 1_000_000  # counts held at a time: 8 MB
 
 
 def bootstrap_interval(
-    losses: np.ndarray,
-    groups: np.ndarray | None = None,
+    losses: Array,
+    groups: Array | None = None,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
@@ -25,16 +27,16 @@ def bootstrap_interval(
     member = _members(len(losses), groups)
     sums, counts = np.bincount(member, losses), np.bincount(member)
 
-    def mean(times: np.ndarray) -> np.ndarray:
+    def mean(times: Array) -> Array:
         return (times @ sums) / (times @ counts)
 
     return resampled_interval(mean, len(sums), None, level, samples, seed)
 
 
 def resampled_interval(
-    value: Callable[[np.ndarray], np.ndarray],
+    value: Callable[[Array], Array],
     rows: int,
-    groups: np.ndarray | None = None,
+    groups: Array | None = None,
     level: float = 0.95,
     samples: int = 1000,
     seed: int = 0,
@@ -49,14 +51,14 @@ def resampled_interval(
 
 
 def resampled(
-    value: Callable[[np.ndarray], np.ndarray],
+    value: Callable[[Array], Array],
     rows: int,
-    groups: np.ndarray | None = None,
+    groups: Array | None = None,
     samples: int = 1000,
     seed: int = 0,
     size: int | None = None,
     replace: bool = True,
-) -> np.ndarray:
+) -> Array:
     """A value of each of so many samples, (samples,); NaN where a sample has none.
 
     value: of how often each row counts, (b, rows) -> (b,). groups: (rows,) or None. size: how many
@@ -78,17 +80,15 @@ def resampled(
     return np.concatenate(values)
 
 
-def _members(rows: int, groups: np.ndarray | None) -> np.ndarray:
+def _members(rows: int, groups: Array | None) -> Array:
     """The number of each row's group, from 0; without groups each row is one."""
     if groups is None:
         return np.arange(rows)
-    member: np.ndarray = np.unique(groups.astype(str), return_inverse=True)[1]
+    member: Array = np.unique(groups.astype(str), return_inverse=True)[1]
     return member
 
 
-def paired_interval(
-    differences: np.ndarray, level: float = 0.95
-) -> tuple[float, float, float, float]:
+def paired_interval(differences: Array, level: float = 0.95) -> tuple[float, float, float, float]:
     """The mean of paired differences, its standard error, and both ends of Student's t interval.
 
     mean ± t(k - 1) * s / sqrt(k) over k folds, as in the k-fold cross-validated paired t test

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.bounds import Count
 from foldwise.kinds.metric import Answers, Metric
@@ -22,7 +23,7 @@ class MeanAveragePrecision(Metric):
         """With its k."""
         return f"MAP@{self.k}"
 
-    def rule(self, answers: Answers) -> np.ndarray:
+    def rule(self, answers: Answers) -> Array:
         """`average_precisions` at k."""
         return average_precisions(answers.marks, answers.block, self.k)
 
@@ -41,12 +42,12 @@ class TopKError(Metric):
         """With its k."""
         return f"top-{self.k} error"
 
-    def rule(self, answers: Answers) -> np.ndarray:
+    def rule(self, answers: Answers) -> Array:
         """`top_k_errors` at k."""
         return top_k_errors(answers.marks, answers.block, self.k)
 
 
-def average_precisions(hot: np.ndarray, ranked: np.ndarray, k: int) -> np.ndarray:
+def average_precisions(hot: Array, ranked: Array, k: int) -> Array:
     """The average precision at k of each row, float64 (n,); their mean is MAP@k.
 
     Kaggle's rule (evaluation page of hotel-id-2021-fgvc8, read 2026-11-22): the precision at each
@@ -61,7 +62,7 @@ def average_precisions(hot: np.ndarray, ranked: np.ndarray, k: int) -> np.ndarra
     return (precision * hits).sum(axis=1) / np.maximum(possible, 1)
 
 
-def top_k_errors(hot: np.ndarray, ranked: np.ndarray, k: int) -> np.ndarray:
+def top_k_errors(hot: Array, ranked: Array, k: int) -> Array:
     """The share of each row's true classes that are not among its first k, float64 (n,).
 
     ILSVRC's rule (that of 2014 as quoted at stats.stackexchange.com/questions/129395, read
@@ -74,7 +75,7 @@ def top_k_errors(hot: np.ndarray, ranked: np.ndarray, k: int) -> np.ndarray:
     return missed / np.maximum(hot.sum(axis=1), 1)
 
 
-def _first_hits(hot: np.ndarray, ranked: np.ndarray, k: int) -> np.ndarray:
+def _first_hits(hot: Array, ranked: Array, k: int) -> Array:
     """1 where the class at a rank is named and true, (n, min(k, C)); ties in class order."""
     order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(hot * (ranked > 0), order, axis=1)

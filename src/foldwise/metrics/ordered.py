@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.errors import SpecError
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.metric import Answers, Metric, Weighted
@@ -46,7 +47,7 @@ class Kappa(Metric):
             [np.ones_like(true), (true - said) ** 2, true, said, true**2 + said**2], axis=1
         )
 
-        def at(times: np.ndarray) -> np.ndarray:
+        def at(times: Array) -> Array:
             count, observed, trues, saids, squares = (times @ rows).T
             expected = count * squares - 2 * trues * saids  # count times sum(w E); whole numbers
             return np.where(expected == 0, 1.0, 1 - ratio(count * observed, expected))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from foldwise.arrays import Array
 from foldwise.errors import PredictionError
 from foldwise.kinds.metric import CLIP, Answers
 from foldwise.metrics.columns import ColumnMetric
@@ -35,7 +36,7 @@ class LogLoss(ColumnMetric):
         """See `Metric.log_clip`."""
         return self.clip
 
-    def rule(self, answers: Answers) -> np.ndarray:
+    def rule(self, answers: Answers) -> Array:
         """`log_losses`, or with many labels `column_log_losses`."""
         if not answers.task.sums_to_one:
             return column_log_losses(answers.marks, answers.block, self.clip, answers.weights)
@@ -56,9 +57,7 @@ class LogLoss(ColumnMetric):
             )
 
 
-def log_losses(
-    codes: np.ndarray, probs: np.ndarray, clip: float = CLIP, rescale: bool = True
-) -> np.ndarray:
+def log_losses(codes: Array, probs: Array, clip: float = CLIP, rescale: bool = True) -> Array:
     """The log loss of each row, float64 (n,).
 
     Kaggle's published rule (its wiki's "Multi Class Log Loss", read 2026-11-22): each row is
@@ -80,11 +79,11 @@ def log_losses(
 
 
 def column_log_losses(
-    hot: np.ndarray,
-    probs: np.ndarray,
+    hot: Array,
+    probs: Array,
     clip: float = CLIP,
     weights: Sequence[float] | None = None,
-) -> np.ndarray:
+) -> Array:
     """The mean over classes of the binary log loss of each row, float64 (n,): multi-label.
 
     hot: 0 or 1, (n, C). probs: (n, C), clipped to [clip, 1 - clip]. weights: of classes.

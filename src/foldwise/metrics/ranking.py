@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.metric import Answers, Weighted
 from foldwise.metrics.columns import ColumnMetric, column_mean, ratio
@@ -32,7 +33,7 @@ class Auc(ColumnMetric):
     def rule(self, answers: Answers) -> Weighted:
         """See the class."""
 
-        def of(positive: np.ndarray, every: np.ndarray) -> np.ndarray:
+        def of(positive: Array, every: Array) -> Array:
             above = np.cumsum(positive, axis=1) - positive / 2  # (b, ranks), best rank first
             negative = every - positive
             pairs = positive.sum(axis=1) * negative.sum(axis=1)
@@ -58,7 +59,7 @@ class AveragePrecision(ColumnMetric):
     def rule(self, answers: Answers) -> Weighted:
         """See the class."""
 
-        def of(positive: np.ndarray, every: np.ndarray) -> np.ndarray:
+        def of(positive: Array, every: Array) -> Array:
             found, named = np.cumsum(positive, axis=1), np.cumsum(every, axis=1)
             precision = found / np.maximum(named, 1)  # nothing is found where nothing is named
             return ratio((positive * precision).sum(axis=1), found[:, -1])
@@ -66,23 +67,19 @@ class AveragePrecision(ColumnMetric):
         return _mean_of_ranked_columns(answers, of)
 
 
-def _mean_of_ranked_columns(
-    answers: Answers, of: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> Weighted:
+def _mean_of_ranked_columns(answers: Answers, of: Callable[[Array, Array], Array]) -> Weighted:
     """The mean over columns of what `of` makes of how often positive rows, and rows at all, count
     at each of a column's ranks, both (b, ranks), most probable first."""
     columns = zip(answers.marks.T, answers.block.T, strict=True)
     ranked = [_by_rank(hot == 1, scores) for hot, scores in columns]
 
-    def at(times: np.ndarray) -> np.ndarray:
+    def at(times: Array) -> Array:
         return column_mean(np.stack([of(*c(times)) for c in ranked], axis=1), answers.weights)
 
     return at
 
 
-def _by_rank(
-    hot: np.ndarray, scores: np.ndarray
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _by_rank(hot: Array, scores: Array) -> Callable[[Array], tuple[Array, Array]]:
     """A function of how often each row counts that sums positive rows, and all, by rank.
 
     Equal scores share a rank; so do neighbours without a positive row, between which neither
@@ -97,7 +94,7 @@ def _by_rank(
     some = found > 0
     first, order_found = (np.cumsum(found) - found)[some], order[hot]
 
-    def summed(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def summed(times: Array) -> tuple[Array, Array]:
         every = np.add.reduceat(np.take(times, order, axis=1), starts, axis=1)
         positive = np.zeros_like(every)
         if len(first):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import METRICS, Answers, Metric, Weighted
@@ -112,7 +113,7 @@ def of_smaller(
 
 def _measured(
     metric: Metric, truth: pd.DataFrame, predictions: pd.DataFrame, warn: bool
-) -> tuple[np.ndarray | Weighted, Answers, np.ndarray | None]:
+) -> tuple[Array | Weighted, Answers, Array | None]:
     """What the metric's rule gives, what it scored, and groups, if all rows have one."""
     task = task_in(truth)
     rows = _aligned(task, predictions, truth["id"])
@@ -141,7 +142,7 @@ def _aligned(task: Task, predictions: pd.DataFrame, ids: "pd.Series[str]") -> pd
     return rows
 
 
-def _warn_of_constants(metric: Metric, probs: np.ndarray, classes: Sequence[str]) -> None:
+def _warn_of_constants(metric: Metric, probs: Array, classes: Sequence[str]) -> None:
     """Warn of columns that rank no row above another."""
     if metric.of_constants is None:
         return

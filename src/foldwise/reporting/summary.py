@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.errors import PredictionError, RunError, nearest
 from foldwise.kinds.columns import columns_of
@@ -187,7 +188,7 @@ def _by_class(metric: Metric, answers: Answers) -> list[dict[str, Any]]:
     ]
 
 
-def _by_group(metric: Metric, answers: Answers, groups: np.ndarray | None) -> list[dict[str, Any]]:
+def _by_group(metric: Metric, answers: Answers, groups: Array | None) -> list[dict[str, Any]]:
     """`group, rows, value, share` of each group; none where there are no groups."""
     if groups is None or metric.hook is not None:
         return []

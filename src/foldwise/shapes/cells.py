@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from foldwise.arrays import Array
 from foldwise.errors import SpecError, SubmissionError, nearest
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.bounds import Count, Inside
@@ -56,7 +57,7 @@ class Cells(Coded):
         """The codes in a cell."""
         return [cell]
 
-    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+    def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """One column with the classes that are answered."""
         order = np.argsort(-answers, axis=1, kind="stable")
         cells = [
@@ -65,7 +66,7 @@ class Cells(Coded):
         ]
         return form.fill({form.answers[0]: cells})
 
-    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> Array:
         """Known classes, none twice."""
         cells, most = frame[form.answers[0]], self.most(form.classes)
         code = {self.code(name): number for number, name in enumerate(form.classes)}
@@ -92,7 +93,7 @@ class Label(Cells):
 
     shape: Literal["label"] = "label"
 
-    def decide(self, probs: np.ndarray) -> np.ndarray:
+    def decide(self, probs: Array) -> Array:
         """1 for the most probable class, 0 for the others."""
         answer = np.zeros_like(probs)
         answer[np.arange(len(probs)), probs.argmax(axis=1)] = 1
@@ -146,7 +147,7 @@ class Top(Several):
         """See `Several.several`."""
         return self.k > 1
 
-    def decide(self, probs: np.ndarray) -> np.ndarray:
+    def decide(self, probs: Array) -> Array:
         """1, 1/2, 1/3, ... for the first k classes; equal probabilities go by class order."""
         answer = np.zeros_like(probs)
         best = np.argsort(-probs, axis=1, kind="stable")[:, : self.k]
@@ -184,7 +185,7 @@ class Tags(Several):
         """The codes in a cell."""
         return [] if cell == self.none else super().split(cell)
 
-    def decide(self, probs: np.ndarray) -> np.ndarray:
+    def decide(self, probs: Array) -> Array:
         """1 for classes at or above the threshold; where none passes and `none` is no answer, for
         the most probable one."""
         answer = (probs >= self.threshold).astype(np.float64)

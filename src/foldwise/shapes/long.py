@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import field_validator
 
+from foldwise.arrays import Array
 from foldwise.errors import DataError
 from foldwise.kinds.shape import FormatFile, SubmissionFormat
 from foldwise.shapes.cells import Coded
@@ -37,12 +38,12 @@ class Long(Coded):
                 raise ValueError(f"[submission] row must hold {field}, got {value!r}")
         return value
 
-    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+    def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """A row per id and class with its probability."""
         rows, columns = self._cells(form)
         return form.fill({form.columns[-1]: as_text(answers[rows, columns])})
 
-    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> Array:
         """A probability in 0..1 per row."""
         values = numeric(frame, [form.columns[-1]], form.id_column, path)
         check_probabilities(path, values, list(frame[form.id_column]))
@@ -108,7 +109,7 @@ class Long(Coded):
                 f"{len(classes)} classes, it has {len(file.frame)} rows"
             )
 
-    def _cells(self, form: SubmissionFormat) -> tuple[np.ndarray, np.ndarray]:
+    def _cells(self, form: SubmissionFormat) -> tuple[Array, Array]:
         """The number of the id and of the class of each row."""
         standard = form.for_ids(form.ids).frame[form.columns[:-1]]
         position = {key: number for number, key in enumerate(map(tuple, standard.to_numpy()))}

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import DataError, SubmissionError, examples
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.shape import FormatFile, Shape, SubmissionFormat
@@ -23,11 +24,11 @@ class Numbers(Shape):
 
     shape: Literal["numbers"] = "numbers"
 
-    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+    def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """A column per number, with ten digits."""
         return form.fill({name: as_text(answers[:, c]) for c, name in enumerate(form.answers)})
 
-    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> Array:
         """Finite numbers. Raises: SubmissionError: a cell is none."""
         values = numeric(frame, form.answers, form.id_column, path)
         wrong = ~np.isfinite(values).all(axis=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from foldwise.arrays import Array
 from foldwise.errors import DataError, SpecError, SubmissionError, nearest
 from foldwise.kinds.shape import FormatFile, Shape
 
@@ -43,12 +44,12 @@ def need_classes(named: Sequence[str], classes: Sequence[str]) -> None:
             raise SpecError(f"[submission] names a class {name!r}{nearest(name, list(classes))}")
 
 
-def as_text(values: np.ndarray) -> list[str]:
+def as_text(values: Array) -> list[str]:
     """Numbers (n,) as a file's cells."""
     return [DIGITS % value for value in values]
 
 
-def check_probabilities(path: Path, values: np.ndarray, ids: Sequence[str]) -> None:
+def check_probabilities(path: Path, values: Array, ids: Sequence[str]) -> None:
     """Check the numbers of rows (n, columns). Raises: SubmissionError: some are outside 0 to 1."""
     outside = ((values < 0) | (values > 1)).any(axis=1)
     if outside.any():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from foldwise.arrays import Array
 from foldwise.errors import SpecError
 from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.numbers import OneColumn, as_text, check_probabilities, need_classes
@@ -22,11 +23,11 @@ class Positive(OneColumn):
     shape: Literal["positive"] = "positive"
     positive: str = Field(examples=["dog"])  # the class whose probability the column holds
 
-    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+    def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """One column with the probability of the positive class."""
         return form.fill({form.answers[0]: as_text(answers[:, self._number(form)])})
 
-    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> Array:
         """A probability in 0..1; the other class has the rest."""
         values = numeric(frame, form.answers, form.id_column, path)
         check_probabilities(path, values, form.ids)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import DataError, SubmissionError, examples
 from foldwise.kinds.shape import FormatFile, Shape, SubmissionFormat
 from foldwise.shapes.numbers import as_text, check_probabilities
@@ -22,11 +23,11 @@ class Wide(Shape):
 
     shape: Literal["wide"] = "wide"
 
-    def write(self, answers: np.ndarray, form: SubmissionFormat) -> pd.DataFrame:
+    def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """One probability column per class."""
         return form.fill({name: as_text(answers[:, c]) for c, name in enumerate(form.classes)})
 
-    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> np.ndarray:
+    def read(self, frame: pd.DataFrame, form: SubmissionFormat, path: Path) -> Array:
         """Probabilities in 0..1; with one label per image each row sums to 1."""
         values = numeric(frame, form.classes, form.id_column, path)
         check_probabilities(path, values, form.ids)

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
+from foldwise.arrays import Array
 from foldwise.errors import PredictionError, examples
 from foldwise.kinds.columns import classes_of, columns_of
 from foldwise.store.files import need_readable, replacing
@@ -22,9 +23,7 @@ TINY = 1e-15  # the smallest probability that has a logarithm here
 HELD = 4_000_000  # numbers in memory before they are written: 32 MB
 
 
-def predictions_frame(
-    ids: Iterable[str], probs: np.ndarray, classes: Sequence[str]
-) -> pd.DataFrame:
+def predictions_frame(ids: Iterable[str], probs: Array, classes: Sequence[str]) -> pd.DataFrame:
     """The frame `id, *classes` of probs (n, C).
 
     Raises: PredictionError: see `check_predictions`.
@@ -106,7 +105,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
                 writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
                 held.clear()
 
-        def add(ids: Iterable[str], probs: np.ndarray) -> None:
+        def add(ids: Iterable[str], probs: Array) -> None:
             frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=columns_of(classes))
             frame.insert(0, "id", pd.Series(list(ids), dtype=str))
             held.append(frame)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import (
     DataError,
     LabelError,
@@ -211,7 +212,7 @@ def join_on_id(left: pd.DataFrame, right: pd.DataFrame, id: str, names: str) -> 
     return joined
 
 
-def numeric(frame: pd.DataFrame, columns: Sequence[str], id: str, path: Path) -> np.ndarray:
+def numeric(frame: pd.DataFrame, columns: Sequence[str], id: str, path: Path) -> Array:
     """The columns as float64, shape (rows, columns); true and false count as 1 and 0.
 
     Raises: LabelError: a cell is empty, no number, or not finite.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.errors import examples
 from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
@@ -42,7 +43,7 @@ class MultiClass(ProbableTask):
         """The codes of the Categorical."""
         return Targets(frame[LABEL].cat.codes.to_numpy(dtype=np.int64))
 
-    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], Array]) -> Targets:
         """A class by its name in each row."""
         known = text[LABEL].isin(self.columns).to_numpy()
         if not known.all():
@@ -53,15 +54,15 @@ class MultiClass(ProbableTask):
         """The name of each row's class."""
         return pd.Series(np.asarray(self.columns, dtype=object)[targets.values], dtype=str)
 
-    def strata(self, targets: Targets) -> np.ndarray:
+    def strata(self, targets: Targets) -> Array:
         """The classes."""
         return self.marks(targets)
 
-    def likely(self, block: np.ndarray) -> Targets:
+    def likely(self, block: Array) -> Targets:
         """The most probable class, of equal ones the first."""
         return Targets(block.argmax(axis=1))
 
-    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+    def draw(self, block: Array, known: Known, rng: np.random.Generator) -> Targets:
         """One class a row."""
         ends = block.cumsum(axis=1)
         return Targets((rng.random((len(block), 1)) * ends[:, -1:] > ends).sum(axis=1))
@@ -74,28 +75,28 @@ class MultiClass(ProbableTask):
         """`classes`: the share of the rows of each."""
         return {"classes": class_shares(self.columns, self.marks(targets))}
 
-    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+    def baselines(self, targets: Targets, rows: int) -> dict[str, Array]:
         """`uniform` and `class prior`, the classes' shares of the training rows."""
         prior = self.marks(targets).mean(axis=0)
         blocks = {"uniform": np.full(len(self), 1 / len(self)), "class prior": prior}
         return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
 
-    def normalise(self, block: np.ndarray) -> np.ndarray:
+    def normalise(self, block: Array) -> Array:
         """Each row divided by its sum."""
         return block / block.sum(axis=1, keepdims=True)
 
-    def to_scores(self, block: np.ndarray) -> np.ndarray:
+    def to_scores(self, block: Array) -> Array:
         """Logarithms, bounded so that 0 has one too."""
         return np.log(np.clip(block, TINY, None))
 
-    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+    def from_scores(self, scores: Array) -> Array:
         """The softmax of each row."""
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
     def describe(
-        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
-    ) -> tuple[list[str | None], np.ndarray]:
+        self, block: Array, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], Array]:
         """The most probable class and its probability; below the threshold NONE, and what the
         class lacks to 1."""
         best = block.max(axis=1)
@@ -106,42 +107,40 @@ class MultiClass(ProbableTask):
         ]
         return answers, np.where(unsure, 1 - best, best)
 
-    def marks(self, targets: Targets) -> np.ndarray:
+    def marks(self, targets: Targets) -> Array:
         """One 1 a row."""
         return np.eye(len(self), dtype=np.uint8)[targets.values]
 
-    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+    def named(self, block: Array, threshold: float) -> Array:
         """The most probable class, whatever the threshold."""
         return self.marks(self.likely(block))
 
-    def sureness(self, block: np.ndarray) -> np.ndarray:
+    def sureness(self, block: Array) -> Array:
         """The largest probability of each row."""
         return block.max(axis=1)
 
-    def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def given(self, targets: Targets, block: Array) -> Array:
         """That of each row's class, (n,)."""
         return block[np.arange(len(block)), targets.values]
 
-    def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def right(self, targets: Targets, block: Array) -> Array:
         """As `given`: a row is one decision."""
         return self.given(targets, block)
 
-    def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def decisions(self, targets: Targets, block: Array) -> tuple[Array, Array]:
         """One a row: its most probable class."""
         best = block.argmax(axis=1)
         return block[np.arange(len(block)), best], best == targets.values
 
-    def outcomes(self, block: np.ndarray) -> np.ndarray:
+    def outcomes(self, block: Array) -> Array:
         """The block itself."""
         return block
 
-    def expect(
-        self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
-    ) -> float:
+    def expect(self, block: Array, values: Array, weights: Sequence[float] | None = None) -> float:
         """The sum over classes; weights of columns mean nothing here."""
         return float((block * values).sum(axis=1).mean())
 
-    def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
+    def log_loss(self, given: Array, weights: Sequence[float] | None = None) -> float:
         """The mean over rows; weights of columns mean nothing here."""
         return -float(np.log(np.clip(given, TINY, 1)).mean())
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.loss import Loss, Outputs
 from foldwise.kinds.rows import Rows
@@ -45,7 +46,7 @@ class MultiLabel(ProbableTask):
         """The class columns."""
         return Targets(frame[self.target_columns].to_numpy(dtype=np.uint8))
 
-    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], Array]) -> Targets:
         """0 or 1 for each class in each row."""
         values = numbers()
         known = np.asarray(np.isin(values, (0, 1)).all(axis=1))
@@ -58,15 +59,15 @@ class MultiLabel(ProbableTask):
         names = np.asarray(self.columns, dtype=object)
         return pd.Series([separator.join(names[row == 1]) for row in targets.values], dtype=str)
 
-    def strata(self, targets: Targets) -> np.ndarray:
+    def strata(self, targets: Targets) -> Array:
         """The labels."""
         return targets.values
 
-    def likely(self, block: np.ndarray) -> Targets:
+    def likely(self, block: Array) -> Targets:
         """Each label whose probability is one half or more."""
         return Targets(self.named(block, 0.5))
 
-    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+    def draw(self, block: Array, known: Known, rng: np.random.Generator) -> Targets:
         """Each label for itself; a row that gets fewer or more than any known row has is drawn
         again, since labels of one image are not independent, and that much is known of them."""
         counts = known.targets.values.sum(axis=1, dtype=int)
@@ -93,28 +94,28 @@ class MultiLabel(ProbableTask):
             "rows_without_label": int((counts == 0).sum()),
         }
 
-    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+    def baselines(self, targets: Targets, rows: int) -> dict[str, Array]:
         """`uniform`, one half of each label, and `class prior`, their shares of training rows."""
         blocks = {"uniform": np.full(len(self), 0.5), "class prior": targets.values.mean(axis=0)}
         return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
 
-    def normalise(self, block: np.ndarray) -> np.ndarray:
+    def normalise(self, block: Array) -> Array:
         """1 where rounding left more."""
         return np.minimum(block, 1)
 
-    def to_scores(self, block: np.ndarray) -> np.ndarray:
+    def to_scores(self, block: Array) -> Array:
         """Logits, bounded so that 0 and 1 have one too."""
         return np.log(np.clip(block, TINY, None)) - np.log(np.clip(1 - block, TINY, None))
 
-    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+    def from_scores(self, scores: Array) -> Array:
         """The sigmoid of each."""
         from scipy.special import expit
 
         return expit(scores)
 
     def describe(
-        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
-    ) -> tuple[list[str | None], np.ndarray]:
+        self, block: Array, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], Array]:
         """The labels that reach the threshold, joined, NONE where none does; the probability of the
         least sure decision, on a label that is named or on one that is not."""
         names, named = np.array(self.columns), block >= threshold
@@ -124,42 +125,40 @@ class MultiLabel(ProbableTask):
         ]
         return answers, np.where(named, block, 1 - block).min(axis=1)
 
-    def marks(self, targets: Targets) -> np.ndarray:
+    def marks(self, targets: Targets) -> Array:
         """The targets themselves."""
         return targets.values
 
-    def named(self, block: np.ndarray, threshold: float) -> np.ndarray:
+    def named(self, block: Array, threshold: float) -> Array:
         """The labels at or above the threshold."""
         return (block >= threshold).astype(np.uint8)
 
-    def sureness(self, block: np.ndarray) -> np.ndarray:
+    def sureness(self, block: Array) -> Array:
         """The least of p or 1 - p, which is more, over the labels."""
         return np.maximum(block, 1 - block).min(axis=1)
 
-    def given(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def given(self, targets: Targets, block: Array) -> Array:
         """p of a label that is there, 1 - p of one that is not, (n, C)."""
         return np.where(targets.values == 1, block, 1 - block)
 
-    def right(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def right(self, targets: Targets, block: Array) -> Array:
         """That of the worst cell."""
         return self.given(targets, block).min(axis=1)
 
-    def decisions(self, targets: Targets, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def decisions(self, targets: Targets, block: Array) -> tuple[Array, Array]:
         """Every cell: whether the row has the label."""
         return block.ravel(), (targets.values == 1).ravel()
 
-    def outcomes(self, block: np.ndarray) -> np.ndarray:
+    def outcomes(self, block: Array) -> Array:
         """Of each label, and of its absence, (2, n, C)."""
         return np.stack([block, 1 - block])
 
-    def expect(
-        self, block: np.ndarray, values: np.ndarray, weights: Sequence[float] | None = None
-    ) -> float:
+    def expect(self, block: Array, values: Array, weights: Sequence[float] | None = None) -> float:
         """The mean over cells, of columns the weighted one."""
         means = (self.outcomes(block) * values).sum(axis=0).mean(axis=0)
         return float(np.average(means, weights=None if weights is None else np.array([*weights])))
 
-    def log_loss(self, given: np.ndarray, weights: Sequence[float] | None = None) -> float:
+    def log_loss(self, given: Array, weights: Sequence[float] | None = None) -> float:
         """The mean over cells, of columns the weighted one."""
         means = np.log(np.clip(given, TINY, 1)).mean(axis=0)
         return -float(np.average(means, weights=weights))

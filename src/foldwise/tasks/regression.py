@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.kinds.answer import Answer
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.loss import Loss, Outputs
@@ -45,7 +46,7 @@ class Regression(Task):
         """The number columns."""
         return Targets(frame[self.target_columns].to_numpy(dtype=np.float64))
 
-    def parse(self, text: pd.DataFrame, numbers: Callable[[], np.ndarray]) -> Targets:
+    def parse(self, text: pd.DataFrame, numbers: Callable[[], Array]) -> Targets:
         """A finite number in each cell."""
         values = numbers()
         if not np.isfinite(values).all():
@@ -58,7 +59,7 @@ class Regression(Task):
         cells = [separator.join(f"{value:.10g}" for value in row) for row in targets.values]
         return pd.Series(cells, dtype=str)
 
-    def strata(self, targets: Targets) -> np.ndarray:
+    def strata(self, targets: Targets) -> Array:
         """Ten bins of equally many rows by each column's quantiles; fewer where rows are few or
         numbers alike."""
         count = max(min(BINS, len(targets) // LEAST), 1)
@@ -69,11 +70,11 @@ class Regression(Task):
             marks.append(np.eye(count, dtype=np.uint8)[codes])
         return np.hstack(marks)
 
-    def likely(self, block: np.ndarray) -> Targets:
+    def likely(self, block: Array) -> Targets:
         """The predictions themselves."""
         return Targets(block)
 
-    def draw(self, block: np.ndarray, known: Known, rng: np.random.Generator) -> Targets:
+    def draw(self, block: Array, known: Known, rng: np.random.Generator) -> Targets:
         """The predictions with errors of known rows, each row's as a whole.
 
         The known rows are predicted by the models of one fold; a block that averages several is
@@ -89,7 +90,7 @@ class Regression(Task):
         """Those of numbers."""
         return loss.of_numbers
 
-    def scaling(self, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
+    def scaling(self, targets: Targets) -> tuple[Array, Array]:
         """Mean and standard deviation of each column; 1 where all numbers are alike."""
         spread = targets.values.std(axis=0)
         return targets.values.mean(axis=0), np.where(spread > 0, spread, 1.0)
@@ -103,7 +104,7 @@ class Regression(Task):
             found[name] = {what: float(f"{value:.6g}") for what, value in told.items()}
         return {"numbers": found}
 
-    def baselines(self, targets: Targets, rows: int) -> dict[str, np.ndarray]:
+    def baselines(self, targets: Targets, rows: int) -> dict[str, Array]:
         """`mean` and `median` of the training rows."""
         blocks = {
             "mean": targets.values.mean(axis=0),
@@ -111,29 +112,29 @@ class Regression(Task):
         }
         return {name: np.tile(row, (rows, 1)) for name, row in blocks.items()}
 
-    def unfit(self, block: np.ndarray) -> np.ndarray:
+    def unfit(self, block: Array) -> Array:
         """Rows with a number that is not finite."""
         return np.asarray(~np.isfinite(block).all(axis=1))
 
-    def normalise(self, block: np.ndarray) -> np.ndarray:
+    def normalise(self, block: Array) -> Array:
         """As it is."""
         return block
 
-    def to_scores(self, block: np.ndarray) -> np.ndarray:
+    def to_scores(self, block: Array) -> Array:
         """As it is."""
         return block
 
-    def from_scores(self, scores: np.ndarray) -> np.ndarray:
+    def from_scores(self, scores: Array) -> Array:
         """As they are."""
         return scores
 
-    def sureness(self, block: np.ndarray) -> np.ndarray:
+    def sureness(self, block: Array) -> Array:
         """NaN: a number does not tell how sure it is."""
         return np.full(len(block), np.nan)
 
     def describe(
-        self, block: np.ndarray, threshold: float, join: Callable[[list[str]], str]
-    ) -> tuple[list[str | None], np.ndarray]:
+        self, block: Array, threshold: float, join: Callable[[list[str]], str]
+    ) -> tuple[list[str | None], Array]:
         """The numbers with six digits, joined; of unknown confidence."""
         answers = [
             None if np.isnan(row).any() else join([f"{value:.6g}" for value in row])
@@ -141,6 +142,6 @@ class Regression(Task):
         ]
         return answers, np.full(len(block), np.nan)
 
-    def losses(self, targets: Targets, block: np.ndarray) -> np.ndarray:
+    def losses(self, targets: Targets, block: Array) -> Array:
         """The squared error of each row, the mean over columns."""
         return np.asarray(((targets.values - block) ** 2).mean(axis=1))

@@ -8,6 +8,7 @@ import torch
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.core import TensorImage
 
+from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
 from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import writing
@@ -52,7 +53,7 @@ def _precision(recipe: SettledRecipe, on: torch.device) -> str:
 
 
 def _batches(
-    pixels: np.ndarray, about: Preprocessing, size: int, on: torch.device
+    pixels: Array, about: Preprocessing, size: int, on: torch.device
 ) -> Iterator[tuple[torch.Tensor]]:
     """Batches of images as the model wants them, through the transforms of a validation batch."""
     normal = NormalizeInPlace.from_stats(about.mean, about.std, cuda=on.type == "cuda")

@@ -18,6 +18,7 @@ from fastai.data.core import DataLoaders
 from PIL import Image
 from torch import nn
 
+from foldwise.arrays import Array
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.predictions import align
 from foldwise.training.models.baselines import Linear
@@ -80,7 +81,7 @@ def most_wrong(table: LabelTable, oof: pd.DataFrame) -> pd.DataFrame:
 
 def _found(
     model: nn.Module, batches: list[torch.Tensor], codes: tuple[torch.Tensor, ...]
-) -> np.ndarray | None:
+) -> Array | None:
     """The maps (n, h, w) of all batches, all from one place; None where there is no such place."""
     both = [(images, code.to(images.device)) for images, code in zip(batches, codes, strict=True)]
     images, said = both[0]
@@ -201,7 +202,7 @@ def in_grid(
     return None
 
 
-def as_png(evidence: np.ndarray) -> bytes:
+def as_png(evidence: Array) -> bytes:
     """A map (h, w) as an 8-bit grey PNG, its largest value 255."""
     most = evidence.max()
     levels = np.rint(evidence * (255 / most)) if most > 0 else np.zeros_like(evidence)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from foldwise.arrays import Array
 from foldwise.training.fitting.activations import CLASSES, Meaning
 from foldwise.training.speed.fusing import for_prediction
 from foldwise.training.speed.memory import keep_freed_memory
@@ -35,7 +35,7 @@ def predict(
     on: torch.device,
     meaning: Meaning = CLASSES,
     shift: float = 0.0,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[Array, Array]]:
     """Per batch the probabilities (b, C) in float64: the mean over the views, and the plain view's.
 
     batches: normalised images (b, c, h, w) first in each; the order of rows is kept.

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import (
     ROW,
@@ -45,7 +46,7 @@ from foldwise.store.records import Plain
 
 log = logging.getLogger(__name__)
 
-Fitted = Callable[[Image.Image, tuple[int, int]], np.ndarray]  # an image at a size, as uint8
+Fitted = Callable[[Image.Image, tuple[int, int]], Array]  # an image at a size, as uint8
 
 KEPT_FREE = 0.1  # of the free disk: other things are written too
 WORTH_SAYING = 1e9  # bytes

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.data.images.decoding import BILINEAR
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PackedPixels
@@ -41,7 +42,7 @@ class ImageCache:
 
     folder: Path
     ids: pd.Index
-    pixels: np.ndarray | PackedPixels
+    pixels: Array | PackedPixels
     levels: Levels | None = None  # of deep images
 
     @property
@@ -54,7 +55,7 @@ class ImageCache:
         """The number of channels."""
         return self.pixels.shape[3]
 
-    def rows(self, ids: "pd.Series[str]") -> np.ndarray:
+    def rows(self, ids: "pd.Series[str]") -> Array:
         """The row of each id in `pixels`. Raises: ImageError: an id is not in the cache."""
         rows = self.ids.get_indexer(pd.Index(ids))
         if (rows < 0).any():
@@ -96,7 +97,7 @@ def sized(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
     return next(cache for cache in caches if cache.size == size)
 
 
-def read_rows(cache: CacheFolder, done: CacheRecord) -> np.ndarray:
+def read_rows(cache: CacheFolder, done: CacheRecord) -> Array:
     """What is known of each row of a finished cache, ROW (n,).
 
     Raises: ImageError: the file is missing or damaged.
@@ -172,7 +173,7 @@ def crc_of(content: bytes | memoryview) -> int:
     return zlib.crc32(content) or 1
 
 
-def intact(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def intact(data: Array, rows: Array) -> Array:
     """Which rows are there and have the bytes that were written, bool (n,).
 
     data: the bytes of the pixel file, or of what there is of it.
@@ -185,7 +186,7 @@ def intact(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return there
 
 
-def end_of(rows: np.ndarray) -> int:
+def end_of(rows: Array) -> int:
     """The size in bytes of the file that holds these rows."""
     return int((rows["start"] + rows["bytes"]).max(initial=0))
 

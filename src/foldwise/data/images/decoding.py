@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.levels import (
     FULL,
@@ -247,7 +248,7 @@ def _to_mode(image: Image.Image, mode: str, levels: Levels | None) -> Image.Imag
 
 def resized(
     image: Image.Image, size: tuple[int, int], resize: str, interpolation: str = BILINEAR
-) -> np.ndarray:
+) -> Array:
     """The image as uint8 (height, width, channels): squashed, centre-cropped or padded to size.
 
     interpolation: Pillow's filter by its name: bilinear, bicubic, lanczos, box or nearest.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import finished_cache, read_rows
 from foldwise.data.images.decoding import (
@@ -70,7 +71,7 @@ def pixel_digests(
     )
 
 
-def suspects(rows: np.ndarray) -> np.ndarray:
+def suspects(rows: Array) -> Array:
     """Which rows of a cache may have the same pixels as another one, bool (n,).
 
     rows: the cache's ROW records. The same pixels at the same scale give the same bytes in the
@@ -91,7 +92,7 @@ def copies(table: LabelTable, digests: "pd.Series[str]") -> dict[str, list[str]]
     return {str(digest): sorted(ids) for digest, ids in several.groupby(several).groups.items()}
 
 
-def joined(n: int, *keys: np.ndarray | None) -> np.ndarray:
+def joined(n: int, *keys: Array | None) -> Array:
     """The unit of each row, int64 (n,): rows that share a value of any key, also through others.
 
     A copy in two sites joins both sites. keys: each (n,) or None.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from foldwise.arrays import Array
 from foldwise.data.images.opening import load, opening, strips
 from foldwise.errors import ImageError
 
@@ -29,7 +30,7 @@ class Levels:
         """Both, as JSON files and names of caches have them: the same for 4095 and 4095.0."""
         return [float(self.low), float(self.high)]
 
-    def applied(self, values: np.ndarray) -> np.ndarray:
+    def applied(self, values: Array) -> Array:
         """Values as uint8; of a whole number of bits the upper 8 are taken."""
         bits = math.log2(self.high + 1) if self.low == 0 else 0.0
         if values.dtype.kind in "iu" and bits.is_integer() and bits >= 8:
@@ -109,7 +110,7 @@ def colours_in_8_bits(image: Image.Image, path: Path, levels: Levels) -> Image.I
     return result
 
 
-def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, np.ndarray]]:
+def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, Array]]:
     """The first row of each strip of a decoded image, and its values, uint16 (rows, w, c)."""
     with opening(path) as lower:
         grey = any(_raw_mode(tile.args) == GREY_ALPHA for tile in lower.tile)  # type: ignore[attr-defined]

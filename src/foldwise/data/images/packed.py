@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
+from foldwise.arrays import Array
+
 QUALITY = 95  # of a JPEG without chroma subsampling; images with transparency are kept losslessly
 # What recompressed images take of their raw bytes, on the safe side, beside HEAD. Measured
 # 2026-11-22: RGB photos of plants and animals at 256 px 0.13 to 0.16 (0.44 on noise); L,
@@ -22,9 +24,7 @@ class PackedPixels:
     It stands in for an array uint8 (n, height, width, channels) that is indexed by rows.
     """
 
-    def __init__(
-        self, data: np.ndarray, starts: np.ndarray, lengths: np.ndarray, shape: tuple[int, ...]
-    ) -> None:
+    def __init__(self, data: Array, starts: Array, lengths: Array, shape: tuple[int, ...]) -> None:
         """data: the file's bytes. starts, lengths: where in it the bytes of each row lie."""
         self.data, self.starts, self.lengths, self.shape = data, starts, lengths, shape
         self.pool = ThreadPoolExecutor(os.cpu_count(), "foldwise-unpack")
@@ -32,7 +32,7 @@ class PackedPixels:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+    def __getitem__(self, rows: Array | slice) -> Array:
         """The images of some rows, uint8 (n, height, width, channels)."""
         chosen = np.arange(len(self))[rows]
         images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
@@ -52,7 +52,7 @@ def about(shape: tuple[int, ...]) -> int:
     return round(number * (HEAD + SHARE[shape[-1]] * int(np.prod(sides))))
 
 
-def packed(pixels: np.ndarray) -> bytes:
+def packed(pixels: Array) -> bytes:
     """The image, uint8 (height, width, channels), encoded: a JPEG, or with transparency a WebP."""
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
@@ -63,7 +63,7 @@ def packed(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def unpacked(content: bytes) -> np.ndarray:
+def unpacked(content: bytes) -> Array:
     """The pixels of an encoded image, uint8 (height, width, channels)."""
     with Image.open(io.BytesIO(content), formats=("JPEG", "WEBP")) as image:
         pixels = np.asarray(image)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.images.decoding import Decoded, Progress, decoded, each_image, resized
 from foldwise.data.images.levels import Levels
@@ -39,7 +40,7 @@ class Look:
     recompressed: bool
     levels: Levels | None = None  # of photos with more than 8 bits a channel
 
-    def at(self, photo: Decoded) -> np.ndarray:
+    def at(self, photo: Decoded) -> Array:
         """The photo's pixels, uint8 (height, width, channels)."""
         pixels = resized(photo.image, self.size, self.resize, self.interpolation)
         return unpacked(packed(np.ascontiguousarray(pixels))) if self.recompressed else pixels

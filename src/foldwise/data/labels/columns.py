@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.labels.tables import TableLabels
 from foldwise.data.labels.tags import split_tags
@@ -77,7 +78,7 @@ class ClassColumns(TableLabels):
             )
         return self
 
-    def _soft_rows(self, values: np.ndarray, rows: Rows) -> Rows:
+    def _soft_rows(self, values: Array, rows: Rows) -> Rows:
         """Rows with shares: a row's label is its largest share's class, of equal ones the first.
 
         With many labels it has those whose share is at least 1/2. values: the shares, (n, C).
@@ -107,7 +108,7 @@ class ClassColumns(TableLabels):
             counts=rows.counts | ({TIES: ties} if ties else {}),
         )
 
-    def _check_hot(self, rows: Rows, values: np.ndarray, order: Sequence[str]) -> None:
+    def _check_hot(self, rows: Rows, values: Array, order: Sequence[str]) -> None:
         """Raises: LabelError: a cell is neither 0 nor 1, or a single-label row has not one 1."""
         source, ids, file = rows.source, rows.ids, rows.file
         wrong = ~np.isin(values, (0, 1)).all(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.labels.paths import image_paths
 from foldwise.data.labels.tables import TableLabels
@@ -153,7 +154,7 @@ def query(path: Path, sql: str, needed: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def decided(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> np.ndarray:
+def decided(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> Array:
     """Which rows are yes, bool (n,), by the rules in their stated order (see `Rules`).
 
     Raises: LabelError: a cell of a rule's column is no number.
@@ -174,7 +175,7 @@ def decided(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> np.ndarr
     return yes & ~_below(source, rules.path, rules.no_folders)
 
 
-def _below(source: pd.DataFrame, column: str, folders: Sequence[str]) -> np.ndarray:
+def _below(source: pd.DataFrame, column: str, folders: Sequence[str]) -> Array:
     """Which rows' paths lie in one of the folders, bool (n,)."""
     found = np.zeros(len(source), dtype=bool)
     for folder in folders:
@@ -183,12 +184,12 @@ def _below(source: pd.DataFrame, column: str, folders: Sequence[str]) -> np.ndar
     return found
 
 
-def _within(values: np.ndarray, limits: Limits) -> np.ndarray:
+def _within(values: Array, limits: Limits) -> Array:
     low = values >= limits.min if limits.min else np.ones(len(values), dtype=bool)
     return low & (values <= limits.max) if limits.max else low
 
 
-def _numbers(cells: pd.Series, column: str, ids: pd.Series, path: Path) -> np.ndarray:
+def _numbers(cells: pd.Series, column: str, ids: pd.Series, path: Path) -> Array:
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~np.isfinite(values)
     if bad.any():

@@ -10,6 +10,7 @@ from unicodedata import normalize
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.labels.corrections import corrected
 from foldwise.data.labels.paths import image_paths
@@ -54,7 +55,7 @@ class LabelTable:
         """The targets of training rows."""
         return self.task.targets(self.frame)
 
-    def marks(self) -> np.ndarray:
+    def marks(self) -> Array:
         """1 where a row has a class, uint8 (n, C)."""
         return self.task.marks(self.targets)
 
@@ -71,7 +72,7 @@ class LabelTable:
         """The label of each row as text; of several, joined."""
         return self.task.text(self.targets, separator)
 
-    def where(self, keep: np.ndarray) -> "LabelTable":
+    def where(self, keep: Array) -> "LabelTable":
         """The rows where keep, bool (n,), is True."""
         frame, source = (part[keep].reset_index(drop=True) for part in (self.frame, self.source))
         return replace(self, frame=frame, source=source)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from foldwise.arrays import Array
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.data.holdout import read_truth
 from foldwise.errors import PlatformError, SubmissionError, examples
@@ -163,7 +164,7 @@ def _truth(home: PlatformFolder, shape: SubmissionFormat) -> pd.DataFrame:
     return truth
 
 
-def _halves(home: PlatformFolder, truth: pd.DataFrame, shape: SubmissionFormat) -> np.ndarray:
+def _halves(home: PlatformFolder, truth: pd.DataFrame, shape: SubmissionFormat) -> Array:
     """The part of each row, (n,): split once for these ids, and kept."""
     ids = sorted(truth["id"])
     saved = PartsRecord.read_if_there(home.parts)

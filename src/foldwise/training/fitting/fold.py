@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 
+from foldwise.arrays import Array
 from foldwise.config.baselines import PRIOR
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
@@ -45,7 +45,7 @@ from foldwise.training.speed.machine import forget_gpu_memory, gpu_memory, peak_
 from foldwise.training.speed.precision import determinism, device
 
 # a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
-Part = tuple[str, "pd.Series[str]", Iterator[tuple[np.ndarray, np.ndarray]]]
+Part = tuple[str, "pd.Series[str]", Iterator[tuple[Array, Array]]]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import model_validator
 
+from foldwise.arrays import Array
 from foldwise.kinds.bounds import EPOCHS, AmountOrNone, Count, Divisor, Inside
 from foldwise.kinds.schedule import Rates, Schedule
 
@@ -22,7 +23,7 @@ class OneCycle(Schedule):
     div: Divisor = 25.0
     div_final: Divisor = 1e5
 
-    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+    def rates(self, epochs: int, highest: Array) -> Rates:
         """fastai's."""
         from fastai.callback.schedule import combined_cos
 
@@ -41,21 +42,21 @@ class Warmed(Schedule):
 
     warmup: AmountOrNone = 0.0  # epochs of it
 
-    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+    def rates(self, epochs: int, highest: Array) -> Rates:
         """The line, then the rates of `after`."""
         after = self.after(highest)
         if not self.warmup:
             return after
         share = self.warmup / epochs
 
-        def at(done: float) -> np.ndarray:
+        def at(done: float) -> Array:
             if done < share:
                 return highest * (1 / WARM + (1 - 1 / WARM) * done / share)
             return after((done - share) / (1 - share))
 
         return at
 
-    def after(self, highest: np.ndarray) -> Rates:
+    def after(self, highest: Array) -> Rates:
         """The rates after the line, by the share of what is left of the steps."""
         raise NotImplementedError
 
@@ -82,7 +83,7 @@ class FlatCos(Warmed):
     pct_start: Inside = 0.75  # share of the steps before the rate falls
     div_final: Divisor = 1e5
 
-    def after(self, highest: np.ndarray) -> Rates:
+    def after(self, highest: Array) -> Rates:
         """fastai's."""
         from fastai.callback.schedule import combined_cos
 
@@ -94,7 +95,7 @@ class Constant(Warmed):
 
     name: Literal["constant"] = "constant"
 
-    def after(self, highest: np.ndarray) -> Rates:
+    def after(self, highest: Array) -> Rates:
         """The highest ones."""
         return lambda done: highest
 
@@ -121,12 +122,12 @@ class Sgdr(Schedule):
             )
         return self
 
-    def rates(self, epochs: int, highest: np.ndarray) -> Rates:
+    def rates(self, epochs: int, highest: Array) -> Rates:
         """Each cycle's half cosine."""
         cycles = [self.cycle_length * self.cycle_mult**number for number in range(self.cycles)]
         ends = np.cumsum(cycles)
 
-        def at(done: float) -> np.ndarray:
+        def at(done: float) -> Array:
             epoch = min(done * epochs + 1e-6, epochs)
             cycle = min(int(np.searchsorted(ends, epoch, side="right")), len(ends) - 1)
             share = (epoch - (ends[cycle] - cycles[cycle])) / cycles[cycle]

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import fastai.callback.schedule  # noqa: F401  (adds lr_find to Learner)
-import numpy as np
 import pandas as pd
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
@@ -17,6 +16,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
+from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
 from foldwise.config.stage import Stage
 from foldwise.kinds.events import FoldStarted, Observer
@@ -194,7 +194,7 @@ def fit_stage(
         learner.fit(stage.length, cbs=[ParamScheduler(scheduled(stage, rates)), *own])
 
 
-def scheduled(stage: Stage, rates: np.ndarray) -> dict[str, Callable[[float], object]]:
+def scheduled(stage: Stage, rates: Array) -> dict[str, Callable[[float], object]]:
     """What fastai's ParamScheduler takes: `lr`, and `mom` where the schedule has momenta.
 
     rates: the highest of each layer group, (groups,).

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from foldwise.arrays import Array
 
-def class_counts(targets: torch.Tensor, n_classes: int) -> np.ndarray:
+
+def class_counts(targets: torch.Tensor, n_classes: int) -> Array:
     """How many rows have each class, float64 (C,); targets: int64 (n,), or 0 and 1 (n, C)."""
     if targets.ndim == 2:
         return targets.sum(dim=0, dtype=torch.float64).numpy()
@@ -40,7 +42,7 @@ def class_weights(
     return torch.from_numpy(weights).float()
 
 
-def balanced_draws(codes: np.ndarray, rng: random.Random) -> list[int]:
+def balanced_draws(codes: Array, rng: random.Random) -> list[int]:
     """As many positions as there are codes int64 (n,), with replacement: the class first, then one
     of its rows, each with equal chances."""
     order = np.argsort(codes, kind="stable")

@@ -23,6 +23,7 @@ from fastai.torch_core import TensorCategory, TensorMultiCategory
 from fastai.vision.core import TensorImage
 from fastcore.foundation import L
 
+from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
@@ -48,7 +49,7 @@ class CachedImages(Transform):
         row = self.cache.rows(pd.Series([id]))
         return TensorImage(self.gather(row)[0])
 
-    def gather(self, rows: np.ndarray, on: torch.device | None = None) -> torch.Tensor:
+    def gather(self, rows: Array, on: torch.device | None = None) -> torch.Tensor:
         """The images of some rows: uint8 (n, channels, height, width), channels last in memory."""
         return sent(torch.from_numpy(self.cache.pixels[rows]), on or CPU).permute(0, 3, 1, 2)
 

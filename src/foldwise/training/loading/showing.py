@@ -6,12 +6,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 from PIL import Image
 
+from foldwise.arrays import Array
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.files import replacing
 from foldwise.training.loading.augment import Augmenter
@@ -68,7 +68,7 @@ def augmented(
     )
 
 
-def as_jpeg(levels: np.ndarray) -> bytes:
+def as_jpeg(levels: Array) -> bytes:
     """Pixels uint8 (h, w, channels), grey, RGB or RGBA, as a JPEG in RGB."""
     image = Image.fromarray(levels.squeeze(2) if levels.shape[2] == 1 else levels)
     if image.mode == "RGBA":

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from foldwise.arrays import Array
 from foldwise.data.folds import Folds
 from foldwise.data.labels.table import LabelTable
 from foldwise.training.loading.balance import class_counts
@@ -54,7 +55,7 @@ class Prior(nn.Module):
         logits = self.shares.logit() if self.many else self.shares.log()
         return logits.float().expand(len(images), -1)
 
-    def batches(self, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, n: int) -> Iterator[tuple[Array, Array]]:
         """The probabilities of n rows as `predict` gives them, but to the last digit."""
         shares = self.shares.double().cpu().numpy()
         for start in range(0, n, ROWS):

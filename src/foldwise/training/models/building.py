@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from safetensors.torch import save
 from torch import nn
 
+from foldwise.arrays import Array
 from foldwise.config.baselines import DEFAULTS, LINEAR, PRIOR
 from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.errors import SpecError, WeightsError, nearest
@@ -65,7 +65,7 @@ class Preprocessing:
         """What the outputs mean."""
         return Meaning(self.outputs, self.centers, self.scales)
 
-    def standardised(self, scaling: tuple[np.ndarray, np.ndarray] | None) -> "Preprocessing":
+    def standardised(self, scaling: tuple[Array, Array] | None) -> "Preprocessing":
         """The same with a training part's scaling, see `Task.scaling`."""
         if scaling is None:
             return self

@@ -7,6 +7,7 @@ import numpy as np
 from timm.models import group_parameters
 from torch import nn
 
+from foldwise.arrays import Array
 from foldwise.config.stage import Stage
 from foldwise.errors import RunError
 from foldwise.training.models.heads import body_of, classifier_parameters
@@ -90,7 +91,7 @@ def _divisible(module: nn.Module, head: set[int]) -> bool:
     )
 
 
-def rates_of(stage: Stage, lr: float | tuple[float, float], n_groups: int) -> np.ndarray:
+def rates_of(stage: Stage, lr: float | tuple[float, float], n_groups: int) -> Array:
     """The highest learning rate of each group, (n_groups,).
 
     A pair [low, high] is spread in equal ratios from the first group to the last, as fastai's

@@ -1,0 +1,8 @@
+"""Types of arrays: the one place where what an array holds is left open."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""An array of any shape and any type of numbers; docstrings give both where they matter."""
