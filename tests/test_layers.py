@@ -50,12 +50,21 @@ HOMES = {  # package -> where alone it may be imported
 }
 
 
-def imports(path: Path) -> list[str]:
-    """Every module that a file imports, at its top or inside a function."""
-    return [name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node)]
+Lines = list[str]
 
 
-def imported(node: ast.AST) -> list[str]:
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """Every module of the package by its path, read once: `cli/console.py`."""
+    found = {
+        path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in MODULES
+    }
+    assert {"errors.py", "cli/console.py", "training/models/building.py"} <= found.keys()
+    return found
+
+
+def imported(node: ast.AST) -> Lines:
     """The modules that a statement imports; none where it is no import."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
@@ -66,76 +75,101 @@ def imported(node: ast.AST) -> list[str]:
     return [node.module or "", *inner]
 
 
-def room(path: Path) -> str:
+@pytest.fixture(scope="module")
+def imports(trees: dict[str, ast.Module]) -> dict[str, Lines]:
+    """What each module imports, at its top or inside a function."""
+    found = {
+        path: [name for node in ast.walk(tree) for name in imported(node)]
+        for path, tree in trees.items()
+    }
+    assert sum(map(len, found.values())) > 1000
+    return found
+
+
+def room(path: str) -> str:
     """The room of a module: the first part of its name below foldwise."""
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    return path.split("/")[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_go_only_backwards_along_the_house(path: Path) -> None:
-    here = room(path)
-    if here in ("__init__", "__main__"):
-        return
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "foldwise" and len(parts) > 1:
-            assert LINE.index(parts[1]) <= LINE.index(here), f"{path} imports {name}"
-            if here == "executors":
-                assert parts[1] in (here, "store", "errors", "arrays"), f"{path} imports {name}"
+def test_imports_go_only_backwards_along_the_house(imports: dict[str, Lines]) -> None:
+    inner = [
+        (path, room(path), name.split(".")[1])
+        for path, names in imports.items()
+        for name in names
+        if name.startswith("foldwise.") and room(path) not in ("__init__", "__main__")
+    ]
+    assert len(inner) > 500
+    assert [each for each in inner if LINE.index(each[2]) > LINE.index(each[1])] == []
+    known = ("executors", "store", "errors", "arrays")
+    assert [each for each in inner if each[1] == "executors" and each[2] not in known] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_heavy_packages_are_imported_in_one_place_only(path: Path) -> None:
-    relative = path.relative_to(SOURCE).as_posix()
-    typing_only = relative == "api.py"  # under TYPE_CHECKING, for the DataBlock in a signature
-    for name in imports(path):
-        home = HOMES.get(name.split(".")[0])
-        if home and not typing_only:
-            assert relative.startswith(home), f"{relative} imports {name}, which belongs in {home}"
+def test_heavy_packages_are_imported_in_one_place_only(imports: dict[str, Lines]) -> None:
+    found = [
+        (path, name)
+        for path, names in imports.items()
+        for name in (name.split(".")[0] for name in names)
+        if name in HOMES and path != "api.py"  # the DataBlock in a signature, never imported
+    ]
+    assert {name for _, name in found} == HOMES.keys()
+    assert [(path, name) for path, name in found if not path.startswith(HOMES[name])] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_modules_and_functions_are_short(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= 450
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno is not None
-            length = node.end_lineno - node.lineno + 1
-            assert length <= 60, f"{path.name}: {node.name} has {length} lines with its docstring"
+def test_modules_are_short(repository: Path) -> None:
+    programs = [*repository.glob("benchmarks/*.py"), *repository.glob("competitions/*/*.py")]
+    assert len(programs) > 10
+    lengths = {path: len(path.read_text().splitlines()) for path in [*MODULES, *programs]}
+    assert {path: lines for path, lines in lengths.items() if lines > 450} == {}
 
 
-def test_the_other_programs_are_short_too(repository: Path) -> None:
-    for path in [*repository.glob("benchmarks/*.py"), *repository.glob("competitions/*/*.py")]:
-        assert len(path.read_text().splitlines()) <= 450, path
+def test_functions_are_short(trees: dict[str, ast.Module]) -> None:
+    lengths = {
+        f"{path}: {node.name}": (node.end_lineno or 0) - node.lineno + 1  # with its docstring
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert len(lengths) > 1000
+    assert {name: lines for name, lines in lengths.items() if lines > 60} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_functions_are_simple(path: Path) -> None:
-    for function in file_complexity(str(path)).functions:
-        tangled = (
-            f"{path.name}: {function.name} has a cognitive complexity of {function.complexity}"
-        )
-        assert function.complexity <= MOST_COMPLEX, tangled
+def test_functions_are_simple() -> None:
+    tangled = {
+        f"{path}: {function.name}": function.complexity
+        for path in MODULES
+        for function in file_complexity(str(path)).functions
+    }
+    assert len(tangled) > 1000
+    assert {name: count for name, count in tangled.items() if count > MOST_COMPLEX} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_everything_public_says_what_it_is(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), f"{path} has no docstring"
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    for node in [*tree.body, *(inner for each in classes for inner in each.body)]:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+def test_everything_public_says_what_it_is(trees: dict[str, ast.Module]) -> None:
+    public = {}
+    for path, tree in trees.items():
+        public[path] = ast.get_docstring(tree)
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        for node in [*tree.body, *(inner for each in classes for inner in each.body)]:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                public[f"{path}: {node.name}"] = ast.get_docstring(node)
+    assert len(public) > 1000
+    assert [name for name, text in public.items() if not text] == []
 
 
-def test_no_competition_is_named_in_the_package(repository: Path) -> None:
-    names = [p.parent.name for p in (repository / "competitions").glob("*/competition.toml")]
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Compare):
-                values = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
-                assert not set(values) & set(names), f"{path} compares with a competition's name"
+def test_no_competition_is_named_in_the_package(
+    repository: Path, trees: dict[str, ast.Module]
+) -> None:
+    names = {p.parent.name for p in (repository / "competitions").glob("*/competition.toml")}
+    compared = [
+        (path, value.value)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        for value in ast.walk(node)
+        if isinstance(value, ast.Constant)
+    ]
+    assert "wildlife" in names
+    assert len(compared) > 500
+    assert [(path, value) for path, value in compared if value in names] == []
 
 
 HEAVY = ("torch", "fastai", "timm", "sklearn", "scipy", "matplotlib", "kaggle", "wandb", "ray")
@@ -194,24 +228,22 @@ def test_ruff_format_decides_every_line(repository: Path) -> None:
     folders = ("src", "tests", "benchmarks", "competitions")
     paths = [path for folder in folders for path in (repository / folder).rglob("*.py")]
     assert len(paths) > 300
-    for path in paths:
-        text = path.read_text(encoding="utf-8")
-        assert not any(mark in text for mark in marks), f"{path}: let ruff format decide"
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    assert [path for path, text in texts.items() if any(mark in text for mark in marks)] == []
 
 
 UNIX = ("fcntl", "resource", "pwd", "grp", "termios", "pty")  # modules that Windows lacks
 
 
-def test_no_module_needs_at_its_import_what_only_unix_has() -> None:
+def test_no_module_needs_at_its_import_what_only_unix_has(trees: dict[str, ast.Module]) -> None:
     found = [
-        f"{path}: {name}"
-        for path in MODULES
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        (path, name)
+        for path, tree in trees.items()
+        for node in tree.body
         for name in imported(node)
-        if name in UNIX
     ]
-    assert found == []
+    assert len(found) > 500
+    assert [(path, name) for path, name in found if name in UNIX] == []
 
 
 def test_the_light_modules_import_where_unix_is_not() -> None:

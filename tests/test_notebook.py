@@ -127,6 +127,7 @@ def test_the_documented_notebook_runs(repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository / "competitions" / "digits", tmp_path / "competitions" / "digits")
     notebook = json.loads((repository / "docs" / "notebook.ipynb").read_text())
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert cells
     for cell in cells:
         kinds = [output["output_type"] for output in cell["outputs"]]
         assert cell["execution_count"], "every cell was executed"

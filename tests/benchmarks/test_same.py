@@ -1,7 +1,6 @@
 """The comparison of two versions: what it reads of a submit, and that it sees what differs."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -35,10 +34,13 @@ def test_what_a_submit_leaves_is_compared_but_for_names_and_times(
     one, other = given
     assert {"net fold0 oof", "sums fold2 test", "blend", "blend test", "file", "ledger"} <= {*one}
     assert not same.told("tags", one, other)
-    moved: dict[str, Any] = {"file": other["file"] + b" ", "ledger": other["ledger"][:-1]}
     frame = other["sums fold2 test"].copy()
     frame.iloc[0, 1] += 1e-15
-    moved["sums fold2 test"] = frame
+    moved = {
+        "file": other["file"] + b" ",
+        "ledger": other["ledger"][:-1],
+        "sums fold2 test": frame,
+    }
     for key, value in moved.items():
         assert same.told("tags", one, {**other, key: value})
         assert f"different: {key}" in capsys.readouterr().out

@@ -54,7 +54,9 @@ def test_the_layout_is_the_competitions(made):
     assert labels[CLASSES].idxmax(axis=1).tolist() == tables.train["label"].tolist()
     assert sample["id"].tolist() == test["id"].tolist()
     np.testing.assert_allclose(sample[CLASSES].sum(axis=1), 1, rtol=0, atol=1e-7)
-    for path in [*train["filepath"], *test["filepath"]]:
+    paths = [*train["filepath"], *test["filepath"]]
+    assert len(paths) == len(set(paths)) > 40
+    for path in paths:
         with Image.open(raw / path) as photo:
             assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", SIZE)
 

@@ -136,6 +136,7 @@ def test_a_draft_holds_what_is_unsure_in_its_toml_and_its_answer(place: Workspac
     made, spec, _ = drafted(place)
     assert [path.name for path in made.paths] == ["competition.toml", "resnet34.toml", "README.md"]
     text = made.paths[0].read_text()
+    assert made.unsure
     for line in made.unsure:
         assert f"# unsure: {line.split(': ', 1)[1]}\n" in text
     readme = made.paths[2].read_text()
@@ -209,7 +210,7 @@ def test_measured_numbers_dates_groups_and_paths_are_no_labels(place: Workspace)
     assert findings.errors == []
     assert (spec.labels.column, spec.labels.id) == ("kind", "id")
     assert spec.images.path == ("{file}",)
-    assert not any(text.startswith("[labels] column") for text in made.unsure)
+    assert [text for text in made.unsure if text.startswith("[labels] column")] == []
 
 
 @pytest.mark.parametrize(

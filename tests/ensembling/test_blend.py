@@ -86,8 +86,9 @@ def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
     ids = list(made.oof()["id"])
     folds = runs[0].folds.of(made.oof()["id"])
     stack = Stack([of_run(run, ids, []).oof() for run in runs], ONE)
-    for k in range(N):
-        own = apply_chain(record["by_fold"][k], stack, folds == k)
+    assert len(record["by_fold"]) == N
+    for k, chain in enumerate(record["by_fold"]):
+        own = apply_chain(chain, stack, folds == k)
         assert probs(made.oof())[folds == k] == pytest.approx(own)
     assert made.score == score(data.spec.metric, data.train.frame, made.oof())
     everything = apply_chain(record["chain"], stack, slice(None))

@@ -180,6 +180,7 @@ def test_a_flattering_blend_of_noise_is_told_apart_by_its_cross_fitted_score() -
     stack = Stack(np.concatenate([good[None], noise]), ONE)
     target, folds, every = goal(drawn(good, rng)), dealt(rows, 5), np.arange(rows)
     costs, by_fold = {}, {}
+    assert METHODS
     for method in METHODS:
         fit = crossfit_by(stack, target, folds, method)
         oof = fit.oof(stack, folds)

@@ -97,8 +97,8 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
         Stack([of_run(run, list(ids), []).oof() for run in runs], kind.task),
     )
     probs = np.empty((len(ids), 3))
-    for k in range(N):
-        chain = made.record.by_fold[k]
+    assert len(made.record.by_fold) == N
+    for k, chain in enumerate(made.record.by_fold):
         for key in ("method", "temperatures"):  # the same form, other values
             assert type(chain[key]) is type(submitted[key])
         assert [step["step"] for step in chain["steps"]] == steps.split()

@@ -163,16 +163,18 @@ def test_climbing_leaves_out_what_does_not_help_and_is_always_the_same() -> None
     assert found.tolist() == fit("climb", stack, target)["weights"]
 
 
-def test_every_method_gives_probabilities_of_one_member_alone_or_of_many() -> None:
-    rng = np.random.default_rng(0)
-    for count in (1, 5):
-        stack = rng.dirichlet(np.full(3, 0.3), size=(count, 60)).round(3)
-        stack[:, 0] = [1, 0, 0]  # certain
-        target = goal(drawn(np.full((60, 3), 1 / 3), rng))
-        for method in METHODS:
-            made = blend_of(method, fit(method, stack, target), Stack(stack, ONE), ALL)
-            assert made.sum(axis=1) == pytest.approx(np.ones(60)), method
-            assert ((made >= 0) & (made <= 1)).all(), method
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_probabilities_of_one_member_alone_or_of_many(
+    method: str, count: int
+) -> None:
+    rng = np.random.default_rng(count)
+    stack = rng.dirichlet(np.full(3, 0.3), size=(count, 60)).round(3)
+    stack[:, 0] = [1, 0, 0]  # certain
+    target = goal(drawn(np.full((60, 3), 1 / 3), rng))
+    made = blend_of(method, fit(method, stack, target), Stack(stack, ONE), ALL)
+    assert made.sum(axis=1) == pytest.approx(np.ones(60))
+    assert ((made >= 0) & (made <= 1)).all()
 
 
 def test_no_probability_passes_1_by_a_last_bit_of_weights_that_sum_to_1() -> None:
@@ -181,8 +183,9 @@ def test_no_probability_passes_1_by_a_last_bit_of_weights_that_sum_to_1() -> Non
 
 
 def test_a_competition_can_name_every_method_and_give_its_settings() -> None:
-    for word in BLENDINGS.known:
-        assert Submit(recipes=("r",), blend=word).blend.method == word
+    blends = [Submit(recipes=("r",), blend=word).blend for word in BLENDINGS.known]
+    assert [blend.method for blend in blends] == [*BLENDINGS.known]
+    assert {"auto", *METHODS} == {*BLENDINGS.known} >= {"mean", "climb", "stack"}
     climb = Submit(recipes=("r",), blend={"method": "climb", "bags": 2, "rounds": 3}).blend
     assert (climb.bags, climb.rounds) == (2, 3)
     with pytest.raises(ValidationError, match='bags belongs to method = "climb", not to "mean"'):

@@ -87,12 +87,14 @@ def test_a_summary_is_what_each_part_of_the_rows_says(data: CompetitionData) -> 
     assert [(row["fold"], row["rows"]) for row in told["by_fold"]] == [(0, 10), (1, 10), (2, 10)]
     assert told["mean"] == pytest.approx(folded.mean())
     assert told["deviation"] == pytest.approx(folded.std())
+    assert len(told["by_class"]) == 3
     for row in told["by_class"]:
         own, said = rows[rows["label"] == row["class"]], rows[rows["said"] == row["class"]]
         assert row["rows"] == 10
         assert row["value"] == pytest.approx(own["loss"].mean())
         assert row["recall"] == pytest.approx((own["said"] == row["class"]).mean())
         assert row["precision"] == pytest.approx((said["label"] == row["class"]).mean())
+    assert len(told["by_group"]) == 6
     for row in told["by_group"]:
         own = rows[rows["group"] == row["group"]]
         assert (row["rows"], row["value"]) == (5, pytest.approx(own["loss"].mean()))
@@ -131,8 +133,9 @@ def test_where_higher_is_better_the_lowest_is_the_worst(data: CompetitionData) -
         assert row["share"] == pytest.approx(own.sum() / wrong.sum())
         assert row["value"] == pytest.approx(1 - own.mean())
     assert sum(row["share"] for row in told["by_group"]) == pytest.approx(1)
-    for row in told["by_class"]:
-        assert row["value"] == row["recall"]
+    found = [(row["value"], row["recall"]) for row in told["by_class"]]
+    assert [value for value, _ in found] == [recall for _, recall in found]
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,7 @@ def test_what_is_no_mean_over_rows_is_computed_anew_for_each_group(data: Competi
     data = under(data, name="kappa")
     oof = oof_of(data)
     told = summarise(data, oof, folds_of(data))
+    assert len(told["by_group"]) == 6
     for row in told["by_group"]:
         truth = data.train.frame[data.train.frame["group"] == row["group"]]
         own = oof[oof["id"].isin(truth["id"])]
@@ -288,7 +292,7 @@ def test_a_runs_summary_is_that_of_its_folds(place: Workspace, data: Competition
     made = {"run": "tiny-s7-whole", "recipe": "tiny", "seed": 7, "scheme": "sites"}
     assert told == {**made, **direct}
     lines = run_summarised(told)
-    assert not any("unfinished" in str(line) for line in lines)
+    assert [line for line in lines if "unfinished" in str(line)] == []
     assert told["named_from"] is None
     tags = [str(line) for line in run_summarised({**told, "named_from": 0.4})]
     (said,) = (

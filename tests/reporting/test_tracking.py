@@ -189,6 +189,7 @@ def test_an_epoch_tells_metric_accuracy_and_rates_and_the_group_its_oof_score(
     assert whole["summary"]["metric"] == data.spec.metric.title
     by_fold = {told["run_id"][-1]: told["history"][-1] for told in folds}
     assert {*by_fold} == {"0", "1", "2"}
+    assert len(made["by_fold"]) == 3
     for fold in made["by_fold"]:
         row = by_fold[str(fold["fold"])]
         assert row["score"] == pytest.approx(fold["value"], abs=0.02)  # the last epoch's, no view

@@ -354,6 +354,7 @@ def test_what_stays_unclear_is_sent_again_on_request_alone(trying: Try) -> None:
         attempt.submit()
         assert attempt.case.states == ["UnclearError"] * 2
         assert attempt.case.counts == [1, 1]
+        assert len(attempt.case.messages) == 2
         for message in attempt.case.messages:
             assert "it is unclear whether blend.csv was submitted" in message
             assert "1 submissions were counted since, 0 are listed, none with its tag" in message

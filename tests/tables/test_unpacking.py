@@ -220,14 +220,17 @@ def test_a_7z_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     assert "damaged or incomplete (bad CRC of a.csv)" in refused(archive, tmp_path / "out")
 
 
-def test_an_error_of_the_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", MAKERS)
+def test_an_error_of_the_disk_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
     def create(*args: object) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(unpacking.Members, "create", create)
-    for ending, make in MAKERS.items():
-        with pytest.raises(OSError, match="Input/output error"):
-            unpack(make(tmp_path / f"a{ending}", FILES), tmp_path / "out")
+    archive = MAKERS[ending](tmp_path / f"a{ending}", FILES)
+    with pytest.raises(OSError, match="Input/output error"):
+        unpack(archive, tmp_path / "out")
 
 
 def damaged(rng: np.random.Generator, content: bytes) -> bytes:

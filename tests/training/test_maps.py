@@ -36,6 +36,7 @@ from foldwise.training.models.building import build_model
 from foldwise.training.speed.smallconv import SmallConv
 from foldwise.workspace import Workspace
 from tiny import CLASSES, only_run
+from weights import assert_same_weights
 
 
 @pytest.fixture
@@ -219,8 +220,7 @@ def test_of_24_worst_images_the_model_and_the_generators_stay_as_they_were(
     assert found["id"].tolist() == most_wrong(table, oof)["id"].tolist()
     assert len(found) == 24
     assert set(found["said"]) <= set(CLASSES)
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]), name
+    assert_same_weights(model, before)
     assert flags == [
         (m.training, [p.requires_grad for p in m.parameters()]) for m in model.modules()
     ]

@@ -22,8 +22,8 @@ def test_each_view_is_undone_by_its_inverse(view: str) -> None:
 
 def test_the_views_are_all_different() -> None:
     x = torch.rand(1, 1, 4, 4)
-    seen = [VIEWS[view](x) for view in VIEWS]
-    assert all(not torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+    seen = {VIEWS[view](x).numpy().tobytes() for view in VIEWS}
+    assert len(seen) == len(VIEWS) == 8
 
 
 class Corner(nn.Module):

@@ -253,8 +253,9 @@ def test_a_progressive_jpeg_that_lacks_scans_is_damaged(
     path = tmp_path / "a.jpg"
     content = progressive(path, NOISY.convert(mode).resize((200, 120)))
     scans = [found.start() for found in re.finditer(b"\xff\xda", content)]
-    assert len(scans) > 4
-    for scan in scans[:-1]:
+    *early, _ = scans
+    assert len(early) > 3
+    for scan in early:
         put(path, content[: scan + 40] + b"\xff\xd9")
         with pytest.raises(ImageError, match="is damaged: its data end before its last row"):
             decoded(path, "RGB", side)

@@ -23,6 +23,7 @@ from torch import nn
 from foldwise.training.fitting.averaging import Averaging, Ema, Swa
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.speed.precision import Autocast, Compiled
+from weights import assert_same_weights
 
 State = dict[str, torch.Tensor]
 
@@ -115,7 +116,9 @@ def test_infinite_bounds_stay_as_they_are_in_averaged_weights(make: Any) -> None
     fit(learner, 1)
     fit(learner, 1)
     assert learner.model[-1].bounds.tolist() == [-torch.inf, torch.inf]
-    assert all(tensor.isfinite().all() for tensor in learner.model[:-1].state_dict().values())
+    rest = learner.model[:-1].state_dict()
+    assert rest
+    assert all(tensor.isfinite().all() for tensor in rest.values())
 
 
 def test_a_high_decay_does_not_hold_a_short_training_at_its_start() -> None:
@@ -138,8 +141,7 @@ def test_training_itself_is_as_without_an_average(make: Any) -> None:
     assert plain.seen
     assert plain.seen[0]
     for theirs, ours in zip(plain.seen, averaged.seen, strict=True):
-        for name, value in theirs.items():
-            assert torch.equal(ours[name], value), name
+        assert_same_weights(ours, theirs)
 
 
 @pytest.mark.parametrize("make", [lambda: Ema(0.9, 3), lambda: Swa(2, 3)])
@@ -247,8 +249,7 @@ def test_swa_leaves_the_statistics_of_frozen_layers_alone_and_counts_without_dro
         param.requires_grad_(False)
     frozen = deepcopy(learner.model[2].state_dict())
     fit(learner, 2)
-    for name, value in frozen.items():
-        assert torch.equal(learner.model[2].state_dict()[name], value), name
+    assert_same_weights(learner.model[2], frozen)
     learner.model.eval()
     with torch.no_grad():
         outs = [learner.model[:-1](x) for x, _ in learner.dls.train]
@@ -284,8 +285,7 @@ def test_a_training_goes_on_from_its_saved_state_bit_for_bit(make: Any, tmp_path
     resumed.opt.load_state_dict(optimizer)
     average.load_state_dict(state)
     fit(resumed, 2)
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], value), name
+    assert_same_weights(resumed.model, whole.model)
     assert float(resumed.recorder.values[-1][1]) == float(whole.recorder.values[-1][1])
 
 
@@ -332,5 +332,4 @@ def test_a_compiled_models_average_is_the_plain_ones(monkeypatch: pytest.MonkeyP
         learner = learner_of(Ema(0.9, 2), *cbs)
         fit(learner, 2)
         states.append(state_of(learner.model))
-    for name, value in states[0].items():
-        assert torch.equal(states[1][name], value), name
+    assert_same_weights(*states)

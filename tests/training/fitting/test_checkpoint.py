@@ -132,6 +132,7 @@ def test_a_fold_that_was_stopped_while_predicting_only_predicts(
         Selection(overrides=tuple(settings), folds=(0,)),
         session=Session(observe=events.append),
     )
+    assert events
     assert not any(isinstance(event, BatchDone) for event in events)
     whole = write_tiny(tmp_path / "whole")
     train(whole, settings)

@@ -219,6 +219,7 @@ def test_the_record_says_what_was_taken_from_whom(own: Workspace) -> None:
     told = read_json(run.folder / "run.json")["resolved"]["pseudo"]
     assert told["run"] == teacher(own).name
     assert told["identity"] == read_json(teacher(own) / "run.json")["identity"]
+    assert len(told["folds"]) == 3
     for k, fold in enumerate(told["folds"]):
         taken = read_predictions(run.fold(k).pseudo, CLASSES)
         assert fold["rows"] == len(taken) <= 38  # 16 * 0.7 / 0.3, rounded up

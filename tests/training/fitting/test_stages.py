@@ -19,6 +19,7 @@ from foldwise.training.fitting.streams import EpochStreams, seeded
 from foldwise.training.models.building import build_model
 from foldwise.training.models.groups import layer_groups
 from foldwise.workspace import Workspace
+from weights import assert_same_weights
 
 Settled = {"precision": "fp32", "batch_size": 8, "compile": False, "loss": "cross_entropy"}
 
@@ -178,8 +179,7 @@ def test_fastais_fine_tune_is_two_stages_with_the_same_steps(competition: Compet
             learner.fine_tune(2, base_lr=2e-3, freeze_epochs=1)
     rates = [np.array([entry["lr"] for entry in seen.seen]) for seen in (watch, again)]
     assert rates[0] == pytest.approx(rates[1])
-    for name, value in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-6, atol=1e-7)
+    assert_same_weights(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
 def test_a_rate_that_is_found_is_written_and_read_again(

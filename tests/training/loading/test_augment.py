@@ -211,7 +211,9 @@ def test_erasing_replaces_one_rectangle_by_the_mean_and_nothing_else() -> None:
     erased = changed.flatten(1).any(dim=1)
     assert erased.float().mean() == pytest.approx(0.3, abs=0.07)
     shapes = []
-    for i in erased.nonzero()[:, 0]:
+    numbers = erased.nonzero()[:, 0]
+    assert len(numbers) > 0
+    for i in numbers:
         rows, columns = changed[i].any(dim=1), changed[i].any(dim=0)
         assert torch.equal(changed[i], rows[:, None] & columns[None, :])  # a rectangle
         for hit in (rows, columns):

@@ -72,6 +72,7 @@ def test_they_are_what_the_pipeline_makes_of_the_cached_images(competition: Comp
     frame, dls = shown(competition, plain)
     cached = cache_of(dls)
     rows = cached.rows(frame["id"])
+    assert len(rows) > 0
     for packed, row in zip(frame["image"], rows, strict=True):
         moved = np.abs(opened(packed)[:, :, 0] - cached.pixels[row][:, :, 0].astype(int))
         assert moved.mean() < 4  # JPEG

@@ -85,6 +85,7 @@ def test_a_step_reaches_every_parameter_and_weights_are_loaded_again(
     images = torch.rand(2, 3, size, size)
     model.train()(images).square().sum().backward()
     grouped = [param for group in layer_groups(model, "fastai") for param in group]
+    assert len(grouped) == len(list(model.parameters()))
     assert all(param.grad is not None for param in grouped)
     save_weights(
         tmp_path / "w.safetensors", model, preprocessing_of(own, MultiClass(("a", "b", "c")), "RGB")

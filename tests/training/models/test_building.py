@@ -25,6 +25,7 @@ from foldwise.training.models.building import (
 )
 from foldwise.training.models.weights import load_state, tensor_names
 from tiny import RECIPE
+from weights import assert_same_weights
 
 
 def recipe(*overrides: str) -> SettledRecipe:
@@ -80,8 +81,7 @@ def test_weights_and_preprocessing_survive_the_file(tmp_path: Path) -> None:
     save_weights(tmp_path / "w.safetensors", model, about)
     loaded, read = load_trained(tmp_path / "w.safetensors")
     assert read == about
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, loaded.state_dict()[name])
+    assert_same_weights(loaded, model)
 
 
 def test_a_full_disk_keeps_no_half_of_the_weights(
@@ -206,7 +206,7 @@ def test_drop_path_reaches_the_model(model: str) -> None:
     rates = [m.drop_prob for m in built.modules() if isinstance(m, timm.layers.DropPath)]
     assert 0.2 < max(rates) <= 0.3 + 1e-6  # EfficientNet has 0.3 (n - 1) / n
     plain = build_model(recipe(f"model={model}"), 3, 3)
-    assert not any(isinstance(m, timm.layers.DropPath) and m.drop_prob for m in plain.modules())
+    assert {m.drop_prob for m in plain.modules() if isinstance(m, timm.layers.DropPath)} <= {0}
     assert plain.state_dict().keys() == built.state_dict().keys()
 
 
