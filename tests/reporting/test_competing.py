@@ -70,7 +70,7 @@ def test_the_headline_is_the_same_in_the_terminal_and_on_both_pages(
     told_by_status = status.summary(open_competition(workspace, "tiny"), run)
     assert told_by_status["headline"] == own
     assert told_by_status["by_class"] == run_summary(workspace, "tiny", run)["by_class"]
-    first, shown, *_ = run_summarised(told_by_status)
+    first, shown, *_ = run_summarised(told_by_status, told_by_status["headline"])
     assert first == f"{run}: log loss of 30 rows"
     assert isinstance(shown, Table)
     assert shown.row_count == len(headline_rows(own)) == 3

@@ -8,14 +8,14 @@ import sys
 import threading
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn, ParamSpec
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from foldwise.cli import printing
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="From a competition's raw CSVs to a validated, locally scored, uploaded submission.",
 )
+P = ParamSpec("P")
 PLAIN = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
 WIDE = 200  # columns where the output goes to a file or a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
@@ -61,17 +62,17 @@ class Lines(logging.Handler):
         err.print(mark + escape(self.format(record)))
 
 
-def verb(function: Callable[..., Any]) -> Callable[..., Any]:
+def verb(function: Callable[P, None]) -> Callable[P, None]:
     """Register a function as a verb: it logs to stderr, a user's mistake is one line and exit 1."""
 
     @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[Lines()])
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         logging.getLogger("foldwise").setLevel(logging.INFO)
         with _terminable():
             try:
-                return function(*args, **kwargs)
+                function(*args, **kwargs)
             except KeyboardInterrupt as stop:
                 err.print("stopped; what was finished is kept, and the same command goes on")
                 raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
@@ -132,13 +133,13 @@ def _drawn(one: str) -> str:
     return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
 
 
-def say(lines: Sequence[Any]) -> None:
+def say(lines: Sequence[RenderableType]) -> None:
     """Print lines of markup, and tables."""
     for line in lines:
         out.print(line)
 
 
-def tell(document: Any, as_json: bool, lines: Sequence[Any]) -> None:
+def tell(document: object, as_json: bool, lines: Sequence[RenderableType]) -> None:
     """Print a document as JSON, or the lines that say it."""
     if as_json:
         text = json.dumps(document, indent=2, ensure_ascii=False)
@@ -151,7 +152,7 @@ def tell(document: Any, as_json: bool, lines: Sequence[Any]) -> None:
         say(lines)
 
 
-def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
+def show(rows: Sequence[Mapping[str, object]], as_json: bool, columns: list[str]) -> None:
     """Print rows as a table of some columns, or all of them as JSON."""
     nothing = "nothing yet: `foldwise submit digits` makes a first submission"
     tell(rows, as_json, [printing.as_table(rows, columns) if rows else nothing])

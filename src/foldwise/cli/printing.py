@@ -1,16 +1,22 @@
 """What verbs found, as people read it in a terminal: tables, and lines of Rich's markup."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from foldwise.commands.data import DataState
+    from foldwise.commands.status import Standing
+    from foldwise.commands.trials import SheetRow, TrialRow
     from foldwise.doctor.findings import Findings
     from foldwise.drafting.draft import Draft
     from foldwise.drafting.hosting import Hosted
+    from foldwise.reporting.comparing import RunRow
+    from foldwise.reporting.headline import Head
+    from foldwise.reporting.summary import RunSummary
     from foldwise.submitting.entry import Entry
     from foldwise.training.fitting.run import Run
 
@@ -18,7 +24,7 @@ SHOWN = 20  # rows of a table that is cut
 PHOTOS, BEST = 40, 3  # rows of predicted photos, and classes of each
 
 
-def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:
+def as_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> Table:
     """A table of some columns of the rows; numbers stand to the right."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
@@ -29,7 +35,7 @@ def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Table:
     return table
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """A value as a person reads it in one line."""
     if value is None:
         return "-"
@@ -69,7 +75,7 @@ def hosted_lines(made: "Hosted") -> list[str | Table]:
     ]
 
 
-def data_lines(name: str, facts: dict[str, Any]) -> list[str]:
+def data_lines(name: str, facts: "DataState") -> list[str]:
     """What `get_data` found."""
     rows = f"{facts['train_rows']} training rows and {facts['test_rows']} test rows"
     lines = [f"{name}: {rows} in {facts['raw']}"]
@@ -99,7 +105,7 @@ def findings_lines(findings: "Findings") -> list[str]:
     ]
 
 
-def headline_lines(told: dict[str, Any]) -> list[Table]:
+def headline_lines(told: "Head") -> list[Table]:
     """The headline of a run or a blend, the one of its page: what `overview.headline` tells."""
     from foldwise.reporting.headline import headline_rows
 
@@ -124,7 +130,7 @@ def entry_lines(entry: "Entry") -> list[str]:
     return [escape(line) for line in lines]
 
 
-def standing_lines(told: dict[str, Any]) -> list[str | Table]:
+def standing_lines(told: "Standing") -> list[str | Table]:
     """The submissions of a competition, and how far its scores agree: what `standing` tells."""
     rows, agreed, quota = told["submissions"], told["agreement"], told["quota"]
     sent = None
@@ -147,11 +153,14 @@ def standing_lines(told: dict[str, Any]) -> list[str | Table]:
         "state",
     ]
     lines: list[str | Table] = [as_table(rows, columns), *([sent] if sent else [])]
-    for one, two in (("local", "public"), ("local", "private"), ("public", "private")):
-        pair = agreed[f"{one}_{two}"]
-        if pair["submissions"]:
+    for what, pair in (
+        ("local and public", agreed["local_public"]),
+        ("local and private", agreed["local_private"]),
+        ("public and private", agreed["public_private"]),
+    ):
+        if pair["gap"] is not None:
             lines.append(
-                f"{one} and {two}: rank correlation {plain(pair['correlation'])}, mean difference "
+                f"{what}: rank correlation {plain(pair['correlation'])}, mean difference "
                 f"{pair['gap']:+.5f} ({pair['submissions']} submissions)"
             )
     verdict = escape(agreed["verdict"])
@@ -170,13 +179,15 @@ def sync_lines(sent: int, left: Sequence[Path]) -> list[str]:
 
 
 def predicted_lines(
-    rows: Sequence[dict[str, Any]], says: Sequence[str], out: Path | None
+    rows: Sequence[Mapping[str, object]], says: Sequence[str], out: Path | None
 ) -> list[str | Table]:
     """What a model says of photos, with its most probable classes; says: the other columns."""
     unread = sum(row["error"] is not None for row in rows)
     shown = []
     for row in rows[:PHOTOS]:
-        probs = {key: value for key, value in row.items() if key not in says and value is not None}
+        probs = {
+            key: value for key, value in row.items() if key not in says and isinstance(value, float)
+        }
         best = sorted(probs, key=lambda name: -probs[name])[:BEST]
         likely = ", ".join(f"{name} {probs[name]:.2f}" for name in best)
         shown.append({**{key: row[key] for key in says}, "most probable": likely})
@@ -189,7 +200,7 @@ def predicted_lines(
     return [*lines, *([escape(f"written {out}")] if out else [])]
 
 
-def trial_line(row: dict[str, Any]) -> str:
+def trial_line(row: "TrialRow") -> str:
     """What a trial ran: a row of `trials.fast`."""
     return (
         f"{row['recipe']} fold {row['fold']}: everything runs in {row['precision']} on "
@@ -199,7 +210,7 @@ def trial_line(row: dict[str, Any]) -> str:
     )
 
 
-def rates_found(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
+def rates_found(rows: Sequence[Mapping[str, object]]) -> list[str | Table]:
     """The suggested learning rates, and where the curves lie: rows of `trials.find_lr`."""
     columns = [column for column in rows[0] if column != "curve"]
     return [
@@ -208,13 +219,13 @@ def rates_found(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
     ]
 
 
-def sheet_line(row: dict[str, Any]) -> str:
+def sheet_line(row: "SheetRow") -> str:
     """Where a sheet of training images lies: a row of `trials.show_batch`."""
     what = f"{row['images']} augmented training images of {row['recipe']} fold {row['fold']}"
     return escape(f"{what}: {row['sheet']}")
 
 
-def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
+def runs_compared(rows: Sequence["RunRow"]) -> list[str | Table]:
     """The runs of a competition in a table, and what its columns mean: rows of `compare_runs`."""
     if not rows:
         return ["no runs yet: `foldwise train NAME` makes the first one"]
@@ -227,10 +238,10 @@ def runs_compared(rows: Sequence[dict[str, Any]]) -> list[str | Table]:
     return [as_table(shown, list(shown[0])), meaning]
 
 
-def run_summarised(told: dict[str, Any]) -> list[str | Table]:
+def run_summarised(told: "RunSummary", head: "Head | None" = None) -> list[str | Table]:
     """A run's scores: pooled, by fold, by class and by group; what `run_summary` tells.
 
-    With its `headline`, as `overview.summary` tells it, that comes first.
+    head: its `headline`, which comes first.
     """
     better = "higher" if told["higher"] else "lower"
     pooled = f"{told['metric']} {told['score']:.5f}"
@@ -242,10 +253,10 @@ def run_summarised(told: dict[str, Any]) -> list[str | Table]:
     lines: list[str | Table] = [
         escape(f"{told['run']}: {pooled}; {better} is better; {told['rows']} rows")
     ]
-    if "headline" in told:
+    if head is not None:
         lines = [
             escape(f"{told['run']}: {told['metric']} of {told['rows']} rows"),
-            *headline_lines(told["headline"]),
+            *headline_lines(head),
         ]
     if told["done"] < told["folds"]:
         lines.append(
@@ -256,28 +267,38 @@ def run_summarised(told: dict[str, Any]) -> list[str | Table]:
         spread = _with_error(told["mean"], told["deviation"])
         lines.append(f"folds: mean ± standard deviation {spread}")
     lines.append(as_table(told["by_fold"], ["fold", "rows", "value"]))
-    for key, columns in (
-        ("class", ["class", "rows", "value", "precision", "recall"]),
-        ("group", ["group", "rows", "value", "share"]),
-    ):
-        rows = told[f"by_{key}"]
-        if rows:
-            cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
-            meaning = "; share: of the total loss" if key == "group" else ""
-            if key == "class" and told["named_from"] is not None:
-                meaning = (
-                    f"; a label counts from a probability of {told['named_from']:g} on, to "
-                    "which a blend moves the thresholds that it fits"
-                )
-            lines += [f"by {key}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
-    return lines
+    counts = ""
+    if told["named_from"] is not None:
+        counts = (
+            f"; a label counts from a probability of {told['named_from']:g} on, to "
+            "which a blend moves the thresholds that it fits"
+        )
+    columns = ["class", "rows", "value", "precision", "recall"]
+    lines += _worst_rows("class", told["by_class"], columns, counts)
+    share = "; share: of the total loss"
+    return lines + _worst_rows(
+        "group", told["by_group"], ["group", "rows", "value", "share"], share
+    )
 
 
-def _compared(row: dict[str, Any]) -> dict[str, Any]:
+def _worst_rows(
+    what: str, rows: Sequence[Mapping[str, object]], columns: Sequence[str], meaning: str
+) -> list[str | Table]:
+    """A table of the first rows, and what it shows; nothing without rows."""
+    if not rows:
+        return []
+    cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+    return [f"by {what}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
+
+
+def _compared(row: "RunRow") -> dict[str, object]:
     """A row of `compare_runs` by the columns of its table."""
     speed = row["images_per_second"]
     return {
-        **{key: row[key] for key in ("run", "recipe", "seed", "scheme")},
+        "run": row["run"],
+        "recipe": row["recipe"],
+        "seed": row["seed"],
+        "scheme": row["scheme"],
         "folds": f"{row['done']}/{row['folds']}",
         "score": _with_error(row["score"], None),
         "mean ± spread": _with_error(row["mean"], row["deviation"]),

@@ -141,7 +141,7 @@ def _show_runs(where: Workspace, name: str, run: str | None, as_json: bool) -> N
     competition = open_competition(where, name)
     if run:
         told = summary(competition, run)
-        tell(told, as_json, printing.run_summarised(told))
+        tell(told, as_json, printing.run_summarised(told, told["headline"]))
     else:
         rows = compare(competition)
         tell(rows, as_json, printing.runs_compared(rows))

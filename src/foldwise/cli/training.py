@@ -1,8 +1,9 @@
 """Verbs that train and blend."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from foldwise.cli import printing
 from foldwise.cli.console import (
@@ -77,18 +78,16 @@ def train(
     with executing(executor, address) as execute, watching(err) as (observe, images):
         session = Session(observe, images, execute, track=not no_track)
         competition = open_competition(Workspace.find(root), name)
+        lines: list[RenderableType] = []
         if fast:
-            rows = trials.fast(competition, selection, session)
-            lines: list[Any] = [printing.trial_line(row) for row in rows]
+            lines += map(printing.trial_line, trials.fast(competition, selection, session))
         elif find_lr:
-            lines = printing.rates_found(trials.find_lr(competition, selection, session))
+            lines += printing.rates_found(trials.find_lr(competition, selection, session))
         elif show_batch:
-            rows = trials.show_batch(competition, selection, session)
-            lines = [printing.sheet_line(row) for row in rows]
+            lines += map(printing.sheet_line, trials.show_batch(competition, selection, session))
         else:
             trained = run(competition, selection, budget, session)
             heads = status.headlines(competition, [run.name for run in trained])
-            lines = []
             for each, told in zip(trained, heads, strict=True):
                 lines += [printing.run_line(each), *printing.headline_lines(told)]
     say(lines)

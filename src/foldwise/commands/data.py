@@ -1,7 +1,7 @@
 """`data`: a competition's files brought into its raw folder, and its image caches removed."""
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -18,9 +18,22 @@ from foldwise.tables.archives import add_to_raw, still_packed
 from foldwise.workspace import Workspace
 
 
+class DataState(TypedDict):
+    """What `get_data` found in a competition's raw folder."""
+
+    raw: str
+    train_rows: int
+    test_rows: int
+    images_missing: int
+    missing: list[str]
+    packed: list[str]
+    changes: dict[str, int]
+    unused: list[str]
+
+
 def get_data(
     workspace: Workspace, name: str, source: Path | None = None, labels: Path | None = None
-) -> dict[str, Any]:
+) -> DataState:
     """Bring a competition's files into its raw folder; returns what is there.
 
     source: an archive or a folder to take them from; else the `prepare` hook makes them, they are

@@ -1,10 +1,10 @@
 """`predict`: predictions of a trained run, or of a blend of some, for photos from anywhere."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.executors import Execute, FoldJob, run_here
+from foldwise.executors import Execute, FoldJob, Observe, run_here
 from foldwise.jobs import folders_of
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.columns import columns_of
@@ -33,7 +33,7 @@ from foldwise.workspace import Workspace
 log = logging.getLogger(__name__)
 
 SAYS = ("image", "answer", "confidence", "error")  # the columns before the classes
-ALONE: dict[str, Any] = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
+ALONE: dict[str, object] = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Trained:
     competition: str
     runs: tuple[Path, ...]
     folds: tuple[int, ...]
-    chain: dict[str, Any]
+    chain: dict[str, object]
 
 
 def predict(
@@ -114,7 +114,7 @@ def predict(
     return pd.concat([said, pd.DataFrame(probs, columns=columns_of(classes, SAYS))], axis=1)
 
 
-def as_rows(said: pd.DataFrame) -> list[dict[str, Any]]:
+def as_rows(said: pd.DataFrame) -> list[dict[str, object]]:
     """What `predict` gives as plain values; None where there is nothing."""
     rows = said.to_dict("records")
     return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows]
@@ -160,7 +160,7 @@ def trained(workspace: Workspace, name: str) -> Trained:
     return Trained(competition, tuple(runs), tuple(range(record.folds)), record.chain)
 
 
-def predict_fold(job: PhotoJob, observe: Callable[[Any], None]) -> None:
+def predict_fold(job: PhotoJob, observe: Observe) -> None:
     """Predict the photos of a job: the function that executors map."""
     from foldwise.training.applying import predict_photos
     from foldwise.training.speed.machine import computing_with, threads

@@ -1,17 +1,16 @@
 """Trials before a training: does everything run, at which rate, on what images? No run is left."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import pandas as pd
 
 from foldwise.commands.planning import QUIET, SUBMITTED, Selection, Session, make_plan
-from foldwise.config.recipe import SizedRecipe
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import Interrupted, SpecError
 from foldwise.executors import FoldJob
@@ -23,10 +22,40 @@ from foldwise.store.layout import RunFolder
 from foldwise.store.run_records import FoldRecord, RunRecord
 from foldwise.training.fitting.run import open_runs
 
+if TYPE_CHECKING:
+    from foldwise.training.fitting.fold import FoldInputs
+
+
+class TrialRow(TypedDict):
+    """What a trial of a recipe ran, see `fast`."""
+
+    recipe: str
+    fold: int
+    stages: int
+    batches: int
+    validation_rows: int
+    test_rows: int
+    precision: str
+    device: str
+    seconds: float
+    images_per_second: float | None
+
+
+class SheetRow(TypedDict):
+    """Where a sheet of training images lies, see `show_batch`."""
+
+    recipe: str
+    fold: int
+    images: int
+    sheet: str
+
+
+Row = TypeVar("Row")
+
 
 def fast(
     competition: OpenCompetition, selection: Selection = SUBMITTED, session: Session = QUIET
-) -> list[dict[str, Any]]:
+) -> list[TrialRow]:
     """Train a few batches of a fold in every stage of each recipe, and predict a few rows.
 
     Returns one dict per recipe: `recipe, fold, stages, batches` (all that were trained),
@@ -35,7 +64,7 @@ def fast(
     caches stay.
     Raises: FoldwiseError: as training does. Interrupted: by Ctrl-C.
     """
-    rows = []
+    rows: list[TrialRow] = []
     with _trials(competition, selection, session) as jobs:
         from foldwise.training.fitting.fold import (
             train_fold,  # loads torch; plans are checked first
@@ -74,7 +103,7 @@ def fast(
 
 def find_lr(
     competition: OpenCompetition, selection: Selection = SUBMITTED, session: Session = QUIET
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """What the learning-rate finder suggests for each recipe's first stage, on one fold.
 
     Returns one dict per recipe: `recipe, fold, precision`, a rate by the name of each of the
@@ -82,32 +111,27 @@ def find_lr(
     each batch. Nothing is trained beyond the search.
     Raises: SpecError: a recipe has no stage. RunError: see `find_rate`. FoldwiseError: the rooms.
     """
-    rows = []
-    with _trials(competition, selection, session) as jobs:
-        from foldwise.training.trial import search  # loads torch; plans are checked first
 
-        for job in jobs:
-            inputs = fold_inputs(job, competition.data)
-            recipe = inputs.recipe
-            _need_stage(recipe, "--find-lr")
-            found = search(inputs)
-            path = competition.files.rate_curve(recipe.name)
-            write_csv(path, pd.DataFrame({"rate": found.rates, "loss": found.losses}))
-            rows.append(
-                {
-                    "recipe": recipe.name,
-                    "fold": job.fold,
-                    "precision": recipe.precision,
-                    **found.suggestions,
-                    "curve": str(path),
-                }
-            )
-    return rows
+    def row(inputs: "FoldInputs") -> dict[str, object]:
+        from foldwise.training.trial import search
+
+        recipe, found = inputs.recipe, search(inputs)
+        path = competition.files.rate_curve(recipe.name)
+        write_csv(path, pd.DataFrame({"rate": found.rates, "loss": found.losses}))
+        return {
+            "recipe": recipe.name,
+            "fold": inputs.fold,
+            "precision": recipe.precision,
+            **found.suggestions,
+            "curve": str(path),
+        }
+
+    return _of_stages(competition, selection, session, "--find-lr", row)
 
 
 def show_batch(
     competition: OpenCompetition, selection: Selection = SUBMITTED, session: Session = QUIET
-) -> list[dict[str, Any]]:
+) -> list[SheetRow]:
     """Save a sheet of augmented training images, with their labels, as each recipe's last stage
     sees them; train nothing.
 
@@ -115,29 +139,41 @@ def show_batch(
     runs/<competition>/batch-<recipe>.png.
     Raises: SpecError: a recipe has no stage. FoldwiseError: the rooms.
     """
+
+    def row(inputs: "FoldInputs") -> SheetRow:
+        from foldwise.training.trial import sheet
+
+        name = inputs.recipe.name
+        path = competition.files.batch_sheet(name)
+        images = sheet(inputs, path)
+        return {"recipe": name, "fold": inputs.fold, "images": images, "sheet": str(path)}
+
+    return _of_stages(competition, selection, session, "--show-batch", row)
+
+
+def _of_stages(
+    competition: OpenCompetition,
+    selection: Selection,
+    session: Session,
+    option: str,
+    row: Callable[["FoldInputs"], Row],
+) -> list[Row]:
+    """A row for each recipe, made from what training a fold of it needs.
+
+    Raises: SpecError: a recipe trains nothing, so the option has nothing to look at.
+    """
     rows = []
     with _trials(competition, selection, session) as jobs:
-        from foldwise.training.trial import sheet  # loads torch; plans are checked first
-
         for job in jobs:
             inputs = fold_inputs(job, competition.data)
             recipe = inputs.recipe
-            _need_stage(recipe, "--show-batch")
-            path = competition.files.batch_sheet(recipe.name)
-            images = sheet(inputs, path)
-            rows.append(
-                {"recipe": recipe.name, "fold": job.fold, "images": images, "sheet": str(path)}
-            )
+            if not recipe.stage:
+                raise SpecError(
+                    f"{option} needs a recipe with a [[stage]], and recipe {recipe.name} has none "
+                    f'(model = "{recipe.model}"); name another one with --recipe'
+                )
+            rows.append(row(inputs))
     return rows
-
-
-def _need_stage(recipe: SizedRecipe, option: str) -> None:
-    """Raises: SpecError: the recipe trains nothing, so an option has nothing to look at."""
-    if not recipe.stage:
-        raise SpecError(
-            f"{option} needs a recipe with a [[stage]], and recipe {recipe.name} has none "
-            f'(model = "{recipe.model}"); name another one with --recipe'
-        )
 
 
 @contextmanager

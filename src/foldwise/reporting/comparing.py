@@ -1,9 +1,9 @@
 """Runs side by side: scores, time, and whether a difference exceeds the noise of the folds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from foldwise.store.data_records import FoldsRecord
 from foldwise.store.frames import read_folds
 from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder
 from foldwise.store.predictions import read_predictions
-from foldwise.store.run_records import BlendRecord, FoldRecord, RunRecord
+from foldwise.store.run_records import BlendRecord, FoldRecord, PartRecord, RunRecord
 from foldwise.store.runs import fold_predictions
 
 FEWEST = 3  # folds that two runs share; below that nothing is said of noise
@@ -24,8 +24,91 @@ OTHER_ROWS = "other rows"
 SHOWN = 5e-6  # a difference below this is shown as 0.00000, and is none
 
 
-def compare_runs(folder: Path, data: CompetitionData) -> list[dict[str, Any]]:
-    """One dict per run directory in a folder, best first; it is read from files alone.
+class Scores(TypedDict):
+    """The scores of a run or a blend, see `compare_runs`; None is what is not known (yet)."""
+
+    score: float | None
+    fold_scores: list[float | None]
+    mean: float | None
+    deviation: float | None
+
+
+class Difference(TypedDict):
+    """How one differs from another one, see `compare_runs`; None where nothing can be told."""
+
+    difference: float | None
+    error: float | None
+    shared: int | None
+    verdict: str | None
+
+
+class Folded(TypedDict):
+    """What two need for being compared fold by fold."""
+
+    fold_scores: list[float | None]
+    folds_sha256: str
+    higher: bool
+
+
+class Candidate(Scores, Difference):
+    """What rows of `compare_runs` and of `compare_blends` have in common."""
+
+    run: str
+    metric: str
+    higher: bool
+    scheme: str
+    folds_sha256: str
+    folds: int
+    done: int
+
+
+class RunRow(Candidate):
+    """A row of `compare_runs`."""
+
+    recipe: str
+    seed: int
+    seconds: float | None
+    images_per_second: float | None
+
+
+class PartRow(TypedDict):
+    """What a part of a board should show: a value with its interval, of so many units."""
+
+    value: float
+    low: float | None
+    high: float | None
+    units: int
+    of: str
+
+
+class Expected(TypedDict):
+    """What a board should show of a blend, and its parts by name, see `compare_blends`."""
+
+    expected: float | None
+    expected_low: float | None
+    expected_high: float | None
+    parts: Mapping[str, PartRow] | None
+
+
+class BlendRow(Candidate, Expected):
+    """A row of `compare_blends`."""
+
+    method: str
+    members: list[str]
+    low: float | None
+    high: float | None
+    in_sample: float
+    blend_alone: float
+    decided_apart: float | None
+    best_member: str
+    member_score: float | None
+
+
+UNCOMPARED: Difference = {"difference": None, "error": None, "shared": None, "verdict": None}
+
+
+def compare_runs(folder: Path, data: CompetitionData) -> list[RunRow]:
+    """A row per run directory in a folder, best first; it is read from files alone.
 
     Keys: `run, recipe, seed, scheme, folds_sha256`; `folds, done`: how many there are and how many
     of them are trained; `metric, higher`: its name, and whether higher is better; `score`: of all
@@ -42,26 +125,28 @@ def compare_runs(folder: Path, data: CompetitionData) -> list[dict[str, Any]]:
     """
     rows = [_row(run, data) for run in CompetitionRuns(folder).runs()]
     best = _best(rows, data)
-    for row in rows:
-        row |= _against(row, best)
     sign = -1 if data.spec.metric.higher else 1
 
-    def place(row: dict[str, Any]) -> tuple[bool, bool, float]:
+    def place(row: RunRow) -> tuple[bool, bool, float]:
         other = best is not None and row["folds_sha256"] != best["folds_sha256"]
         return other, row["score"] is None, sign * (row["score"] or 0.0)
 
-    return sorted(rows, key=place)
+    return sorted(({**row, **_against(row, best)} for row in rows), key=place)
 
 
-def _row(run: RunFolder, data: CompetitionData) -> dict[str, Any]:
-    """What a run's own files tell."""
+def _row(run: RunFolder, data: CompetitionData) -> RunRow:
+    """What a run's own files tell; it is compared with no other one yet."""
     record = RunRecord.read(run.record)
     folds = read_folds(run.folds)
     count = int(folds["fold"].max()) + 1
     done = {k: FoldRecord.read(run.fold(k).record) for k in run.finished()}
-    row = {
+    ids = folds.loc[folds["fold"] >= 0, "id"]
+    known = record.classes == data.classes and ids.isin(data.train.frame["id"]).all()
+    found = scores_of(run, folds, list(done), data) if known else _summary(None, [None] * count)
+    seconds, speed = _times(list(done.values()))
+    return {
         "run": run.name,
-        "recipe": record.recipe["name"],
+        "recipe": str(record.recipe["name"]),
         "seed": record.seed,
         "scheme": record.scheme,
         "folds_sha256": record.folds_sha256,
@@ -69,12 +154,14 @@ def _row(run: RunFolder, data: CompetitionData) -> dict[str, Any]:
         "done": len(done),
         "metric": data.spec.metric.title,
         "higher": data.spec.metric.higher,
+        **found,
+        "seconds": seconds,
+        "images_per_second": speed,
+        "verdict": None if known else OTHER_ROWS,
+        "difference": None,
+        "error": None,
+        "shared": None,
     }
-    ids = folds.loc[folds["fold"] >= 0, "id"]
-    known = record.classes == data.classes and ids.isin(data.train.frame["id"]).all()
-    found = scores_of(run, folds, list(done), data) if known else _summary(None, [None] * count)
-    verdict = None if known else OTHER_ROWS
-    return {**row, **found, **_times(list(done.values())), "verdict": verdict}
 
 
 def scores_of(
@@ -83,7 +170,7 @@ def scores_of(
     done: Sequence[int],
     data: CompetitionData,
     plain: bool = False,
-) -> dict[str, Any]:
+) -> Scores:
     """`score, fold_scores, mean, deviation` of a run as `compare_runs` has them.
 
     plain: of the predictions without TTA.
@@ -99,7 +186,7 @@ def scores_of(
     return _summary(pooled, values)
 
 
-def _summary(pooled: float | None, values: list[float | None]) -> dict[str, Any]:
+def _summary(pooled: float | None, values: list[float | None]) -> Scores:
     """The keys that tell of scores."""
     known = [value for value in values if value is not None]
     return {
@@ -110,18 +197,16 @@ def _summary(pooled: float | None, values: list[float | None]) -> dict[str, Any]
     }
 
 
-def _times(done: Sequence[FoldRecord]) -> dict[str, float | None]:
+def _times(done: Sequence[FoldRecord]) -> tuple[float | None, float | None]:
     """Seconds of all folds, and images per second as their mean weighted by time."""
     seconds = sum(fold.seconds for fold in done)
     speeds = [(f.images_per_second, f.seconds) for f in done if f.images_per_second is not None]
     weight = sum(time for _, time in speeds)
-    return {
-        "seconds": round(seconds, 2) if done else None,
-        "images_per_second": sum(s * time for s, time in speeds) / weight if weight else None,
-    }
+    mean = sum(speed * time for speed, time in speeds) / weight if weight else None
+    return (round(seconds, 2) if done else None), mean
 
 
-def _best(rows: Sequence[dict[str, Any]], data: CompetitionData) -> dict[str, Any] | None:
+def _best(rows: Sequence[RunRow], data: CompetitionData) -> RunRow | None:
     """The run that others are compared with; None where none is finished."""
     finished = [row for row in rows if row["score"] is not None]
     if not finished:
@@ -132,31 +217,31 @@ def _best(rows: Sequence[dict[str, Any]], data: CompetitionData) -> dict[str, An
     chosen = max(counts, key=lambda folds: (folds == current, counts[folds]))
     same = [row for row in finished if row["folds_sha256"] == chosen]
     better = max if data.spec.metric.higher else min
-    return better(same, key=lambda row: row["score"])
+    return better(same, key=lambda row: row["score"] or 0.0)
 
 
-def _against(row: dict[str, Any], best: dict[str, Any] | None) -> dict[str, Any]:
-    """The keys that tell how a run differs from the best one."""
-    nothing: dict[str, Any] = dict.fromkeys(("difference", "error", "shared"))
+def _against(row: RunRow, best: RunRow | None) -> Difference:
+    """How a run differs from the best one."""
     if best is None or row["mean"] is None:
-        return {**nothing, "verdict": row["verdict"]}
-    return {**nothing, "verdict": "best"} if row is best else against(row, best)
+        return {**UNCOMPARED, "verdict": row["verdict"]}
+    return {**UNCOMPARED, "verdict": "best"} if row is best else against(row, best)
 
 
-def against(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """`difference, error, shared, verdict` of a row of `compare_runs` to another one.
-
-    Only `fold_scores`, `folds_sha256` and `higher` are looked at.
-    """
-    compared: dict[str, Any] = dict.fromkeys(("difference", "error", "shared"))
+def against(row: Folded, other: Folded) -> Difference:
+    """`difference, error, shared, verdict` of a row of `compare_runs` to another one."""
     if row["folds_sha256"] != other["folds_sha256"]:
-        return {**compared, "verdict": "other folds"}
+        return {**UNCOMPARED, "verdict": "other folds"}
     pairs = zip(row["fold_scores"], other["fold_scores"], strict=True)
     differences = [own - its for own, its in pairs if own is not None and its is not None]
-    compared["shared"] = len(differences)
-    compared["difference"] = float(np.mean(differences)) if differences else None
+    mean = float(np.mean(differences)) if differences else None
+    compared: Difference = {
+        "difference": mean,
+        "error": None,
+        "shared": len(differences),
+        "verdict": "too few folds",
+    }
     if len(differences) < FEWEST:
-        return {**compared, "verdict": "too few folds"}
+        return compared
     mean, error, low, high = paired_interval(np.array(differences))
     verdict = "same within noise"
     if (low > 0 or high < 0) and abs(mean) >= SHOWN:
@@ -164,10 +249,8 @@ def against(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {**compared, "difference": mean, "error": error, "verdict": verdict}
 
 
-def compare_blends(
-    folder: Path, data: CompetitionData, runs: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """One dict per blend in a folder, best first; runs: rows of `compare_runs`.
+def compare_blends(folder: Path, data: CompetitionData, runs: Sequence[RunRow]) -> list[BlendRow]:
+    """A row per blend in a folder, best first; runs: rows of `compare_runs`.
 
     Keys: `run` (its directory), `method`, `members` (names), `metric, higher, scheme,
     folds_sha256, folds, done`; `score, low, high`, of OOF, cross-fitted, `in_sample`, and
@@ -190,29 +273,28 @@ def compare_blends(
         if members:
             rows.append(_blend_row(blend, record, members, data))
     sign = -1 if data.spec.metric.higher else 1
-    return sorted(rows, key=lambda row: sign * row["score"])
+    return sorted(rows, key=lambda row: sign * (row["score"] or 0.0))
 
 
 def _blend_row(
-    blend: BlendFolder, record: BlendRecord, members: list[dict[str, Any]], data: CompetitionData
-) -> dict[str, Any]:
+    blend: BlendFolder, record: BlendRecord, members: list[RunRow], data: CompetitionData
+) -> BlendRow:
     """A row of `compare_blends`. members: rows of its runs."""
-    best = (max if data.spec.metric.higher else min)(members, key=lambda row: row["score"])
+    best = (max if data.spec.metric.higher else min)(members, key=lambda row: row["score"] or 0.0)
     folds = read_folds(CompetitionRuns(blend.path.parent).run(best["run"]).folds)
     oof = read_predictions(blend.oof, data.classes)
     values = [
         score_of(oof[oof["id"].isin(rows["id"])], data, f"{blend.name} fold {k}")
         for k, rows in folds[folds["fold"] >= 0].groupby("fold")
     ]
-    board = {
-        f"expected_{key}".removesuffix("_value"): value
-        for key, value in record.expected.plain().items()
-    }
-    row = {
+    row: BlendRow = {
         "run": blend.name,
         "method": record.method,
         "members": [each.name for each in record.members],
-        **{key: best[key] for key in ("metric", "higher", "scheme", "folds_sha256")},
+        "metric": best["metric"],
+        "higher": best["higher"],
+        "scheme": best["scheme"],
+        "folds_sha256": best["folds_sha256"],
         "folds": len(values),
         "done": len(values),
         **_summary(record.score.value, values),
@@ -221,9 +303,22 @@ def _blend_row(
         "in_sample": record.in_sample,
         "blend_alone": record.blend_alone,
         "decided_apart": record.decided_apart,
-        **board,
-        "parts": {part: each.plain() for part, each in record.parts.items()},
+        "expected": record.expected.value,
+        "expected_low": record.expected.low,
+        "expected_high": record.expected.high,
+        "parts": {part: _part_row(each) for part, each in record.parts.items()},
         "best_member": best["run"],
         "member_score": best["score"],
+        **UNCOMPARED,
     }
     return {**row, **against(row, best)}
+
+
+def _part_row(part: PartRecord) -> PartRow:
+    return {
+        "value": part.value,
+        "low": part.low,
+        "high": part.high,
+        "units": part.units,
+        "of": part.of,
+    }

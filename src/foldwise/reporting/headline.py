@@ -1,18 +1,66 @@
 """The headline of a run or a blend: its score, beside the best other one, its rank, its board."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal, TypedDict
 
-from foldwise.reporting.comparing import against
+from foldwise.reporting.comparing import BlendRow, Difference, Expected, RunRow, against
+from foldwise.reporting.summary import RunSummary
 
-OWN = ("run", "metric", "higher", "score", "low", "high", "resampled", "done", "folds")
+PARTS: tuple[Literal["public", "private"], ...] = ("public", "private")
+
+
+class Rival(Difference):
+    """The best other run or blend, and how the own one differs from it."""
+
+    run: str
+    score: float | None
+
+
+class Board(Expected):
+    """What a board is expected to say of a blend, and has said of its latest submission.
+
+    See `standing.board_of`; None is what is not known (yet).
+    """
+
+    file: str | None
+    public: float | None
+    private: float | None
+    rank: int | None
+    teams: int | None
+    percentile: float | None
+    medal: str | None
+
+
+class Head(TypedDict):
+    """What is to be known first of a run or a blend, see `headline`."""
+
+    run: str
+    metric: str
+    higher: bool
+    score: float | None
+    low: float | None
+    high: float | None
+    resampled: str | None
+    done: int
+    folds: int
+    rank: int | None
+    of: int
+    best: Rival | None
+    board: Board | None
+    decided_apart: float | None
+
+
+class HeadRow(TypedDict):
+    """A line of a headline in words."""
+
+    what: str
+    value: str
+    meaning: str
 
 
 def headline(
-    summary: dict[str, Any],
-    rows: Sequence[dict[str, Any]],
-    board: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    summary: RunSummary | BlendRow, rows: Sequence[RunRow | BlendRow], board: Board | None = None
+) -> Head:
     """What is to be known first of a run or a blend, as plain values.
 
     summary: of `run_summary`, or a row of `compare_blends`. rows: those of `compare_runs`, and of
@@ -33,33 +81,50 @@ def headline(
         if row is not own and row["score"] is not None and not _blend_of_it_alone(row, own)
     ]
     sign = -1 if own["higher"] else 1
-    told = {key: summary.get(key) for key in OWN}
-    told |= {"rank": None, "of": len(others) + 1, "best": None, "board": board}
-    told["decided_apart"] = own.get("decided_apart")
+    places = [sign * (row["score"] or 0.0) for row in others]
+    rank = None
     if own["score"] is not None:
-        told["rank"] = 1 + sum(sign * row["score"] < sign * own["score"] for row in others)
+        rank = 1 + sum(place < sign * own["score"] for place in places)
+    rival: Rival | None = None
     if others:
-        best = min(others, key=lambda row: sign * row["score"])
-        told["best"] = {"run": best["run"], "score": best["score"], **against(own, best)}
-    return told
+        best = others[places.index(min(places))]
+        rival = {"run": best["run"], "score": best["score"], **against(own, best)}
+    resampled, apart = summary.get("resampled"), own.get("decided_apart")  # not all have them
+    return {
+        "run": summary["run"],
+        "metric": summary["metric"],
+        "higher": summary["higher"],
+        "score": summary["score"],
+        "low": summary["low"],
+        "high": summary["high"],
+        "resampled": resampled if isinstance(resampled, str) else None,
+        "done": summary["done"],
+        "folds": summary["folds"],
+        "rank": rank,
+        "of": len(others) + 1,
+        "best": rival,
+        "board": board,
+        "decided_apart": apart if isinstance(apart, float) else None,
+    }
 
 
-def _blend_of_it_alone(row: dict[str, Any], other: dict[str, Any]) -> bool:
+def _blend_of_it_alone(row: RunRow | BlendRow, other: RunRow | BlendRow) -> bool:
     """Whether one of two rows is a run, and the other one a blend of nothing else."""
     return row.get("members") == [other["run"]] or other.get("members") == [row["run"]]
 
 
-def headline_rows(told: dict[str, Any]) -> list[dict[str, str]]:
+def headline_rows(told: Head) -> list[HeadRow]:
     """A headline in words, for terminal and page: `what, value, meaning`."""
     better = "higher" if told["higher"] else "lower"
     meaning = f"{told['metric']} of {told['run']}, of OOF, {better} is better"
     if told["low"] is not None:
-        meaning += f"; 95 % interval {told['low']:.5f} to {told['high']:.5f}"
+        meaning += _interval(told["low"], told["high"])
         meaning += f", bootstrap over {told['resampled']}" if told["resampled"] else ""
     if told["done"] < told["folds"]:
         meaning += f"; {told['done']} of {told['folds']} folds are done"
-    rows = [{"what": "local", "value": f"{told['score']:.5f}", "meaning": meaning}]
-    if told["decided_apart"] is not None and abs(cost := told["decided_apart"] - told["score"]) > 0:
+    rows: list[HeadRow] = [{"what": "local", "value": f"{told['score']:.5f}", "meaning": meaning}]
+    apart, score = told["decided_apart"], told["score"]
+    if apart is not None and score is not None and (cost := apart - score):
         rows.append(
             {
                 "what": "deciding",
@@ -82,41 +147,41 @@ def headline_rows(told: dict[str, Any]) -> list[dict[str, str]]:
                 "meaning": "among the finished ones with these folds",
             }
         )
-    return rows + _board_rows(told["board"] or {})
+    return rows + (_board_rows(told["board"]) if told["board"] else [])
 
 
-def _difference(best: dict[str, Any]) -> str:
+def _difference(best: Rival) -> str:
     """How far it is from the best other one, and whether that is more than noise."""
     if best["difference"] is None:
-        return best["verdict"]
+        return str(best["verdict"])
     error = "" if best["error"] is None else f" ± {best['error']:.5f}"
     shared = f"mean over {best['shared']} folds"
     return f"difference {best['difference']:+.5f}{error} ({shared}): {best['verdict']}"
 
 
-def _interval(low: float, high: float) -> str:
-    return f"95 % interval {low:.5f} to {high:.5f}"
+def _interval(low: float | None, high: float | None) -> str:
+    """The interval in words; nothing where there is none."""
+    return "" if low is None or high is None else f"; 95 % interval {low:.5f} to {high:.5f}"
 
 
-def _board_rows(board: dict[str, Any]) -> list[dict[str, str]]:
+def _board_rows(board: Board) -> list[HeadRow]:
     """What a board is expected to say, and what it has said."""
-    rows = []
-    if board.get("expected") is not None:
+    rows: list[HeadRow] = []
+    if board["expected"] is not None:
         meaning = "on a board of all test rows: folds averaged, other rows"
-        if board["expected_low"] is not None:
-            meaning += f"; {_interval(board['expected_low'], board['expected_high'])}"
+        meaning += _interval(board["expected_low"], board["expected_high"])
         value = f"{board['expected']:.5f}"
         rows.append({"what": "expected", "value": value, "meaning": meaning})
-    for part in ("public", "private"):
-        told, saw = (board.get("parts") or {}).get(part), board.get(part)
-        words = [] if saw is None else [board["file"]]
+    for part in PARTS:
+        told, saw = (board["parts"] or {}).get(part), board[part]
+        words = [] if saw is None else [str(board["file"])]
         if told is not None:
-            words += [f"expected {told['value']:.5f} on {told['units']} {told['of']}"]
-            words += [_interval(told["low"], told["high"])] if told["low"] is not None else []
+            chance = _interval(told["low"], told["high"])
+            words += [f"expected {told['value']:.5f} on {told['units']} {told['of']}{chance}"]
         if words:
             value = "-" if saw is None else f"{saw:.5f}"
             rows.append({"what": part, "value": value, "meaning": "; ".join(words)})
-    if board.get("rank") is not None and board.get("teams") is not None:
+    if board["rank"] is not None and board["teams"] is not None:
         meaning = f"on the board, among the best {board['percentile']:g} %"
         meaning += f", worth {board['medal']} where there are medals" if board["medal"] else ""
         value = f"{board['rank']} of {board['teams']}"

@@ -1,7 +1,7 @@
 """A run by folds, classes and groups: where its score comes from, and how far it can be trusted."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,78 @@ from foldwise.store.runs import fold_predictions
 from foldwise.workspace import Workspace
 
 
+class FoldScore(TypedDict):
+    """A row of `by_fold`, see `summarise`."""
+
+    fold: int
+    rows: int
+    value: float | None
+
+
+# train_share, test_share: see `numbers.add_shares`
+ClassScore = TypedDict(
+    "ClassScore",
+    {
+        "class": str,
+        "rows": int,
+        "value": float | None,
+        "precision": float | None,
+        "recall": float | None,
+        "train_share": NotRequired[float],
+        "test_share": NotRequired[float],
+    },
+)
+
+
+class GroupScore(TypedDict):
+    """A row of `by_group`, see `summarise`."""
+
+    group: str
+    rows: int
+    value: float | None
+    share: float | None
+
+
+class Summary(TypedDict):
+    """Scores of out-of-fold predictions, see `summarise`."""
+
+    metric: str
+    higher: bool
+    rows: int
+    score: float
+    low: float | None
+    high: float | None
+    resampled: str
+    named_from: float | None
+    folds: int
+    done: int
+    mean: float | None
+    deviation: float | None
+    by_fold: list[FoldScore]
+    by_class: list[ClassScore]
+    by_group: list[GroupScore]
+
+
+class Made(TypedDict):
+    """What made a run or a blend, see `run_summary`."""
+
+    run: str
+    recipe: str
+    seed: int | None
+    scheme: str
+
+
+class RunSummary(Made, Summary):
+    """What `run_summary` tells."""
+
+
+T = TypeVar("T")
+Scored = TypeVar("Scored", ClassScore, GroupScore)
+
+
 def run_summary(
     workspace: Workspace, name: str, run: str, data: CompetitionData | None = None
-) -> dict[str, Any]:
+) -> RunSummary:
     """What `summarise` tells of a run's folds that are done, and `run, recipe, seed, scheme`.
 
     Of a blend too, cross-fitted: its recipe is the method, and it has no seed.
@@ -33,17 +102,17 @@ def run_summary(
     data, runs = data or load_data(workspace, name), runs_of(workspace, name)
     if runs.blend(run).finished:
         blend, scheme, folds, oof = read_blend(runs, run, data)
-        made = {"run": run, "recipe": blend.method, "seed": None, "scheme": scheme}
+        made: Made = {"run": run, "recipe": blend.method, "seed": None, "scheme": scheme}
         return {**made, **summarise(data, oof, folds)}
     record, folds, oof = read_run(runs, run, data)
     return {**made_by(run, record), **summarise(data, oof, folds)}
 
 
-def made_by(run: str, record: RunRecord) -> dict[str, Any]:
+def made_by(run: str, record: RunRecord) -> Made:
     """`run, recipe, seed, scheme` of a run's record."""
     return {
         "run": run,
-        "recipe": record.recipe["name"],
+        "recipe": str(record.recipe["name"]),
         "seed": record.seed,
         "scheme": record.scheme,
     }
@@ -107,7 +176,7 @@ def read_blend(
     return record, made.scheme, folds, oof
 
 
-def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> dict[str, Any]:
+def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> Summary:
     """Scores of out-of-fold predictions: pooled, by fold, by class and by group; plain values.
 
     oof: `id, *classes`, of all folds or of some. folds: `id, fold`. Scored is what a submission
@@ -137,7 +206,7 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
     def plain(rows: pd.DataFrame) -> float:
         return score(metric, rows, said.loc[rows.index], hook, interval=False).value
 
-    by_fold = [
+    by_fold: list[FoldScore] = [
         {"fold": int(k), "rows": len(rows), "value": _tried(plain, rows)}
         for k, rows in table.frame.groupby(fold)
     ]
@@ -165,13 +234,15 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
     }
 
 
-def _by_class(metric: Metric, answers: Answers) -> list[dict[str, Any]]:
+def _by_class(metric: Metric, answers: Answers) -> list[ClassScore]:
     """`class, rows, value, precision, recall` of each class, in class order; of numbers, which have
     neither precision nor recall, a row for each."""
     if not answers.task.probabilities:
-        rows = {"rows": len(answers.targets), "precision": None, "recall": None}
-        values = zip(answers.task.columns, metric.class_values(answers), strict=True)
-        return [{"class": name, "value": value, **rows} for name, value in values]
+        rows, values = len(answers.targets), metric.class_values(answers)
+        return [
+            {"class": name, "rows": rows, "value": value, "precision": None, "recall": None}
+            for name, value in zip(answers.task.columns, values, strict=True)
+        ]
     marks, named = answers.marks, answers.named(metric.cutoff or HALF)
     true, said, hits = (table.sum(axis=0, dtype=int) for table in (marks, named, marks & named))
     return [
@@ -188,14 +259,14 @@ def _by_class(metric: Metric, answers: Answers) -> list[dict[str, Any]]:
     ]
 
 
-def _by_group(metric: Metric, answers: Answers, groups: Array | None) -> list[dict[str, Any]]:
+def _by_group(metric: Metric, answers: Answers, groups: Array | None) -> list[GroupScore]:
     """`group, rows, value, share` of each group; none where there are no groups."""
     if groups is None or metric.hook is not None:
         return []
     result = metric.rule(answers)
     values = result if isinstance(result, np.ndarray) else None
     losses = values if values is None or not metric.higher else 1 - values
-    listed = []
+    listed: list[GroupScore] = []
     for name, rows in pd.Series(range(len(groups))).groupby(groups).indices.items():
         share = None
         if values is not None and losses is not None:
@@ -207,15 +278,15 @@ def _by_group(metric: Metric, answers: Answers, groups: Array | None) -> list[di
     return listed
 
 
-def _worst_first(rows: list[dict[str, Any]], higher: bool) -> list[dict[str, Any]]:
+def _worst_first(rows: list[Scored], higher: bool) -> list[Scored]:
     """The rows by value, those without one last."""
     sign = 1 if higher else -1
     return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0)))
 
 
-def _tried(value: Callable[..., float], *what: Any) -> float | None:
+def _tried(value: Callable[[T], float], what: T) -> float | None:
     """The value of something; None where the metric has none for it."""
     try:
-        return value(*what)
+        return value(what)
     except PredictionError:
         return None

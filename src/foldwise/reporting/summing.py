@@ -1,8 +1,7 @@
 """A submission in W&B: one run that sums it up, and scores that are joined when they arrive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -30,7 +29,7 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
     What was told is written to `wandb/<file>.json` in the competition's runs folder; where only the
     board's scores are new, they alone are told.
     """
-    numbers = {
+    numbers: dict[str, object] = {
         "local": entry.score.value,
         "local_low": entry.score.low,
         "local_high": entry.score.high,
@@ -56,7 +55,7 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
             SummedUp.model_validate(numbers).write(told)
 
 
-def join_scores(runs: Path, competition: str, stem: str, numbers: dict[str, Any]) -> None:
+def join_scores(runs: Path, competition: str, stem: str, numbers: Mapping[str, object]) -> None:
     """Tell W&B the board's scores of a submission that it knows, where they are new."""
     before = SummedUp.read_if_there(told := CompetitionRuns(runs).summed_up(stem))
     if before is None:
@@ -70,7 +69,7 @@ def join_scores(runs: Path, competition: str, stem: str, numbers: dict[str, Any]
             before.model_copy(update=news).write(told)
 
 
-def _known(numbers: dict[str, Any]) -> dict[str, Any]:
+def _known(numbers: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in numbers.items() if value is not None}
 
 

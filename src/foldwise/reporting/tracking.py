@@ -11,11 +11,11 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
 
 import pandas as pd
 
@@ -33,7 +33,12 @@ from foldwise.store.files import locked
 from foldwise.store.layout import CompetitionRuns
 from foldwise.store.run_records import RunRecord
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from wandb import Run
+
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 Mode = Literal["online", "offline", "disabled"]
 WRITE, SEND = 30.0, 20.0  # seconds at the end for what is to be written, and for what is to be sent
@@ -59,11 +64,13 @@ def mode(track: bool = True) -> Mode:
     return "online"
 
 
-def _never_in_the_way(method: Callable[..., None]) -> Callable[..., None]:
+def _never_in_the_way(
+    method: Callable[Concatenate["Tracker", P], None],
+) -> Callable[Concatenate["Tracker", P], None]:
     """A method of Tracker that stops nothing: its first failure is a warning, and the last."""
 
     @functools.wraps(method)
-    def safe(self: "Tracker", *args: Any, **kwargs: Any) -> None:
+    def safe(self: "Tracker", /, *args: P.args, **kwargs: P.kwargs) -> None:
         if self.mode == "disabled":
             return
         try:
@@ -90,10 +97,10 @@ class Tracker:
     """
 
     def __init__(
-        self, runs: Path, competition: str, config: Mapping[str, Any], mode: Mode | None = None
+        self, runs: Path, competition: str, config: Mapping[str, object], mode: Mode | None = None
     ) -> None:
         self.runs, self.competition, self.config, self.mode = runs, competition, config, mode
-        self.open: dict[tuple[str, int], Any] = {}
+        self.open: dict[tuple[str, int], Run] = {}
         self.sending: list[Sending] = []
         self.written = ExitStack()  # the locks of what is, or is still sent
         self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -115,7 +122,7 @@ class Tracker:
         if not isinstance(event, BatchDone):
             self._later(functools.partial(self._take, event))
 
-    def scored(self, run: str, numbers: Mapping[str, Any]) -> None:
+    def scored(self, run: str, numbers: Mapping[str, object]) -> None:
         """Tell a run's group what all its folds come to, in a W&B run of its own."""
         self._later(functools.partial(self.scores, f"{run}-oof", numbers, run))
 
@@ -171,7 +178,7 @@ class Tracker:
         while self.open:
             self._finish(self.open.popitem()[1], exit_code)
 
-    def _finish(self, run: Any, exit_code: int = 0) -> None:
+    def _finish(self, run: "Run", exit_code: int = 0) -> None:
         """End a run's file, and send it unless that has begun."""
         run.finish(exit_code=exit_code)
         file = Path(run.settings.sync_file)
@@ -180,7 +187,7 @@ class Tracker:
             if sending.file == file:
                 sending.since = time.monotonic()
 
-    def _send(self, run: Any, live: bool = False) -> None:
+    def _send(self, run: "Run", live: bool = False) -> None:
         file = Path(run.settings.sync_file)
         if self.mode == "online" and not any(sending.file == file for sending in self.sending):
             self.sending.append(send(file, live))
@@ -223,10 +230,10 @@ class Tracker:
     def summary(
         self,
         file: Path,
-        config: Mapping[str, Any],
-        numbers: Mapping[str, Any],
+        config: Mapping[str, object],
+        numbers: Mapping[str, object],
         tables: Mapping[str, pd.DataFrame],
-        pictures: Sequence[tuple[Any, str]],
+        pictures: Sequence[tuple["Image", str]],
     ) -> None:
         """A run that sums a submission file up: numbers, tables, and the file as an artifact.
 
@@ -240,9 +247,9 @@ class Tracker:
         run.summary.update(dict(numbers))
         for name, frame in tables.items():
             frame = frame.astype(object).where(frame.notna(), None)
-            rows: list[Any] = frame.to_numpy().tolist()
+            rows: list[Iterable[object]] = [*frame.to_numpy().tolist()]
             run.log({name: wandb.Table(columns=[*frame.columns], data=rows)})
-        shown: list[Any] = [wandb.Image(image, caption=text) for image, text in pictures]
+        shown = [wandb.Image(image, caption=text) for image, text in pictures]
         run.log({"pictures": shown})
         artifact = wandb.Artifact(
             f"{self.competition}-submission", "submission", metadata=dict(numbers)
@@ -252,14 +259,14 @@ class Tracker:
         self._finish(run)
 
     @_never_in_the_way
-    def scores(self, name: str, numbers: Mapping[str, Any], group: str | None = None) -> None:
+    def scores(self, name: str, numbers: Mapping[str, object], group: str | None = None) -> None:
         """Scores alone: of a group, or those that arrived after a run of this name was ended."""
         run = self.begin(name, group or name, "summary", {})
         if run is not None:
             run.summary.update(dict(numbers))
             self._finish(run)
 
-    def begin(self, name: str, group: str, job: str, config: Mapping[str, Any]) -> Any:
+    def begin(self, name: str, group: str, job: str, config: Mapping[str, object]) -> "Run | None":
         """A new W&B run, or the one of that name again: what goes on there goes on here.
 
         None where the mode, which is decided here if it is not yet, is `disabled`.
@@ -296,7 +303,7 @@ class Tracker:
         self.written.enter_context(locked(folder / LOCK, f"the W&B run {name}", wait=False))
         return run
 
-    def _config(self, event: FoldStarted) -> dict[str, Any]:
+    def _config(self, event: FoldStarted) -> dict[str, object]:
         record = RunRecord.read(CompetitionRuns(self.runs).run(event.run).record)
         told = record.model_dump(include={"recipe", "resolved", "seed", "scheme", "identity"})
         return {**self.config, **told, "run": event.run, "fold": event.fold, "folds": event.folds}

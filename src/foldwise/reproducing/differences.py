@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from foldwise.commands.planning import recipes_of
 from foldwise.config.adapter import kinds_of
@@ -18,7 +18,7 @@ from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
 
-TABLES = {
+TABLES: dict[Literal["labels", "soft", "images", "format"], str] = {
     "labels": "ids, labels or groups of the training rows",
     "soft": "shares or weights of the training rows",
     "images": "image files",
@@ -91,11 +91,11 @@ def other_differences(told: Manifest, workspace: Workspace) -> Iterator[str]:
             yield f"recipe {name} cannot be compared ({error}){used}"
 
 
-def _differing(was: Mapping[str, Any], value: Mapping[str, Any]) -> list[str]:
+def _differing(was: Mapping[str, object], value: Mapping[str, object]) -> list[str]:
     return [key for key in dict.fromkeys([*was, *value]) if was.get(key) != value.get(key)]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return "unknown" if value is None else str(value)[:40]
 
 

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from foldwise.config.competition import tables_of_manifest
 from foldwise.errors import SubmissionError, nearest
@@ -56,7 +55,7 @@ def scratch(workspace: Workspace, path: Path, told: Manifest) -> Iterator[Worksp
         package=code["package_sha256"],
         adapter=code["adapter_sha256"],
         versions=versions(),
-        machine=manifest.machine(),
+        machine={**manifest.machine()},
     )
     with locked(runs.reproduce_lock, f"reproducing {name}", wait=False):
         if begun.stands_in(home.record):
@@ -76,16 +75,16 @@ def scratch(workspace: Workspace, path: Path, told: Manifest) -> Iterator[Worksp
                 shutil.rmtree(root, ignore_errors=True)
 
 
-def toml_of(table: Mapping[str, Any]) -> str:
+def toml_of(table: Mapping[str, object]) -> str:
     """Plain values as TOML, one line a key; what is None is left out."""
     return "".join(f"{pair}\n" for pair in _pairs(table))
 
 
-def _pairs(table: Mapping[str, Any]) -> list[str]:
+def _pairs(table: Mapping[str, object]) -> list[str]:
     return [f"{_value(key)} = {_value(value)}" for key, value in table.items() if value is not None]
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(_pairs(value))}}}"
     if isinstance(value, list):

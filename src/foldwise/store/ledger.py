@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, TypedDict, cast
 
 from pydantic import ValidationError
 
@@ -38,6 +38,29 @@ FIELDS = (
     "error",
 )
 OPEN = ("intent", "uploaded")  # an attempt to submit whose end nobody wrote down
+
+
+class OutcomeRow(TypedDict):
+    """What is known of a file at its platform; see `submissions`."""
+
+    state: str
+    public: float | None
+    private: float | None
+    rank: int | None
+    teams: int | None
+    ref: int | None
+    error: str | None
+
+
+class SubmissionRow(OutcomeRow):
+    """All that a ledger says of a file; see `submissions`."""
+
+    competition: str
+    file: str
+    sha256: str | None
+    created: str
+    local: float | None
+    tag: str | None
 
 
 class Event(Values):
@@ -147,6 +170,18 @@ class Attempt:
     counted: int = 0
     listed: int = 0
 
+    def outcome(self) -> OutcomeRow:
+        """What became of it, as a row of `submissions` has it."""
+        return {
+            "state": self.state,
+            "public": self.public,
+            "private": self.private,
+            "rank": self.rank,
+            "teams": self.teams,
+            "ref": self.ref,
+            "error": self.error,
+        }
+
 
 def append(ledger: Path, event: str, file: str, **fields: Any) -> Event:
     """Append one event about a submission file, by its name in EVENTS, and return it.
@@ -218,7 +253,7 @@ def _understood(values: Any) -> Event:
         raise ValueError(f"{name!r} without a valid {examples(keys)}") from error
 
 
-def submissions(ledger: Path, competition: str, strict: bool = True) -> list[Plain]:
+def submissions(ledger: Path, competition: str, strict: bool = True) -> list[SubmissionRow]:
     """One dict per submission file in order of creation, later events laid over earlier ones.
 
     Keys: `competition, file, sha256, created, local, public, private, rank, teams, state, ref, tag,
@@ -233,7 +268,7 @@ def submissions(ledger: Path, competition: str, strict: bool = True) -> list[Pla
         )
         row.update(_known(entry, FIELDS))
         row |= {"state": entry.event, "error": getattr(entry, "error", None)}
-    return list(found.values())
+    return [cast(SubmissionRow, row) for row in found.values()]  # FIELDS are its keys
 
 
 def attempts(ledger: Path, sha256: str | None = None, strict: bool = True) -> list[Attempt]:
@@ -256,7 +291,7 @@ def _known(entry: Event, keys: Any) -> Plain:
     return {k: v for k, v in entry.plain().items() if k in keys and v is not None}
 
 
-def find_bytes(ledger: Path, sha256: str) -> Plain | None:
+def find_bytes(ledger: Path, sha256: str) -> SubmissionRow | None:
     """The latest submission with these bytes, as `submissions` gives it; None without one."""
     same = [row for row in submissions(ledger, "") if row["sha256"] == sha256]
     return same[-1] if same else None

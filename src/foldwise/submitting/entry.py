@@ -55,7 +55,14 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
         earlier = ledger.find_bytes(home.ledger, digest)
         if earlier and (folder / earlier["file"]).is_file():
             log.info("%s: written already with these bytes; skipped", earlier["file"])
-            return Entry(folder / earlier["file"], digest, own, blend.member_scores, blend.expected)
+            file = folder / earlier["file"]
+            return Entry(
+                file=file,
+                sha256=digest,
+                score=own,
+                member_scores=blend.member_scores,
+                expected=blend.expected,
+            )
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
         told = manifest.describe(workspace, data, blend, own, digest)
@@ -70,7 +77,13 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
                 local=round(own.value, 6),
             )
         candidate.rename(file)
-    return Entry(file, digest, own, blend.member_scores, blend.expected)
+    return Entry(
+        file=file,
+        sha256=digest,
+        score=own,
+        member_scores=blend.member_scores,
+        expected=blend.expected,
+    )
 
 
 def send_entry(
@@ -86,8 +99,8 @@ def send_entry(
     asked. UnclearError: it may have the file; the message says what to do.
     """
     parcel, book = _parcel(workspace, data, entry), SubmissionsFolder(entry.file.parent).ledger
-    known = ledger.find_bytes(book, entry.sha256) or {}
-    if known.get("state") == "scored" and not again:  # perhaps by hand
+    known = ledger.find_bytes(book, entry.sha256)
+    if known and known["state"] == "scored" and not again:  # perhaps by hand
         log.info("%s: submitted already; nothing is sent twice (--again does)", entry.file.name)
         return replace(entry, receipt=stored(known))
     platform = destination(data.spec)
@@ -95,7 +108,7 @@ def send_entry(
         return replace(entry, receipt=_over_the_network(data, entry, parcel, again, resend))
     receipt = platform.send(parcel)
     outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
-    if any(known.get(k) != v for k, v in {"state": receipt.state, **outcome}.items()):
+    if known is None or not {"state": receipt.state, **outcome}.items() <= known.items():
         ledger.append(book, receipt.state, entry.file.name, **outcome)
     return replace(entry, receipt=receipt)
 
@@ -112,7 +125,14 @@ def _over_the_network(
         return remotes[-1]
 
     book = SubmissionsFolder(entry.file.parent).ledger
-    out = Outgoing(book, entry.file, entry.sha256, entry.score.value, higher, platform.timeout)
+    out = Outgoing(
+        book=book,
+        file=entry.file,
+        sha256=entry.sha256,
+        local=entry.score.value,
+        higher=higher,
+        timeout=platform.timeout,
+    )
     receipt = send_once(out, connect, again, resend)
     if remotes and receipt.public is not None and (board := save_board(remotes[-1], parcel.data)):
         try:
@@ -140,4 +160,10 @@ def _parcel(workspace: Workspace, data: CompetitionData, entry: Entry) -> Parcel
         hook = data.hooks.get("score")
         return score(data.spec.metric, truth, predictions, hook, interval=False).value
 
-    return Parcel(data.spec, entry.file, data.format, grade, workspace.data / data.spec.name)
+    return Parcel(
+        spec=data.spec,
+        file=entry.file,
+        shape=data.format,
+        grade=grade,
+        data=workspace.data / data.spec.name,
+    )

@@ -4,22 +4,47 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 from foldwise.errors import DataError
 from foldwise.kinds.bounds import short
+from foldwise.store.ledger import SubmissionRow
 from foldwise.tables.text import read_table
 from foldwise.tables.unpacking import is_archive, unpack
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("teamid", "teamname", "score")  # needed of a board, in any case
-PAIRS = (("local", "public"), ("local", "private"), ("public", "private"))
 FEWEST = 3  # submissions from which something is said
 RECENT = 5  # submissions whose ranks must still go together
+
+
+class PlacedRow(SubmissionRow):
+    """A submission with its place on the board, see `placed`."""
+
+    percentile: float | None
+    medal: str | None
+
+
+class Together(TypedDict):
+    """How two scores of the same submissions go together, see `agreement`."""
+
+    submissions: int
+    correlation: float | None
+    gap: float | None
+
+
+class Agreement(TypedDict):
+    """How local, public and private scores go together, see `agreement`."""
+
+    local_public: Together
+    local_private: Together
+    public_private: Together
+    stopped: bool | None
+    verdict: str
 
 
 def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
@@ -125,31 +150,31 @@ def medal(rank: int, teams: int) -> str | None:
 
 
 def placed(
-    rows: Sequence[dict[str, Any]], scores: Sequence[float] | None, higher: bool
-) -> list[dict[str, Any]]:
+    rows: Sequence[SubmissionRow], scores: Sequence[float] | None, higher: bool
+) -> list[PlacedRow]:
     """Rows of a ledger with `rank`, `teams`, `percentile` and `medal`; what is not known is None.
 
     The ledger's own rank counts; without one it is the public score's place among `scores`.
     """
-    found = []
+    found: list[PlacedRow] = []
     for row in rows:
         rank, teams = row["rank"], row["teams"]
         if rank is None and scores is not None and row["public"] is not None:
             rank, teams, _ = place(scores, row["public"], higher)
-        known = rank is not None and teams is not None
+        known = None if rank is None or teams is None else (rank, teams)
         found.append(
             {
                 **row,
                 "rank": rank,
                 "teams": teams,
-                "percentile": percentile(rank, teams) if known else None,
-                "medal": medal(rank, teams) if known else None,
+                "percentile": percentile(*known) if known else None,
+                "medal": medal(*known) if known else None,
             }
         )
     return found
 
 
-def agreement(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any]:
+def agreement(rows: Sequence[SubmissionRow], higher: bool) -> Agreement:
     """How a competition's local, public and private scores go together, over its submissions.
 
     rows: of the ledger, the oldest first. For each pair, as `local_public`: `submissions` that have
@@ -161,14 +186,20 @@ def agreement(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any]:
     where the board got worse twice in a row while the local score got better.
     """
     frame = pd.DataFrame([*rows], columns=["local", "public", "private"]).astype(np.float64)
-    told: dict[str, Any] = {f"{one}_{two}": _together(frame, one, two) for one, two in PAIRS}
+    told: Agreement = {
+        "local_public": _together(frame, "local", "public"),
+        "local_private": _together(frame, "local", "private"),
+        "public_private": _together(frame, "public", "private"),
+        "stopped": None,
+        "verdict": "",
+    }
     most = max(told["local_public"]["submissions"], told["local_private"]["submissions"])
     if most < FEWEST:
         verdict = (
             f"too few to say: {most} submissions have a local score and a board's, "
             f"{FEWEST} are needed"
         )
-        return {**told, "stopped": None, "verdict": verdict}
+        return {**told, "verdict": verdict}
     reasons = [why for board in ("public", "private") if (why := _stopped(frame, board, higher))]
     verdict = (
         f"nothing says that the local score has stopped predicting the board, over {most} "
@@ -183,7 +214,7 @@ def agreement(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any]:
     return {**told, "stopped": bool(reasons), "verdict": verdict}
 
 
-def _together(frame: pd.DataFrame, one: str, two: str) -> dict[str, Any]:
+def _together(frame: pd.DataFrame, one: str, two: str) -> Together:
     both = frame[[one, two]].dropna()
     return {
         "submissions": len(both),

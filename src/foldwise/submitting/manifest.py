@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import foldwise
 from foldwise.config.recipe import recorded_recipe
@@ -26,9 +26,48 @@ from foldwise.store.versions import versions
 from foldwise.workspace import Workspace
 
 
+class Rows(TypedDict):
+    """How many rows there are."""
+
+    train: int
+    test: int
+
+
+class DataFacts(TypedDict):
+    """What the data are, see `facts`."""
+
+    rows: Rows
+    changes: dict[str, int]
+    labels: str
+    soft: str | None
+    images: str | None
+    format: str
+    files: dict[str, str]
+
+
+class Machine(TypedDict):
+    """What results depend on of the machine, see `machine`."""
+
+    machine: str
+    system: str
+    processor: str
+    gpu: str | None
+    cpus: int | None
+    threads: int
+
+
+class Code(TypedDict):
+    """What code there is, see `code`."""
+
+    commit: str | None
+    diff_sha256: str | None
+    package_sha256: str
+    adapter_sha256: str | None
+
+
 def describe(
     workspace: Workspace, data: CompetitionData, blend: Blend, own: Score, digest: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a submission file was made of. own: its local score. digest: its bytes' SHA-256.
 
     `spec` (as competition.toml says it), `runs` (each with its recipe, `--set` included, what
@@ -59,7 +98,7 @@ def describe(
     }
 
 
-def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
+def facts(data: CompetitionData, images: bool) -> DataFacts:
     """What the data are: counts, and hashes of whatever training and writing depend on.
 
     Keys: `rows, changes` (what was ignored or corrected), `labels` (ids, labels and groups), `soft`
@@ -88,7 +127,7 @@ def facts(data: CompetitionData, images: bool) -> dict[str, Any]:
     }
 
 
-def _run(folder: Path, competition: Path) -> dict[str, Any]:
+def _run(folder: Path, competition: Path) -> dict[str, object]:
     """What it takes to train a run again, from its directory. competition: the folder."""
     from foldwise.training.models.building import weights_file  # loads torch
 
@@ -112,19 +151,19 @@ def _run(folder: Path, competition: Path) -> dict[str, Any]:
     }
 
 
-def _teachers(runs: Iterable[Path], competition: Path) -> list[dict[str, Any]]:
+def _teachers(runs: Iterable[Path], competition: Path) -> list[dict[str, object]]:
     """The runs that gave pseudo-labels to these, and to those, each after its own teacher."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for folder in runs:
         pseudo = RunRecord.read(RunFolder(folder).record).resolved.get("pseudo")
         if pseudo:
             teacher = folder.parent / pseudo["run"]
             own = [*_teachers([teacher], competition), _run(teacher, competition)]
-            found |= {each["run"]: each for each in own}
+            found |= {str(each["run"]): each for each in own}
     return list(found.values())
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """What results depend on of the machine: processor, GPU, and the number of threads."""
     from foldwise.training.speed.machine import gpu, threads  # loads torch
 
@@ -142,7 +181,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def code(root: Path, competition: Path | None = None) -> dict[str, Any]:
+def code(root: Path, competition: Path | None = None) -> Code:
     """What code there is. root: the checkout. competition: the folder of one, for its adapter.
 
     Keys: `commit` (None outside git), `diff_sha256`, of the uncommitted diff (None where the tree

@@ -1,14 +1,15 @@
 """Scores that a person read on a platform's page, entered in the ledger."""
 
 import logging
+from collections.abc import Mapping
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
 
 from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.errors import SubmissionError, nearest
 from foldwise.store import ledger
 from foldwise.store.layout import submissions_of
+from foldwise.store.ledger import SubmissionRow
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,15 @@ def record(
     spec, book, row = _known(workspace, file)
     given = {"public": public, "private": private, "rank": rank, "teams": teams}
     said = {key: value for key, value in given.items() if value is not None}
-    _check(spec, {**row, **said}, said)
-    if row["state"] == "scored" and all(row[key] == value for key, value in said.items()):
+    _check(spec, said, said.get("rank", row["rank"]), said.get("teams", row["teams"]))
+    if row["state"] == "scored" and said.items() <= row.items():
         log.info("%s: these numbers are recorded already; nothing is changed", row["file"])
     else:
         ledger.append(book, "scored", row["file"], **said)
     return spec.name
 
 
-def _known(workspace: Workspace, file: str) -> tuple[CompetitionSpec, Path, dict[str, Any]]:
+def _known(workspace: Workspace, file: str) -> tuple[CompetitionSpec, Path, SubmissionRow]:
     """The competition, the ledger and the row of a submission file."""
     name, found, others = Path(file).name, [], []
     for competition in workspace.names():
@@ -66,10 +67,12 @@ def _known(workspace: Workspace, file: str) -> tuple[CompetitionSpec, Path, dict
     return found[0]
 
 
-def _check(spec: CompetitionSpec, row: dict[str, Any], said: dict[str, Any]) -> None:
+def _check(
+    spec: CompetitionSpec, said: Mapping[str, float], rank: float | None, teams: float | None
+) -> None:
     """Raises: SubmissionError: a score is outside the metric's range, or a place outside 1 to all.
 
-    row: what the ledger will say. said: the numbers that are new.
+    said: the numbers that are new. rank, teams: what the ledger will say.
     """
     low, high = spec.metric.range
     bounds = f"from {low:g} up" if high == inf else f"of {low:g} to {high:g}"
@@ -85,7 +88,6 @@ def _check(spec: CompetitionSpec, row: dict[str, Any], said: dict[str, Any]) -> 
             )
     if said.get("teams", 1) < 1:
         raise SubmissionError(f"--teams: expected 1 team or more, got {said['teams']}; {again}")
-    rank, teams = row["rank"], row["teams"]
     if rank is not None and (rank < 1 or (teams is not None and rank > teams)):
         most = f"1 to {teams}, the number of teams" if teams else "1 up"
         raise SubmissionError(f"--rank: expected a place from {most}, got {rank}; {again}")

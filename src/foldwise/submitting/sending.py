@@ -9,17 +9,16 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from foldwise.errors import PlatformError, UnclearError
 from foldwise.store import ledger
 from foldwise.store.files import locked
 from foldwise.store.layout import SubmissionsFolder
-from foldwise.store.ledger import Attempt
+from foldwise.store.ledger import Attempt, OutcomeRow
 from foldwise.submitting.platforms import Listed, Quota, Receipt, Remote
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ def send_once(
         done = _at_platform(out.book, out.sha256)
         if done and done.state != "sent" and not again:
             log.info("%s: submitted already; nothing is sent twice (--again does)", done.file)
-            return stored(asdict(done))
+            return stored(done.outcome())
         remote = connect()
         listed = remote.submissions()
         _settle_open(out, remote, listed, resend)
@@ -117,14 +116,21 @@ def refresh(book: Path, remote: Remote) -> int:
     return count
 
 
-def stored(row: Mapping[str, Any]) -> Receipt:
+def stored(row: OutcomeRow) -> Receipt:
     """What is known of a submission from its ledger lines."""
-    place = f"place {row['rank']} of {row['teams']}" if row.get("rank") else row["state"]
-    told = {key: row.get(key) for key in ("public", "private", "rank", "teams", "ref")}
+    message = f"place {row['rank']} of {row['teams']}" if row["rank"] else row["state"]
     if row["state"] == "failed":
-        why = row.get("error") or "it gives no reason"
-        place = f"the platform could not score the file: {why}; see your submissions on its page"
-    return Receipt(row["state"], place, **told)
+        why = row["error"] or "it gives no reason"
+        message = f"the platform could not score the file: {why}; see your submissions on its page"
+    return Receipt(
+        state=row["state"],
+        message=message,
+        public=row["public"],
+        private=row["private"],
+        rank=row["rank"],
+        teams=row["teams"],
+        ref=row["ref"],
+    )
 
 
 def _at_platform(book: Path, sha256: str) -> Attempt | None:
@@ -245,10 +251,10 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
             log.warning(
                 "submission %d has no score yet%s; `foldwise status` fetches it", ref, trouble
             )
-            return Receipt("sent", "sent; its score is still to come", ref=ref)
+            return Receipt(state="sent", message="sent; its score is still to come", ref=ref)
         time.sleep(pause)
         pause = min(2 * pause, 30)
-    return stored(asdict(_attempt(out.book, tag)))
+    return stored(_attempt(out.book, tag).outcome())
 
 
 def _attempt(book: Path, tag: str) -> Attempt:
@@ -256,7 +262,7 @@ def _attempt(book: Path, tag: str) -> Attempt:
     return next(row for row in ledger.attempts(book) if row.tag == tag)
 
 
-def _enter(book: Path, attempt: Attempt, event: str, **fields: Any) -> None:
+def _enter(book: Path, attempt: Attempt, event: str, **fields: object) -> None:
     ledger.append(book, event, attempt.file, tag=attempt.tag, **fields)
 
 
@@ -306,14 +312,18 @@ def _unclear(out: Outgoing, attempt: Attempt) -> str:
 
 
 def _warn_if_worse(out: Outgoing) -> None:
-    sent = [row for row in ledger.submissions(out.book, "") if row["ref"] and row["local"]]
-    best = (max if out.higher else min)((row["local"] for row in sent), default=None)
-    worse = best is not None and (out.local < best if out.higher else out.local > best)
-    if worse:
-        row = next(row for row in sent if row["local"] == best)
+    sent = [
+        (row["local"], row["file"])
+        for row in ledger.submissions(out.book, "")
+        if row["ref"] and row["local"]
+    ]
+    if not sent:
+        return
+    best, file = (max if out.higher else min)(sent, key=lambda each: each[0])
+    if out.local < best if out.higher else out.local > best:
         log.warning(
             "the local score %.6g is worse than the best one sent, %.6g (%s)",
             out.local,
             best,
-            row["file"],
+            file,
         )

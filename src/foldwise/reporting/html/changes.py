@@ -5,12 +5,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from foldwise.config.recipe import Recipe, load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.errors import SpecError
-from foldwise.reporting.comparing import against
+from foldwise.reporting.comparing import UNCOMPARED, Difference, RunRow, against
 from foldwise.store.layout import CompetitionRuns
 from foldwise.store.run_records import RunRecord
 from foldwise.workspace import Workspace
@@ -18,9 +18,27 @@ from foldwise.workspace import Workspace
 HARDWARE = ("device", "precision", "compile")  # of `resolved`; what else it has, the recipe says
 
 
+class Change(TypedDict):
+    """A setting in which two runs differ, see `changed`."""
+
+    key: str
+    old: object
+    new: object
+
+
+class HistoryRow(Difference):
+    """What a run changed, see `what_changed`."""
+
+    run: str
+    score: float | None
+    than: str | None
+    changes: list[Change]
+    begun: str
+
+
 def what_changed(
-    competition: Path, folder: CompetitionRuns, rows: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+    competition: Path, folder: CompetitionRuns, rows: Sequence[RunRow]
+) -> list[HistoryRow]:
     """Each run of a folder beside the best finished one that was begun before it, the last first.
 
     competition: the folder of its TOML files. rows: of `compare_runs`. Without an earlier finished
@@ -32,37 +50,34 @@ def what_changed(
     begun = {row["run"]: folder.run(row["run"]).record.stat().st_mtime for row in rows}
     order = sorted(rows, key=lambda row: (begun[row["run"]], row["run"]))
     records = {row["run"]: RunRecord.read(folder.run(row["run"]).record) for row in rows}
-    found = []
+    found: list[HistoryRow] = []
     for number, row in enumerate(order):
         other = _best_before(order[:number], row)
-        told = {
-            "run": row["run"],
-            "score": row["score"],
-            "than": None,
-            "changes": [],
-            "begun": datetime.fromtimestamp(begun[row["run"]], UTC).strftime("%Y-%m-%d %H:%M"),
-            **dict.fromkeys(("difference", "error", "verdict")),
-        }
-        if other:
-            told |= {
-                "than": other["run"],
-                **against(row, other),
-                "changes": changed(competition, records[other["run"]], records[row["run"]]),
+        found.append(
+            {
+                "run": row["run"],
+                "score": row["score"],
+                "than": other["run"] if other else None,
+                "changes": changed(competition, records[other["run"]], records[row["run"]])
+                if other
+                else [],
+                "begun": datetime.fromtimestamp(begun[row["run"]], UTC).strftime("%Y-%m-%d %H:%M"),
+                **(against(row, other) if other else UNCOMPARED),
             }
-        found.append(told)
+        )
     return found[::-1]
 
 
-def _best_before(earlier: Sequence[dict[str, Any]], row: dict[str, Any]) -> dict[str, Any] | None:
+def _best_before(earlier: Sequence[RunRow], row: RunRow) -> RunRow | None:
     """The best of earlier runs that a run can be compared with, else the last one."""
     folds = row["folds_sha256"]
     alike = [o for o in earlier if o["score"] is not None and o["folds_sha256"] == folds]
     sign = -1 if row["higher"] else 1
-    best = min(alike, key=lambda other: sign * other["score"], default=None)
+    best = min(alike, key=lambda other: sign * (other["score"] or 0.0), default=None)
     return best or (earlier[-1] if earlier else None)
 
 
-def changed(competition: Path, old: RunRecord, new: RunRecord) -> list[dict[str, Any]]:
+def changed(competition: Path, old: RunRecord, new: RunRecord) -> list[Change]:
     """`key, old, new` of all in which two runs' records differ: recipe, seed, folds, hardware.
 
     A value is None where there is no such key, as of a stage that only one of them has. What a
@@ -83,7 +98,7 @@ def changed(competition: Path, old: RunRecord, new: RunRecord) -> list[dict[str,
     ]
 
 
-def _values(record: RunRecord, recipe: dict[str, Any] | None) -> Iterator[tuple[str, Any]]:
+def _values(record: RunRecord, recipe: dict[str, object] | None) -> Iterator[tuple[str, object]]:
     """All that changes answers in a run's record, as `key, value`. recipe: see `_read`."""
     recipe, resolved = recipe or record.recipe, record.resolved
     stages = resolved.get("plan", {}).get("stage")  # what a budget made of them
@@ -94,7 +109,7 @@ def _values(record: RunRecord, recipe: dict[str, Any] | None) -> Iterator[tuple[
     yield from ((key, resolved[key]) for key in HARDWARE if key in resolved)
 
 
-def _read(competition: Path, record: RunRecord) -> dict[str, Any] | None:
+def _read(competition: Path, record: RunRecord) -> dict[str, object] | None:
     """The record's recipe with all keys of today's; None where today's does not take it."""
     try:
         return recorded_recipe(competition, record.recipe, "its record").model_dump(mode="json")
@@ -102,18 +117,18 @@ def _read(competition: Path, record: RunRecord) -> dict[str, Any] | None:
         return None
 
 
-def flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Nested values as `key, value`, the key as `--set` has it: stage.0.epochs."""
-    tables = isinstance(values, list) and any(isinstance(value, dict) for value in values)
-    items = enumerate(values) if tables else values.items() if isinstance(values, dict) else None
-    if items is None:
+    if isinstance(values, list) and any(isinstance(value, dict) for value in values):
+        values = dict(enumerate(values))
+    if not isinstance(values, dict):
         yield prefix, values
         return
-    for key, value in items:
+    for key, value in values.items():
         yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def _as_recorded(recipe: Recipe) -> dict[str, Any]:
+def _as_recorded(recipe: Recipe) -> dict[str, object]:
     """A recipe as a run's record has it, as far as no weights have to be asked for it."""
     unknown = recipe.weights != "none" or recipe.image_size == "auto"
     known = recipe if unknown else recipe.sized((0, 0), "bilinear")

@@ -3,9 +3,20 @@ same numbers."""
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import numpy as np
+
+from foldwise.arrays import Array
+from foldwise.reporting.html.traces import FoldTrace, RateRow, Search
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from foldwise.reporting.html.competing import NumberedRow
 
 INK = "#010203"  # becomes the page's own text colour
 # Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008);
@@ -13,22 +24,32 @@ INK = "#010203"  # becomes the page's own text colour
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 INCHES = (5.4, 3.0)  # so that text is legible at a phone's width
-SUBMISSION = ("local", "public", "private")
-Rows = Sequence[Mapping[str, Any]]
+SUBMISSION: tuple[Literal["local", "public", "private"], ...] = ("local", "public", "private")
+ENDS: tuple[Literal["local_low", "local_high"], ...] = ("local_low", "local_high")
+Points = Sequence[Mapping[str, float]]
 
 
-def curves(folds: Rows) -> str | None:
+class Look(TypedDict):
+    """A line's colour and shape."""
+
+    color: str
+    marker: str | None
+    markersize: int
+    linewidth: float
+
+
+def curves(folds: Sequence[FoldTrace]) -> str | None:
     """Training loss (dashed) and validation loss by epoch, a colour per fold; None without any."""
     shown = [fold for fold in folds if fold.get("epochs")]
     if not shown:
         return None
     figure, axes = _axes("epoch", "loss (as trained, mean per image)")
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    _count_on_x(axes)
     for number, fold in enumerate(shown):
-        epochs = [row["epoch"] for row in fold["epochs"]]
+        epochs = _floats(row["epoch"] for row in fold["epochs"])
         for key, style in (("train_loss", "--"), ("valid_loss", "-")):
-            values = [row.get(key) for row in fold["epochs"]]
-            look = _look(number) if style == "-" else {**_look(number), "marker": None}
+            values = _floats(row.get(key) for row in fold["epochs"])
+            look: Look = _look(number) if style == "-" else {**_look(number), "marker": None}
             axes.plot(
                 epochs,
                 values,
@@ -41,7 +62,7 @@ def curves(folds: Rows) -> str | None:
     return _svg(figure, "Training loss (dashed) and validation loss by epoch, for each fold")
 
 
-def rates(rows: Rows) -> str | None:
+def rates(rows: Sequence[RateRow]) -> str | None:
     """The lowest and the highest learning rate by batch; None without any."""
     if not rows:
         return None
@@ -69,7 +90,7 @@ def rates(rows: Rows) -> str | None:
     return _svg(figure, "Learning rate by training batch")
 
 
-def finder(found: Rows) -> str | None:
+def finder(found: Sequence[Search]) -> str | None:
     """The loss by learning rate in each mock training of the rate finder; None without any."""
     if not found:
         return None
@@ -87,7 +108,7 @@ def finder(found: Rows) -> str | None:
     return _svg(figure, "Training loss by learning rate, as the finder saw it")
 
 
-def reliability(curves: Mapping[str, Rows]) -> str | None:
+def reliability(curves: Mapping[str, Points]) -> str | None:
     """Accuracy by confidence, beside the diagonal where both agree; None without a curve."""
     if not curves:
         return None
@@ -104,7 +125,7 @@ def reliability(curves: Mapping[str, Rows]) -> str | None:
     return _svg(figure, "Accuracy by confidence; on the dotted line both agree")
 
 
-def sweep(rows: Rows, metric: str) -> str | None:
+def sweep(rows: Points, metric: str) -> str | None:
     """The metric and the accuracy by threshold; None without a sweep."""
     if not rows:
         return None
@@ -118,26 +139,26 @@ def sweep(rows: Rows, metric: str) -> str | None:
     return _svg(figure, f"{metric} and accuracy by threshold")
 
 
-def over_time(rows: Rows, metric: str) -> str | None:
+def over_time(rows: Sequence["NumberedRow"], metric: str) -> str | None:
     """Local score (with its interval), public and private score of each submission, in order."""
     if not rows:
         return None
     figure, axes = _axes("submission, in order", metric)
     axes.set_xlim(0.5, len(rows) + 0.5)
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    _count_on_x(axes)
     known = [row for row in rows if row["local"] is not None and row["local_low"] is not None]
-    low, high = ([row[f"local_{end}"] for row in known] for end in ("low", "high"))
+    low, high = (_floats(row[end] for row in known) for end in ENDS)
     axes.vlines([row["number"] for row in known], low, high, color=COLOURS[0], linewidth=1)
     for number, key in enumerate(SUBMISSION):
         shown = [row for row in rows if row[key] is not None]
         if shown:
-            x, y = [row["number"] for row in shown], [row[key] for row in shown]
+            x, y = [row["number"] for row in shown], _floats(row[key] for row in shown)
             axes.plot(x, y, **_look(number), label=key)
     _legend(axes)
     return _svg(figure, f"{metric} of each submission: local with its 95 % interval, and boards")
 
 
-def boards(rows: Rows, metric: str) -> str | None:
+def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
     """Public and private score by the local one, with the diagonal where they agree."""
     both = [
         row
@@ -147,34 +168,38 @@ def boards(rows: Rows, metric: str) -> str | None:
     if not both:
         return None
     figure, axes = _axes(f"{metric}, local (OOF)", f"{metric}, board")
-    values = [row[key] for row in both for key in SUBMISSION if row[key] is not None]
-    ends = [min(values), max(values)]
+    values = _floats(row[key] for row in both for key in SUBMISSION)
+    ends = [np.nanmin(values), np.nanmax(values)]
     axes.plot(ends, ends, ":", color=INK, linewidth=1, label="the same")
     for number, key in enumerate(SUBMISSION[1:], 1):
         shown = [row for row in both if row[key] is not None]
         if shown:
-            x, y = [row["local"] for row in shown], [row[key] for row in shown]
+            x, y = _floats(row["local"] for row in shown), _floats(row[key] for row in shown)
             axes.plot(x, y, **_look(number), linestyle="none", label=key)
-        for row in shown:
-            axes.annotate(
-                str(row["number"]),
-                (row["local"], row[key]),
-                xytext=(5, 3),
-                textcoords="offset points",
-                color=INK,
-                fontsize="small",
-            )
+            for row, at in zip(shown, zip(x, y, strict=True), strict=True):
+                axes.annotate(
+                    str(row["number"]),
+                    at,
+                    xytext=(5, 3),
+                    textcoords="offset points",
+                    color=INK,
+                    fontsize="small",
+                )
     _legend(axes)
     return _svg(figure, f"{metric}: board by local score; on the dotted line both agree")
 
 
-def _look(number: int) -> dict[str, Any]:
-    """A line's colour and shape."""
+def _look(number: int) -> Look:
     colour, shape = COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
     return {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4}
 
 
-def _axes(x: str, y: str) -> tuple[Any, Any]:
+def _floats(values: Iterable[float | None]) -> Array:
+    """The values as float64, NaN for None."""
+    return np.array([*values], dtype=float)
+
+
+def _axes(x: str, y: str) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=INCHES, layout="constrained")
@@ -188,10 +213,22 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _legend(axes: Any) -> None:
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": 5}
+def _count_on_x(axes: "Axes") -> None:
+    """Whole numbers alone on the axis, one at least."""
+    from matplotlib.ticker import AutoLocator
+
+    locator = AutoLocator()
+    locator.set_params(integer=True, min_n_ticks=1)
+    axes.xaxis.set_major_locator(locator)
+
+
+def _legend(axes: "Axes") -> None:
+    """A legend above the axes."""
     axes.legend(
-        **above,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0,
+        ncols=5,
         frameon=False,
         fontsize="small",
         labelcolor=INK,
@@ -200,7 +237,7 @@ def _legend(axes: Any) -> None:
     )
 
 
-def _svg(figure: Any, title: str) -> str:
+def _svg(figure: "Figure", title: str) -> str:
     """The figure's SVG without a header, with a title for screen readers."""
     import matplotlib
 

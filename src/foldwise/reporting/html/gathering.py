@@ -1,16 +1,35 @@
 """What the page of a run or a blend says: read from its directory, as plain values; nothing is
 computed anew that the directory does not hold, and torch is not needed."""
 
-from typing import Any
+from typing import TypedDict, cast
 
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.reporting.comparing import against, compare_blends, compare_runs, scores_of
-from foldwise.reporting.headline import headline
+from foldwise.reporting.comparing import (
+    BlendRow,
+    Difference,
+    RunRow,
+    against,
+    compare_blends,
+    compare_runs,
+    scores_of,
+)
+from foldwise.reporting.headline import Head, headline
 from foldwise.reporting.html import numbers
-from foldwise.reporting.html.changes import commands, what_changed
-from foldwise.reporting.html.traces import augmented_of, finder_of, folds_of, maps_of, rates_of
+from foldwise.reporting.html.changes import HistoryRow, commands, what_changed
+from foldwise.reporting.html.pictures import SeenRecipe
+from foldwise.reporting.html.traces import (
+    AugmentedRow,
+    FoldTrace,
+    Rates,
+    Search,
+    augmented_of,
+    finder_of,
+    folds_of,
+    maps_of,
+    rates_of,
+)
 from foldwise.reporting.standing import blend_named, board_of
-from foldwise.reporting.summary import made_by, read_run
+from foldwise.reporting.summary import RunSummary, made_by, read_run
 from foldwise.store.data_records import FindingsRecord
 from foldwise.store.frames import read_folds
 from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, data_of, runs_of
@@ -21,7 +40,92 @@ from foldwise.workspace import Workspace
 
 SHIFTED = 5  # places at which each view is seen with tta_shift
 CURVES = {"before": "blend alone", "after": "after the steps"}  # of reliability, in blend.json
-NOTHING: dict[str, Any] = {
+
+
+class CompetitionFacts(TypedDict):
+    """What a competition is called, and where."""
+
+    name: str
+    title: str
+    platform: str
+    page: str | None
+
+
+class Facts(TypedDict):
+    """What is known of a competition's data, see `facts`."""
+
+    competition: CompetitionFacts
+    train_rows: int
+    test_rows: int
+    classes: int
+    corrections: dict[str, int]
+    findings: Plain
+
+
+class Views(Difference):
+    """What test-time augmentation gains, see `_tta`."""
+
+    views: int
+    mean: float | None
+    plain: float | None
+
+
+class FileHash(TypedDict):
+    """A file of a fold with its hash."""
+
+    fold: int
+    file: str
+    sha256: str
+
+
+class BlendMember(TypedDict):
+    """A member of a blend, see `_of_blend`."""
+
+    member: str
+    score: float
+    low: float | None
+    high: float | None
+    weight: object
+
+
+class BlendTold(BlendRow):
+    """What a page says of a blend itself, see `_of_blend`."""
+
+    record: Plain
+    members_table: list[BlendMember]
+    recipes: list[str]
+
+
+class Extras(TypedDict):
+    """What not every page has, see `_of_run` and `_of_blend`."""
+
+    record: Plain | None
+    rates: Rates | None
+    finder: list[Search]
+    tta: Views | None
+    augmented: list[AugmentedRow]
+    maps: numbers.Maps
+    commands: list[str]
+    hashes: list[FileHash]
+    change: HistoryRow | None
+    blend: BlendTold | None
+
+
+class Told(numbers.Numbers, Extras):
+    """What a page says beside the facts."""
+
+    headline: Head
+    folds: list[FoldTrace]
+
+
+class RunPage(Facts, Told):
+    """All that the page of a run or a blend shows, see `gather`."""
+
+    run: str
+    runs: list[RunRow]
+
+
+NOTHING: Extras = {
     "record": None,
     "rates": None,
     "finder": [],
@@ -35,7 +139,7 @@ NOTHING: dict[str, Any] = {
 }
 
 
-def gather(workspace: Workspace, name: str, what: str) -> dict[str, Any]:
+def gather(workspace: Workspace, name: str, what: str) -> RunPage:
     """All that the page of a run or a blend shows; lists of dicts are its tables.
 
     Keys: `run`, `runs` (see `compare_runs`), `headline`, and those of `facts`,
@@ -44,13 +148,14 @@ def gather(workspace: Workspace, name: str, what: str) -> dict[str, Any]:
     """
     data, folder = load_data(workspace, name), runs_of(workspace, name)
     rows = compare_runs(folder.path, data)
-    told = {**NOTHING, **facts(workspace, data), "run": what, "runs": rows}
     if folder.blend(what).finished:
-        return told | _of_blend(workspace, data, folder.blend(what), rows)
-    return told | _of_run(workspace, data, folder.run(what), rows)
+        told = _of_blend(workspace, data, folder.blend(what), rows)
+    else:
+        told = _of_run(workspace, data, folder.run(what), rows)
+    return {**facts(workspace, data), "run": what, "runs": rows, **told}
 
 
-def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
+def facts(workspace: Workspace, data: CompetitionData) -> Facts:
     """What is known of a competition's data.
 
     Keys: `competition`: `name, title, platform, page`; `train_rows, test_rows, classes`;
@@ -74,8 +179,8 @@ def facts(workspace: Workspace, data: CompetitionData) -> dict[str, Any]:
 
 
 def _of_run(
-    workspace: Workspace, data: CompetitionData, run: RunFolder, rows: list[dict[str, Any]]
-) -> dict[str, Any]:
+    workspace: Workspace, data: CompetitionData, run: RunFolder, rows: list[RunRow]
+) -> Told:
     """What a run's page says beside the facts.
 
     Keys: `summary`; `record`: the run's; `folds`: see `folds_of`; `rates, finder, augmented, maps`:
@@ -86,14 +191,16 @@ def _of_run(
     runs = CompetitionRuns(run.path.parent)
     record, folds, oof = read_run(runs, run.name, data)
     maps = maps_of(run)
-    told = numbers.of_predictions(data, folds, oof, maps, record.recipe)
-    summary = told["summary"]
-    summary |= made_by(run.name, record)
+    told = numbers.of_predictions(data, folds, oof, maps, cast(SeenRecipe, record.recipe))
+    summary: RunSummary = {**told["summary"], **made_by(run.name, record)}
     done = [row["fold"] for row in summary["by_fold"]]
     numbers.add_shares(summary["by_class"], data, [run.fold(k).test for k in done])
     own = next(row for row in rows if row["run"] == run.name)
     made = {k: FoldRecord.read(run.fold(k).record) for k in done}
-    return told | {
+    return {
+        **NOTHING,
+        **told,
+        "summary": summary,
         "headline": headline(summary, rows),
         "record": record.plain(),
         "folds": folds_of(run, summary["by_fold"]),
@@ -114,9 +221,7 @@ def _of_run(
     }
 
 
-def _tta(
-    run: RunFolder, data: CompetitionData, own: dict[str, Any], recipe: Plain
-) -> dict[str, Any] | None:
+def _tta(run: RunFolder, data: CompetitionData, own: RunRow, recipe: Plain) -> Views | None:
     """What test-time augmentation gains: `views` (how many), `mean, plain`, `difference, error,
     verdict`.
 
@@ -128,17 +233,18 @@ def _tta(
         return None
     done = [k for k, value in enumerate(own["fold_scores"]) if value is not None]
     plain = scores_of(run, read_folds(run.folds), done, data, plain=True)
+    without: RunRow = {**own, **plain}
     return {
         "views": views,
         "mean": own["mean"],
         "plain": plain["mean"],
-        **against(own, {**own, **plain}),
+        **against(own, without),
     }
 
 
 def _of_blend(
-    workspace: Workspace, data: CompetitionData, blend: BlendFolder, rows: list[dict[str, Any]]
-) -> dict[str, Any]:
+    workspace: Workspace, data: CompetitionData, blend: BlendFolder, rows: list[RunRow]
+) -> Told:
     """What a blend's page says beside the facts.
 
     Keys: `summary`; `folds`: as there; `blend`: its row of `compare_blends`, `record`,
@@ -154,7 +260,7 @@ def _of_blend(
     numbers.add_shares(told["summary"]["by_class"], data, [blend.test])
     curves = record.reliability
     weights = record.chain["fitted"].get("weights")
-    members = [
+    members: list[BlendMember] = [
         {
             "member": each.name,
             "score": each.score.value,
@@ -165,9 +271,14 @@ def _of_blend(
         for number, each in enumerate(record.members)
     ]
     recipes = [each["recipe"] for each in rows if each["run"] in row["members"]]
-    return told | {
+    return {
+        **NOTHING,
+        **told,
         "headline": headline(row, [*rows, *blends], board_of(workspace, data.spec, row)),
-        "folds": told["summary"]["by_fold"],
+        "folds": [
+            {"fold": each["fold"], "rows": each["rows"], "value": each["value"]}
+            for each in told["summary"]["by_fold"]
+        ],
         "reliability": {CURVES[key]: curve["curve"] for key, curve in curves.items()},
         "calibration_error": {
             CURVES[key]: curve["calibration_error"] for key, curve in curves.items()

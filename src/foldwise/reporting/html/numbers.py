@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,8 @@ from foldwise.data.competition import CompetitionData
 from foldwise.ensembling import calibrate, thresholds
 from foldwise.ensembling.goal import goal_of
 from foldwise.kinds.columns import columns_of
-from foldwise.reporting.html.pictures import overlay, thumbnail
-from foldwise.reporting.summary import summarise
+from foldwise.reporting.html.pictures import SeenRecipe, overlay, thumbnail
+from foldwise.reporting.summary import ClassScore, GroupScore, Summary, summarise
 from foldwise.store.predictions import read_predictions
 
 WORST = 24  # images with the largest losses
@@ -23,13 +23,27 @@ OWN = "this run"  # a reliability curve's name
 Maps = dict[str, tuple[str, bytes]]  # see `traces.maps_of`
 
 
+class Numbers(TypedDict):
+    """What out-of-fold predictions tell, see `of_predictions`."""
+
+    summary: Summary
+    accuracy: float | None
+    pairs: list[dict[str, object]]
+    matrix: dict[str, object] | None
+    worst: list[dict[str, object]]
+    groups: list[GroupScore]
+    reliability: dict[str, list[dict[str, float]]]
+    calibration_error: dict[str, float]
+    sweep: list[dict[str, float]]
+
+
 def of_predictions(
     data: CompetitionData,
     folds: pd.DataFrame,
     oof: pd.DataFrame,
     maps: Maps | None = None,
-    recipe: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    recipe: SeenRecipe | None = None,
+) -> Numbers:
     """What out-of-fold predictions `id, *classes` tell.
 
     Keys: `summary` (see `summarise`); `accuracy`: None with many labels; `pairs`: see `confusion`;
@@ -45,7 +59,10 @@ def of_predictions(
         "accuracy": None
         if not data.task.sums_to_one
         else float(pairs.loc[pairs["label"] == pairs["said"], "rows"].sum() / len(oof)),
-        "pairs": pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
+        "pairs": cast(
+            list[dict[str, object]],
+            pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
+        ),
         "matrix": _matrix(data, pairs, summary["by_class"]),
         "worst": _worst(data, oof, folds, maps or {}, recipe),
         "groups": groups if len(groups) <= 2 * GROUPS else [*groups[:GROUPS], *groups[-GROUPS:]],
@@ -55,9 +72,7 @@ def of_predictions(
     }
 
 
-def add_shares(
-    by_class: Sequence[dict[str, Any]], data: CompetitionData, test: Sequence[Path]
-) -> None:
+def add_shares(by_class: Sequence[ClassScore], data: CompetitionData, test: Sequence[Path]) -> None:
     """Add to rows of `by_class` `train_share`, and `test_share`: the mean probability in test.
 
     Where they differ much, test has other classes than train, or the model is lost there. test:
@@ -119,8 +134,8 @@ def samples(data: CompetitionData, oof: pd.DataFrame, count: int, seed: int = 0)
 
 
 def _matrix(
-    data: CompetitionData, pairs: pd.DataFrame, by_class: Sequence[dict[str, Any]]
-) -> dict[str, Any] | None:
+    data: CompetitionData, pairs: pd.DataFrame, by_class: Sequence[ClassScore]
+) -> dict[str, object] | None:
     """The confusion matrix, rows of shares, the class with the lowest recall first.
 
     Keys: `classes`, `rows` (of each class), `shares`. None with many labels or too many classes.
@@ -144,8 +159,8 @@ def _worst(
     oof: pd.DataFrame,
     folds: pd.DataFrame,
     maps: Maps,
-    recipe: dict[str, Any] | None,
-) -> list[dict[str, Any]]:
+    recipe: SeenRecipe | None,
+) -> list[dict[str, object]]:
     """The rows with the largest log loss: `id, label, said, probability, cell, truth, loss, fold,
     image, map, map_of`.
 
@@ -161,7 +176,7 @@ def _worst(
     names, labels = np.array(data.classes), table.labels().to_numpy()
     predicted = names[probs.argmax(axis=1)] if sure else task.text(task.likely(probs)).to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))
-    found = []
+    found: list[dict[str, object]] = []
     for i in np.argsort(-losses, kind="stable")[:WORST]:
         id = str(rows["id"][i])
         image, size = thumbnail(data, id)

@@ -1,13 +1,13 @@
 """Reports: one HTML file of a run, a blend or a competition, that opens from disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.reporting.headline import headline_rows
+from foldwise.reporting.headline import Head, headline_rows
 from foldwise.reporting.html import figures
-from foldwise.reporting.html.competing import gather_competition
-from foldwise.reporting.html.gathering import gather
+from foldwise.reporting.html.competing import CompetitionPage, gather_competition
+from foldwise.reporting.html.gathering import RunPage, gather
 from foldwise.store.files import write_text
 from foldwise.store.layout import all_runs, runs_of
 from foldwise.workspace import Workspace
@@ -54,11 +54,12 @@ def located(workspace: Workspace, word: str) -> tuple[str, str | None]:
     return found[0], word
 
 
-def run_page(told: dict[str, Any]) -> str:
+def run_page(told: RunPage) -> str:
     """The page of what `gather` tells."""
     return _rendered(
         "run.html.j2",
         told,
+        told["headline"],
         curves=figures.curves(told["folds"]),
         rates=figures.rates(told["rates"]["rows"]) if told["rates"] else None,
         finder=figures.finder(told["finder"]),
@@ -67,17 +68,21 @@ def run_page(told: dict[str, Any]) -> str:
     )
 
 
-def competition_page(told: dict[str, Any]) -> str:
+def competition_page(told: CompetitionPage) -> str:
     """The page of what `gather_competition` tells."""
     return _rendered(
         "competition.html.j2",
         told,
+        told["headline"],
         over_time=figures.over_time(told["submissions"], told["metric"]),
         boards=figures.boards(told["submissions"], told["metric"]),
     )
 
 
-def _rendered(template: str, told: dict[str, Any], **drawn: str | None) -> str:
+def _rendered(
+    template: str, told: Mapping[str, object], head: Head | None, **drawn: str | None
+) -> str:
+    """The page of a template. head: becomes its cards. drawn: figures, as SVG."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("foldwise", "reporting/html/pages")
@@ -89,11 +94,11 @@ def _rendered(template: str, told: dict[str, Any], **drawn: str | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": shown, "exact": exact}
-    told = {**told, "cards": headline_rows(told["headline"]) if told["headline"] else []}
+    told = {**told, "cards": headline_rows(head) if head else []}
     return environment.get_template(template).render(told=told, drawn=drawn)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as the page shows it: five digits at most, a dash for what is not known."""
     if value is None or value == "":
         return "-"
@@ -108,6 +113,6 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def exact(value: Any) -> str:
+def exact(value: object) -> str:
     """A setting's value as it was written."""
     return f"{value:g}" if isinstance(value, float) else shown(value)

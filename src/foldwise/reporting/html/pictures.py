@@ -2,7 +2,8 @@
 
 import base64
 import io
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 from PIL import Image, ImageOps
 
@@ -16,6 +17,20 @@ MAP = 96  # pixels, likewise: a map has a few cells a side
 # the ends and the middle of cividis, blue to yellow for every eye (Nuñez et al. 2018, PLoS ONE
 # 13(7), read 2026-11-22)
 BLUE, GREY, YELLOW = "#00224e", "#7d7c78", "#fee838"
+
+
+class SeenStage(TypedDict):
+    """What a stage of a recorded recipe says of sizes, in pixels; null is the recipe's own."""
+
+    image_size: int | Sequence[int] | None
+
+
+class SeenRecipe(TypedDict):
+    """What a recorded recipe says of the part of an image that its model saw."""
+
+    resize: str
+    image_size: int | Sequence[int]
+    stage: Sequence[SeenStage]
 
 
 def data_url(packed: bytes) -> str:
@@ -43,7 +58,7 @@ def thumbnail(data: CompetitionData, id: str) -> tuple[str | None, tuple[int, in
     return data_url(_jpeg(image)), size
 
 
-def overlay(packed: bytes, size: tuple[int, int], recipe: dict[str, Any]) -> str:
+def overlay(packed: bytes, size: tuple[int, int], recipe: SeenRecipe) -> str:
     """A map of what the model saw, from blue to yellow, as a data URL that lies over the image.
 
     packed: the map in grey. size: the image's (width, height). recipe: a record's; its `resize`
@@ -53,7 +68,7 @@ def overlay(packed: bytes, size: tuple[int, int], recipe: dict[str, Any]) -> str
     return data_url(_jpeg(ImageOps.colorize(grey, BLUE, YELLOW, GREY)))
 
 
-def laid(seen: Image.Image, size: tuple[int, int], recipe: dict[str, Any]) -> Image.Image:
+def laid(seen: Image.Image, size: tuple[int, int], recipe: SeenRecipe) -> Image.Image:
     """The grey map in the image's shape, MAP pixels on its longer side; see `overlay`."""
     scale = MAP / max(size)
     width, height = (max(1, round(side * scale)) for side in size)
