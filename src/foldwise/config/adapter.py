@@ -5,12 +5,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
+import pandas as pd
+
+from foldwise.arrays import Array
 from foldwise.errors import SpecError, nearest
 from foldwise.kinds.family import Context, Kind
+from foldwise.kinds.metric import Scorer
 
-HOOKS = ("prepare", "read_labels", "read_test", "read_image", "score")
+if TYPE_CHECKING:
+    from foldwise.config.competition import CompetitionSpec
+
+ReadRows = Callable[["CompetitionSpec", Path], pd.DataFrame]
+ReadImage = Callable[["CompetitionSpec", "pd.Series[str]"], Array]
 MOVED = {  # what adapters used to import: where it is now
     "foldwise.spec": "foldwise.config",
     "foldwise.storage": "foldwise.store.files",
@@ -20,11 +28,24 @@ MOVED = {  # what adapters used to import: where it is now
 }
 
 
+class Hooks(TypedDict, total=False):
+    """The hooks that an adapter.py defines, by name; see `load_adapter`."""
+
+    prepare: Callable[["CompetitionSpec", Path], None]
+    read_labels: ReadRows
+    read_test: ReadRows
+    read_image: ReadImage
+    score: Scorer
+
+
+HOOKS = tuple(Hooks.__annotations__)
+
+
 @dataclass(frozen=True)
 class Adapter:
     """What adapter.py defines: its hooks by name, and its kinds (see `kinds.family`)."""
 
-    hooks: dict[str, Callable[..., Any]]
+    hooks: Hooks
     kinds: tuple[type[Kind], ...] = ()
 
 
@@ -44,7 +65,7 @@ def load_adapter(folder: Path) -> Adapter:
     """
     path = folder / "adapter.py"
     if not path.is_file():
-        return Adapter({})
+        return Adapter(Hooks())
     public = _public(path, f"foldwise_adapter_{folder.name}")
     kinds = {
         name: value
@@ -58,7 +79,7 @@ def load_adapter(folder: Path) -> Adapter:
                 f"{path}: {name!r} is no hook{nearest(name, HOOKS)}; "
                 "begin the names of your own functions with _"
             )
-    return Adapter(hooks, tuple(kinds.values()))
+    return Adapter(hooks=cast("Hooks", hooks), kinds=tuple(kinds.values()))
 
 
 def kinds_of(folder: Path) -> Context:
@@ -66,7 +87,7 @@ def kinds_of(folder: Path) -> Context:
     return Context(own=lambda: load_adapter(folder).kinds)
 
 
-def _public(path: Path, name: str) -> dict[str, Any]:
+def _public(path: Path, name: str) -> dict[str, object]:
     """The functions and classes that a file defines without an underscore before their names."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

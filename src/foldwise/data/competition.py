@@ -1,15 +1,14 @@
 """CompetitionData: a competition's checked tables, whatever made them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldwise.config.adapter import load_adapter
+from foldwise.config.adapter import Hooks, ReadImage, load_adapter
 from foldwise.config.competition import CompetitionSpec, load_competition, need_hooks
 from foldwise.data.holdout import split, write_solution
 from foldwise.data.images.building import build_caches
@@ -60,7 +59,7 @@ class CompetitionData:
     train: LabelTable
     test: LabelTable
     format: SubmissionFormat
-    hooks: dict[str, Callable[..., Any]]
+    hooks: Hooks
 
     @property
     def home(self) -> DataFolder:
@@ -139,7 +138,7 @@ def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Seri
 
 def _sources(
     data: CompetitionData,
-) -> tuple[LabelTable, "pd.Series[str]", Callable[..., Any] | None, Levels | None]:
+) -> tuple[LabelTable, "pd.Series[str]", ReadImage | None, Levels | None]:
     """All rows, the content hash of each one's source, the hook that reads it, deep images' levels.
 
     Hook and levels where there are some.
@@ -222,7 +221,7 @@ def _training_rows(
     spec: CompetitionSpec,
     folder: Path,
     raw: Path,
-    hooks: dict[str, Callable[..., Any]],
+    hooks: Hooks,
     file: FormatFile | None,
 ) -> LabelTable:
     """The training rows by their format, or by the read_labels hook."""
@@ -234,9 +233,7 @@ def _training_rows(
     return read_train(spec, raw, folder, given)
 
 
-def prepare(
-    spec: CompetitionSpec, folder: Path, raw: Path, hooks: dict[str, Callable[..., Any]]
-) -> None:
+def prepare(spec: CompetitionSpec, folder: Path, raw: Path, hooks: Hooks) -> None:
     """Run the `prepare` hook once for the adapter as it is now; the marker is written last.
 
     It runs again where a CSV has gone since.

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.arrays import Array
+from foldwise.arrays import Array, RowIndex
 from foldwise.data.grouped import balanced_groups, dealt
 from foldwise.ensembling import calibrate, thresholds
 from foldwise.ensembling.goal import FEWEST, fold_costs, within_noise
 from foldwise.ensembling.methods import blended
-from foldwise.kinds.blending import BLENDINGS, Blending, Rows, Stack
+from foldwise.kinds.blending import BLENDINGS, Blending, Stack
 from foldwise.kinds.goal import Goal
 from foldwise.tasks import Task
 
@@ -113,7 +113,7 @@ class CrossFit:
         return _fold_by_fold([self.chain] * len(self.by_fold), stack, folds)
 
 
-def apply_chain(chain: Chain, stack: Stack, rows: Rows) -> Array:
+def apply_chain(chain: Chain, stack: Stack, rows: RowIndex) -> Array:
     """A chain's predictions of some rows, (rows, C).
 
     The rows should be predicted by one model per member, as those of a fold are.

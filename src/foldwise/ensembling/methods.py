@@ -5,12 +5,12 @@ turns that data and a stack into probabilities.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from foldwise.arrays import Array
-from foldwise.kinds.blending import BLENDINGS, Blending, Fitted, Rows, Stack
+from foldwise.arrays import Array, RowIndex
+from foldwise.kinds.blending import BLENDINGS, Blending, Fitted, Stack
 from foldwise.kinds.bounds import Count
 from foldwise.kinds.goal import Goal, some
 from foldwise.kinds.task import TINY, Task
@@ -19,16 +19,18 @@ MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks i
 EVALUATIONS = 60  # weights: of the metric, per member, where it has no gradient
 
 
-def _sum(stack: Stack, rows: Rows, weights: Sequence[float], of: Callable[..., Any]) -> Array:
+def _sum(
+    stack: Stack, rows: RowIndex, weights: Sequence[float], of: Callable[[Array], Array]
+) -> Array:
     """The sum over members of weight * of(probabilities), one member held at a time."""
     used = [m for m in range(len(stack)) if weights[m]] or [0]
-    total = weights[used[0]] * of(stack.of(used[0], rows))
+    total: Array = weights[used[0]] * of(stack.of(used[0], rows))
     for m in used[1:]:
         total = total + weights[m] * of(stack.of(m, rows))
     return total
 
 
-def _mean_of(stack: Stack, rows: Rows, of: Callable[..., Any]) -> Array:
+def _mean_of(stack: Stack, rows: RowIndex, of: Callable[[Array], Array]) -> Array:
     return _sum(stack, rows, [1.0] * len(stack), of) / len(stack)
 
 
@@ -87,7 +89,7 @@ class Mean(Blending):
 
     method: Literal["mean"] = "mean"
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """See `Blending.apply`."""
         return _mean_of(stack, rows, lambda probs: probs)
 
@@ -99,7 +101,7 @@ class Geometric(Blending):
 
     method: Literal["geometric"] = "geometric"
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """See `Blending.apply`."""
         return np.exp(_mean_of(stack, rows, lambda probs: np.log(np.clip(probs, TINY, None))))
 
@@ -115,7 +117,7 @@ class Rank(Blending):
 
     method: Literal["rank"] = "rank"
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """See the class."""
         from scipy.stats import rankdata
 
@@ -130,7 +132,7 @@ class Rank(Blending):
 class Weighted(Blending):
     """A weighted mean; what differs is how its weights are found."""
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """The mean with the fitted `weights`."""
         return _sum(stack, rows, fitted["weights"], lambda probs: probs)
 
@@ -248,7 +250,7 @@ class Stacked(Blending):
         found = minimize(cost, middle, jac=True, method="L-BFGS-B").x
         return {"weights": found[:count].tolist(), "bias": found[count:].tolist()}
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """See `Blending.apply`."""
         summed = _sum(stack, rows, fitted["weights"], stack.task.to_scores)
         return stack.task.from_scores(summed + np.array(fitted["bias"]))
@@ -270,6 +272,6 @@ class Auto(Blending):
         ]
 
 
-def blended(method: Blending, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+def blended(method: Blending, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
     """The blend of some rows by a method, (rows, C); rows sum to 1 unless they have many labels."""
     return stack.task.normalise(method.apply(fitted, stack, rows))

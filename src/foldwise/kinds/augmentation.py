@@ -1,10 +1,10 @@
 """Augmentations: random changes of training images, each a kind."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 
 from foldwise.kinds.bounds import short
-from foldwise.kinds.family import Context, Family, Kind
+from foldwise.kinds.family import Context, DumpOptions, Family, Kind
 
 
 class Augmentation(Kind):
@@ -37,7 +37,7 @@ class Augmentation(Kind):
 class Augmentations(Family[Augmentation]):
     """The family: in TOML a kind's name is the key, its setting or table the value."""
 
-    def tagged(self, name: str, value: Any, context: Context | None) -> Any:
+    def tagged(self, name: str, value: object, context: Context | None) -> object:
         """The table, its kind's name included, that a value under that name stands for.
 
         Raises: ValueError: no augmentation has the name, or the value cannot be its setting.
@@ -54,7 +54,7 @@ class Augmentations(Family[Augmentation]):
             raise ValueError(f"{name} should be true or false, e.g. {example}, got {short(value)}")
         return {self.key: name, cls.main: value}
 
-    def dump(self, kind: Augmentation, **options: Any) -> object:
+    def dump(self, kind: Augmentation, **options: Unpack[DumpOptions]) -> object:
         """What TOML says under the kind's name: its main setting where no other one is changed."""
         changed = kind.model_dump(mode=options.get("mode", "python"), exclude_defaults=True)
         if changed.keys() - {kind.main}:

@@ -1,19 +1,18 @@
 """Blending: how the predictions of several members become one, as a kind; and their stack."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from foldwise.arrays import Array
+from foldwise.arrays import Array, RowIndex
 from foldwise.errors import SpecError
 from foldwise.kinds.family import Family, Kind
 from foldwise.kinds.goal import Goal
 from foldwise.kinds.task import Task
 
-Fitted = dict[str, Any]  # plain values, which blend.json holds
-Rows = Array | slice
+Fitted = Mapping[str, Sequence[float]]  # lists of numbers, which blend.json holds
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Stack:
     def __len__(self) -> int:
         return len(self.probs)
 
-    def of(self, member: int, rows: Rows) -> Array:
+    def of(self, member: int, rows: RowIndex) -> Array:
         """A member's probabilities of some rows, (rows, C)."""
         probs = np.asarray(self.probs[member][rows])
         if self.temperatures is None:
@@ -64,10 +63,10 @@ class Blending(Kind):
         return [self]
 
     def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
-        """What the method learns of some rows, as plain values. rows: their numbers."""
+        """What the method learns of some rows, as lists of numbers by name. rows: theirs."""
         return {}
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> Array:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """The blend of some rows, (rows, C), which the task then normalises."""
         raise NotImplementedError(f"{type(self).__name__} needs apply(fitted, stack, rows)")
 

@@ -1,7 +1,8 @@
 """Bounds of settings: numbers, text and paths that no sensible file exceeds."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -19,31 +20,33 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 EPOCHS = 10_000  # of a stage
 DEPTH, ITEMS, TEXT, WHOLE = 12, 100_000, 10_000, 2**63  # of a TOML file
+Tables = Mapping[str, object] | list[object]  # what holds values in a TOML file
 DEEP = f"tables and lists should be nested at most {DEPTH} deep, got more"
 PART, PATH, NAME = 255, 1_000, 200  # bytes of a path's parts, of a path; of our own names
 
 
-def trouble(tables: Any) -> str | None:
+def trouble(tables: Mapping[str, object]) -> str | None:
     """What no TOML file of ours needs: depth, items, text, whole numbers beyond all bounds.
 
     None where there is none. Nothing is called again for what lies inside, so any depth will do.
     """
-    level, items = [tables], 0
+    level: list[Tables] = [tables]
+    items = 0
     for _ in range(DEPTH):
-        inner: list[Any] = []
+        inner: list[Tables] = []
         for value in level:
-            parts = [*value, *value.values()] if isinstance(value, dict) else value
+            parts = [*value, *value.values()] if isinstance(value, Mapping) else [*value]
             if wrong := next(filter(None, map(_trouble_of, parts)), None):
                 return wrong
             items += len(parts)
-            inner += [part for part in parts if isinstance(part, dict | list)]
+            inner += [part for part in parts if isinstance(part, Mapping | list)]
         if items > ITEMS:
             return f"there should be at most {ITEMS} values, got more"
         level = inner
     return DEEP if level else None
 
 
-def _trouble_of(part: Any) -> str | None:
+def _trouble_of(part: object) -> str | None:
     """What is wrong with a single value, which may hold others; None: nothing."""
     if isinstance(part, str) and len(part) > TEXT:
         return f"text should have at most {TEXT} characters, got {len(part)}"

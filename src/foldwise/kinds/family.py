@@ -9,9 +9,10 @@ kind is a table, or a bare word where it needs no settings: `loss = "focal"` is
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from foldwise.errors import nearest
@@ -31,6 +32,14 @@ class Context(TypedDict):
     called only for a name that foldwise does not know."""
 
     own: Callable[[], Iterable[type[Kind]]]
+
+
+class DumpOptions(TypedDict, total=False):
+    """How a kind becomes plain values, as pydantic's `model_dump` has it."""
+
+    mode: str
+    exclude_unset: bool
+    exclude_defaults: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +67,8 @@ class Family(Generic[K]):
         """
         if name in self.known:
             module, _, cls = self.known[name].partition(":")
-            return getattr(importlib.import_module(f"{self.package}.{module}"), cls)
+            kind: type[K] = getattr(importlib.import_module(f"{self.package}.{module}"), cls)
+            return kind
         given = (own or tuple)()
         others = {self.name_of(kind): kind for kind in given if issubclass(kind, self.base)}
         if name in others:
@@ -76,7 +86,7 @@ class Family(Generic[K]):
         """All of foldwise's own kinds by name."""
         return {name: self.load(name) for name in self.known}
 
-    def parse(self, value: Any, context: Context | None = None) -> K:
+    def parse(self, value: object, context: Context | None = None) -> K:
         """A kind from a word, a table, or a kind. Raises: ValueError: it is none of them, or its
         settings are wrong."""
         if isinstance(value, self.base):
@@ -101,15 +111,15 @@ class Family(Generic[K]):
             inner = {"model": cls, "error": error, "table": table}
             raise PydanticCustomError(NESTED, "see its own errors", inner) from None
 
-    def dump(self, kind: K, **options: Any) -> object:
+    def dump(self, kind: K, **options: Unpack[DumpOptions]) -> object:
         """A kind as plain values, its name always among them. options: those of `model_dump`."""
         return {self.key: getattr(kind, self.key), **kind.model_dump(**options)}
 
-    def keep_own(self, table: Mapping[str, Any]) -> dict[str, Any]:
+    def keep_own(self, table: Mapping[str, object]) -> dict[str, object]:
         """A table without the keys of other kinds: versions before there were kinds wrote the keys
         of all of them into one table."""
         name = table.get(self.key, self.default)
-        if name not in self.known:
+        if not isinstance(name, str) or name not in self.known:
             return dict(table)
         own = self.load(name).model_fields
         others = {key for kind in self.every().values() for key in kind.model_fields} - {*own}
@@ -128,12 +138,12 @@ class Family(Generic[K]):
                 raise ValueError(f'{key} belongs to {self.key} = {known}, not to "{name}"')
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
+        self, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        def read(value: Any, info: core_schema.ValidationInfo) -> K:
+        def read(value: object, info: "core_schema.ValidationInfo[Context | None]") -> K:
             return self.parse(value, info.context)
 
-        def write(kind: K, info: core_schema.SerializationInfo) -> object:
+        def write(kind: K, info: "core_schema.SerializationInfo[Context | None]") -> object:
             return self.dump(
                 kind,
                 mode=info.mode,
@@ -148,6 +158,6 @@ class Family(Generic[K]):
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> JsonSchemaValue:
         tables = [handler(kind.__pydantic_core_schema__) for kind in self.every().values()]
         return {"anyOf": [{"enum": [*self.known]}, *tables]}

@@ -1,15 +1,13 @@
 """Goal: what a fit improves, the metric of what a file would say of some rows."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
-from foldwise.kinds.metric import Metric
+from foldwise.kinds.metric import Metric, Scorer
 from foldwise.kinds.shape import Shape, SubmissionFormat
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import Task
@@ -30,7 +28,7 @@ class Goal:
     targets: Targets
     metric: Metric
     format: SubmissionFormat
-    hook: Callable[..., Any] | None = None
+    hook: Scorer | None = None
 
     @cached_property
     def marks(self) -> Array:

@@ -18,6 +18,8 @@ from foldwise.kinds.task import Task
 # how often each row counts (b, n) -> b values: all ones give the score, a bootstrap's counts the
 # scores of its samples; NaN where there is none
 Weighted = Callable[[Array], Array]
+# a competition's own `score(truth, predictions)`, see `config.adapter`
+Scorer = Callable[[pd.DataFrame, pd.DataFrame], float]
 CLIP = 1e-15  # Kaggle's published bound of a probability in a log loss
 
 
@@ -68,7 +70,7 @@ class Metric(Kind):
     logarithmic: ClassVar[bool] = False
     ordered: ClassVar[bool] = False  # it counts how far apart class numbers are
     each_epoch: ClassVar[bool] = True  # it is quick enough to be computed after each epoch
-    hook: ClassVar[str | None] = None  # the function of adapter.py that scores instead of a rule
+    hook: ClassVar[Literal["score"] | None] = None  # of adapter.py, which scores instead of a rule
     needed: ClassVar[str] = "positive"  # the rows that some class needs for there to be a value
     of_constants: ClassVar[str | None] = None  # what a column scores whose predictions are all one
 

@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from foldwise.errors import nearest
 from foldwise.kinds.bounds import cut, short
@@ -13,7 +14,7 @@ from foldwise.kinds.bounds import cut, short
 NESTED = "nested"  # the type of an error that holds those of a table inside the table
 SHOWN = 3  # mistakes that a message tells
 
-Place = tuple[Any, ...]  # the keys that lead to a value
+Place = tuple[int | str, ...]  # the keys that lead to a value
 
 
 class Strict(BaseModel):
@@ -25,7 +26,7 @@ class Strict(BaseModel):
     moved: ClassVar[Mapping[str, str]] = {}
 
 
-def mistakes(model: type[BaseModel], error: ValidationError, table: Mapping[str, Any]) -> str:
+def mistakes(model: type[BaseModel], error: ValidationError, table: Mapping[str, object]) -> str:
     """What is wrong with a table, as one line: the first three mistakes, and how many more.
 
     An unknown key comes with what to write instead.
@@ -36,7 +37,7 @@ def mistakes(model: type[BaseModel], error: ValidationError, table: Mapping[str,
 
 
 def _lines(
-    model: type[BaseModel], error: ValidationError, table: Mapping[str, Any], above: Place
+    model: type[BaseModel], error: ValidationError, table: Mapping[str, object], above: Place
 ) -> Iterator[str]:
     """A line per mistake. above: the keys that lead to the table."""
     for item in _merged(error.errors(), table):
@@ -48,13 +49,13 @@ def _lines(
             yield cut(_describe(model, item, place), 1000)
 
 
-def _merged(details: Sequence[Any], table: Mapping[str, Any]) -> Iterator[Any]:
+def _merged(details: Sequence[ErrorDetails], table: Mapping[str, object]) -> Iterator[ErrorDetails]:
     """The errors, with each wrong value told once, though pydantic tells it for each of its types.
 
     Of a value that may have several types, the errors of the type that it has are kept; where it
     has none of them, one error names them all.
     """
-    places: dict[Place, dict[str, list[Any]]] = {}
+    places: dict[Place, dict[str, list[ErrorDetails]]] = {}
     for item in details:
         place, kind, inner = _split(item, table)
         item = {**item, "loc": (*place, *inner)}
@@ -70,15 +71,15 @@ def _merged(details: Sequence[Any], table: Mapping[str, Any]) -> Iterator[Any]:
         yield {**firsts[0], "msg": f"Input should be {' or '.join(names)}"}
 
 
-def _split(item: Any, table: Mapping[str, Any]) -> tuple[Place, str, Place]:
+def _split(item: ErrorDetails, table: Mapping[str, object]) -> tuple[Place, str, Place]:
     """The keys to a wrong value, the type that it was read as, and the keys to what is inside it.
 
     pydantic puts types among the keys where there are several; the table does not have them. The
     type is empty where there is one alone.
     """
-    keys: list[Any] = []
+    keys: list[int | str] = []
     kinds: list[tuple[int, str]] = []
-    value: Any = table
+    value: object = table
     for number, part in enumerate(item["loc"], start=1):
         missing = item["type"] == "missing" and number == len(item["loc"])
         if isinstance(part, int):
@@ -93,13 +94,13 @@ def _split(item: Any, table: Mapping[str, Any]) -> tuple[Place, str, Place]:
     return tuple(keys[:start]), kind, tuple(keys[start:])
 
 
-def _has_type(place: Place, items: Sequence[Any]) -> bool:
+def _has_type(place: Place, items: Sequence[ErrorDetails]) -> bool:
     """Whether the value at a place has the type of these errors; what is inside it may have not."""
     others = ("_type", "_parsing", "literal_error", "int_from_float")
     return not any(item["loc"] == place and item["type"].endswith(others) for item in items)
 
 
-def _describe(model: type[BaseModel], item: Any, place: Place) -> str:
+def _describe(model: type[BaseModel], item: ErrorDetails, place: Place) -> str:
     """A mistake in words. place: the keys that lead to it from the top of the file."""
     key = ".".join(str(part) for part in place)
     if item["type"] == "extra_forbidden":
@@ -135,7 +136,7 @@ def _model_at(model: type[BaseModel], keys: Sequence[str]) -> type[BaseModel]:
     return model
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     """The first pydantic model inside an annotation such as `tuple[Stage, ...] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from foldwise.arrays import Array
+from foldwise.arrays import Array, RowIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,6 @@ class Targets:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: Array | slice) -> "Targets":
+    def __getitem__(self, rows: RowIndex) -> "Targets":
         """The targets of some rows: their numbers, a mask (n,), or a slice."""
         return Targets(self.values[rows])

@@ -7,7 +7,7 @@ each of the task's columns. Nothing outside the tasks themselves asks which one 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -124,7 +124,7 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def facts(self, targets: Targets) -> dict[str, Any]:
+    def facts(self, targets: Targets) -> dict[str, object]:
         """What `check` tells of the training rows' targets."""
 
     # --- predictions

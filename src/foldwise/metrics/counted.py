@@ -36,7 +36,7 @@ class Accuracy(Named):
         """1 for each right row; with many labels the share of right cells at the threshold."""
         if answers.task.sums_to_one:
             right = answers.block.argmax(axis=1) == answers.targets.values
-            return right.astype(np.float64)
+            return np.asarray(right, dtype=np.float64)
         right = (answers.block >= self.threshold) == (answers.marks == 1)
         return np.average(right, axis=1, weights=answers.weights)
 

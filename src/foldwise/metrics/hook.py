@@ -12,7 +12,7 @@ class Hook(Metric):
 
     reads: ClassVar[Answer] = "labels"  # nobody knows; labels are what any file has
     each_epoch: ClassVar[bool] = False
-    hook: ClassVar[str | None] = "score"
+    hook: ClassVar[Literal["score"] | None] = "score"
 
     name: Literal["hook"] = "hook"
     higher_is_better: bool = False

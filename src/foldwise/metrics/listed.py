@@ -59,7 +59,7 @@ def average_precisions(hot: Array, ranked: Array, k: int) -> Array:
     hits = _first_hits(hot, ranked, k)
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     possible = np.minimum(hot.sum(axis=1), k)
-    return (precision * hits).sum(axis=1) / np.maximum(possible, 1)
+    return np.asarray((precision * hits).sum(axis=1) / np.maximum(possible, 1))
 
 
 def top_k_errors(hot: Array, ranked: Array, k: int) -> Array:
@@ -72,7 +72,7 @@ def top_k_errors(hot: Array, ranked: Array, k: int) -> Array:
     hot and ranked: as in `average_precisions`.
     """
     missed = hot.sum(axis=1) - _first_hits(hot, ranked, k).sum(axis=1)
-    return missed / np.maximum(hot.sum(axis=1), 1)
+    return np.asarray(missed / np.maximum(hot.sum(axis=1), 1))
 
 
 def _first_hits(hot: Array, ranked: Array, k: int) -> Array:

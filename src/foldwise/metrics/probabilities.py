@@ -75,7 +75,7 @@ def log_losses(codes: Array, probs: Array, clip: float = CLIP, rescale: bool = T
                 f"log loss: {int((~(sums > 0)).sum())} rows sum to 0 and cannot be rescaled"
             )
         chosen = chosen / sums
-    return -np.log(np.clip(chosen, clip, 1 - clip))
+    return np.asarray(-np.log(np.clip(chosen, clip, 1 - clip)))
 
 
 def column_log_losses(

@@ -1,10 +1,9 @@
 """Metrics on frames aligned by id, by the platforms' published rules."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ import pandas as pd
 from foldwise.arrays import Array
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.columns import columns_of
-from foldwise.kinds.metric import METRICS, Answers, Metric, Weighted
+from foldwise.kinds.metric import METRICS, Answers, Metric, Scorer, Weighted
 from foldwise.metrics.intervals import bootstrap_interval, resampled, resampled_interval
 from foldwise.store.predictions import align, check_predictions
 from foldwise.tasks import Task, task_in
@@ -42,7 +41,7 @@ def score(
     metric: Metric,
     truth: pd.DataFrame,
     predictions: pd.DataFrame,
-    hook: Callable[..., Any] | None = None,
+    hook: Scorer | None = None,
     interval: bool = True,
 ) -> Score:
     """The competition's metric; `metric.higher` says which way is better.

@@ -62,7 +62,7 @@ def _header_error(path: Path, got: Sequence[str], expected: Sequence[str]) -> st
     )
 
 
-def _check_ids(path: Path, ids: pd.Series, expected: pd.Series) -> None:
+def _check_ids(path: Path, ids: "pd.Series[str]", expected: "pd.Series[str]") -> None:
     if list(ids) == list(expected):
         return
     repeated = ids[ids.duplicated()].unique()

@@ -1,7 +1,7 @@
 """MultiClass: each row has one of several classes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,7 @@ class MultiClass(ProbableTask):
         """Those of two classes, or of several."""
         return loss.of_two if len(self) == 2 else loss.of_classes
 
-    def facts(self, targets: Targets) -> dict[str, Any]:
+    def facts(self, targets: Targets) -> dict[str, object]:
         """`classes`: the share of the rows of each."""
         return {"classes": class_shares(self.columns, self.marks(targets))}
 
@@ -83,16 +83,16 @@ class MultiClass(ProbableTask):
 
     def normalise(self, block: Array) -> Array:
         """Each row divided by its sum."""
-        return block / block.sum(axis=1, keepdims=True)
+        return np.asarray(block / block.sum(axis=1, keepdims=True))
 
     def to_scores(self, block: Array) -> Array:
         """Logarithms, bounded so that 0 has one too."""
-        return np.log(np.clip(block, TINY, None))
+        return np.asarray(np.log(np.clip(block, TINY, None)))
 
     def from_scores(self, scores: Array) -> Array:
         """The softmax of each row."""
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
     def describe(
         self, block: Array, threshold: float, join: Callable[[list[str]], str]
@@ -117,7 +117,7 @@ class MultiClass(ProbableTask):
 
     def sureness(self, block: Array) -> Array:
         """The largest probability of each row."""
-        return block.max(axis=1)
+        return np.asarray(block.max(axis=1))
 
     def given(self, targets: Targets, block: Array) -> Array:
         """That of each row's class, (n,)."""

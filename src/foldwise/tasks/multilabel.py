@@ -1,7 +1,7 @@
 """MultiLabel: each row has any number of labels."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -84,7 +84,7 @@ class MultiLabel(ProbableTask):
         """Those of labels."""
         return loss.of_labels
 
-    def facts(self, targets: Targets) -> dict[str, Any]:
+    def facts(self, targets: Targets) -> dict[str, object]:
         """`classes`: the share of the rows that have each; `labels_per_row` in the mean, and
         `rows_without_label`."""
         counts = targets.values.sum(axis=1)
@@ -105,13 +105,14 @@ class MultiLabel(ProbableTask):
 
     def to_scores(self, block: Array) -> Array:
         """Logits, bounded so that 0 and 1 have one too."""
-        return np.log(np.clip(block, TINY, None)) - np.log(np.clip(1 - block, TINY, None))
+        logits: Array = np.log(np.clip(block, TINY, None)) - np.log(np.clip(1 - block, TINY, None))
+        return logits
 
     def from_scores(self, scores: Array) -> Array:
         """The sigmoid of each."""
         from scipy.special import expit
 
-        return expit(scores)
+        return np.asarray(expit(scores))
 
     def describe(
         self, block: Array, threshold: float, join: Callable[[list[str]], str]
@@ -135,7 +136,7 @@ class MultiLabel(ProbableTask):
 
     def sureness(self, block: Array) -> Array:
         """The least of p or 1 - p, which is more, over the labels."""
-        return np.maximum(block, 1 - block).min(axis=1)
+        return np.asarray(np.maximum(block, 1 - block).min(axis=1))
 
     def given(self, targets: Targets, block: Array) -> Array:
         """p of a label that is there, 1 - p of one that is not, (n, C)."""
@@ -143,7 +144,7 @@ class MultiLabel(ProbableTask):
 
     def right(self, targets: Targets, block: Array) -> Array:
         """That of the worst cell."""
-        return self.given(targets, block).min(axis=1)
+        return np.asarray(self.given(targets, block).min(axis=1))
 
     def decisions(self, targets: Targets, block: Array) -> tuple[Array, Array]:
         """Every cell: whether the row has the label."""

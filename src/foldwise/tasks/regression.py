@@ -1,7 +1,7 @@
 """Regression: each row has a number, or one in each of several columns."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -95,7 +95,7 @@ class Regression(Task):
         spread = targets.values.std(axis=0)
         return targets.values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
-    def facts(self, targets: Targets) -> dict[str, Any]:
+    def facts(self, targets: Targets) -> dict[str, object]:
         """`numbers`: lowest, highest, mean and standard deviation of each column."""
         found = {}
         for name, values in zip(self.columns, targets.values.T, strict=True):

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from foldwise.arrays import Array
+from foldwise.config.adapter import ReadImage
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import (
     ROW,
@@ -59,7 +59,7 @@ def build_caches(
     hashes: "pd.Series[str]",
     sizes: Sequence[tuple[int, int]],
     resize: str,
-    read_image: Callable[..., Any] | None = None,
+    read_image: ReadImage | None = None,
     progress: Progress | None = None,
     interpolation: str = BILINEAR,
     levels: Levels | None = None,

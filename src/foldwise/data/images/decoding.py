@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
 from foldwise.arrays import Array
+from foldwise.config.adapter import ReadImage
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.levels import (
     FULL,
@@ -110,7 +110,7 @@ def images_of(
     spec: CompetitionSpec,
     table: LabelTable,
     raw: Path,
-    read_image: Callable[..., Any] | None,
+    read_image: ReadImage | None,
     side: int | None = None,
     levels: Levels | None = None,
 ) -> Callable[[int], Decoded]:

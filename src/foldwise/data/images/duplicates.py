@@ -1,13 +1,12 @@
 """Copies: images whose decoded pixels are the same, whatever their files' names and formats."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
+from foldwise.config.adapter import ReadImage
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import finished_cache, read_rows
 from foldwise.data.images.decoding import (
@@ -29,7 +28,7 @@ def pixel_digests(
     table: LabelTable,
     raw: Path,
     hashes: "pd.Series[str]",
-    read_image: Callable[..., Any] | None = None,
+    read_image: ReadImage | None = None,
     progress: Progress | None = None,
     levels: Levels | None = None,
 ) -> "pd.Series[str]":

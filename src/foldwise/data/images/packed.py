@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from foldwise.arrays import Array
+from foldwise.arrays import Array, RowIndex
 
 QUALITY = 95  # of a JPEG without chroma subsampling; images with transparency are kept losslessly
 # What recompressed images take of their raw bytes, on the safe side, beside HEAD. Measured
@@ -32,7 +32,7 @@ class PackedPixels:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Array | slice) -> Array:
+    def __getitem__(self, rows: RowIndex) -> Array:
         """The images of some rows, uint8 (n, height, width, channels)."""
         chosen = np.arange(len(self))[rows]
         images = np.empty((len(chosen), *self.shape[1:]), np.uint8)

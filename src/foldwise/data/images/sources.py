@@ -1,13 +1,12 @@
 """Content hashes of image files, remembered so that unchanged files are not read again."""
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from foldwise.config.adapter import ReadImage
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.files import locked, replacing, sha256_file, sha256_text
 from foldwise.store.frames import read_stored
@@ -17,7 +16,7 @@ COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
 
 
 def source_hashes(
-    table: LabelTable, raw: Path, read_image: Callable[..., Any] | None = None
+    table: LabelTable, raw: Path, read_image: ReadImage | None = None
 ) -> "pd.Series[str]":
     """The content hash of each id's source, indexed by id in table order.
 
