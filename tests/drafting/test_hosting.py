@@ -38,7 +38,7 @@ def hosted(place: Workspace, name: str = "new") -> tuple[Hosted, dict[str, float
     made = host(place, name, place.root / "download")
     findings = doctor.check(place, name)
     assert findings.errors == []
-    return made, {entry["team"]: entry["private"] for entry in made.board}
+    return made, {entry.team: entry.private for entry in made.board}
 
 
 def class_folders(root: Path, n: int = 20) -> None:

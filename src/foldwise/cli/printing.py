@@ -71,7 +71,7 @@ def hosted_lines(made: "Hosted") -> list[str | Table]:
         escape(f"{made.name}: {parts}{group}"),
         escape(f"their truth, for the local platform alone: {made.truth}"),
         escape(f"what a submission must look like: {made.format}"),
-        as_table(made.board, ["team", "public", "private"]),
+        as_table([entry.plain() for entry in made.board], ["team", "public", "private"]),
     ]
 
 

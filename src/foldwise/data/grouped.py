@@ -93,7 +93,8 @@ def _costs(totals: Array, share: Array) -> Array:
     """The imbalance (n,) after adding share to each fold in turn."""
     n = len(totals)
     after = totals[None] + np.eye(n)[:, :, None] * share  # (n choices, n folds, C)
-    return after.std(axis=1).mean(axis=1)
+    costs: Array = after.std(axis=1).mean(axis=1)
+    return costs
 
 
 def _sweep(shares: Array, folds: Array, totals: Array, rng: np.random.Generator) -> bool:

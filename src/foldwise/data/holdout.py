@@ -94,12 +94,12 @@ def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]")
         allow_missing=("*",),
     )
     of = make_folds(table, scheme, digests).set_index("id")["fold"]
-    folds = of.reindex(table.frame["id"]).to_numpy()
+    folds: Array = of.reindex(table.frame["id"]).to_numpy()
     strata = table.task.strata(table.targets).astype(bool)
     wanted = spec.holdout.fraction * len(table)
     for fold in sorted(range(scheme.n), key=lambda part: abs((folds == part).sum() - wanted)):
         if (strata[folds != fold].any(axis=0) == strata.any(axis=0)).all():
-            return folds == fold
+            return np.asarray(folds == fold)
     raise FoldError(
         f"{spec.name}: whichever rows [holdout] takes, some class has no row left to train on; "
         "get more data of rare classes, or merge them with [labels.merge]"

@@ -1,6 +1,6 @@
 """check: what a competition's raw files hold, what is wrong with them, what is suspicious."""
 
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images.decoding import Progress
-from foldwise.doctor.findings import Findings
+from foldwise.doctor.findings import Facts, Findings
 from foldwise.doctor.images import check_copies, check_files, check_headers, decoded_digests
 from foldwise.doctor.leaks import (
     group_only_losses,
@@ -89,12 +89,15 @@ def _examined(
     return findings
 
 
-def _facts(data: CompetitionData) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+def _facts(data: CompetitionData) -> Facts:
+    """What the tables say."""
+    facts: Facts = {
         "task": data.spec.task,
         "train_rows": len(data.train),
         "test_rows": len(data.test),
-        **data.task.facts(data.train.targets),
+    }
+    facts |= cast(Facts, data.task.facts(data.train.targets))
+    facts |= {
         "format": {
             "file": data.spec.files.format or "made for the holdout",
             "rows": len(data.format.frame),

@@ -2,10 +2,42 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from foldwise.store.data_records import FindingsRecord
 from foldwise.store.layout import DataFolder
+
+
+class Groups(TypedDict):
+    """The column of the groups, and how many of them train and test have, and both."""
+
+    column: str
+    train: int
+    test: int | None
+    shared: int | None
+
+
+class Facts(TypedDict, total=False):
+    """What was understood: what the task says of its targets, and the keys below.
+
+    classes: the share of the training rows of each. changes: numbers of rows by what was done.
+    copies: numbers of images and of their rows. folds: by scheme.
+    """
+
+    task: str
+    train_rows: int
+    test_rows: int
+    classes: dict[str, float]
+    format: dict[str, object]
+    metric: str
+    image_mode: str
+    changes: dict[str, int]
+    groups: Groups
+    images: dict[str, object]
+    levels: str
+    copies: dict[str, int]
+    folds: dict[str, dict[str, object]]
+    group_alone: dict[str, object]
 
 
 @dataclass
@@ -14,14 +46,14 @@ class Findings:
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def ok(self) -> bool:
         """True where nothing stops a run."""
         return not self.errors
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """The findings as one JSON document: `ok, errors, warnings, facts`."""
         return {"ok": self.ok, **asdict(self)}
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pandas as pd
 from foldwise.arrays import Array
 from foldwise.errors import examples
 
-Strings = Sequence[str] | Array | pd.Series
+Strings: TypeAlias = "Sequence[str] | Array | pd.Series[str]"
 
 PRIOR_ROWS = 1.0  # how many rows the prior weighs beside a group's own rows
 NOTABLE = 0.1  # a column tells when its loss is lower than the prior's by more than this share,

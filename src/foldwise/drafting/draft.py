@@ -94,11 +94,11 @@ def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> 
     }
     _write(target, texts)
     return Draft(
-        name,
-        target,
-        tuple(target / path for path in texts),
-        tuple(sheet.understood),
-        tuple(sheet.unsure),
+        name=name,
+        folder=target,
+        paths=tuple(target / path for path in texts),
+        understood=tuple(sheet.understood),
+        unsure=tuple(sheet.unsure),
     )
 
 
@@ -127,7 +127,8 @@ def _filled(name: str, found: Survey, host: bool) -> sections.Sheet:
 def _without_test(roles: Roles, labels: Labels) -> tuple[Roles, Labels]:
     """Roles and labels without the download's own test set and format file."""
     files = {key: table for key, table in roles.files.items() if key in ("train", "labels")}
-    keys = {key: value for key, value in labels.keys.items() if key != "id_prefix"}
+    keys = labels.keys.copy()
+    keys.pop("id_prefix", None)
     if keys["format"] == "class_columns":  # which the format file would name
         keys["classes"] = [*labels.columns]
     return replace(roles, files=files, test=None), replace(labels, keys=keys)

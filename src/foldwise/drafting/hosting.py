@@ -4,7 +4,6 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from foldwise.drafting.draft import Draft, draft
 from foldwise.errors import SpecError
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import write_submission
+from foldwise.store.data_records import BoardEntry
 from foldwise.store.predictions import predictions_frame
 from foldwise.submitting.platforms import Grade, Parcel, local
 from foldwise.tables.archives import add_to_raw
@@ -33,8 +33,8 @@ FORMAT = "submission_format.csv"
 class Hosted:
     """A practice board: its parts, where truth and format file lie, its first entries.
 
-    group: the column whose values stand in one part only, if there is one. board: `team, public,
-    private` of each entry. draft: None where the competition was there already.
+    group: the column whose values stand in one part only, if there is one. draft: None where the
+    competition was there already.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Hosted:
     group: str | None
     truth: Path
     format: Path
-    board: list[dict[str, Any]]
+    board: tuple[BoardEntry, ...]
     draft: Draft | None
 
 
@@ -81,23 +81,23 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
             write_submission(raw.parent / FORMAT, predictions, data.format)
     # no file of the team's is entered; those that were lie in this folder
     parcel = Parcel(
-        spec,
-        workspace.submissions(name, spec.platform.practice) / FORMAT,
-        data.format,
-        _grade(data),
-        raw.parent,
+        spec=spec,
+        file=workspace.submissions(name, spec.platform.practice) / FORMAT,
+        shape=data.format,
+        grade=_grade(data),
+        data=raw.parent,
     )
     form = raw / spec.files.format if spec.files.format else raw.parent / FORMAT
     group = spec.labels.group_column if spec.holdout else None
     return Hosted(
-        name,
-        len(data.train),
-        len(data.test),
-        group,
-        platform.truth,
-        form,
-        [entry.plain() for entry in local.entered(parcel)],
-        made,
+        name=name,
+        train_rows=len(data.train),
+        test_rows=len(data.test),
+        group=group,
+        truth=platform.truth,
+        format=form,
+        board=tuple(local.entered(parcel)),
+        draft=made,
     )
 
 
@@ -127,7 +127,8 @@ def _regression(data: CompetitionData, progress: Progress | None) -> Array:
         warnings.simplefilter("ignore", UserWarning)
         targets = data.train.targets.values
         if targets.ndim > 1:
-            return OneVsRestClassifier(model).fit(train, targets).predict_proba(test)
+            each = OneVsRestClassifier(model).fit(train, targets)
+            return np.asarray(each.predict_proba(test))
         model.fit(train, targets)
     probs = np.zeros((len(test), len(data.task)))
     probs[:, model.classes_] = model.predict_proba(test)  # classes without a row stay 0

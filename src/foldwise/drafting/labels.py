@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -62,6 +62,22 @@ PERSON = (
 )
 
 
+class LabelKeys(TypedDict, total=False):
+    """The keys of [labels] that a draft may write, in the order in which they were set."""
+
+    format: str
+    id: str
+    id_prefix: str
+    column: str | list[str]
+    query: str
+    roots: list[str]
+    pattern: str
+    separator: str
+    none: str
+    multi: bool
+    classes: list[str]
+
+
 @dataclass(frozen=True)
 class Labels:
     """Where the labels stand: the keys of [labels], what is unsure about each, the labels found.
@@ -71,7 +87,7 @@ class Labels:
     candidates: columns that could be it.
     """
 
-    keys: dict[str, Any] = field(default_factory=lambda: {"format": "hook"})
+    keys: LabelKeys = field(default_factory=lambda: LabelKeys(format="hook"))
     unsure: dict[str, str] = field(default_factory=dict)
     pairs: "pd.Series[str]" = field(default_factory=lambda: pd.Series(dtype=str))
     n: int = 0
@@ -106,8 +122,10 @@ def find_labels(found: Survey, roles: Roles) -> Labels:
         labels = class_folders(found.images) or labelled_names(found.images) or labels or Labels()
     if train is None or not labels.columns:
         return labels
-    unsure, keys = labels.unsure, {"format": labels.keys["format"], "id": train.id}
-    keys |= {"id_prefix": "train-"} if roles.colliding else {}
+    unsure = labels.unsure
+    keys: LabelKeys = {"format": labels.keys["format"], "id": train.id}
+    if roles.colliding:
+        keys["id_prefix"] = "train-"
     if sql:
         column = labels.columns[0]
         keys |= {"format": "sqlite", "query": f"{sql} WHERE \"{column}\" <> ''", "column": column}
@@ -138,9 +156,13 @@ def _numbers(rows: pd.DataFrame, roles: Roles) -> Labels | None:
         return None
     empty = int(values.isna().any(axis=1).sum())
     unsure = f"{empty} rows have no number: leave them out of the table" if empty else ""
-    keys = {"format": "number", "column": columns if columns[1:] else columns[0]}
-    one = pd.Series("number", index=rows.index, dtype=str)
-    return Labels(keys, {"column": unsure}, one, len(rows), tuple(columns))
+    return Labels(
+        keys={"format": "number", "column": columns if columns[1:] else columns[0]},
+        unsure={"column": unsure},
+        pairs=pd.Series("number", index=rows.index, dtype=str),
+        n=len(rows),
+        columns=tuple(columns),
+    )
 
 
 def _between(cells: "pd.Series[str]", given: "pd.Series[str]") -> bool:
@@ -186,10 +208,14 @@ def _hot(rows: pd.DataFrame, columns: list[str], unsure: str) -> Labels:
     """One column per class, of zeros and ones."""
     hot = rows[columns].isin(ONE)
     pairs = pd.concat([pd.Series(c, index=rows.index[hot[c]], dtype=str) for c in columns])
-    keys: dict[str, Any] = {"format": "class_columns"}
-    keys |= {"multi": True} if (hot.sum(axis=1) != 1).any() else {}
-    keys |= {"classes": columns} if unsure else {}
-    return Labels(keys, {"format": unsure}, pairs, len(rows), tuple(columns))
+    keys: LabelKeys = {"format": "class_columns"}
+    if (hot.sum(axis=1) != 1).any():
+        keys["multi"] = True
+    if unsure:
+        keys["classes"] = columns
+    return Labels(
+        keys=keys, unsure={"format": unsure}, pairs=pairs, n=len(rows), columns=tuple(columns)
+    )
 
 
 def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> Labels:
@@ -208,14 +234,27 @@ def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> Labels:
             unsure = f"read as classes; they could be tags with {separator!r} between"
             continue
         none = min((v for v in cells.unique() if not re.search(r"\w", v)), default=None)
-        keys = {"format": "delimited", "column": name, "separator": separator}
-        keys |= {"none": none} if none is not None else {}
-        doubts = {"column": unsure, "none": f"{none!r} is taken to mean: no tag at all"}
-        return Labels(keys, doubts, tags[~tags.isin(["", none])], len(cells), (name,), weak)
+        keys: LabelKeys = {"format": "delimited", "column": name, "separator": separator}
+        if none is not None:
+            keys["none"] = none
+        return Labels(
+            keys=keys,
+            unsure={"column": unsure, "none": f"{none!r} is taken to mean: no tag at all"},
+            pairs=tags[~tags.isin(["", none])],
+            n=len(cells),
+            columns=(name,),
+            weak=weak,
+        )
     empty = int((cells == "").sum())
     unsure = f"{empty} rows have no {name!r}: leave them out, or name them" if empty else unsure
-    keys = {"format": "class_column", "column": name}
-    return Labels(keys, {"column": unsure}, cells[cells != ""], len(cells), (name,), weak)
+    return Labels(
+        keys={"format": "class_column", "column": name},
+        unsure={"column": unsure},
+        pairs=cells[cells != ""],
+        n=len(cells),
+        columns=(name,),
+        weak=weak,
+    )
 
 
 def _points(
@@ -243,15 +282,24 @@ def class_folders(paths: Sequence[str]) -> Labels | None:
     roots = sorted(classes.index, key=lambda r: (not _split_words(r) & TRAIN, -len(classes[r]), r))
     roots = [root for root in roots if len(classes[root] & classes[roots[0]]) > 1]
     rows = rows[rows["root"].isin(roots)].reset_index(drop=True)
-    keys = {"format": "folder", "roots": roots}
-    unsure = {"roots": "all are one pool of training images; name fewer to leave some out"}
-    unsure = unsure if len(roots) > 1 else {}
+    pool = "all are one pool of training images; name fewer to leave some out"
+    labels = Labels(
+        keys={"format": "folder", "roots": roots},
+        unsure={"roots": pool} if len(roots) > 1 else {},
+        pairs=rows["label"],
+        n=len(rows),
+    )
     persons = rows["path"].str.extract(PERSON)["group"]
     held = persons.groupby(rows["label"]).nunique()
     if persons.isna().any() or (held < 2).any() or persons.is_unique:
-        return Labels(keys, unsure, rows["label"], len(rows))
-    unsure["pattern"] = f"the group is how names begin, as {persons[0]}: a person?"
-    return Labels({**keys, "pattern": PERSON}, unsure, rows["label"], len(rows), groups=persons)
+        return labels
+    why = f"the group is how names begin, as {persons[0]}: a person?"
+    return replace(
+        labels,
+        keys={**labels.keys, "pattern": PERSON},
+        unsure={**labels.unsure, "pattern": why},
+        groups=persons,
+    )
 
 
 def _below_roots(paths: Sequence[str], above: str = "") -> list[tuple[str, str, str]]:
@@ -280,13 +328,16 @@ def labelled_names(paths: Sequence[str]) -> Labels | None:
             counts = labels.value_counts()
             again = 2 <= len(counts) <= max(2, len(names) / 3) and counts.min() > 1
             if again and labels.notna().all() and not set(labels) <= SPLITS:
-                unsure = {"pattern": f"{labels[0]!r} of {names[0]} is the label"}
-                keys = {
-                    "format": "filename",
-                    "roots": [folder or "."],
-                    "pattern": "(?:^|/)" + pattern,
-                }
-                return Labels(keys, unsure, labels, len(names))
+                return Labels(
+                    keys={
+                        "format": "filename",
+                        "roots": [folder or "."],
+                        "pattern": "(?:^|/)" + pattern,
+                    },
+                    unsure={"pattern": f"{labels[0]!r} of {names[0]} is the label"},
+                    pairs=labels,
+                    n=len(names),
+                )
     return None
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -75,7 +75,10 @@ def match(frame: pd.DataFrame, column: str, images: Images, part: str) -> Match:
     done = np.zeros(len(frame), dtype=bool)
     while len(chosen) < TEMPLATES and not done.all():
         rest = frame[~done]
-        rows = rest.iloc[:: -(-len(rest) // PROBED)].to_dict("records")
+        probed = rest.iloc[:: -(-len(rest) // PROBED)]
+        rows = [
+            {str(name): str(cell) for name, cell in row.items()} for _, row in probed.iterrows()
+        ]
         counts = Counter(template for row in rows for template in _templates(row, column, images))
         there = {
             template: np.array([path in images.paths for path in filled(frame, template)])
@@ -100,10 +103,10 @@ def _matched(frame: pd.DataFrame, templates: list[str], there: Array) -> Match:
     folders = {template.split("{")[0].rpartition("/")[0] for template in templates}
     if folders == {""}:
         folders = {path.rpartition("/")[0].split("/")[0] for path in filled(frame, templates[0])}
-    return Match(tuple(templates), tuple(sorted(folders - {""})), there)
+    return Match(templates=tuple(templates), folders=tuple(sorted(folders - {""})), there=there)
 
 
-def _templates(row: dict, column: str, images: Images) -> Iterator[str]:
+def _templates(row: Mapping[str, str], column: str, images: Images) -> Iterator[str]:
     """The templates that lead from a row to an image: each folder as it is, or as a column."""
     value = row[column]
     found = images.named.get(value.rpartition("/")[2], []) if value and _safe(column) else []

@@ -69,7 +69,8 @@ def find_roles(found: Survey) -> Roles:
     if shape:
         test, asked = _asked(shape, rest, part.id if part else "id", images)
     files = {"train": train, "labels": labels, "test": test, "format": shape, "solution": solution}
-    return Roles({key: table for key, table in files.items() if table}, part, asked)
+    named = {key: table for key, table in files.items() if table}
+    return Roles(files=named, train=part, test=asked)
 
 
 def _asked(
@@ -82,7 +83,7 @@ def _asked(
     ids = shape.frame.iloc[:, 0]
     test = next((t for t in tables if {*t.frame.get(id, [])} == {*ids}), None)
     rows, id = (test.frame, id) if test else (shape.frame.assign(id=ids), "id")
-    return test, Part(rows, id, located(rows, id, images, "test"))
+    return test, Part(rows=rows, id=id, image=located(rows, id, images, "test"))
 
 
 def _joined(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
@@ -121,7 +122,8 @@ def _best(
                 continue
             here = len(rows) <= len(asked) and rows[column].isin(asked).mean() > 0.5
             if base + 4 * image.share - 6 * here >= 0:
-                part = Part(rows, column, image, tuple(frame.loc[again, column].unique()))
+                repeated = tuple(frame.loc[again, column].unique())
+                part = Part(rows=rows, id=column, image=image, repeated=repeated)
                 points += base + 7 * image.share - 6 * path - again.any() / 2
                 found.append((points + 3 * len(rows) / most, table, part))
     return max(found, key=lambda entry: entry[0])[1:] if found else (None, None)

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TypedDict
 
 from foldwise.drafting.groups import NUMBER, fold_numbers
 from foldwise.drafting.labels import TAG_SEPARATORS, Labels
@@ -24,6 +24,16 @@ HOOKS = (
 NEGATIVE = r"^(no|not|non|normal|negative|neg|healthy|benign|absent|false|0)(\b|_)"
 GREY = ("1", "L", "I", "I;16", "F")  # Pillow's modes with one channel
 SHOWN = 10  # files and columns listed at most
+
+
+class SubmissionKeys(TypedDict, total=False):
+    """The keys of [submission] that a draft may write."""
+
+    shape: str
+    separator: str
+    none: str
+    k: int
+    positive: str
 
 
 class Sheet:
@@ -194,14 +204,13 @@ def write_submission(sheet: Sheet, roles: Roles, labels: Labels) -> None:
         sheet.put("submission", key, value, unsure=unsure.get(key, ""))
 
 
-def _submission(roles: Roles, labels: Labels) -> tuple[dict[str, Any], dict[str, str]]:
+def _submission(roles: Roles, labels: Labels) -> tuple[SubmissionKeys, dict[str, str]]:
     """The keys of [submission], and what is unsure about them."""
     answers, classes = roles.answers, labels.classes
     if labels.keys["format"] == "number":
         return {"shape": "numbers"}, {}
     if "separator" in labels.keys and len(answers) < 2:
-        keys = {"shape": "tags", "separator": labels.keys["separator"]}
-        return keys | ({"none": labels.keys["none"]} if "none" in labels.keys else {}), {}
+        return _tag_keys(labels), {}
     if len(answers) != 1:
         return {"shape": "wide"}, {}
     given = sorted({*roles.files["format"].frame[answers[0]]} - {""})
@@ -221,7 +230,15 @@ def _submission(roles: Roles, labels: Labels) -> tuple[dict[str, Any], dict[str,
     return {"shape": "label"}, {"shape": why}
 
 
-def _positive(classes: list[str], cell: str) -> tuple[dict[str, Any], dict[str, str]]:
+def _tag_keys(labels: Labels) -> SubmissionKeys:
+    """The keys where cells hold tags, as the training labels have them."""
+    keys: SubmissionKeys = {"shape": "tags", "separator": labels.keys["separator"]}
+    if "none" in labels.keys:
+        keys["none"] = labels.keys["none"]
+    return keys
+
+
+def _positive(classes: list[str], cell: str) -> tuple[SubmissionKeys, dict[str, str]]:
     """Two classes and one number: the probability of the class that is no "no"."""
     chosen = [name for name in classes if not re.search(NEGATIVE, name, re.I)]
     why = f'every cell of the format file is {cell}; if a class is asked for, write "label"'

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -174,7 +173,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a value as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
@@ -188,7 +187,7 @@ def need_readable(path: Path) -> None:
         pass
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """The value in a JSON file that foldwise wrote.
 
     Raises: StorageError: the file is damaged (somebody edited it, or the disk failed).
@@ -213,7 +212,7 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256_json(value: Any) -> str:
+def sha256_json(value: object) -> str:
     """The SHA-256 of a value's canonical JSON, in hex: equal values give equal hashes."""
     return sha256_text(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 

@@ -1,7 +1,7 @@
 """Manifests: what submissions were made of, beside their files."""
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 from pydantic import Field
 
@@ -101,7 +101,7 @@ class Manifest(Record):
                 is of a later version.
         """
         try:
-            told = read_json(path)
+            told = cast(Plain, read_json(path))
         except StorageError as error:
             raise SubmissionError(
                 f"{path} is no manifest any more: {error.__cause__}; restore it from version "

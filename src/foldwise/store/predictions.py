@@ -6,7 +6,6 @@ The frame `id, *classes` has the columns that `columns_of` gives its classes.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +72,8 @@ def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
             f"{what}: expected each of {len(wanted)} ids once; {len(missing)} are missing "
             f"({examples(missing)}), {len(extra)} are unknown ({examples(extra)})"
         )
-    return frame.set_index("id").loc[wanted].rename_axis("id").reset_index()
+    rows: pd.DataFrame = frame.set_index("id").loc[wanted]
+    return rows.rename_axis("id").reset_index()
 
 
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
@@ -83,7 +83,7 @@ def write_predictions(path: Path, frame: pd.DataFrame) -> None:
 
 
 @contextmanager
-def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[str], Any], None]]:
+def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[str], Array], None]]:
     """A function add(ids, probs) that writes rows as they come; the file is whole or absent.
 
     It holds about HELD numbers at most. Float32 above 1,000 classes.

@@ -34,7 +34,7 @@ class Record(Values):
     error: ClassVar[type[FoldwiseError]] = StorageError
 
     @classmethod
-    def upgraded(cls, value: Any, version: int) -> Any:
+    def upgraded(cls, value: object, version: int) -> object:
         """What a file of an earlier version says, as the newest one says it."""
         return value
 
@@ -52,7 +52,7 @@ class Record(Values):
         return cls.parse(read_json(path), path)
 
     @classmethod
-    def parse(cls, value: Any, path: Path) -> Self:
+    def parse(cls, value: object, path: Path) -> Self:
         """The record of a file's values. Raises: `error`: another version of foldwise wrote it."""
         version = value.get(VERSION, 0) if isinstance(value, dict) else 0
         if version > cls.newest:

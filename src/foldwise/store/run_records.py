@@ -1,7 +1,7 @@
 """What a run, its folds and a blend say of themselves."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 from pydantic import Field
 
@@ -131,11 +131,11 @@ class BlendRecord(Record):
         return f"run `foldwise blend {path.parent.parent.name}` again"
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
+def read_history(path: Path) -> list[dict[str, float]]:
     """The losses and metrics of each epoch of a fold; none where there is no file."""
-    return read_json(path) if path.is_file() else []
+    return cast(list[dict[str, float]], read_json(path)) if path.is_file() else []
 
 
-def write_history(path: Path, epochs: list[dict[str, Any]]) -> None:
+def write_history(path: Path, epochs: list[dict[str, float]]) -> None:
     """Write the losses and metrics of each epoch of a fold."""
     write_json(path, epochs)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +53,7 @@ def read_header(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise DataError(f"expected the file {path}, found none")
-    header = [*_parsed(path, header=None, nrows=1).fillna("").iloc[0].astype(str)]
+    header = [*_parsed(path, header_alone=True).fillna("").iloc[0].astype(str)]
     for mark, name in SEPARATORS.items():
         if len(header) == 1 and len([cell for cell in header[0].split(mark) if cell]) > 1:
             raise DataError(
@@ -79,12 +78,22 @@ def is_index(frame: pd.DataFrame) -> bool:
     return bool((np.diff(cells) == 1).all() and cells[0] in (0, 1))
 
 
-def _parsed(path: Path, **options: Any) -> pd.DataFrame:
-    """What pandas reads, all text. Raises: DataError: the file is empty, or no CSV in UTF-8."""
+def _parsed(path: Path, header_alone: bool = False) -> pd.DataFrame:
+    """What pandas reads, all text. header_alone: the first line, as a row.
+
+    Raises: DataError: the file is empty, or no CSV in UTF-8.
+    """
     try:
         if path.suffix.lower() not in COMPRESSED and _holds_nul(path):
             raise DataError(f"{path} should be UTF-8 text, {_no_text(path.read_bytes())}")
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+        return pd.read_csv(
+            path,
+            header=None if header_alone else "infer",
+            nrows=1 if header_alone else None,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+        )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty; download it again") from None
     except UnicodeDecodeError:

@@ -41,7 +41,7 @@ class ImageCache:
     """
 
     folder: Path
-    ids: pd.Index
+    ids: "pd.Index[str]"
     pixels: Array | PackedPixels
     levels: Levels | None = None  # of deep images
 
@@ -178,7 +178,7 @@ def intact(data: Array, rows: Array) -> Array:
 
     data: the bytes of the pixel file, or of what there is of it.
     """
-    there = (rows["crc"] != 0) & (rows["start"] + rows["bytes"] <= len(data))
+    there: Array = (rows["crc"] != 0) & (rows["start"] + rows["bytes"] <= len(data))
     for row in np.flatnonzero(there):
         start = int(rows["start"][row])
         content = data[start : start + int(rows["bytes"][row])]

@@ -41,7 +41,7 @@ def ends_early(image: Image.Image, path: Path) -> bool:
     if image.format == "PNG":
         interlaced = bool(image.info.get("interlace"))
         last = image.crop((0, image.height - 1, *image.size))
-        return (interlaced or not np.asarray(last).any()) and _png_lacks_rows(path)
+        return bool(interlaced or not np.asarray(last).any()) and _png_lacks_rows(path)
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         if image.info.get("progressive"):
             return _lacks_scans(path.read_bytes()) and _progressive_takes_more(path)
@@ -54,7 +54,7 @@ def lacks_strips(image: Image.Image) -> bool:
     tiles = getattr(image, "tile", [])
     if image.format != "TIFF" or not tiles:
         return False
-    sides = [extents for _, extents, *_ in tiles]
+    sides: list[tuple[int, int, int, int]] = [extents for _, extents, *_ in tiles]
     area = sum((right - left) * (bottom - top) for left, top, right, bottom in sides)
     planes = len(image.getbands()) if image.tag_v2.get(PLANAR) == 2 and len(tiles) > 1 else 1  # type: ignore[attr-defined]
     return area < planes * image.width * image.height

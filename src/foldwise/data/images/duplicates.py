@@ -109,4 +109,4 @@ def joined(n: int, *keys: Array | None) -> Array:
         offset += int(values.max()) + 1
     ends = np.concatenate(rows), np.concatenate(nodes)
     graph = coo_matrix((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(offset, offset))
-    return connected_components(graph, directed=False)[1][:n].astype(np.int64)
+    return np.asarray(connected_components(graph, directed=False)[1][:n], np.int64)

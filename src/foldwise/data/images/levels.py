@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,9 +34,11 @@ class Levels:
         bits = math.log2(self.high + 1) if self.low == 0 else 0.0
         if values.dtype.kind in "iu" and bits.is_integer() and bits >= 8:
             kept = values.astype(np.int64).clip(0, int(self.high))
-            return (kept >> (int(bits) - 8)).astype(np.uint8)
+            upper: Array = kept >> (int(bits) - 8)
+            return upper.astype(np.uint8)
         scaled = (values.astype(np.float64) - self.low) * (255 / (self.high - self.low))
-        return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+        rounded: Array = np.rint(scaled.clip(0, 255))
+        return rounded.astype(np.uint8)
 
 
 FULL = Levels(0, 65535)  # 16 bits
@@ -92,7 +93,7 @@ def is_deep_colour(image: Image.Image) -> bool:
     return any(_raw_mode(args) in OTHER_BYTE for *_, args in getattr(image, "tile", []))
 
 
-def _raw_mode(args: Any) -> str:
+def _raw_mode(args: object) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
@@ -125,7 +126,7 @@ def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, Array]
             yield top, np.asarray(strip).astype(np.uint16) << 8 | low
 
 
-def _for_lower_bytes(args: Any) -> Any:
+def _for_lower_bytes(args: object) -> object:
     other = OTHER_BYTE[_raw_mode(args)]
     return (other, *args[1:]) if isinstance(args, tuple) else other
 

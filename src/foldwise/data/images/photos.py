@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -156,5 +155,5 @@ def decode_photos(
 
 def _numbered(count: int) -> LabelTable:
     """Rows whose ids are their numbers: names of photos may stand there twice."""
-    frame: Any = pd.DataFrame({"id": [str(number) for number in range(count)]})
-    return LabelTable(frame, frame, MultiClass(()))
+    frame = pd.DataFrame({"id": [str(number) for number in range(count)]})
+    return LabelTable(frame=frame, source=frame, task=MultiClass(()))

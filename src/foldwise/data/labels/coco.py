@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -32,7 +31,7 @@ def read_coco(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _labels(data: dict[str, Any], ids: "pd.Series[str]", path: Path) -> list[str]:
+def _labels(data: dict[str, object], ids: "pd.Series[str]", path: Path) -> list[str]:
     """The category of each id; several annotations may agree. Raises: LabelError."""
     found: dict[str, set[str]] = defaultdict(set)
     for annotation in _entries(data, "annotations", ("image_id", "category_id"), path):
@@ -61,7 +60,7 @@ def _labels(data: dict[str, Any], ids: "pd.Series[str]", path: Path) -> list[str
     return [next(iter(found[id])) for id in ids]
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path) -> dict[str, object]:
     """The JSON object in a file. Raises: DataError: it is missing. LabelError: it is no JSON."""
     if not path.is_file():
         raise DataError(f"expected the file {path}, found none")
@@ -78,8 +77,8 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _entries(
-    data: dict[str, Any], name: str, keys: tuple[str, ...], path: Path
-) -> list[dict[str, Any]]:
+    data: dict[str, object], name: str, keys: tuple[str, ...], path: Path
+) -> list[dict[str, object]]:
     """The list of objects under a name, each with these keys. Raises: LabelError."""
     entries = data.get(name)
     if not isinstance(entries, list) or not entries:

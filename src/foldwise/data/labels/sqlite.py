@@ -189,7 +189,7 @@ def _within(values: Array, limits: Limits) -> Array:
     return low & (values <= limits.max) if limits.max else low
 
 
-def _numbers(cells: pd.Series, column: str, ids: pd.Series, path: Path) -> Array:
+def _numbers(cells: "pd.Series[str]", column: str, ids: "pd.Series[str]", path: Path) -> Array:
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~np.isfinite(values)
     if bad.any():
