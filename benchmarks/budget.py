@@ -159,7 +159,8 @@ def ours(images: Path, seconds: float, seed: int) -> tuple[float, float, int]:
             )
 
         ends = begun + seconds_of(str(recipe.budget))
-        values["plan"] = plan_of(inputs(), rows, [0], lambda: ends - time.monotonic())
+        plan = plan_of(inputs(), rows, [0], lambda: ends - time.monotonic())
+        values["plan"] = plan.model_dump(mode="json")
         train_fold(inputs(), lambda event: None)
         probs = read_predictions(folder / "fold0" / "oof.parquet", table.classes)
     took = time.monotonic() - begun

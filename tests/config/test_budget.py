@@ -11,6 +11,7 @@ from foldwise.config.budget import (
     FACTORS,
     KEPT,
     Costs,
+    Measures,
     fit,
     lengthened,
     seconds_of,
@@ -54,8 +55,9 @@ def plan(
 ) -> tuple[SettledRecipe, dict[str, Any]]:
     """The recipe that fits, and the plan."""
     counts = batches or [100] * len(which.stage)
-    made = fit(which, counts, list(range(folds)), len(which.seeds), of, lambda: seconds)
-    return which.planned(made), made
+    measures = Measures(costs_of=of, left=lambda: seconds)
+    made = fit(which, counts, list(range(folds)), len(which.seeds), measures)
+    return which.planned(made), made.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,8 @@ def test_each_size_is_measured_once_and_what_measuring_takes_counts() -> None:
         return costs(1e-5)(fitted)
 
     which = recipe({"epochs": 8})
-    made = fit(which, [100], range(5), 1, of, lambda: 80 - clock[0])
+    measures = Measures(costs_of=of, left=lambda: 80 - clock[0])
+    made = fit(which, [100], range(5), 1, measures).model_dump(mode="json")
     assert seen == [(64, 64), (48, 48), (32, 32)]
     assert 30 < made["seconds"] <= 50
 

@@ -1,12 +1,14 @@
 """Augment: what a recipe's [augment] says, a key for each augmentation."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, model_validator
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from foldwise.kinds.augmentation import AUGMENTATIONS, Augmentation
+from foldwise.kinds.family import Context
 from foldwise.kinds.settings import Strict
 
 CHANCE = "give each augmentation its own chance, e.g. "
@@ -32,7 +34,7 @@ class Augment(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_name(cls, table: Any, info: ValidationInfo) -> Any:
+    def _by_name(cls, table: object, info: "ValidationInfo[Context | None]") -> object:
         if not isinstance(table, Mapping):
             return table
         for key in table.keys() & cls.moved.keys():
@@ -60,7 +62,7 @@ class Augment(Strict):
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> JsonSchemaValue:
         made = handler(schema) | {"additionalProperties": True}  # a competition's own
         for name, kind in AUGMENTATIONS.every().items():
             table = handler(kind.__pydantic_core_schema__)

@@ -5,31 +5,32 @@ predicts the shares of the classes in the training part; it sees no image and is
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 LINEAR, PRIOR = "linear", "prior"
-DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str, dict[str, object]] = {
     LINEAR: {"weights": "none", "optimizer": "sgd", "weight_decay": 0.0},
     PRIOR: {"weights": "none", "image_size": 8},
 }
 # what timm's models can have and these cannot
-FIXED: dict[str, Any] = {"weights": "none", "head": "linear", "drop_rate": 0, "drop_path": 0}
-STAGE_DEFAULTS: dict[str, dict[str, Any]] = {LINEAR: {"schedule": "constant"}}
+FIXED: dict[str, object] = {"weights": "none", "head": "linear", "drop_rate": 0, "drop_path": 0}
+STAGE_DEFAULTS: dict[str, dict[str, object]] = {LINEAR: {"schedule": "constant"}}
 
 
-def with_defaults(table: Any) -> Any:
+def with_defaults(table: object) -> object:
     """A recipe's table with a baseline's own defaults put in; any other table as it is."""
-    model = table.get("model") if isinstance(table, Mapping) else None
+    if not isinstance(table, Mapping):
+        return table
+    model = table.get("model")
     if not isinstance(model, str) or model not in DEFAULTS:
         return table
     made = {**DEFAULTS[model], **table}
-    own = STAGE_DEFAULTS.get(model)
-    if own and isinstance(made.get("stage"), list | tuple):
-        made["stage"] = [{**own, **s} if isinstance(s, Mapping) else s for s in made["stage"]]
+    own, stages = STAGE_DEFAULTS.get(model), made.get("stage")
+    if own and isinstance(stages, list | tuple):
+        made["stage"] = [{**own, **s} if isinstance(s, Mapping) else s for s in stages]
     return made
 
 
-def check_baseline(model: str, settings: Mapping[str, Any], stages: int) -> None:
+def check_baseline(model: str, settings: Mapping[str, object], stages: int) -> None:
     """Refuse what would do nothing. settings: those of FIXED's keys; stages: how many.
 
     Raises: ValueError: a recipe says what its baseline cannot follow, or has no stage.

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foldwise.errors import SpecError
+from foldwise.kinds.settings import Strict
 
 if TYPE_CHECKING:
     from foldwise.config.recipe import SettledRecipe
@@ -44,7 +45,7 @@ def share_of(text: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Costs:
-    """What the parts of a fold's training take, in seconds, measured on this machine."""
+    """What the parts of a fold's training take, in seconds, measured on this measures."""
 
     step: tuple[float, ...]  # a training batch, by stage
     start: tuple[float, ...]  # what a stage's first batch takes beside that
@@ -61,6 +62,32 @@ class Costs:
             search = 100 * self.step[i] if stage.lr == "find" else 0.0  # the finder's batches
             total += self.start[i] + search + stage.length * epoch
         return total
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured while a recipe is fitted to a time.
+
+    costs_of: measures a recipe's costs; asked once per size. left: gives the seconds that are left.
+    takes: whether a recipe's model takes its image sizes; those that it does not are left out.
+    """
+
+    costs_of: Callable[["SettledRecipe"], Costs]
+    left: Callable[[], float]
+    takes: Callable[["SettledRecipe"], bool] = lambda recipe: True
+
+
+class BudgetPlan(Strict):
+    """What keeps a recipe to its time.
+
+    stage: the settings of its stages as plain values. folds: the numbers of those to train.
+    seconds: of one run, about.
+    """
+
+    stage: tuple[dict[str, object], ...]
+    swa: int
+    folds: tuple[int, ...]
+    seconds: float
 
 
 def shrunk(recipe: "SettledRecipe", factor: float, grid: int = GRIDS[0]) -> "SettledRecipe":
@@ -112,10 +139,8 @@ def fit(
     batches: Sequence[int],
     folds: Sequence[int],
     runs: int,
-    costs_of: Callable[["SettledRecipe"], Costs],
-    left: Callable[[], float],
-    takes: Callable[["SettledRecipe"], bool] = lambda recipe: True,
-) -> dict[str, Any]:
+    measures: Measures,
+) -> BudgetPlan:
     """The plan that keeps `runs` runs of a recipe (its seeds) to the time that is left.
 
     Tried in turn, until one has enough epochs: all folds with at least half of the recipe's
@@ -123,13 +148,10 @@ def fit(
     epochs at 1/2; then ever fewer folds with half of the epochs, at each of the sizes. Epochs of
     all stages grow and shrink alike, to four times the recipe's at most.
 
-    costs_of: measures a recipe's costs; asked once per size. left: the seconds that are left.
-    takes: whether a recipe's model takes its image sizes; those that it does not are left out.
-    Returns what `SettledRecipe.planned` takes: `stage, swa, folds`; and `seconds`, of one run.
     Raises: SpecError: one fold with a quarter of the epochs does not fit either.
     """
     measured: dict[float, Costs] = {}
-    sizes = sizes_that_go(recipe, takes)
+    sizes = sizes_that_go(recipe, measures.takes)
     tried = [(len(folds), factor, ENOUGH) for factor in sizes]
     tried.append((len(folds), min(sizes), LEAST))
     tried += [(n, factor, ENOUGH) for n in range(len(folds) - 1, 0, -1) for factor in sizes]
@@ -138,23 +160,23 @@ def fit(
     for number, factor, enough in tried:
         smaller = sizes[factor]
         if factor not in measured:
-            measured[factor] = costs_of(smaller)
-        costs, share = measured[factor], KEPT * left() / (runs * number)
+            measured[factor] = measures.costs_of(smaller)
+        costs, share = measured[factor], KEPT * measures.left() / (runs * number)
         found = _longest(smaller, costs, batches, share)
         if found is not None and sum(stage.length for stage in found.stage) >= enough * wanted:
-            return {
-                "stage": [stage.model_dump(mode="json") for stage in found.stage],
-                "swa": found.swa,
-                "folds": list(folds[:number]),
-                "seconds": round(number * costs.fold(found, batches), 1),
-            }
+            return BudgetPlan(
+                stage=tuple(stage.model_dump(mode="json") for stage in found.stage),
+                swa=found.swa,
+                folds=tuple(folds[:number]),
+                seconds=round(number * costs.fold(found, batches), 1),
+            )
     least = lengthened(smaller, [math.ceil(LEAST * stage.length) for stage in recipe.stage])
     size = {0.5: "half", 0.75: "3/4 of", 1.0: "all of"}[min(sizes)]
     needed = runs * costs.fold(least, batches)
     raise SpecError(
         f"the budget of {recipe.name} is too short: one fold with a quarter of its {wanted} epochs "
         f"at {size} its image size takes about {_time(needed)}, and "
-        f"{_time(max(left(), 0))} are left; give it more, or take a smaller model"
+        f"{_time(max(measures.left(), 0))} are left; give it more, or take a smaller model"
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
@@ -14,7 +14,6 @@ from foldwise.config.templates import columns_of
 from foldwise.errors import SpecError, nearest
 from foldwise.kinds.blending import BLENDINGS, Blending
 from foldwise.kinds.bounds import Name, Seed, inside
-from foldwise.kinds.family import Family
 from foldwise.kinds.folds import FOLDS, FoldScheme
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.platform import PLATFORMS, Platform
@@ -210,7 +209,7 @@ class CompetitionSpec(Strict):
         two = self.submission.one_of_two or len(self.labels.classes or ()) == 2
         return "binary" if two else "multi-class"
 
-    def training_settings(self) -> dict[str, Any]:
+    def training_settings(self) -> dict[str, object]:
         """The same with defaults: what a run's record holds."""
         return self.model_dump(mode="json", include={"files", "labels", "images"})
 
@@ -224,10 +223,13 @@ class CompetitionSpec(Strict):
         return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
-def tables_of_manifest(tables: Mapping[str, Any]) -> dict[str, Any]:
+def tables_of_manifest(tables: Mapping[str, object]) -> dict[str, object]:
     """The tables of a spec that a manifest of any version recorded, as this version reads them."""
-    kinds: Mapping[str, Family[Any]] = {"metric": METRICS, "submission": SHAPES}
-    own = {key: family.keep_own(tables[key]) for key, family in kinds.items() if key in tables}
+    own = {
+        key: keep_own(table)
+        for key, keep_own in (("metric", METRICS.keep_own), ("submission", SHAPES.keep_own))
+        if isinstance(table := tables.get(key), Mapping)
+    }
     return {**tables, **own}
 
 

@@ -111,10 +111,10 @@ class Labels(Kind):
 
 
 LABELS = Family(
-    Labels,
-    "format",
-    "foldwise.data.labels",
-    {
+    base=Labels,
+    key="format",
+    package="foldwise.data.labels",
+    known={
         "class_column": "tables:ClassColumn",  # a CSV column holds the class
         "class_columns": "columns:ClassColumns",  # a CSV column per class: one-hot or multi-hot
         "delimited": "tables:Delimited",  # a CSV column holds any number of tags
@@ -124,5 +124,5 @@ LABELS = Family(
         "sqlite": "sqlite:Sqlite",  # a query's column, or rules over its columns
         "hook": "hook:Hook",  # read_labels in adapter.py
     },
-    "label format",
+    called="label format",
 )

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ LARGEST = 1_000_000  # bytes of a TOML file
 Model = TypeVar("Model", bound=Strict)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, object]:
     """The tables of a TOML file; a byte order mark before them is left out.
 
     Raises: SpecError: the file is missing, is no TOML, or holds more than any such file needs.
@@ -54,7 +54,7 @@ def _said(error: Exception) -> str:
     return "nested too deep" if deep else "a whole number should have at most 18 digits"
 
 
-def with_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def with_overrides(table: Mapping[str, object], overrides: Sequence[str]) -> dict[str, object]:
     """A copy of table with `key=value` overrides put in; `stage.0.epochs=1` reaches into lists.
 
     The value is read as TOML, and as plain text where it is none (`model=resnet18`).
@@ -81,7 +81,7 @@ def with_overrides(table: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     return result
 
 
-def _put(table: Any, keys: list[str], value: Any, override: str) -> None:
+def _put(table: object, keys: list[str], value: object, override: str) -> None:
     for key in keys[:-1]:
         if isinstance(table, dict):
             inner = table.get(key, {})  # a word stands for its table, see `kinds.family`
@@ -97,7 +97,7 @@ def _put(table: Any, keys: list[str], value: Any, override: str) -> None:
 
 
 def parse(
-    model: type[Model], table: Mapping[str, Any], source: str, context: Context | None = None
+    model: type[Model], table: Mapping[str, object], source: str, context: Context | None = None
 ) -> Model:
     """The table as a checked model; `source` names the file in error messages.
 

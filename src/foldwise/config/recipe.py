@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from foldwise.config.adapter import kinds_of
 from foldwise.config.augment import Augment
 from foldwise.config.baselines import FIXED, check_baseline, check_one_size, with_defaults
-from foldwise.config.budget import seconds_of
+from foldwise.config.budget import BudgetPlan, seconds_of
 from foldwise.config.competition import recipe_names
 from foldwise.config.loading import parse, read_toml, with_overrides
 from foldwise.config.pseudo import Pseudo, check_pseudo
@@ -89,7 +89,7 @@ class Recipe(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults(cls, table: Any) -> Any:
+    def _defaults(cls, table: object) -> object:
         return with_defaults(table)
 
     @model_validator(mode="after")
@@ -170,7 +170,7 @@ class Recipe(Strict):
             }
         )
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What of the recipe a run is told by: its settings that differ from the defaults.
 
         Adding an option therefore leaves old runs where they are. Seeds are left out, as a run has
@@ -178,7 +178,7 @@ class Recipe(Strict):
         """
         return self.model_dump(mode="json", exclude=set(APART), exclude_defaults=True)
 
-    def recorded(self) -> dict[str, Any]:
+    def recorded(self) -> dict[str, object]:
         """All settings as plain values, defaults too: what a run's record holds."""
         return self.model_dump(mode="json")
 
@@ -240,13 +240,18 @@ class SizedRecipe(Recipe):
         height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
         return height, width
 
-    def settled(self, values: Mapping[str, Any]) -> "SettledRecipe":
+    def settled(self, values: Mapping[str, object]) -> "SettledRecipe":
         """The recipe with what else is `auto` put in; values: `resolved` of run.json."""
-        known = {key: values[key] for key in ("precision", "batch_size", "compile")}
+        settings = dict(self)
+        settings |= {key: values[key] for key in ("precision", "batch_size", "compile")}
         if self.loss == "auto":
-            known["loss"] = LOSSES.parse(values["loss"])
-        recipe = SettledRecipe.model_construct(**{**dict(self), **known})
-        return recipe.planned(values["plan"]) if "plan" in values else recipe
+            settings["loss"] = LOSSES.parse(values["loss"])
+        recipe = SettledRecipe.model_construct(**settings)
+        return (
+            recipe.planned(BudgetPlan.model_validate(values["plan"]))
+            if "plan" in values
+            else recipe
+        )
 
 
 class SettledRecipe(SizedRecipe):
@@ -264,15 +269,15 @@ class SettledRecipe(SizedRecipe):
         """A stage's batch size: its own, else the recipe's."""
         return stage.batch_size or self.batch_size
 
-    def planned(self, plan: Mapping[str, Any]) -> Self:
-        """The recipe with the stages that fit its budget; plan: see `budget.fit`."""
+    def planned(self, plan: BudgetPlan) -> Self:
+        """The recipe with the stages that fit its budget."""
         stages = tuple(
             Stage.model_validate(
                 {**table, "schedule": own.schedule.model_validate(table["schedule"])}
             )
-            for own, table in zip(self.stage, plan["stage"], strict=True)
+            for own, table in zip(self.stage, plan.stage, strict=True)
         )
-        return self.model_copy(update={"stage": stages, "swa": plan["swa"]})
+        return self.model_copy(update={"stage": stages, "swa": plan.swa})
 
 
 def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -288,7 +293,7 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     return parse(Recipe, table, str(path), kinds_of(folder))
 
 
-def recorded_recipe(folder: Path, settings: Mapping[str, Any], source: str) -> SizedRecipe:
+def recorded_recipe(folder: Path, settings: Mapping[str, object], source: str) -> SizedRecipe:
     """A recipe as run.json and manifests have it. folder: its competition's, for its adapter's
     kinds. source: what has it, for messages.
 

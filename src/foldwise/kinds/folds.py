@@ -31,13 +31,13 @@ class FoldScheme(Kind):
 
 
 FOLDS = Family(
-    FoldScheme,
-    "kind",
-    "foldwise.data",
-    {
+    base=FoldScheme,
+    key="kind",
+    package="foldwise.data",
+    known={
         "stratified": "schemes:Stratified",  # classes spread evenly
         "group": "schemes:Groups",  # whole groups, of even size
         "stratified_group": "schemes:StratifiedGroups",  # whole groups, classes spread evenly
     },
-    "fold scheme",
+    called="fold scheme",
 )

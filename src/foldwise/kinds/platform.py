@@ -16,13 +16,13 @@ class Platform(Kind):
 
 
 PLATFORMS = Family(
-    Platform,
-    "name",
-    "foldwise.submitting.platforms",
-    {
+    base=Platform,
+    key="name",
+    package="foldwise.submitting.platforms",
+    known={
         "local": "local:Local",  # a leaderboard on this machine
         "kaggle": "kaggle:Kaggle",  # through its client
         "drivendata": "drivendata:DrivenData",  # a person uploads the file
     },
-    "platform",
+    called="platform",
 )

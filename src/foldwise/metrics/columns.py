@@ -78,7 +78,9 @@ class ColumnMetric(Metric):
 def column_value(metric: Metric, marks: Array, block: Array) -> float | None:
     """The metric of one column by itself, (n,) each; None where it has no value."""
     try:
-        return metric.value(Answers(COLUMN, Targets(marks[:, None]), block[:, None]))
+        return metric.value(
+            Answers(task=COLUMN, targets=Targets(marks[:, None]), block=block[:, None])
+        )
     except PredictionError:
         return None
 

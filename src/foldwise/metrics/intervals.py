@@ -1,12 +1,27 @@
 """Intervals: bootstrap over rows or whole groups, and Student's t over folds."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from foldwise.arrays import Array
 
 HELD = 1_000_000  # counts held at a time: 8 MB
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How samples of rows, or of groups, are drawn.
+
+    count: of samples. size: how many rows, or groups, each has; by default as many as there are.
+    replace: whether one may be in a sample more than once.
+    """
+
+    count: int
+    seed: int = 0
+    size: int | None = None
+    replace: bool = True
 
 
 def bootstrap_interval(
@@ -45,7 +60,7 @@ def resampled_interval(
 
     See `resampled`.
     """
-    values = resampled(value, rows, groups, samples, seed)
+    values = resampled(value, rows, groups, Samples(count=samples, seed=seed))
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -53,28 +68,25 @@ def resampled_interval(
 def resampled(
     value: Callable[[Array], Array],
     rows: int,
-    groups: Array | None = None,
-    samples: int = 1000,
-    seed: int = 0,
-    size: int | None = None,
-    replace: bool = True,
+    groups: Array | None,
+    samples: Samples,
 ) -> Array:
     """A value of each of so many samples, (samples,); NaN where a sample has none.
 
-    value: of how often each row counts, (b, rows) -> (b,). groups: (rows,) or None. size: how many
-    rows, or groups, a sample has; by default as many as there are. replace: one may be in it more
-    than once.
+    value: of how often each row counts, (b, rows) -> (b,). groups: (rows,) or None; they are drawn
+    whole.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(samples.seed)
     member = _members(rows, groups)
     count = int(member.max()) + 1
     held = max(1, HELD // rows)
     values = []
-    for start in range(0, samples, held):
-        times = np.empty((min(held, samples - start), count))
+    size = samples.size or count
+    for start in range(0, samples.count, held):
+        times = np.empty((min(held, samples.count - start), count))
         for row in times:
-            drawn = size or count
-            chosen = rng.integers(0, count, drawn) if replace else rng.permutation(count)[:drawn]
+            again = samples.replace
+            chosen = rng.integers(0, count, size) if again else rng.permutation(count)[:size]
             row[:] = np.bincount(chosen, minlength=count)
         values.append(value(times if groups is None else np.take(times, member, axis=1)))
     return np.concatenate(values)

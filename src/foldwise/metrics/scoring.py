@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -12,7 +12,7 @@ from foldwise.arrays import Array
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import METRICS, Answers, Metric, Scorer, Weighted
-from foldwise.metrics.intervals import bootstrap_interval, resampled, resampled_interval
+from foldwise.metrics.intervals import Samples, bootstrap_interval, resampled, resampled_interval
 from foldwise.store.predictions import align, check_predictions
 from foldwise.tasks import Task, task_in
 
@@ -70,9 +70,11 @@ def score(
     if not interval:
         return Score(value)
     if isinstance(result, np.ndarray):
-        return Score(value, *bootstrap_interval(result, groups))
-    samples = int(np.clip(WORK // answers.block.size, *SAMPLES))
-    return Score(value, *resampled_interval(result, rows, groups, samples=samples))
+        low, high = bootstrap_interval(result, groups)
+    else:
+        samples = int(np.clip(WORK // answers.block.size, *SAMPLES))
+        low, high = resampled_interval(result, rows, groups, samples=samples)
+    return Score(value=value, low=low, high=high)
 
 
 def of_smaller(
@@ -99,12 +101,14 @@ def of_smaller(
 
     @cache  # halves of a board are often alike
     def of(size: int) -> tuple[float, float]:
-        same = resampled(result, rows, groups, samples, size=size)
+        small = Samples(count=samples, size=size)
+        same = resampled(result, rows, groups, small)
         if size < units:
-            parts = resampled(result, rows, groups, samples, size=size, replace=False)
+            parts = resampled(result, rows, groups, replace(small, replace=False))
             shift = np.nanmean(parts) - whole
         else:
-            shift = np.nanmean(same) - np.nanmean(resampled(result, rows, groups, samples))
+            large = resampled(result, rows, groups, Samples(count=samples))
+            shift = np.nanmean(same) - np.nanmean(large)
         return float(shift), float(np.nanstd(same, ddof=1))
 
     return [of(size) for size in sizes]

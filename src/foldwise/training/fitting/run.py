@@ -288,7 +288,7 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
             left.rows,
             left.wanted,
             lambda: ends - time.monotonic(),
-        )
+        ).model_dump(mode="json")
     return values
 
 

@@ -8,14 +8,13 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import DataLoaders
 from torch import nn
 
-from foldwise.config.budget import Costs, fit
+from foldwise.config.budget import BudgetPlan, Costs, Measures, fit
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds
@@ -80,7 +79,7 @@ def plan(
     rows: int,
     wanted: Sequence[int],
     left: Callable[[], float],
-) -> dict[str, Any]:
+) -> BudgetPlan:
     """The plan of a run's recipe: see `plan_of`."""
     inputs = FoldInputs(
         "plan",
@@ -99,7 +98,7 @@ def plan(
 
 def plan_of(
     inputs: FoldInputs, rows: int, wanted: Sequence[int], left: Callable[[], float]
-) -> dict[str, Any]:
+) -> BudgetPlan:
     """The plan that fits the inputs' recipe to its budget: see `budget.fit`.
 
     rows: in the training part of a fold. wanted: the folds to train. left: gives the seconds that
@@ -115,18 +114,19 @@ def plan_of(
     # a short last batch is left out
     batches = [max(rows // recipe.stage_batch(stage), 1) for stage in recipe.stage]
     go = partial(takes, start=weights_size(recipe))
-    made = fit(recipe, batches, wanted, len(recipe.seeds), costs_of, left, go)
+    measures = Measures(costs_of=costs_of, left=left, takes=go)
+    made = fit(recipe, batches, wanted, len(recipe.seeds), measures)
     fitted = recipe.planned(made)
     log.info(
         "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",
         recipe.name,
-        len(made["folds"]),
+        len(made.folds),
         folds.n,
         _listed(s.length for s in fitted.stage),
         _listed(s.length for s in recipe.stage),
         _listed("x".join(map(str, fitted.stage_size(s))) for s in fitted.stage),
         _listed("x".join(map(str, recipe.stage_size(s))) for s in recipe.stage),
-        made["seconds"] / 60,
+        made.seconds / 60,
         " a seed" if len(recipe.seeds) > 1 else "",
     )
     return made
