@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from foldwise.errors import FoldwiseError
-
-Observe = Callable[[Any], None]
+from foldwise.kinds.events import Observer
 
 
 class ClusterError(FoldwiseError):
@@ -65,11 +64,11 @@ class Execute(Protocol):
     """
 
     def __call__(
-        self, function: Callable[[T, Observe], R], jobs: Iterable[T], observe: Observe
+        self, function: Callable[[T, Observer], R], jobs: Iterable[T], observe: Observer
     ) -> list[R]: ...
 
 
-def run_here(function: Callable[[T, Observe], R], jobs: Iterable[T], observe: Observe) -> list[R]:
+def run_here(function: Callable[[T, Observer], R], jobs: Iterable[T], observe: Observer) -> list[R]:
     """Run the jobs one after another in this process; returns what they gave."""
     return [function(job, observe) for job in jobs]
 

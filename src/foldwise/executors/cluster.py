@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from foldwise.errors import FoldwiseError
-from foldwise.executors import ClusterError, Execute, Job, Observe, R, T
+from foldwise.executors import ClusterError, Execute, Job, R, T
 from foldwise.executors.node import Order, complaint, machine_of, own_files, report
 from foldwise.executors.placing import Needs, needs_of, offers_of
-from foldwise.executors.worker import Desk, work
+from foldwise.executors.worker import Desk, RemoteDesk, work
+from foldwise.kinds.events import Observer
 from foldwise.store.files import held, locked
 from foldwise.store.versions import versions
 
@@ -85,28 +86,47 @@ def _last(output: bytes | None) -> str:
     return re.sub(r"^\[[^]]*\] (\w+\.(cc|h):\d+: )?", "", lines[-1]) if lines else ""
 
 
+Files = dict[str, bytes]  # of a competition's folder, by their names
+Outcome = tuple[object, Exception | None]  # what a job gave, and what stopped it
+Waiting = dict[ray.ObjectRef[Outcome], int]  # the number of the job by what it will give
+
+
+class _Remote(Protocol):
+    """What Ray makes of a class, or of a function with any number of arguments."""
+
+    def options(self, **options: object) -> "_Remote": ...
+
+    def remote(self, *arguments: object) -> object: ...
+
+
+class _MakeRemote(Protocol):
+    """ray.remote, whose own types know neither groups nor functions of any type."""
+
+    def __call__(self, **options: object) -> Callable[[object], _Remote]: ...
+
+
 class OnRay:
     """Runs jobs on the cluster that this process is connected to."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack  # what has to be undone in the end
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        remote: Any = ray.remote  # its types know neither groups nor functions of any type
-        self.desk = remote(concurrency_groups={"files": 1}, num_cpus=0, max_restarts=-1)(Desk)
-        self.desk = self.desk.options(scheduling_strategy=here).remote()
+        remote = cast(_MakeRemote, ray.remote)
+        desk = remote(concurrency_groups={"files": 1}, num_cpus=0, max_restarts=-1)(Desk)
+        self.desk = cast(RemoteDesk, desk.options(scheduling_strategy=here).remote())
         self.work = remote(max_retries=RETRIES)(work)
         self.gpu_work = remote(max_retries=RETRIES, max_calls=1)(work)  # a process for each
-        self.orders: dict[tuple[Path, Path, str], tuple[Order, Any]] = {}
+        self.orders: dict[tuple[Path, Path, str], tuple[Order, ray.ObjectRef[Files]]] = {}
 
     def __call__(
-        self, function: Callable[[T, Observe], R], jobs: Iterable[T], observe: Observe
+        self, function: Callable[[T, Observer], R], jobs: Iterable[T], observe: Observer
     ) -> list[R]:
         """See `Execute`. Raises: ClusterError: see `needs_of` and `_survey`."""
         todo, offers = list(jobs), offers_of(ray.nodes())
         count = max([len(todo), *(job.beside for job in todo)])
         needs = [needs_of(job, count, offers) for job in todo]
-        waiting: dict[Any, int] = {}
-        results: list[Any] = [None] * len(todo)
+        waiting: Waiting = {}
+        results: dict[int, object] = {}
         failed: dict[int, Exception] = {}
         try:
             for number, (job, need) in enumerate(zip(todo, needs, strict=True)):
@@ -114,7 +134,8 @@ class OnRay:
                 asked = replace(job, cpus=need.cpus, gpus=need.gpus, patience=PATIENCE)
                 place = self.gpu_work if need.gpus else self.work
                 place = place.options(name=job.what, **need.options())
-                waiting[place.remote(function, asked, order, own, self.desk)] = number
+                ref = place.remote(function, asked, order, own, self.desk)
+                waiting[cast(ray.ObjectRef[Outcome], ref)] = number
             for number, (result, error) in self._ended(waiting, needs, observe):
                 results[number] = result
                 if error is not None:
@@ -124,11 +145,11 @@ class OnRay:
         finally:
             _stop(waiting)
         _raise(failed, todo)
-        return results
+        return [cast(R, results[number]) for number in range(len(todo))]
 
     def _ended(
-        self, waiting: dict[Any, int], needs: Sequence[Needs], observe: Observe
-    ) -> Iterator[tuple[int, tuple[Any, Exception | None]]]:
+        self, waiting: Waiting, needs: Sequence[Needs], observe: Observer
+    ) -> Iterator[tuple[int, Outcome]]:
         """Each job as it ends, what it gave and what stopped it; events are passed on."""
         looked, warned = time.monotonic(), False
         while waiting:
@@ -150,7 +171,7 @@ class OnRay:
                     )
                 warned = bool(homeless)
 
-    def _pass_on(self, observe: Observe) -> None:
+    def _pass_on(self, observe: Observer) -> None:
         """Tell what the desk was told: events to the observer, log lines to their loggers."""
         try:
             said = ray.get(self.desk.take.remote())
@@ -163,7 +184,7 @@ class OnRay:
             else:
                 observe(told)
 
-    def _order(self, job: Job) -> tuple[Order, Any]:
+    def _order(self, job: Job) -> tuple[Order, ray.ObjectRef[Files]]:
         """The order for jobs of a competition, and its folder's files: once, after a survey."""
         key = job.root, job.runs, job.competition
         if key not in self.orders:
@@ -172,7 +193,9 @@ class OnRay:
             for folder in (runs, data):
                 folder.mkdir(parents=True, exist_ok=True)
                 self.stack.enter_context(_token(folder, token))
-            order = Order(token, runs, data, machine_of(data), versions())
+            order = Order(
+                token=token, runs=runs, data=data, machine=machine_of(data), versions=versions()
+            )
             _survey(order)
             folder = job.root / "competitions" / job.competition
             self.orders[key] = order, ray.put(own_files(folder))
@@ -222,7 +245,7 @@ def _survey(order: Order) -> None:
         )
 
 
-def _outcome(ref: Any) -> tuple[Any, Exception | None]:
+def _outcome(ref: ray.ObjectRef[Outcome]) -> Outcome:
     """What an ended job gave, and what stopped it."""
     try:
         return ray.get(ref)
@@ -233,7 +256,7 @@ def _outcome(ref: Any) -> tuple[Any, Exception | None]:
         return None, ClusterError(f"{said}; run the same command again, and it goes on")
 
 
-def _stop(waiting: dict[Any, int]) -> None:
+def _stop(waiting: Waiting) -> None:
     """Stop what still runs: each fold saves where it is, and ends."""
     for ref in waiting:
         ray.cancel(ref)

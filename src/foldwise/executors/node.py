@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 from foldwise.executors import Job
 from foldwise.executors.shipping import File, digest_of, equal
@@ -35,19 +35,28 @@ def machine_of(folder: Path) -> tuple[str, int, int]:
     return boot.read_text() if boot.is_file() else platform.node(), stat.st_dev, stat.st_ino
 
 
-def report(order: Order) -> dict[str, Any]:
-    """What a node says of itself: `host, versions, sees_runs, locks`.
+class NodeReport(TypedDict):
+    """What a node says of itself."""
 
-    locks: whether a lock that the driver holds in the runs folder holds here too.
-    """
-    told = {"host": platform.node(), "versions": versions(), "sees_runs": False, "locks": True}
+    host: str
+    versions: Mapping[str, str]
+    sees_runs: bool
+    locks: bool  # whether a lock that the driver holds in the runs folder holds here too
+
+
+def report(order: Order) -> NodeReport:
+    """What this node says of itself."""
     path = order.runs / order.token
-    if path.is_file():
-        told |= {"sees_runs": True, "locks": held(path)}
-    return told
+    seen = path.is_file()
+    return NodeReport(
+        host=platform.node(),
+        versions=versions(),
+        sees_runs=seen,
+        locks=held(path) if seen else True,
+    )
 
 
-def complaint(order: Order, told: Mapping[str, Any]) -> str | None:
+def complaint(order: Order, told: NodeReport) -> str | None:
     """What keeps a node from taking part, and what to do; None where nothing does."""
     theirs = told["versions"]
     names = dict.fromkeys([*order.versions, *theirs])

@@ -2,11 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from foldwise.executors import ClusterError, Job
 
 GB = 1e9
+
+
+class RayNode(TypedDict):
+    """What foldwise reads of an entry of `ray.nodes()`."""
+
+    NodeID: str
+    NodeManagerHostname: str
+    Alive: bool
+    Resources: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -40,13 +49,13 @@ class Needs:
         ]
         return ", ".join(filter(None, asked))
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, float]:
         """The same for Ray."""
         memory = {"memory": int(self.memory * GB)} if self.memory else {}
         return {"num_cpus": self.cpus, "num_gpus": self.gpus, **memory}
 
 
-def offers_of(nodes: Iterable[Mapping[str, Any]]) -> list[Offer]:
+def offers_of(nodes: Iterable[RayNode]) -> list[Offer]:
     """The offers of the living nodes that run jobs. nodes: as `ray.nodes()` has them."""
     found = []
     for node in nodes:
@@ -54,11 +63,11 @@ def offers_of(nodes: Iterable[Mapping[str, Any]]) -> list[Offer]:
         if node["Alive"] and has.get("CPU", 0) >= 1:
             found.append(
                 Offer(
-                    node["NodeID"],
-                    node["NodeManagerHostname"],
-                    int(has["CPU"]),
-                    has.get("GPU", 0.0),
-                    has.get("memory", 0.0) / GB,
+                    node=node["NodeID"],
+                    host=node["NodeManagerHostname"],
+                    cpus=int(has["CPU"]),
+                    gpus=has.get("GPU", 0.0),
+                    memory=has.get("memory", 0.0) / GB,
                 )
             )
     return found
@@ -82,7 +91,7 @@ def needs_of(job: Job, count: int, offers: Sequence[Offer]) -> Needs:
         most = max((offer.cpus for offer in suited), default=1)
         enough = [n for n in range(1, most + 1) if sum(o.cpus // n for o in suited) >= count]
         cpus = max(enough, default=1)
-    needs = Needs(cpus, gpus, job.memory or 0.0)
+    needs = Needs(cpus=cpus, gpus=gpus, memory=job.memory or 0.0)
     if not any(offer.fits(needs) for offer in offers):
         raise ClusterError(
             f"{job.what} asks for {needs}, and {_largest(offers)}; lower cpus, gpus or "

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from foldwise.executors import ClusterError
 from foldwise.store.data_records import ShippedRecord
@@ -13,6 +13,9 @@ from foldwise.store.files import sha256_file, sha256_json
 from foldwise.store.layout import DataFolder
 
 PART = 32 << 20  # bytes sent at once
+
+
+Asked = TypeVar("Asked")  # what stands for bytes that are on their way
 
 
 class File(NamedTuple):
@@ -37,7 +40,7 @@ def listed(folder: Path) -> list[File]:
         old = known.get(name)
         digest = old[2] if old and old[:2] == seen else sha256_file(folder / name)
         noted[name] = (*seen, digest)
-        found.append(File(name, stat.st_size, digest))
+        found.append(File(name=name, size=stat.st_size, sha256=digest))
     if noted != known:
         ShippedRecord(files=noted).write(store)
     return found
@@ -106,7 +109,10 @@ def equal(folder: Path, files: Sequence[File]) -> bool:
 
 
 def receive(
-    folder: Path, files: Sequence[File], ask: Callable[[Place], Any], take: Callable[[Any], bytes]
+    folder: Path,
+    files: Sequence[File],
+    ask: Callable[[Place], Asked],
+    take: Callable[[Asked], bytes],
 ) -> None:
     """Write files into a folder; those at the front that are there already are kept.
 
@@ -151,9 +157,10 @@ def receive(
 
 
 def _parts(
-    places: Sequence[Place], ask: Callable[[Place], Any], take: Callable[[Any], bytes]
+    places: Sequence[Place], ask: Callable[[Place], Asked], take: Callable[[Asked], bytes]
 ) -> Iterator[bytes]:
-    coming = ask(places[0]) if places else None
+    coming = [ask(place) for place in places[:1]]
     for number in range(len(places)):
-        now, coming = coming, ask(places[number + 1]) if number + 1 < len(places) else None
+        now = coming.pop()
+        coming += [ask(place) for place in places[number + 1 : number + 2]]
         yield take(now)

@@ -4,35 +4,53 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 import ray
 from ray.exceptions import RayError
 
 from foldwise.errors import FoldwiseError
-from foldwise.executors import ClusterError, Observe, R, T
+from foldwise.executors import ClusterError, R, T
 from foldwise.executors.node import Order, complaint, report, supply
 from foldwise.executors.shipping import File, Place, listed, part_of, receive
+from foldwise.kinds.events import Event, Observer
 
 log = logging.getLogger(__name__)
 
 OFTEN = 0.2  # seconds: what a job tells within them is sent at once
+
+News = Event | tuple[str, int, str]  # an event, or a log line: its logger, level and message
+Given = TypeVar("Given")
+
+
+class RemoteMethod(Protocol, Generic[Given]):
+    """A method of an actor, called in its process."""
+
+    def remote(self, *arguments: object) -> ray.ObjectRef[Given]: ...
+
+
+class RemoteDesk(Protocol):
+    """A Desk in its own process, which others call."""
+
+    put: RemoteMethod[None]
+    take: RemoteMethod[list[News]]
+    listed: RemoteMethod[list[File]]
+    part: RemoteMethod[bytes]
 
 
 class Desk:
     """Beside the driver: takes what jobs tell, and gives raw files to nodes."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.told: list[News] = []
         self.files: dict[Path, list[File]] = {}
 
-    def put(self, told: Sequence[Any]) -> None:
+    def put(self, told: Sequence[News]) -> None:
         """Take what a job tells."""
         self.told += told
 
-    def take(self) -> list[Any]:
+    def take(self) -> list[News]:
         """What was told since."""
         told, self.told = self.told, []
         return told
@@ -56,12 +74,12 @@ class Relay(logging.Handler):
     """Tells the desk a job's events and log lines, in their order; many at once when they come
     fast."""
 
-    def __init__(self, desk: Any) -> None:
+    def __init__(self, desk: RemoteDesk) -> None:
         super().__init__(logging.INFO)
         self.desk, self.sent = desk, 0.0
-        self.held: list[Any] = []
+        self.held: list[News] = []
 
-    def event(self, told: Any) -> None:
+    def event(self, told: News) -> None:
         """Tell an event, now or with the next one."""
         self.held.append(told)
         if time.monotonic() - self.sent > OFTEN:
@@ -92,7 +110,11 @@ class Relay(logging.Handler):
 
 
 def work(
-    function: Callable[[T, Observe], R], job: T, order: Order, own: dict[str, bytes], desk: Any
+    function: Callable[[T, Observer], R],
+    job: T,
+    order: Order,
+    own: dict[str, bytes],
+    desk: RemoteDesk,
 ) -> tuple[R | None, FoldwiseError | None]:
     """What a function gives for a job, or the mistake that stopped it: run by a node's process.
 
@@ -116,7 +138,7 @@ def work(
 
 
 def _raw_files(
-    order: Order, desk: Any
+    order: Order, desk: RemoteDesk
 ) -> tuple[Callable[[], list[File]], Callable[[Path, list[File]], None]]:
     """What gives the list of the driver's raw files, and what fetches them; see `supply`."""
 
@@ -126,6 +148,13 @@ def _raw_files(
     def fetch(folder: Path, files: list[File]) -> None:
         size = sum(file.size for file in files) / 1e9
         log.info("%s: receiving %d raw files, %.2f GB", folder, len(files), size)
-        receive(folder, files, partial(desk.part.remote, order.data), ray.get)
+
+        def ask(place: Place) -> ray.ObjectRef[bytes]:
+            return desk.part.remote(order.data, place)
+
+        def take(part: ray.ObjectRef[bytes]) -> bytes:
+            return ray.get(part)
+
+        receive(folder, files, ask, take)
 
     return files_of, fetch

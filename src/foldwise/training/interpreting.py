@@ -1,11 +1,9 @@
 """For notebooks: a fold's Learner before it is trained, and fastai's interpretation of OOF."""
 
-from typing import Any
-
 import pandas as pd
 import torch
 from fastai.callback.progress import ProgressCallback
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, TfmdDL
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 from fastai.torch_core import TensorBase
@@ -58,16 +56,16 @@ class Told(Learner):
     def get_preds(
         self,
         ds_idx: int = 1,
-        dl: Any = None,
+        dl: TfmdDL | None = None,
         with_input: bool = False,
         with_decoded: bool = False,
-        **others: Any,
-    ) -> tuple[Any, ...]:
+        **others: object,
+    ) -> tuple[torch.Tensor, ...]:
         """Inputs if asked for, predictions, targets, and if asked for what these say."""
         dl = self.dls[ds_idx] if dl is None else dl
         targets, kind = labels_of(dl.items, dl.vocab)
         probs = TensorBase(self.oof.loc[dl.items["id"]].to_numpy(copy=True))
-        given: list[Any] = [torch.cat([batch[0] for batch in dl])] if with_input else []
+        given = [torch.cat([batch[0] for batch in dl])] if with_input else []
         said = [self.loss_func.decodes(probs).as_subclass(kind)] if with_decoded else []
         return *given, probs, targets.as_subclass(kind), *said
 

@@ -9,7 +9,7 @@ import copy
 import io
 import logging
 import math
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -93,7 +93,7 @@ def _found(
     return None
 
 
-def places(model: Any) -> list[Place]:
+def places(model: nn.Module) -> list[Place]:
     """Where to take the feature map, the best place first: the last one, then earlier layers.
 
     The last one says nothing where it has few pixels, as of small images, or where the classifier
@@ -148,6 +148,16 @@ def features(
     return grids[0].detach(), grids[1]
 
 
+class _Forward(Protocol):
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
+
+
+class _WithFeatures(Protocol):
+    """A timm model, which gives its feature map by a method of its own."""
+
+    forward_features: _Forward
+
+
 def _in_two(
     model: nn.Module, images: torch.Tensor, name: str
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
@@ -155,7 +165,7 @@ def _in_two(
     kept: list[torch.Tensor] = []
     body = body_of(model)
 
-    def tap(out: Any) -> Any:
+    def tap(out: object) -> object:
         if not isinstance(out, torch.Tensor):
             return out
         kept.append(out.detach().requires_grad_())
@@ -164,12 +174,13 @@ def _in_two(
     if isinstance(model, Linear):
         logits = model(tap(images))
     elif name == FEATURES:
-        inner = body.forward_features
-        body.forward_features = lambda *args, **kwargs: tap(inner(*args, **kwargs))
+        features_of = cast(_WithFeatures, body)
+        inner = features_of.forward_features
+        features_of.forward_features = lambda *args, **kwargs: tap(inner(*args, **kwargs))
         try:
             logits = model(images)
         finally:
-            del body.forward_features
+            del features_of.forward_features
     else:
         handle = body.get_submodule(name).register_forward_hook(lambda _, __, out: tap(out))
         try:
@@ -198,7 +209,7 @@ def in_grid(
             rows = max(round(math.sqrt(tokens * shape[0] / shape[1])), 1)
             columns = round(rows * shape[1] / shape[0])
             if rows * columns == tokens:
-                return values[:, first:].unflatten(1, (rows, columns))
+                return values[:, first:].reshape(len(values), rows, columns, channels)
     return None
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from fastai.callback.core import Callback
@@ -17,6 +17,19 @@ from foldwise.training.speed.precision import autocast, device
 # training batches from which SWA counts BatchNorm's statistics, as fvcore's PreciseBN does; more
 # make no difference (Wu and Johnson 2021, arXiv:2105.07576, 3.2; read 2026-11-22)
 BATCHES = 200
+
+
+class AveragingState(TypedDict):
+    """What a checkpoint keeps of averaged weights."""
+
+    left: int  # epochs that are not trained yet
+    average: dict[str, torch.Tensor]
+
+
+class EmaState(AveragingState):
+    """What a checkpoint keeps of an exponential moving average."""
+
+    steps: int
 
 
 class Averaging(Callback):
@@ -93,14 +106,15 @@ class Averaging(Callback):
         """Leave the averaged weights in the model, if training is over."""
         self._put(averaged=not self.left)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> AveragingState:
         """What to save between two steps: plain numbers, and the tensors of `average` by name."""
         held = self.own if self.swapped else self.average
         return {"left": self.left, "average": {k: v.detach() for k, v in held.items()}}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on from a saved state; the next fit takes it over."""
-        self.left, self.average = state["left"], dict(state["average"])
+        known = cast(AveragingState, state)
+        self.left, self.average = known["left"], dict(known["average"])
 
     def _put(self, averaged: bool) -> None:
         """Exchange the weights, if the others are in the model."""
@@ -141,14 +155,14 @@ class Ema(Averaging):
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         get_ema_multi_avg_fn(decay)(*self.floats, None)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> EmaState:
         """What to save between two steps."""
         return {"steps": self.steps, **super().state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on from a saved state."""
         super().load_state_dict(state)
-        self.steps = state["steps"]
+        self.steps = cast(EmaState, state)["steps"]
 
 
 class Swa(Averaging):

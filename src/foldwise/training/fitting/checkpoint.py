@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import torch
 from fastai.callback.core import Callback, CancelEpochException
@@ -18,7 +18,7 @@ from fastai.torch_core import to_device
 
 from foldwise.errors import Interrupted, RunError, terminate
 from foldwise.store.files import need_readable, replacing
-from foldwise.training.fitting.streams import captured, restore_globals, restore_own
+from foldwise.training.fitting.streams import StreamStates, captured, restore_globals, restore_own
 
 EVERY = 600.0  # seconds between checkpoints within an epoch
 FORMAT = 2  # of the file; 2: random streams have names
@@ -27,11 +27,27 @@ FORMAT = 2  # of the file; 2: random streams have names
 class Stateful(Protocol):
     """Something whose state goes into a checkpoint as tensors and plain values."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Mapping[str, object]:
         """Its state."""
 
-    def load_state_dict(self, state: Any) -> Any:
+    def load_state_dict(self, state: Mapping[str, object], /) -> object:
         """Take a state back."""
+
+
+class Checkpoint(TypedDict):
+    """The content of a checkpoint's file."""
+
+    format: int
+    stage: int
+    epoch: int  # epochs and batches of the stage that are done
+    epochs: int  # of the stage
+    batch: int
+    model: dict[str, torch.Tensor]
+    opt: list[dict[str, object]]  # the optimizer's state, parameter by parameter
+    smooth: tuple[int, torch.Tensor]  # the smoothed loss: batches, and its value
+    progress: tuple[float, int]  # fastai's pct_train and train_iter
+    streams: StreamStates
+    kept: dict[str, Mapping[str, object]]
 
 
 class Stop(threading.Event):
@@ -144,7 +160,7 @@ class Checkpoints(Callback):
     def _save(self, epoch: int, batch: int) -> None:
         """Write the file: whole, or as it was before."""
         smooth = self.learn.recorder.smooth_loss
-        state = {
+        state: Checkpoint = {
             "format": FORMAT,
             "stage": self.stage,
             "epoch": epoch,
@@ -161,7 +177,7 @@ class Checkpoints(Callback):
         self.saved = time.monotonic()
 
 
-def save_state(path: Path, state: Any) -> None:
+def save_state(path: Path, state: object) -> None:
     """Write a state, atomically; by way of memory, since torch hides what a disk refuses."""
     content = io.BytesIO()
     torch.save(state, content)
@@ -169,7 +185,7 @@ def save_state(path: Path, state: Any) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
+def read_checkpoint(path: Path) -> Checkpoint | None:
     """A checkpoint's content; None where there is none.
 
     Raises: RunError: it is damaged, or another version of foldwise wrote it.
@@ -179,7 +195,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     need_readable(path)
     remedy = "remove it, and the fold is trained from its start"
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(f"{path} cannot be read ({error}); {remedy}") from error
     if state.get("format") != FORMAT:

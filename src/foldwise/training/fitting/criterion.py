@@ -1,12 +1,20 @@
 """A recipe's loss as fastai calls it: of class numbers, shares of several classes, many labels."""
 
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 
 from foldwise.config.recipe import SettledRecipe
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.formulas import reduced
+
+
+class _Formula(Protocol):
+    """A kind's formula with those settings that the kind says it takes."""
+
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, /, **settings: object
+    ) -> torch.Tensor: ...
 
 
 class ClassLoss:
@@ -28,7 +36,7 @@ class ClassLoss:
         self.meaning, self.weights = meaning, weights
         self.outputs = outputs = meaning.outputs
         self.smoothing, self.ordinal = recipe.label_smoothing, recipe.ordinal
-        self.formula = recipe.loss.formula(outputs)
+        self.formula = cast(_Formula, recipe.loss.formula(outputs))
         self.takes_numbers = (
             recipe.loss.takes_numbers and outputs == "softmax" and self.ordinal is None
         )
@@ -42,7 +50,7 @@ class ClassLoss:
         if not targets.is_floating_point():
             targets = targets.long()
         by_row = row_weights
-        settings: dict[str, Any] = {}
+        settings: dict[str, object] = {}
         if self.weights is not None:
             self.weights = self.weights.to(logits.device)
             if self.outputs == "sigmoids":

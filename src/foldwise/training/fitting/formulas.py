@@ -1,7 +1,17 @@
 """Formulas of losses beside torch's: of logits and targets of one shape, reduced as torch's are."""
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
+
+
+class Formula(Protocol):
+    """A loss of logits and targets, see `Loss.formula`; some take more settings by name."""
+
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, /, *, reduction: str
+    ) -> torch.Tensor: ...
 
 
 def class_focal(

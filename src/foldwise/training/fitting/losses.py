@@ -1,6 +1,5 @@
 """foldwise's own losses."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,7 +7,7 @@ from foldwise.kinds.bounds import AmountOrNone
 from foldwise.kinds.loss import Loss, Outputs
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from foldwise.training.fitting.formulas import Formula
 
 
 class CrossEntropy(Loss):
@@ -19,7 +18,7 @@ class CrossEntropy(Loss):
 
     name: Literal["cross_entropy"] = "cross_entropy"
 
-    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+    def formula(self, outputs: Outputs) -> "Formula":
         """torch's."""
         from torch.nn import functional
 
@@ -36,7 +35,7 @@ class BinaryCrossEntropy(Loss):
 
     name: Literal["bce"] = "bce"
 
-    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+    def formula(self, outputs: Outputs) -> "Formula":
         """torch's."""
         from torch.nn import functional
 
@@ -49,7 +48,7 @@ class Focal(Loss):
     name: Literal["focal"] = "focal"
     gamma: AmountOrNone = 2.0  # how little sure rows count; 0: cross-entropy
 
-    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+    def formula(self, outputs: Outputs) -> "Formula":
         """See `class_focal` and `label_focal`."""
         from foldwise.training.fitting.formulas import class_focal, label_focal
 
@@ -64,7 +63,7 @@ class MeanDistance(Loss):
 
     name: Literal["mae"] = "mae"
 
-    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+    def formula(self, outputs: Outputs) -> "Formula":
         """See `class_distance` and `label_distance`."""
         from foldwise.training.fitting.formulas import class_distance, label_distance
 

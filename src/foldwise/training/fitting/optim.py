@@ -1,15 +1,18 @@
 """The optimizers by torch's fused kernels: fastai's Adam, and gradient descent with momentum."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 import torch
 from fastai.optimizer import Optimizer
+from torch import nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from foldwise.config.recipe import SettledRecipe
+
+Parameters = Sequence[nn.Parameter] | Sequence[Sequence[nn.Parameter]]  # of one group, or lists
 
 
 class Dropping(Optimizer):
@@ -39,7 +42,7 @@ class Adam(Dropping):
 
     def __init__(
         self,
-        params: Any,
+        params: Parameters,
         lr: float,
         mom: float = 0.9,
         sqr_mom: float = 0.99,
@@ -58,14 +61,14 @@ class Adam(Dropping):
             self._step(decayed, hyper, hyper["wd"])
             self._step(others, hyper, 0.0)
 
-    def _step(self, params: list[Any], hyper: dict[str, float], decay: float) -> None:
+    def _step(self, params: list[torch.Tensor], hyper: dict[str, float], decay: float) -> None:
         """One step for parameters of one weight decay."""
         if not params:
             return
         states = [self._state_of(p) for p in params]
         adamw(
             params,
-            [p.grad for p in params],
+            [p.grad for p in params if p.grad is not None],
             [state["grad_avg"] for state in states],
             [state["sqr_avg"] for state in states],
             [],
@@ -82,7 +85,7 @@ class Adam(Dropping):
 
     def _state_of(self, param: torch.Tensor) -> dict[str, torch.Tensor]:
         """A parameter's averages and number of steps (a tensor on its device), made if new."""
-        state = self.state[param]
+        state: dict[str, torch.Tensor] = self.state[param]
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=param.device)
             state["grad_avg"] = torch.zeros_like(param)
@@ -99,7 +102,9 @@ class Sgd(Dropping):
     where torch.optim.SGD, whose decay passes through v, shrinks it by lr * wd / (1 - mom).
     """
 
-    def __init__(self, params: Any, lr: float, momentum: float = 0.0, wd: float = 0.0) -> None:
+    def __init__(
+        self, params: Parameters, lr: float, momentum: float = 0.0, wd: float = 0.0
+    ) -> None:
         super().__init__(params, [], lr=lr, mom=momentum, wd=wd)
         self.remembers = momentum > 0
 
@@ -127,12 +132,18 @@ class Sgd(Dropping):
 
     def _velocity_of(self, param: torch.Tensor) -> torch.Tensor:
         """A parameter's v, zero if new."""
-        state = self.state[param]
+        state: dict[str, torch.Tensor] = self.state[param]
         if "grad_avg" not in state:  # fastai's name of it
             state["grad_avg"] = torch.zeros_like(param)
         return state["grad_avg"]
 
 
-def optimizer_of(recipe: SettledRecipe) -> Callable[..., Dropping]:
+class MakeOptimizer(Protocol):
+    """What a Learner's opt_func is."""
+
+    def __call__(self, params: Parameters, lr: float) -> Dropping: ...
+
+
+def optimizer_of(recipe: SettledRecipe) -> MakeOptimizer:
     """What makes a recipe's optimizer of lists of parameters, as a Learner's opt_func does."""
     return Adam if recipe.optimizer == "adam" else partial(Sgd, momentum=recipe.momentum)

@@ -1,8 +1,8 @@
 """What a training tells: events for observers, and tables of its epochs and rates."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,15 @@ from foldwise.errors import RunError
 from foldwise.kinds.events import BatchDone, EpochDone, Observer
 
 RATES = 500  # rows of the table of rates, about
+
+
+class ReportState(TypedDict):
+    """What a checkpoint keeps of a Report; older ones know neither epochs' times nor rates."""
+
+    done: int
+    history: list[dict[str, float]]
+    epochs: NotRequired[list[dict[str, float]]]
+    rates: NotRequired[list[tuple[int, int, float, float]]]  # the rows of `Report.rates`
 
 
 class Report(Callback):
@@ -30,24 +39,26 @@ class Report(Callback):
         kept = np.linspace(1, batches, min(batches, RATES)).round().astype(int)
         self.kept = set(kept.tolist())  # the batches whose rates are
         self.scored: Callable[[], float | None] = lambda: None  # the metric, after an epoch
-        self.stage, self.done, self.history = 0, 0, []  # type: int, int, list[dict[str, float]]
+        self.stage, self.done = 0, 0
+        self.history: list[dict[str, float]] = []
         self.epochs: list[dict[str, float]] = []
         self.used: list[tuple[int, int, float, float]] = []  # the rows of `rates`
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> ReportState:
         """Batches done and the tables, for a checkpoint."""
         return {
             "done": self.done,
             "history": [dict(entry) for entry in self.history],
             "epochs": [dict(entry) for entry in self.epochs],
-            "rates": [list(row) for row in self.used],
+            "rates": [*self.used],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; older ones know neither epochs' times nor rates."""
-        self.done, self.history = state["done"], [dict(entry) for entry in state["history"]]
-        self.epochs = [dict(entry) for entry in state.get("epochs", ())]
-        self.used = [tuple(row) for row in state.get("rates", ())]
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Go on from a checkpoint's ReportState."""
+        known = cast(ReportState, state)
+        self.done, self.history = known["done"], [dict(entry) for entry in known["history"]]
+        self.epochs = [dict(entry) for entry in known.get("epochs", ())]
+        self.used = [(*row,) for row in known.get("rates", ())]
 
     def rates(self) -> pd.DataFrame:
         """The rates that batches were trained at: `batch, stage, low, high`.
@@ -71,7 +82,7 @@ class Report(Callback):
             self.used.pop()  # it was there in case that it is the last
         rates = [float(group["lr"]) for group in self.learn.opt.hypers]
         self.used.append((self.done, self.stage, min(rates), max(rates)))
-        self.observe(BatchDone(self.run_name, self.fold, self.done))
+        self.observe(BatchDone(run=self.run_name, fold=self.fold, done=self.done))
 
     def after_train(self) -> None:
         """Stop the clock of an epoch's training part."""
@@ -94,16 +105,16 @@ class Report(Callback):
             )
         self.observe(
             EpochDone(
-                self.run_name,
-                self.fold,
-                len(self.history),
-                self.n_epochs,
-                entry["train_loss"],
-                entry["valid_loss"],
-                speed,
-                self.seconds,
-                entry.get("accuracy"),
-                self.scored(),
-                self.used[-1][2:],
+                run=self.run_name,
+                fold=self.fold,
+                epoch=len(self.history),
+                epochs=self.n_epochs,
+                train_loss=entry["train_loss"],
+                valid_loss=entry["valid_loss"],
+                images_per_second=speed,
+                seconds=self.seconds,
+                accuracy=entry.get("accuracy"),
+                score=self.scored(),
+                rates=self.used[-1][2:],
             )
         )

@@ -28,13 +28,15 @@ class OneCycle(Schedule):
         from fastai.callback.schedule import combined_cos
 
         low, end = highest / self.div, highest / self.div_final
-        return combined_cos(self.pct_start, low, highest, end)
+        rates: Rates = combined_cos(self.pct_start, low, highest, end)
+        return rates
 
     def momenta(self) -> Callable[[float], float]:
         """fastai's: low where the rate is high."""
         from fastai.callback.schedule import combined_cos
 
-        return combined_cos(self.pct_start, *MOMENTA)
+        momenta: Callable[[float], float] = combined_cos(self.pct_start, *MOMENTA)
+        return momenta
 
 
 class Warmed(Schedule):
@@ -87,7 +89,9 @@ class FlatCos(Warmed):
         """fastai's."""
         from fastai.callback.schedule import combined_cos
 
-        return combined_cos(self.pct_start, highest, highest, highest / self.div_final)
+        end = highest / self.div_final
+        rates: Rates = combined_cos(self.pct_start, highest, highest, end)
+        return rates
 
 
 class Constant(Warmed):

@@ -1,12 +1,11 @@
 """The loss of a regression."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from foldwise.kinds.loss import Loss, Outputs
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from foldwise.training.fitting.formulas import Formula
 
 
 class MeanSquare(Loss):
@@ -19,7 +18,7 @@ class MeanSquare(Loss):
 
     name: Literal["mse"] = "mse"
 
-    def formula(self, outputs: Outputs) -> "Callable[..., Tensor]":
+    def formula(self, outputs: Outputs) -> "Formula":
         """torch's."""
         from torch.nn import functional
 

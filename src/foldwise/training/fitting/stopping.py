@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 from fastai.callback.core import Callback, CancelFitException
 
@@ -55,11 +54,11 @@ class EarlyStop(Callback):
                 self.waited,
             )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """What to save between two epochs, as plain numbers."""
         return {key: getattr(self, key) for key in ("done", "waited", "best", "stopped")}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on from a saved state."""
         for key, value in state.items():
             setattr(self, key, value)

@@ -1,9 +1,9 @@
 """Randomness as a function of its place: the one module that sets the global generators."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -31,6 +31,32 @@ def seeded(*place: int | str) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+class NumpyWords(TypedDict):
+    """The state of a Mersenne twister."""
+
+    key: list[int]
+    pos: int
+
+
+class NumpyState(TypedDict):
+    """Where NumPy's global generator is, in plain values."""
+
+    bit_generator: str
+    state: NumpyWords
+    has_gauss: int
+    gauss: float
+
+
+class StreamStates(TypedDict):
+    """Where every stream is, the global ones and a learner's own, by name."""
+
+    python: tuple[int, Sequence[int], float | None]
+    numpy: NumpyState
+    torch: torch.Tensor
+    cuda: list[torch.Tensor]
+    own: dict[str, torch.Tensor]
+
+
 class EpochStreams(Callback):
     """Gives each epoch its own streams: shuffling, augmentations, mixing, dropout, drop path.
 
@@ -51,35 +77,40 @@ class EpochStreams(Callback):
             streams.begin(lambda name: stream(*self.place, name, self.epoch))
 
 
-def captured(learn: Learner) -> dict[str, Any]:
+def captured(learn: Learner) -> StreamStates:
     """The state of every stream as plain values and tensors: the global ones, and a learner's own.
 
     Its own are those of augmentations and mixing, by name.
     """
-    words = np.random.get_state(legacy=False)
+    numpy = np.random.get_state(legacy=False)
     return {
         "python": random.getstate(),
-        "numpy": {**words, "state": {**words["state"], "key": words["state"]["key"].tolist()}},
+        "numpy": {
+            "bit_generator": numpy["bit_generator"],
+            "state": {"key": numpy["state"]["key"].tolist(), "pos": numpy["state"]["pos"]},
+            "has_gauss": numpy["has_gauss"],
+            "gauss": numpy["gauss"],
+        },
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "own": {name: at for each in _own(learn) for name, at in each.states().items()},
     }
 
 
-def restore_globals(state: dict[str, Any]) -> None:
+def restore_globals(state: StreamStates) -> None:
     """Put the global generators where they were."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
-    words = dict(state["numpy"])
-    words["state"] = {**words["state"], "key": np.array(words["state"]["key"], dtype=np.uint32)}
-    np.random.set_state(words)
+    numpy = state["numpy"]
+    key = np.array(numpy["state"]["key"], dtype=np.uint32)
+    np.random.set_state({**numpy, "state": {**numpy["state"], "key": key}})
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available():
         # it may have been saved where there were more GPUs; the first one trains
         torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
 
 
-def restore_own(learn: Learner, state: dict[str, Any]) -> None:
+def restore_own(learn: Learner, state: StreamStates) -> None:
     """Put a learner's own generators where they were."""
     for streams in _own(learn):
         streams.go_to(state["own"])

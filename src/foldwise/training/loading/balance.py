@@ -49,4 +49,5 @@ def balanced_draws(codes: Array, rng: random.Random) -> list[int]:
     _, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
     draws = np.random.default_rng(rng.getrandbits(64))
     chosen = draws.integers(len(counts), size=len(codes))
-    return order[starts[chosen] + draws.integers(counts[chosen])].tolist()
+    positions: list[int] = order[starts[chosen] + draws.integers(counts[chosen])].tolist()
+    return positions

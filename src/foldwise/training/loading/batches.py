@@ -1,17 +1,18 @@
 """The fastai DataBlock of a fold, and a DataLoader that gathers batches from the cache."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from queue import Empty, Full, Queue
-from typing import Any
+from typing import Protocol, TypeVar
 
 import fastai.vision.data  # noqa: F401  (adds show_batch's grid of images)
 import numpy as np
 import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
-from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.core import DataLoaders, Datasets, TfmdDL
 from fastai.data.transforms import (
     ColReader,
     EncodedMultiCategorize,
@@ -35,6 +36,17 @@ from foldwise.training.models.building import Preprocessing
 from foldwise.training.speed.precision import CPU, device, sent
 
 DEPTH = 3  # batches gathered ahead
+
+
+Batch = TypeVar("Batch")
+
+
+class Vocabulary(Protocol):
+    """fastai's vocabulary: the classes in class order."""
+
+    o2i: Mapping[str, int]  # a class's number by its name
+
+    def __iter__(self) -> Iterator[str]: ...
 
 
 class CachedImages(Transform):
@@ -90,14 +102,15 @@ class GatherLoader(TfmdDL):
     skip = 0  # batches that the next pass leaves out at its start: they are done
     skipped = 0  # those that the pass at hand has left out
 
-    def __init__(self, dataset: Any, num_workers: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, dataset: Datasets, num_workers: int | None = None, **kwargs: object) -> None:
         super().__init__(dataset, num_workers=0, **kwargs)
 
-    def one_batch(self) -> Any:
+    def one_batch(self) -> tuple[torch.Tensor, ...]:
         """The first batch to look at: images and targets; fastai can show no rows' weights."""
-        return super().one_batch()[:2]
+        batch: tuple[torch.Tensor, ...] = super().one_batch()
+        return batch[:2]
 
-    def create_batches(self, samples: Iterable[int]) -> Iterator[Any]:
+    def create_batches(self, samples: Iterable[int]) -> Iterator[tuple[torch.Tensor, ...]]:
         """Batches of the sampled positions: images uint8, and targets as `targets_of` gives them.
 
         Those of a training part have the rows' weights third, float32, where its rows have some;
@@ -106,7 +119,8 @@ class GatherLoader(TfmdDL):
         items = getattr(self.dataset, "items", None)
         transforms = [f for f in self.dataset.tls[0].tfms.fs if isinstance(f, CachedImages)]
         if not isinstance(items, pd.DataFrame) or not transforms or self.prebatched:
-            return super().create_batches(samples)
+            batches: Iterator[tuple[torch.Tensor, ...]] = super().create_batches(samples)
+            return batches
         rows = transforms[0].cache.rows(items["id"])
         others: list[tuple[torch.Tensor, type]] = []  # what goes with images, and its type
         if len(self.dataset.tls) > 1:
@@ -136,7 +150,7 @@ class BalancedLoader(GatherLoader):
         return balanced_draws(targets.numpy(), self.rng)[: len(idxs)]
 
 
-def targets_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
+def targets_of(items: pd.DataFrame, vocab: Vocabulary) -> tuple[torch.Tensor, type]:
     """What rows of a label frame are trained on, and its fastai type: shares, or else labels."""
     if SHARES in items.columns:
         shares = np.stack([*items[SHARES]]).astype(np.float32)
@@ -144,7 +158,7 @@ def targets_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
     return labels_of(items, vocab)
 
 
-def labels_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
+def labels_of(items: pd.DataFrame, vocab: Vocabulary) -> tuple[torch.Tensor, type]:
     """The labels of a label frame and their fastai type: int64 (n,), or float32 (n, C)."""
     if "label" not in items.columns:
         hot = items[list(vocab)].to_numpy(dtype=np.float32, copy=True)  # torch wants it writable
@@ -153,12 +167,19 @@ def labels_of(items: pd.DataFrame, vocab: Any) -> tuple[torch.Tensor, type]:
     return torch.from_numpy(codes.to_numpy(dtype=np.int64, copy=True)), TensorCategory
 
 
-def ahead(batches: Iterator[Any], depth: int) -> Iterator[Any]:
+@dataclass(frozen=True)
+class _End:
+    """Stands behind the last batch. error: what the thread that makes them was stopped by."""
+
+    error: Exception | None = None
+
+
+def ahead(batches: Iterator[Batch], depth: int) -> Iterator[Batch]:
     """The same batches, up to `depth` of them made ahead by a thread that ends with the loop."""
-    queue: Queue[tuple[str, Any]] = Queue(depth)
+    queue: Queue[Batch | _End] = Queue(depth)
     stop = threading.Event()
 
-    def put(entry: tuple[str, Any]) -> None:
+    def put(entry: Batch | _End) -> None:
         while not stop.is_set():
             try:
                 return queue.put(entry, timeout=0.1)
@@ -168,26 +189,27 @@ def ahead(batches: Iterator[Any], depth: int) -> Iterator[Any]:
     def work() -> None:
         try:
             for batch in batches:
-                put(("batch", batch))
+                put(batch)
                 if stop.is_set():
                     return
-            put(("end", None))
+            put(_End())
         except Exception as error:  # handed to the consumer, which raises it
-            put(("error", error))
+            put(_End(error))
 
     thread = threading.Thread(target=work, name="foldwise-batches", daemon=True)
     thread.start()
     try:
         while True:
             try:
-                kind, value = queue.get(timeout=1)
+                entry = queue.get(timeout=1)
             except Empty:
                 continue
-            if kind == "end":
+            if not isinstance(entry, _End):
+                yield entry
+            elif entry.error is not None:
+                raise entry.error
+            else:
                 return
-            if kind == "error":
-                raise value
-            yield value
     finally:
         stop.set()
         thread.join()
@@ -198,15 +220,17 @@ class FrameBlock(DataBlock):
 
     frame: pd.DataFrame
 
-    def datasets(self, source: Any = None, verbose: bool = False) -> Any:
+    def datasets(self, source: pd.DataFrame | None = None, verbose: bool = False) -> Datasets:
         """fastai's Datasets of a label frame, by default of the competition's own."""
         return super().datasets(self.frame if source is None else source, verbose)
 
-    def dataloaders(self, source: Any = None, *args: Any, **kwargs: Any) -> DataLoaders:
+    def dataloaders(
+        self, source: pd.DataFrame | None = None, *args: object, **kwargs: object
+    ) -> DataLoaders:
         """fastai's DataLoaders of a label frame, by default of the competition's own."""
         return super().dataloaders(source, *args, **kwargs)
 
-    def summary(self, source: Any = None, *args: Any, **kwargs: Any) -> None:
+    def summary(self, source: pd.DataFrame | None = None, *args: object, **kwargs: object) -> None:
         """fastai's walk of one batch through the pipeline, printed."""
         super().summary(source, *args, **kwargs)
 

@@ -4,11 +4,10 @@ import io
 import random
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, TfmdDL
 from PIL import Image
 
 from foldwise.arrays import Array
@@ -23,7 +22,9 @@ COLUMNS, SIDE = 6, 2.0  # of the sheet, and inches of an image's side there
 WIDTH = 24  # characters of a line of labels
 
 
-def drawn(dls: DataLoaders, *place: int | str) -> tuple[Any, list[int], Any]:
+def drawn(
+    dls: DataLoaders, *place: int | str
+) -> tuple[TfmdDL, list[int], tuple[torch.Tensor, torch.Tensor]]:
     """A loader of a few training rows, their positions in the training part, and their batch.
 
     The batch comes through the whole pipeline, from streams that belong to the place alone. Images
@@ -37,7 +38,7 @@ def drawn(dls: DataLoaders, *place: int | str) -> tuple[Any, list[int], Any]:
     return loader, positions, loader.one_batch()
 
 
-def _begin(loader: Any, *place: int | str) -> None:
+def _begin(loader: TfmdDL, *place: int | str) -> None:
     """Set a loader's own streams to their beginnings."""
     loader.rng = random.Random(stream(*place, "shown"))
     for transform in loader.after_batch.fs:

@@ -1,7 +1,6 @@
 """Layer groups: a model's parameters from the stem to the head, for rates and for freezing."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 from timm.models import group_parameters
@@ -15,7 +14,7 @@ from foldwise.training.models.heads import body_of, classifier_parameters
 Groups = list[list[nn.Parameter]]
 
 
-def layer_groups(model: Any, how: str) -> Groups:
+def layer_groups(model: nn.Module, how: str) -> Groups:
     """The parameters of a model, each in one group; the head alone is the last group.
 
     how: `stage` and `block` are timm's own coarse and fine groups (6 and 18 for a ResNet-34; a ViT

@@ -42,7 +42,10 @@ def _tokens(tensor: torch.Tensor, n: int, before: Size, after: Size) -> torch.Te
     for first in (0, 1, 2):
         old, new = _sides(tensor.shape[1] - first, before), _sides(n - first, after)
         if old is not None and new is not None:
-            return resample_abs_pos_embed(tensor, list(new), list(old), num_prefix_tokens=first)
+            made: torch.Tensor = resample_abs_pos_embed(
+                tensor, list(new), list(old), num_prefix_tokens=first
+            )
+            return made
     return None
 
 
@@ -74,4 +77,5 @@ def _window(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
     if [side**2 for side in sides] != [tensor.shape[0], shape[0]]:
         return None
     window = ((sides[1] + 1) // 2,) * 2
-    return resize_rel_pos_bias_table_simple(tensor, window, tuple(shape))
+    made: torch.Tensor = resize_rel_pos_bias_table_simple(tensor, window, tuple(shape))
+    return made

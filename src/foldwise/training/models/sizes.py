@@ -19,7 +19,7 @@ from torch import nn
 from foldwise.config.baselines import DEFAULTS
 from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
-from foldwise.training.models.heads import body_of
+from foldwise.training.models.heads import as_timm, body_of
 from foldwise.training.models.positions import Size, resample
 
 GRIDS = (8, 14, 16, 28, 32, 64)  # pixels: the sides that a model takes are multiples of one
@@ -49,7 +49,7 @@ def bring_to(model: nn.Module, name: str, size: Size) -> None:
     Positions are interpolated: some parameters may be new ones.
     """
     if changes(model, name, size):
-        body_of(model).set_input_size(img_size=made_for(name, size))
+        as_timm(body_of(model)).set_input_size(img_size=made_for(name, size))
 
 
 def changes(model: nn.Module, name: str, size: Size) -> bool:

@@ -4,16 +4,16 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from timm.models import adapt_input_conv
+from torch import nn
 
 from foldwise.errors import WeightsError, examples
 from foldwise.store.files import need_readable
-from foldwise.training.models.heads import Headed, classifier_parameters
+from foldwise.training.models.heads import Headed, Names, as_timm, classifier_parameters
 
 BODY, HEAD = "body.", "head."  # how the names of a model with fastai's head begin
 
@@ -73,9 +73,9 @@ def _looks(path: Path) -> str:
     return "it is a pointer of Git LFS" if begins.startswith(b"version https://git-lfs") else ""
 
 
-def load_into(model: Any, path: Path, channels: int) -> None:
+def load_into(model: nn.Module, path: Path, channels: int) -> None:
     """Load a file into a model whose classifier and first convolution may differ from it."""
-    own, config = model.state_dict(), model.pretrained_cfg
+    own, config = model.state_dict(), as_timm(model).pretrained_cfg
     state, dropped = _body_of(load_state(path), model)
     for name in (f"{n}.weight" for n in _names(config["first_conv"])):
         if name in state and name in own and state[name].shape != own[name].shape:
@@ -95,7 +95,9 @@ def load_into(model: Any, path: Path, channels: int) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def _body_of(state: dict[str, Any], model: Any) -> tuple[dict[str, Any], set[str]]:
+def _body_of(
+    state: dict[str, torch.Tensor], model: nn.Module
+) -> tuple[dict[str, torch.Tensor], set[str]]:
     """A file's tensors in fp32 by the model's own names, and the model's that such files lack.
 
     Files with fastai's head (see `load_head`) hold the body under a prefix, as it was without its
@@ -107,19 +109,19 @@ def _body_of(state: dict[str, Any], model: Any) -> tuple[dict[str, Any], set[str
         return state, set()
     body = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
     bare = copy.deepcopy(model)
-    bare.reset_classifier(0, "")
+    as_timm(bare).reset_classifier(0, "")
     unpooled = {name: _unpooled(tensor, own.get(name)) for name, tensor in body.items()}
     return unpooled, own.keys() - bare.state_dict().keys()
 
 
-def _heads_of(model: Any) -> set[str]:
+def _heads_of(model: nn.Module) -> set[str]:
     """The names of the layers that make a model's classifier."""
     params = {id(param) for param in classifier_parameters(model)}
     found = {_layer(name) for name, param in model.named_parameters() if id(param) in params}
-    return found | {*_names(model.pretrained_cfg["classifier"])}
+    return found | {*_names(as_timm(model).pretrained_cfg["classifier"])}
 
 
-def _names(value: Any) -> list[str]:
+def _names(value: Names) -> list[str]:
     """What timm's configuration gives as one name, several, or none."""
     return [value] if isinstance(value, str) else [*(value or ())]
 
@@ -137,7 +139,7 @@ def _unpooled(tensor: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:
     return tensor
 
 
-def filled_by_timm(path: Path, create: Callable[[], Any]) -> Any:
+def filled_by_timm(path: Path, create: Callable[[], nn.Module]) -> nn.Module:
     """The model that `create` makes and timm fills from a file.
 
     timm says nothing where it takes no tensor of a file: the classifier may differ, so others may.

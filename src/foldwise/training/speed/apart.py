@@ -7,15 +7,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TypeVar, TypeVarTuple
 
 import foldwise
 
+Arguments = TypeVarTuple("Arguments")
+Returned = TypeVar("Returned")
 
-def apart(function: Callable[..., Any], arguments: Sequence[Any], seconds: float) -> Any:
+
+def apart(
+    function: Callable[[*Arguments], Returned],
+    arguments: tuple[*Arguments],
+    seconds: float,
+) -> Returned:
     """What a module's function returns for these arguments; all of them are plain JSON.
 
     A compiler cannot be interrupted, and starts processes. When the time is up, or this process
@@ -45,7 +52,8 @@ def apart(function: Callable[..., Any], arguments: Sequence[Any], seconds: float
         lines = output.read().strip().splitlines() or [""]
     if process.returncode:
         raise RuntimeError(lines[-1] or f"it ended with {process.returncode}")
-    return json.loads(lines[-1])
+    returned: Returned = json.loads(lines[-1])
+    return returned
 
 
 def _kill(group: int) -> None:

@@ -61,8 +61,10 @@ class FusedConv(nn.Module):
             out = out if other is None else out + other
             return AFTER[self.activation](out) if self.activation else out
         if other is None:
-            return run(images, *arguments, self.activation or "none", [], "")
-        return run.binary(images, other, *arguments, "add", None, self.activation, [], "")
+            fused: torch.Tensor = run(images, *arguments, self.activation or "none", [], "")
+        else:
+            fused = run.binary(images, other, *arguments, "add", None, self.activation, [], "")
+        return fused
 
 
 @torch.inference_mode()

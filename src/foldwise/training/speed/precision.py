@@ -111,7 +111,8 @@ class Autocast(Callback):
     @property
     def param_groups(self) -> list[dict[str, object]]:
         """The parameters, as the scaler expects them of an optimizer."""
-        return self.learn.opt.param_groups
+        groups: list[dict[str, object]] = self.learn.opt.param_groups
+        return groups
 
     def step(self) -> None:
         """Called by the scaler only where all gradients are finite."""

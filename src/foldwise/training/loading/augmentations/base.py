@@ -39,7 +39,7 @@ class ColourMap:
         if self.blend is not None and other.blend is not None:
             blend = self.blend * other.blend
         offset = other.factor * self.offset + other.offset
-        return ColourMap(other.factor * self.factor, offset, blend)
+        return ColourMap(factor=other.factor * self.factor, offset=offset, blend=blend)
 
 
 class Colouring(Augmentation, ABC):

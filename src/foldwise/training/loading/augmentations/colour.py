@@ -24,7 +24,7 @@ class Contrast(Colouring):
         from foldwise.training.loading.draws import signed
 
         factor = 1 + signed(u[0], u[1], self.p) * self.amount
-        return ColourMap(factor, 0.5 * (1 - factor))
+        return ColourMap(factor=factor, offset=0.5 * (1 - factor))
 
 
 class Brightness(Colouring):
@@ -43,7 +43,8 @@ class Brightness(Colouring):
 
         from foldwise.training.loading.draws import signed
 
-        return ColourMap(torch.ones_like(u[0]), signed(u[0], u[1], self.p) * self.amount)
+        offset = signed(u[0], u[1], self.p) * self.amount
+        return ColourMap(factor=torch.ones_like(offset), offset=offset)
 
 
 class Saturation(Colouring):
@@ -63,4 +64,4 @@ class Saturation(Colouring):
         from foldwise.training.loading.draws import signed
 
         blend = 1 + signed(u[0], u[1], self.p) * self.amount
-        return ColourMap(torch.ones_like(blend), torch.zeros_like(blend), blend)
+        return ColourMap(factor=torch.ones_like(blend), offset=torch.zeros_like(blend), blend=blend)
