@@ -18,10 +18,11 @@ from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import averaged
 from foldwise.errors import RunError, SpecError, nearest
-from foldwise.executors import Execute, FoldJob, Observe, run_here
+from foldwise.executors import Execute, FoldJob, run_here
 from foldwise.jobs import folders_of
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.columns import columns_of
+from foldwise.kinds.events import Observer
 from foldwise.kinds.goal import named_from
 from foldwise.store.files import scratch
 from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder, all_runs
@@ -160,7 +161,7 @@ def trained(workspace: Workspace, name: str) -> Trained:
     return Trained(competition, tuple(runs), tuple(range(record.folds)), record.chain)
 
 
-def predict_fold(job: PhotoJob, observe: Observe) -> None:
+def predict_fold(job: PhotoJob, observe: Observer) -> None:
     """Predict the photos of a job: the function that executors map."""
     from foldwise.training.applying import predict_photos
     from foldwise.training.speed.machine import computing_with, threads
