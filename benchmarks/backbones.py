@@ -39,10 +39,10 @@ from foldwise.config.stage import Stage
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.errors import FoldwiseError, SpecError
-from foldwise.store.files import replacing
+from foldwise.store.files import replace_file
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.loading.batches import datablock, dataloaders
 from foldwise.training.models.building import (
     Preprocessing,
@@ -220,7 +220,7 @@ def trained(name: str, head: str, size: tuple[int, int]) -> dict[str, Any]:
     """Build, group, train, predict, save and load a model; what its row says of that."""
     recipes = [recipe_of(name, head, size, train) for train in ("head", "all")]
     about = preprocessing_of(recipes[0], MultiClass(tuple(CLASSES)), "RGB")
-    with seeded(0, "backbones"):
+    with seed_block(0, "backbones"):
         model = enlivened(build_model(recipes[0], about.n_outputs, 3))
     groups = {how: layer_groups(model, how) for how in GROUPS}
     for each in groups.values():
@@ -274,7 +274,7 @@ def enlivened(model: nn.Module) -> nn.Module:
 def step(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> set[str]:
     """The parameters that have a gradient in a training step."""
     seen: set[str] = set()
-    with watched(model, seen), seeded(0, "step"):
+    with watched(model, seen), seed_block(0, "step"):
         model.to(device())
         train_stages(
             model,
@@ -351,7 +351,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 def write(path: Path, rows: dict[str, dict[str, Any]]) -> None:
     """Write all rows, by module, then by model."""
     order = sorted(rows.values(), key=lambda row: (row["module"], row["model"]))
-    with replacing(path) as temporary, temporary.open("w", newline="") as handle:
+    with replace_file(path) as temporary, temporary.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, list(order[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(order)

@@ -35,7 +35,7 @@ from foldwise.store.files import sha256_file
 from foldwise.store.ledger import now
 from foldwise.training.fitting import checkpoint, tuning
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.models.building import save_weights
 from foldwise.training.speed import machine
 from foldwise.training.speed.apart import apart
@@ -305,7 +305,7 @@ def ending(make: Callable[[], sides.Own], folder: Path, stop: int | None) -> str
 def run(own: sides.Own, folder: Path, observe: Callable[[Event], None]) -> None:
     """Train with checkpoints in a folder, as a fold does."""
     folder.mkdir(exist_ok=True)
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         train_stages(own.model, own.block, own.recipe, Place("gpu", 0, 0, 2, folder), observe)
 
 

@@ -26,7 +26,7 @@ from foldwise.config.recipe import SizedRecipe
 from foldwise.data.folds import Folds
 from foldwise.tables.listing import images_below
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.fitting.tuning import settle
 from foldwise.training.loading.batches import datablock
 from foldwise.training.models.building import build_model, preprocessing_of
@@ -114,7 +114,7 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     recipe = recipe.settled({**values, "loss": "cross_entropy"})
     cache = cache_of(folder, table, images, recipe.cache_sizes[0])
     preprocessing = preprocessing_of(recipe, table.task, "RGB")
-    with seeded(seed, 0, "init"):
+    with seed_block(seed, 0, "init"):
         model = build_model(recipe, len(table.classes), 3).to(device())
         model = model.to(memory_format=torch.channels_last)
         dls, *_ = train_stages(

@@ -24,10 +24,10 @@ from foldwise.data.opened import open_competition
 from foldwise.executors import ClusterError, Job, executor, node, run_here, shipping
 from foldwise.executors.node import Order, complaint, machine_of, own_files, report, supply
 from foldwise.executors.placing import Needs, needs_of, offers_of
-from foldwise.executors.shipping import File, equal, listed, part_of, places_of, receive
+from foldwise.executors.shipping import ShippedFile, equal, list_files, part_of, places_of, receive
 from foldwise.jobs import fold_inputs, run_fold
 from foldwise.kinds.events import BatchDone, FoldStarted
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.workspace import Workspace
 from tiny import fold_job, only_run, small_disk, tree
 
@@ -150,14 +150,14 @@ def raw(workspace: Workspace) -> Path:
 
 
 def test_the_list_has_raw_files_and_what_reading_them_needs_but_no_truth(raw: Path) -> None:
-    names = [file.name for file in listed(raw)]
+    names = [file.name for file in list_files(raw)]
     assert names == sorted(names)
     assert {"raw/train_labels.csv", "raw/000.bin", "platform/holdout.json"} <= {*names}
     assert not [name for name in names if name.startswith("cache/") or "truth" in name]
 
 
 def test_the_list_has_each_way_to_a_file_but_no_circle_pipe_or_dead_link(raw: Path) -> None:
-    before = {file.name for file in listed(raw)}
+    before = {file.name for file in list_files(raw)}
     (raw / "raw" / "photos").mkdir()
     (raw / "raw" / "photos" / "1.jpg").write_bytes(b"x")
     links = {
@@ -170,23 +170,23 @@ def test_the_list_has_each_way_to_a_file_but_no_circle_pipe_or_dead_link(raw: Pa
     for name, target in links.items():
         os.symlink(target, raw / "raw" / name)
     os.mkfifo(raw / "raw" / "pipe.jpg")
-    added = {file.name for file in listed(raw)} - before
+    added = {file.name for file in list_files(raw)} - before
     assert added == {"raw/photos/1.jpg", "raw/train/1.jpg", "raw/test/1.jpg"}
 
 
 def test_unchanged_files_are_not_read_for_the_list_again(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, read = listed(raw), []
+    first, read = list_files(raw), []
     hashed = shipping.sha256_file
     monkeypatch.setattr(
         shipping, "sha256_file", lambda path: read.append(path.name) or hashed(path)
     )
     (raw / "raw" / "063.bin").write_bytes(b"other")
-    second = listed(raw)
+    second = list_files(raw)
     assert read == ["063.bin"]
     assert [file for file in second if file not in first] == [
-        File("raw/063.bin", 5, hashed(raw / "raw" / "063.bin"))
+        ShippedFile("raw/063.bin", 5, hashed(raw / "raw" / "063.bin"))
     ]
 
 
@@ -195,7 +195,7 @@ def test_files_arrive_in_parts_as_they_were(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     monkeypatch.setattr(shipping, "PART", part)
-    files = listed(raw)
+    files = list_files(raw)
     target, asked = tmp_path / "node", []
     receive(
         target,
@@ -212,7 +212,7 @@ def test_an_interrupted_transfer_goes_on_with_the_files_that_are_not_there(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipping, "PART", 64)
-    files, left = listed(raw), 6
+    files, left = list_files(raw), 6
 
     def take(place: Any) -> bytes:
         nonlocal left
@@ -232,7 +232,7 @@ def test_an_interrupted_transfer_goes_on_with_the_files_that_are_not_there(
 
 
 def test_a_file_that_changes_while_it_is_sent_is_refused(raw: Path, tmp_path: Path) -> None:
-    files = listed(raw)
+    files = list_files(raw)
     (raw / "raw" / "200.bin").write_bytes(bytes(200))
     with pytest.raises(ClusterError, match=r"raw/200.bin arrived with other bytes than it was sen"):
         receive(tmp_path / "node", files, lambda p: p, lambda p: part_of(raw, files, p))
@@ -245,7 +245,7 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(raw: Path, tmp_path: Pa
 def test_a_node_without_room_for_the_raw_files_says_so(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = listed(raw)
+    files = list_files(raw)
     small_disk(monkeypatch, 100)
     with pytest.raises(
         ClusterError, match=r"the raw files need 0.00 GB at .*set to a folder of it"
@@ -254,7 +254,7 @@ def test_a_node_without_room_for_the_raw_files_says_so(
 
 
 def test_places_of_no_files_are_none() -> None:
-    assert places_of([File("a", 0, "")], 0) == []
+    assert places_of([ShippedFile("a", 0, "")], 0) == []
 
 
 def ordered(workspace: Workspace, machine: tuple[str, int, int] | None = None) -> Order:
@@ -272,14 +272,14 @@ def supplied(workspace: Workspace, raw: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("FOLDWISE_DATA", str(tmp_path / "node"))
     sent: list[Path] = []
 
-    def fetch(folder: Path, files: list[File]) -> None:
+    def fetch(folder: Path, files: list[ShippedFile]) -> None:
         sent.append(folder)
         receive(folder, files, lambda p: p, lambda p: part_of(raw, files, p))
 
     def run(order: Order) -> tuple[Job, int]:
         asked = Job(workspace.root, workspace.data, workspace.runs, "tiny")
         own = own_files(workspace.competition("tiny"))
-        return supply(asked, order, own, lambda: listed(raw), fetch), len(sent)
+        return supply(asked, order, own, lambda: list_files(raw), fetch), len(sent)
 
     return run
 
@@ -323,7 +323,7 @@ def test_a_node_with_other_files_at_that_place_gets_them_once_and_keeps_them(
     order = replace(ordered(workspace), data=workspace.root / "elsewhere")
     got, sent = supplied(order)
     assert sent == 1
-    assert equal(got.data / "tiny", listed(raw))
+    assert equal(got.data / "tiny", list_files(raw))
     assert not (got.data / "tiny" / "raw").is_symlink()
     assert supplied(order) == (got, 1)
     (raw / "raw" / "200.bin").write_bytes(b"another file")
@@ -338,7 +338,9 @@ def test_without_a_folder_of_its_own_a_node_keeps_its_files_in_the_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     own = Job(workspace.root, workspace.data, workspace.runs, "tiny")
-    got = supply(own, ordered(workspace, ("another", 0, 0)), {}, lambda: listed(raw), pytest.fail)
+    got = supply(
+        own, ordered(workspace, ("another", 0, 0)), {}, lambda: list_files(raw), pytest.fail
+    )
     assert got.data.is_relative_to(tmp_path / "home" / ".cache" / "foldwise")
 
 
@@ -351,7 +353,7 @@ def test_a_node_is_told_what_to_do_about_other_versions_and_runs_that_it_does_no
         f"node {told['host']} does not see {order.runs}; runs have to lie on storage that every "
         "node sees under the same path: mount it there, or set FOLDWISE_RUNS to a folder that is"
     )
-    with locked(order.runs / order.token, "the driver"):
+    with hold_lock(order.runs / order.token, "the driver"):
         assert report(order)["locks"]
         assert complaint(order, report(order)) is None
     assert not report(order)["locks"]  # the driver's lock is not held: locks do not reach here
@@ -410,7 +412,7 @@ def test_a_fold_that_another_process_holds_is_waited_for_on_a_cluster(
     fold = only_run(workspace) / "fold0"
 
     def hold() -> None:
-        with locked(fold / ".lock", "a worker without a driver"):
+        with hold_lock(fold / ".lock", "a worker without a driver"):
             held.set()
             release.wait()
 

@@ -26,7 +26,7 @@ from foldwise.commands.submit import submit
 from foldwise.commands.train import train
 from foldwise.data.competition import load_data
 from foldwise.data.opened import OpenCompetition, open_competition
-from foldwise.ensembling.methods import Stack, blended
+from foldwise.ensembling.methods import Stack, blend_rows
 from foldwise.errors import LabelError, PlatformError, SpecError, SubmissionError
 from foldwise.jobs import fold_inputs
 from foldwise.kinds.blending import BLENDINGS
@@ -294,7 +294,7 @@ def test_a_blend_does_not_make_rows_sum_to_one(
     ids = names_of("test", N_TEST)
     tests = [np.stack([f[list(TAGS)].to_numpy() for f in run.test(ids)]) for run in runs]
     assert made.test()[list(TAGS)].to_numpy() == pytest.approx(np.mean(tests, axis=(0, 1)))
-    geometric = blended(BLENDINGS.parse("geometric"), {}, Stack([one, two], MANY), slice(None))
+    geometric = blend_rows(BLENDINGS.parse("geometric"), {}, Stack([one, two], MANY), slice(None))
     assert geometric == pytest.approx(np.sqrt(one * two))
     with pytest.raises(SpecError, match="no blend method is called 'geo'; did you mean 'geom") as e:
         blend(open_competition(workspace, "stripes"), method="geo")
@@ -378,7 +378,7 @@ def test_more_is_better_on_the_board_and_the_best_entry_counts(workspace: Worksp
     assert len(board) == 6
     entries = [("a", 0.9), (local.TEAM, 0.5), ("b", 0.2), (local.TEAM, 0.1), ("a", 0.3)]
     small = [BoardEntry(team=team, private=v) for team, v in entries]
-    assert (local.standing(small, higher=True), local.standing(small)) == ((2, 3), (1, 3))
+    assert (local.place_of_team(small, higher=True), local.place_of_team(small)) == ((2, 3), (1, 3))
 
 
 def test_rows_with_none_of_these_tags_are_written_and_read(workspace: Workspace) -> None:

@@ -31,7 +31,7 @@ from foldwise.errors import (
 )
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.events import Event, FoldDone
-from foldwise.store.files import locked, sha256_file
+from foldwise.store.files import hold_lock, sha256_file
 from foldwise.submitting.entry import Entry
 from foldwise.training.fitting.run import Run
 from foldwise.workspace import Workspace
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_with_the_next_fold_and_ends_with_the_same_bytes(
 
 def test_two_submits_at_once_are_refused(workspace: Workspace) -> None:
     lock = workspace.runs / "tiny" / ".submit.lock"
-    with locked(lock, "the first"):
+    with hold_lock(lock, "the first"):
         with pytest.raises(StorageError, match="submitting tiny is already at work in another pro"):
             submit(open_competition(workspace, "tiny"))
     assert not (workspace.runs / "tiny" / "tiny-s0").exists()

@@ -9,7 +9,7 @@ import numpy as np
 
 from boarding.cheap import MODELS
 from boarding.sets import ImageSet
-from foldwise.data.grouped import balanced_groups, dealt
+from foldwise.data.grouped import balanced_groups, deal
 
 FOLDS = (2, 3, 3, 3, 4, 5, 5, 5, 7, 10)
 BOARD = (200, 5000)  # rows, fewest and most
@@ -60,7 +60,7 @@ def draw(images: ImageSet, number: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     train = np.flatnonzero(np.isin(unit_of, kept))
     hot = images.hot[train]
     if images.groups is None:
-        folds = dealt(hot, np.arange(len(train)), count, number)
+        folds = deal(hot, np.arange(len(train)), count, number)
     else:
         folds = balanced_groups(hot, images.groups[train], count, number)
     return train, test, folds, public

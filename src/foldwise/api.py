@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldwise.commands.planning import Selection, caches_of, recipes_of, scheme_folds
 from foldwise.commands.predict import predict, recipe_of
-from foldwise.commands.status import standing
+from foldwise.commands.status import read_standing
 from foldwise.commands.train import train
 from foldwise.config.recipe import Recipe, SettledRecipe, SizedRecipe
 from foldwise.data.competition import load_data
@@ -103,9 +103,9 @@ class Competition(OpenCompetition):
 
         Raises: WeightsError: the weights cannot be had.
         """
-        from foldwise.training.interpreting import untrained
+        from foldwise.training.interpreting import untrained_learner
 
-        return untrained(self._inputs(fold, recipe, scheme), stage)
+        return untrained_learner(self._inputs(fold, recipe, scheme), stage)
 
     def fit(
         self, recipe: str, folds: Sequence[int] | None = None, overrides: Sequence[str] = ()
@@ -125,7 +125,7 @@ class Competition(OpenCompetition):
 
     def submissions(self) -> pd.DataFrame:
         """The submissions with their scores, a row for each; see `ledger.submissions`."""
-        return pd.DataFrame(standing(self.workspace, self.name)["submissions"])
+        return pd.DataFrame(read_standing(self.workspace, self.name)["submissions"])
 
     def oof(self, run: str) -> pd.DataFrame:
         """A run's out-of-fold predictions `id, *classes`, of the folds that are done.
@@ -144,7 +144,7 @@ class Competition(OpenCompetition):
         record, folds, oof = read_run(self.files, run, self.data)
         recipe = recipe_of(self.folder, self.files.path / run)
         if not recipe.stage:
-            raise _unseeing(recipe)
+            raise _no_images_error(recipe)
         made = Folds(record.scheme, folds, record.folds_sha256)
         return interpretation(self._with(recipe, made, record.seed, 0), oof)
 
@@ -164,7 +164,7 @@ class Competition(OpenCompetition):
 
         recipe = self.recipe(recipe) if isinstance(recipe, str) else recipe
         if not recipe.stage:
-            raise _unseeing(recipe)
+            raise _no_images_error(recipe)
         sized, folds = as_weights(recipe), self.folds(scheme)
         rows, channels = int((folds.frame["fold"] > 0).sum()), self.data.spec.images.channels
         values = settle(sized, rows, len(self.classes), channels, folds.n)
@@ -189,7 +189,7 @@ class Competition(OpenCompetition):
         )
 
 
-def _unseeing(recipe: Recipe) -> SpecError:
+def _no_images_error(recipe: Recipe) -> SpecError:
     return SpecError(
         f'recipe {recipe.name}: model = "{recipe.model}" sees no images, so it has no DataBlock; '
         "name another recipe"

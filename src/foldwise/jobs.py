@@ -20,7 +20,7 @@ from foldwise.executors import Execute, FoldJob, Job
 from foldwise.kinds.events import Observer
 from foldwise.metrics.out_of_fold import epoch_score
 from foldwise.store.data_records import CachePlan
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.store.frames import read_folds
 from foldwise.store.layout import CacheFolder, RunFolder
 from foldwise.store.run_records import RunRecord
@@ -80,7 +80,7 @@ def knock(competition: OpenCompetition, execute: Execute, recipes: Iterable[Reci
     """
     where = folders_of(competition.workspace, competition.name)
     execute(
-        _nothing,
+        _do_nothing,
         [
             Knock(
                 **where,
@@ -95,7 +95,7 @@ def knock(competition: OpenCompetition, execute: Execute, recipes: Iterable[Reci
     )
 
 
-def _nothing(job: Knock, observe: Observer) -> None:
+def _do_nothing(job: Knock, observe: Observer) -> None:
     pass
 
 
@@ -146,7 +146,7 @@ def _await(job: FoldJob) -> None:
     ends = time.monotonic() + job.patience
     while time.monotonic() < ends:
         try:
-            with locked(RunFolder(job.run).fold(job.fold).lock, job.what, wait=False):
+            with hold_lock(RunFolder(job.run).fold(job.fold).lock, job.what, wait=False):
                 return
         except StorageError:
             time.sleep(0.5)
@@ -211,7 +211,7 @@ def _caches(
 def _begin(cache: CacheFolder) -> None:
     """Mark a cache as begun: it will be raw or recompressed as its name says, whatever disk space
     there is here."""
-    with locked(cache.lock, f"the image cache {cache.name}"):
+    with hold_lock(cache.lock, f"the image cache {cache.name}"):
         if not cache.plan.is_file() and not cache.finished:
             CachePlan().write(cache.plan)
 
@@ -232,7 +232,7 @@ def settle_there(job: SettleJob, observe: Observer) -> dict[str, Any]:
     return values | ({"threads": job.cpus} if values["device"] == "cpu" else {})
 
 
-def settling(
+def make_settler(
     competition: OpenCompetition,
     execute: Execute,
     observe: Observer,

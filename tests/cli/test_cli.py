@@ -395,12 +395,12 @@ def test_an_entry_says_its_file_and_what_became_of_it() -> None:
 def test_a_terminal_gets_bars(done: Workspace, tmp_path: Path) -> None:
     from rich.console import Console
 
-    from foldwise.cli.progress import watching
+    from foldwise.cli.progress import show_progress
     from foldwise.kinds.events import BatchDone, EpochDone, FoldDone, FoldStarted
 
     with (tmp_path / "screen").open("w") as screen:
         console = Console(file=screen, force_terminal=True, width=160)
-        with watching(console) as (observe, images):
+        with show_progress(console) as (observe, images):
             images(64, 128)
             observe(FoldStarted("run", 0, 5, 2, 10))
             observe(BatchDone("run", 0, 7))

@@ -225,10 +225,10 @@ def test_stages_freeze_the_body_and_change_the_size(workspace: Workspace) -> Non
     edit(recipe, "\n\n[[stage]]\nepochs = 1\nlr = 3e-3", "")
     head_only = train(open_competition(workspace, "tiny"), Selection(folds=(0,)))[0]
     trained = load_state(head_only.fold(0).path / "weights.safetensors")
-    from foldwise.training.fitting.streams import seeded
+    from foldwise.training.fitting.streams import seed_block
     from foldwise.training.models.building import build_model
 
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         fresh = build_model(head_only.recipe, 3, 1).state_dict()
     assert (trained["layer1.0.conv1.weight"] == fresh["layer1.0.conv1.weight"]).all()
     assert (trained["fc.weight"] != fresh["fc.weight"]).any()

@@ -193,4 +193,4 @@ def test_what_is_no_model_or_no_photo_is_said(submitted: Submitted, tmp_path: Pa
     del record["members"][0]["oof"]
     write_json(blend / "blend.json", record)
     with pytest.raises(RunError, match="which is gone; predict with one of its runs"):
-        predicting.trained(workspace, blend.name)
+        predicting.find_trained(workspace, blend.name)

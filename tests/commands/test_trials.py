@@ -130,7 +130,7 @@ def test_a_short_recipe_is_a_valid_one() -> None:
 
 
 def test_a_trial_has_a_few_batches_of_drawn_rows(tmp_path: Path) -> None:
-    from foldwise.training.trial import BATCHES, few
+    from foldwise.training.trial import TRIAL_BATCHES, few
 
     workspace = write_tiny(tmp_path, 60, 40)
     settings = ["batch_size=2", "stage.0.batch_size=4"]
@@ -138,7 +138,7 @@ def test_a_trial_has_a_few_batches_of_drawn_rows(tmp_path: Path) -> None:
     inputs = fold_inputs(fold_job(workspace, 1))
     short = few(inputs)
     fold = inputs.folds.of(short.train.frame["id"])
-    assert BATCHES == 3
+    assert TRIAL_BATCHES == 3
     assert [int((fold == 1).sum()), int((fold != 1).sum()), len(short.test)] == [12] * 3
     ids = list(short.train.frame["id"])
     assert ids != list(inputs.train.frame["id"][: len(ids)])

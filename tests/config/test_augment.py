@@ -11,7 +11,12 @@ from foldwise.config.loading import parse
 from foldwise.errors import SpecError
 from foldwise.kinds.augmentation import AUGMENTATIONS
 from foldwise.kinds.family import Context
-from foldwise.training.loading.augmentations.base import Colouring, ColourMap, Geometric, Painting
+from foldwise.training.loading.augmentations.base import (
+    Colouring,
+    ColourMap,
+    GeometricAugmentation,
+    Painting,
+)
 from foldwise.training.loading.augmentations.geometry import Crop, HorizontalFlip, Rotate
 
 SETTINGS: dict[str, Any] = {
@@ -63,10 +68,12 @@ def test_the_order_is_that_of_the_table_and_an_adapters_kinds_come_last() -> Non
     augment = parse(Augment, {"invert": True, **written}, "recipe", context)
     assert [kind.name for kind in augment.kinds] == [*AUGMENTATIONS.known, "invert"]
     sorts = [
-        next(sort for sort in (Geometric, Colouring, Painting) if isinstance(kind, sort))
+        next(
+            sort for sort in (GeometricAugmentation, Colouring, Painting) if isinstance(kind, sort)
+        )
         for kind in augment.kinds[:-1]
     ]
-    assert sorts == [Geometric] * 8 + [Colouring] * 3 + [Painting]
+    assert sorts == [GeometricAugmentation] * 8 + [Colouring] * 3 + [Painting]
     with pytest.raises(SpecError, match="no augmentation is called 'invert'"):
         parse(Augment, {"invert": True}, "recipe")
 

@@ -12,11 +12,11 @@ from foldwise.config.budget import (
     KEPT,
     Costs,
     Measures,
-    fit,
-    lengthened,
+    fit_budget,
     seconds_of,
     share_of,
     shrunk,
+    with_lengths,
 )
 from foldwise.config.recipe import SettledRecipe
 from foldwise.errors import SpecError
@@ -56,7 +56,7 @@ def plan(
     """The recipe that fits, and the plan."""
     counts = batches or [100] * len(which.stage)
     measures = Measures(costs_of=of, left=lambda: seconds)
-    made = fit(which, counts, list(range(folds)), len(which.seeds), measures)
+    made = fit_budget(which, counts, list(range(folds)), len(which.seeds), measures)
     return which.planned(made), made.model_dump(mode="json")
 
 
@@ -97,7 +97,7 @@ def test_the_plan_takes_nearly_all_of_the_time_and_never_more(seed: int) -> None
         )
         if len(made["folds"]) == 5 and not grown:  # an epoch more for each stage would not do
             both = zip(fitted.stage, which.stage, strict=True)
-            more = lengthened(fitted, [min(s.length + 1, 4 * w.length) for s, w in both])
+            more = with_lengths(fitted, [min(s.length + 1, 4 * w.length) for s, w in both])
             assert 5 * of(more).fold(more, batches) > 0.96 * seconds
 
 
@@ -152,7 +152,7 @@ def test_warm_restarts_have_whole_cycles() -> None:
     assert SettledRecipe.model_validate(fitted.model_dump()).stage == fitted.stage
     assert isinstance(second.schedule, Constant)
     assert second.schedule.warmup < second.length
-    once = lengthened(which, [1, 2])
+    once = with_lengths(which, [1, 2])
     assert once.stage[0].schedule == Sgdr(cycles=1, cycle_mult=2)
     assert once.stage[1].schedule == Constant(warmup=0.5)
 
@@ -167,7 +167,7 @@ def test_each_size_is_measured_once_and_what_measuring_takes_counts() -> None:
 
     which = recipe({"epochs": 8})
     measures = Measures(costs_of=of, left=lambda: 80 - clock[0])
-    made = fit(which, [100], range(5), 1, measures).model_dump(mode="json")
+    made = fit_budget(which, [100], range(5), 1, measures).model_dump(mode="json")
     assert seen == [(64, 64), (48, 48), (32, 32)]
     assert 30 < made["seconds"] <= 50
 

@@ -10,7 +10,7 @@ import pytest
 from foldwise.config.competition import CompetitionSpec, load_competition
 from foldwise.config.loading import parse, read_toml, with_overrides
 from foldwise.config.recipe import Recipe, load_recipe
-from foldwise.config.templates import columns_of, filled
+from foldwise.config.templates import columns_of, fill
 from foldwise.errors import FoldwiseError, SpecError
 from foldwise.workspace import Workspace
 from tiny import RECIPE, SPEC
@@ -274,5 +274,5 @@ def test_a_template_that_cannot_be_is_said(template: str, message: str) -> None:
 def test_a_template_takes_columns_by_their_whole_name_and_pads_them() -> None:
     cells = {"id": ["7", "12345"], "a.b": ["x", "y"], "0": ["p", "q"]}
     assert columns_of("{a.b}/{0}/{id:0>5}.jpg") == ["a.b", "0", "id"]
-    assert filled("{a.b}/{0}/{id:0>3}{{}}.jpg", cells, 2) == ["x/p/007{}.jpg", "y/q/12345{}.jpg"]
+    assert fill("{a.b}/{0}/{id:0>3}{{}}.jpg", cells, 2) == ["x/p/007{}.jpg", "y/q/12345{}.jpg"]
     assert columns_of("{id.__class__}") == ["id.__class__"]  # a column that no CSV has

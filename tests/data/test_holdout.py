@@ -13,7 +13,7 @@ from PIL import Image
 from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
-from foldwise.data.holdout import read_truth, split, write_solution, write_truth
+from foldwise.data.holdout import read_truth, split_holdout, write_solution, write_truth
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, FoldError, ImageError, LabelError
 from foldwise.tasks import MultiClass, MultiLabel
@@ -131,7 +131,7 @@ def never() -> "pd.Series[str]":
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
 def test_the_test_set_has_its_share_of_every_class(tmp_path: Path, fraction: float) -> None:
     rows = table(["b"] * 60 + ["a"] * 30 + ["10"] * 20)
-    train, test = split(spec_of(fraction), rows, tmp_path, alone(rows))
+    train, test = split_holdout(spec_of(fraction), rows, tmp_path, alone(rows))
     assert sorted([*train.frame["id"], *test.frame["id"]]) == sorted(rows.frame["id"])
     held = rows.frame[rows.frame["id"].isin(test.frame["id"])]["label"].value_counts()
     for name, count in (("b", 60), ("a", 30), ("10", 20)):
@@ -144,7 +144,7 @@ def test_no_group_stands_on_both_sides(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     groups = [f"site {number}" for number in rng.integers(0, 30, 200)]
     rows = table(rng.choice(["b", "a", "10"], 200).tolist(), groups)
-    train, test = split(spec_of(group=True), rows, tmp_path, alone(rows))
+    train, test = split_holdout(spec_of(group=True), rows, tmp_path, alone(rows))
     assert not set(train.frame["group"]) & set(test.frame["group"])
     assert 30 <= len(test) <= 50
 
@@ -152,7 +152,7 @@ def test_no_group_stands_on_both_sides(tmp_path: Path) -> None:
 def test_copies_stand_on_one_side(tmp_path: Path) -> None:
     rows = table(["b", "a", "10", "a"] * 15)
     together = pd.Series([f"pixels {number // 3}" for number in range(60)], rows.frame["id"])
-    train, test = split(spec_of(), rows, tmp_path, lambda: together)
+    train, test = split_holdout(spec_of(), rows, tmp_path, lambda: together)
     assert not set(together[train.frame["id"]]) & set(together[test.frame["id"]])
     assert 9 <= len(test) <= 15
 
@@ -271,7 +271,7 @@ def test_the_test_set_is_the_part_nearest_to_the_fraction(tmp_path: Path) -> Non
     sites = ["big"] * 36 + [f"s{number // 4}" for number in range(64)]
     rows = table([*"ab"] * 50, sites)
     for seed in range(6):
-        _, test = split(
+        _, test = split_holdout(
             spec_of(group=True, holdout={"fraction": 0.2, "seed": seed}),
             rows,
             tmp_path / str(seed),
@@ -284,11 +284,11 @@ def test_no_class_is_left_without_a_training_row(tmp_path: Path) -> None:
     rare = table(["b"] * 20 + ["a"] * 20 + ["10"])
     for seed in range(12):
         spec = spec_of(holdout={"fraction": 0.2, "seed": seed})
-        train, _ = split(spec, rare, tmp_path / str(seed), alone(rare))
+        train, _ = split_holdout(spec, rare, tmp_path / str(seed), alone(rare))
         assert train.frame["label"].nunique() == 3
     lonely = table(["b", "b", "a", "a"], ["x", "x", "y", "y"])
     with pytest.raises(FoldError) as caught:
-        split(spec_of(0.5, group=True), lonely, tmp_path / "lonely", alone(lonely))
+        split_holdout(spec_of(0.5, group=True), lonely, tmp_path / "lonely", alone(lonely))
     assert str(caught.value) == (
         "own: whichever rows [holdout] takes, some class has no row left to train on; get more "
         "data of rare classes, or merge them with [labels.merge]"
@@ -307,8 +307,8 @@ def test_missing_images_are_said_before_anything_is_split(tmp_path: Path) -> Non
 
 def test_rows_with_several_labels_or_none_are_split_and_kept(tmp_path: Path) -> None:
     rows = table(["b", "a", "a+b", "", "10+a+b", "10"] * 10)
-    train, test = split(spec_of(), rows, tmp_path, alone(rows))
-    again = split(spec_of(), rows, tmp_path, never)
+    train, test = split_holdout(spec_of(), rows, tmp_path, alone(rows))
+    again = split_holdout(spec_of(), rows, tmp_path, never)
     pd.testing.assert_frame_equal(again[0].frame, train.frame)
     pd.testing.assert_frame_equal(again[1].frame, test.frame)
     truth = read_truth(tmp_path / "truth.csv", rows.task)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from foldwise.data.folds import load_folds, make_folds
-from foldwise.data.grouped import balanced_groups, dealt
+from foldwise.data.grouped import balanced_groups, deal
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError
 from foldwise.kinds.folds import FOLDS
@@ -50,7 +50,7 @@ def counts(hot: np.ndarray, folds: np.ndarray, n: int) -> np.ndarray:
 def test_every_label_has_its_share_in_every_fold(n: int) -> None:
     for seed in range(4):
         hot = hot_rows(seed=seed)
-        folds = dealt(hot, np.arange(len(hot)), n, seed)
+        folds = deal(hot, np.arange(len(hot)), n, seed)
         held = counts(hot, folds, n)
         expected = hot.sum(axis=0) / n
         assert (abs(held - expected) <= np.maximum(2, 0.1 * expected)).all()
@@ -62,7 +62,7 @@ def test_every_label_has_its_share_in_every_fold(n: int) -> None:
 def test_labels_are_spread_better_than_by_chance() -> None:
     hot = hot_rows()
     chance = np.random.default_rng(0).permutation(len(hot)) % 5
-    ours = dealt(hot, np.arange(len(hot)), 5, 0)
+    ours = deal(hot, np.arange(len(hot)), 5, 0)
     assert (counts(hot, ours, 5).std(axis=0) < counts(hot, chance, 5).std(axis=0)).all()
 
 
@@ -70,12 +70,12 @@ def test_rows_without_a_label_are_spread_too() -> None:
     hot = np.zeros((53, 3), np.uint8)
     hot[:12, 0] = hot[6:20, 1] = 1
     for seed in range(5):
-        folds = dealt(hot, np.arange(53), 4, seed)
+        folds = deal(hot, np.arange(53), 4, seed)
         empty = np.bincount(folds[20:], minlength=4)
         assert empty.min() >= 7
         assert sorted(np.bincount(folds)) == [13, 13, 13, 14]
     nothing = np.zeros((11, 3), np.uint8)
-    assert sorted(np.bincount(dealt(nothing, np.arange(11), 4, 0))) == [2, 3, 3, 3]
+    assert sorted(np.bincount(deal(nothing, np.arange(11), 4, 0))) == [2, 3, 3, 3]
 
 
 def test_every_unit_is_whole() -> None:
@@ -83,7 +83,7 @@ def test_every_unit_is_whole() -> None:
     rng = np.random.default_rng(4)
     units = rng.integers(0, 120, 300)
     units[:40] = 7  # one large one
-    folds = dealt(hot, units, 5, 1)
+    folds = deal(hot, units, 5, 1)
     frame = pd.DataFrame({"unit": units, "fold": folds})
     assert (frame.groupby("unit")["fold"].nunique() == 1).all()
     assert set(folds) == set(range(5))
@@ -93,7 +93,7 @@ def test_every_unit_is_whole() -> None:
 
 def test_as_many_units_as_folds_fill_every_fold() -> None:
     hot = np.ones((12, 2), np.uint8)
-    assert sorted(np.bincount(dealt(hot, np.arange(12) // 2, 6, 0))) == [2] * 6
+    assert sorted(np.bincount(deal(hot, np.arange(12) // 2, 6, 0))) == [2] * 6
 
 
 def test_thousands_of_classes_are_dealt() -> None:
@@ -101,7 +101,7 @@ def test_thousands_of_classes_are_dealt() -> None:
     hot = np.zeros((9000, 3500), np.uint8)
     for column in range(3):  # three labels of each row, few of them frequent
         hot[np.arange(9000), (3500 * rng.random(9000) ** (column + 1)).astype(int)] = 1
-    folds = dealt(hot, np.arange(9000), 5, 0)
+    folds = deal(hot, np.arange(9000), 5, 0)
     held = counts(hot, folds, 5)
     totals = hot.sum(axis=0)
     assert (held.max(axis=0) - held.min(axis=0) <= np.maximum(2, 0.15 * totals)).mean() > 0.95

@@ -352,4 +352,4 @@ def test_a_damaged_copy_of_the_real_tables_is_recognised(wildlife: Path, tmp_pat
 def test_the_stated_shares_are_the_constants() -> None:
     assert leaks.telling_columns.__doc__ is not None
     assert f"{leaks.NOTABLE:.0%}".replace("%", " %") in leaks.telling_columns.__doc__
-    assert f"{leaks.SURE:g} standard errors" in leaks.telling_columns.__doc__
+    assert f"{leaks.SURE_AT:g} standard errors" in leaks.telling_columns.__doc__

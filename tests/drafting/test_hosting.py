@@ -142,7 +142,7 @@ def test_a_download_with_a_solution_keeps_its_own_test_set(place: Workspace) -> 
 
 def test_large_sets_have_no_regression(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     class_folders(place.root / "download", 5)
-    monkeypatch.setattr("foldwise.drafting.hosting.SMALL", 35)
+    monkeypatch.setattr("foldwise.drafting.hosting.QUICK_CELLS", 35)
     _, scores = hosted(place)
     assert set(scores) == {"uniform", "class prior"}
 

@@ -14,7 +14,7 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.ensembling.blend import Blend, blend_runs
-from foldwise.ensembling.crossfit import apply_chain, stepped
+from foldwise.ensembling.crossfit import apply_chain, apply_steps
 from foldwise.ensembling.members import of_run
 from foldwise.errors import PredictionError, RunError, SpecError
 from foldwise.kinds.blending import BLENDINGS, Stack
@@ -73,7 +73,7 @@ def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
         {**each, "temperature": step["of_mean"]} if each is step else each
         for each in chain["steps"]
     ]
-    wanted = stepped(after, np.mean(folds, axis=0), ONE)
+    wanted = apply_steps(after, np.mean(folds, axis=0), ONE)
     assert probs(made.test()) == pytest.approx(wanted, abs=1e-12)
     assert made.record.averaging_gain > 0
 

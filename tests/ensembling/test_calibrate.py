@@ -5,7 +5,7 @@ import pytest
 
 from foldwise.ensembling.calibrate import (
     calibration_error,
-    clipped,
+    clip,
     fit_clip,
     fit_temperature,
     reliability,
@@ -57,7 +57,7 @@ def test_bounds_are_found_where_one_label_in_fifty_is_wrong() -> None:
     sure[:80] = 1 - sure[:80]  # confidently wrong
     target = goal(hot)
     found = fit_clip(sure, ROWS, target)
-    made = clipped(found, sure, ONE)
+    made = clip(found, sure, ONE)
     assert made.sum(axis=1) == pytest.approx(np.ones(4000))
     assert made.min() == pytest.approx(0.02, abs=0.004)  # what 80 in 4000 deserve
     assert target.cost(made, ROWS) < target.cost(sure, ROWS) / 5
@@ -82,7 +82,7 @@ def test_many_labels_have_an_upper_bound_too() -> None:
     found = fit_clip(sure, ROWS, goal(hot, multi=True))
     assert found["low"] == pytest.approx(0.01, abs=0.004)
     assert found["high"] == pytest.approx(0.95, abs=0.001)
-    made = clipped({"low": 0.1, "high": 0.8}, np.array([[0.0, 0.5, 1.0]]), MANY)
+    made = clip({"low": 0.1, "high": 0.8}, np.array([[0.0, 0.5, 1.0]]), MANY)
     assert made.tolist() == [[0.1, 0.5, 0.8]]  # each label for itself
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from foldwise.ensembling.crossfit import (
-    OWN,
+    MEMBER_TEMPERATURE,
     Chain,
     CrossFit,
     apply_chain,
@@ -128,12 +128,12 @@ def test_what_a_step_gains_is_in_the_cross_fitted_score() -> None:
     stack, target = problem("log loss", 900)
     folds, rows = dealt(900, 5), np.arange(900)
     fit = crossfit_by(stack, target, folds, "mean", slots_of(target))
-    assert {trial["step"] for trial in fit.trials} == {OWN, "temperature", "clip"}
+    assert {trial["step"] for trial in fit.trials} == {MEMBER_TEMPERATURE, "temperature", "clip"}
     kept = {trial["step"] for trial in fit.trials if trial["kept"]}
-    assert OWN in kept
+    assert MEMBER_TEMPERATURE in kept
     assert fit.chain["temperatures"][0] == pytest.approx(5, rel=0.3)  # 6 where it was alone
-    assert len(fit.chain["steps"]) == len(kept - {OWN})
-    own = next(trial["gain"] for trial in fit.trials if trial["step"] == OWN)
+    assert len(fit.chain["steps"]) == len(kept - {MEMBER_TEMPERATURE})
+    own = next(trial["gain"] for trial in fit.trials if trial["step"] == MEMBER_TEMPERATURE)
     plain = crossfit_by(Stack(stack.probs, ONE), target, folds, "mean", ())
     assert (plain.oof(stack, folds) == fit.before(stack, folds)).all()
     before, after = (target.cost(p(stack, folds), rows) for p in (fit.before, fit.oof))
@@ -227,7 +227,7 @@ def test_two_folds_are_too_few_for_steps_and_are_split_in_halves() -> None:
     halves = target.marks[folds == 1], target.marks[parts == 3]
     assert halves[1].sum(axis=0) == pytest.approx(halves[0].sum(axis=0) / 2, abs=1)
     fit = crossfit_by(stack, target, parts, "weights", slots_of(target))
-    assert [trial["step"] for trial in fit.trials] == [OWN, "temperature", "clip"]
+    assert [trial["step"] for trial in fit.trials] == [MEMBER_TEMPERATURE, "temperature", "clip"]
 
 
 def test_halves_of_a_fold_keep_groups_whole_and_three_folds_stay_as_they_are() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from foldwise.data.competition import load_data
-from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
+from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected_score, units_of
 from foldwise.ensembling.pooling import Pool
 from foldwise.kinds.goal import Goal
 from foldwise.kinds.metric import Metric
@@ -118,26 +118,26 @@ def test_draws_without_a_value_are_left_out() -> None:
 
 def test_the_interval_has_room_for_a_board_of_that_size() -> None:
     own, metric = Score(0.5, 0.4, 0.6), metric_of()
-    told = expected(own, 0.05, metric, 30, 12)
+    told = expected_score(own, 0.05, metric, 30, 12)
     reach = 0.1 * (1 + 30 / 12) ** 0.5
     assert (told.value, told.low, told.high) == pytest.approx((0.45, 0.45 - reach, 0.45 + reach))
-    half = expected(own, 0.05, metric, 30, 6)
+    half = expected_score(own, 0.05, metric, 30, 6)
     assert half.high is not None
     assert half.high == pytest.approx(0.45 + 0.1 * (1 + 30 / 6) ** 0.5)
-    assert expected(own, 0.05, metric, 30, 0) == Score(0.45)
-    assert expected(Score(0.7), 0.0, metric_of("hook"), 30, 12) == Score(0.7)
+    assert expected_score(own, 0.05, metric, 30, 0) == Score(0.45)
+    assert expected_score(Score(0.7), 0.0, metric_of("hook"), 30, 12) == Score(0.7)
 
 
 def test_a_board_may_have_a_level_and_an_error_of_its_own() -> None:
     own, metric = Score(0.5, 0.5 - 0.04 * 1.959964, 0.5 + 0.04 * 1.959964), metric_of("f1")
-    told = expected(own, 0.05, metric, 30, 12, (-0.02, 0.03))
+    told = expected_score(own, 0.05, metric, 30, 12, (-0.02, 0.03))
     assert told.value == pytest.approx(0.53)  # a higher score is better
     assert told.high == pytest.approx(0.53 + 0.05 * 1.959964)
 
 
 def test_nothing_leaves_the_range_of_the_metric() -> None:
     def told(name: str, own: Score, gain: float = 0.0) -> Score:
-        return expected(own, gain, metric_of(name), 30, 12)
+        return expected_score(own, gain, metric_of(name), 30, 12)
 
     assert told("log_loss", Score(0.02, 0.0, 0.04), 0.01).low == 0
     assert told("log_loss", Score(0.02, 0.0, 0.04), 0.03).value == 0

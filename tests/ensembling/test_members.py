@@ -139,7 +139,7 @@ def test_what_is_too_large_for_memory_lies_in_a_file(
 ) -> None:
     made = [Member(str(k), str(k), lambda k=k: PROBS * k, lambda fold: PROBS, {}) for k in (1, 2)]
     held = oof_stack(made, 3, MultiClass(CLASSES), tmp_path)
-    monkeypatch.setattr(members, "HELD", 100)
+    monkeypatch.setattr(members, "BYTES_IN_MEMORY", 100)
     mapped = oof_stack(made, 3, MultiClass(CLASSES), tmp_path)
     assert isinstance(mapped.probs, np.memmap)
     assert not isinstance(held.probs, np.memmap)

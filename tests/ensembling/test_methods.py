@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from foldwise.config.competition import Submit
-from foldwise.ensembling.methods import blended
+from foldwise.ensembling.methods import blend_rows
 from foldwise.kinds.blending import BLENDINGS, Stack
 from foldwise.kinds.goal import Goal
 from planted import MANY, ONE, drawn, flipped, goal, softmax
@@ -22,7 +22,7 @@ BEST = (0.6, 0.0, 0.3, 0.1)  # the weights of the mixture that labels are drawn 
 
 def blend_of(method: str, *given: Any) -> np.ndarray:
     """The blend by a method of this name."""
-    return blended(BLENDINGS.parse(method), *given)
+    return blend_rows(BLENDINGS.parse(method), *given)
 
 
 def fit(method: str, stack: np.ndarray, target: Goal) -> dict[str, Any]:

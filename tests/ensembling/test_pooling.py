@@ -8,7 +8,7 @@ import pytest
 from foldwise.ensembling.calibrate import best_temperature
 from foldwise.ensembling.crossfit import Chain
 from foldwise.ensembling.members import Member
-from foldwise.ensembling.pooling import averaged, final, for_the_mean, pool_of
+from foldwise.ensembling.pooling import average_folds, final, for_the_mean, pool_of
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import Known
 from foldwise.tasks import MultiClass, MultiLabel, Task
@@ -75,7 +75,7 @@ def test_without_steps_the_mean_is_submitted_as_it_is() -> None:
     chain = for_the_mean(PLAIN, pool)
     assert chain == PLAIN
     np.testing.assert_allclose(final(chain, pool), probs[:FOLDS].mean(axis=0))
-    np.testing.assert_allclose(averaged(ONE, chain, FOLDS, members(probs)), pool.answers)
+    np.testing.assert_allclose(average_folds(ONE, chain, FOLDS, members(probs)), pool.answers)
 
 
 def test_temperature_and_bounds_change_the_mean() -> None:
@@ -89,8 +89,8 @@ def test_temperature_and_bounds_change_the_mean() -> None:
     at = np.clip(ONE.at_temperature(flat, pool.of_mean), 0.1, 1)
     wanted = at / at.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(final(chain, pool), wanted)
-    np.testing.assert_allclose(averaged(ONE, chain, FOLDS, members(probs)), wanted)
-    other = averaged(ONE, chain, FOLDS, members(probs[:, :5]))  # as for photos
+    np.testing.assert_allclose(average_folds(ONE, chain, FOLDS, members(probs)), wanted)
+    other = average_folds(ONE, chain, FOLDS, members(probs[:, :5]))  # as for photos
     np.testing.assert_allclose(other, wanted[:5])
 
 
@@ -98,7 +98,7 @@ def test_a_chain_of_an_earlier_version_goes_on_as_it_was() -> None:
     _, probs = models(50, ONE, 1.0)
     chain = {**PLAIN, "steps": [{"step": "temperature", "temperature": 1.3}]}
     each = ONE.at_temperature(probs[:FOLDS].reshape(-1, 3), 1.3).reshape(FOLDS, -1, 3)
-    found = averaged(ONE, chain, FOLDS, members(probs))
+    found = average_folds(ONE, chain, FOLDS, members(probs))
     np.testing.assert_allclose(found, each.mean(axis=0))
 
 
@@ -109,7 +109,7 @@ def test_thresholds_move_each_fold_before_the_mean() -> None:
     chain = for_the_mean({**PLAIN, "steps": steps}, pool)
     moved = np.where(probs >= 0.25, 0.5 + (probs - 0.25) * 0.5 / 0.75, probs * 2)
     np.testing.assert_allclose(final(chain, pool), moved[:FOLDS].mean(axis=0), atol=1e-9)
-    np.testing.assert_allclose(averaged(MANY, chain, FOLDS, members(probs)), pool.answers)
+    np.testing.assert_allclose(average_folds(MANY, chain, FOLDS, members(probs)), pool.answers)
 
 
 def test_no_test_rows_are_no_trouble() -> None:

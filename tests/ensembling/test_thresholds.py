@@ -11,7 +11,7 @@ from foldwise.ensembling.thresholds import (
     fit_cuts,
     fit_threshold,
     fit_thresholds,
-    moved,
+    move_threshold,
     sweep,
 )
 from planted import goal
@@ -27,12 +27,12 @@ def test_a_moved_threshold_decides_as_the_threshold_does_to_the_last_bit(to: flo
     for threshold in (0.05, 0.1, 0.3, 0.47, 0.7, 0.95):
         near = [np.nextafter(threshold, 0), threshold, np.nextafter(threshold, 1)]
         probs = np.concatenate([near, [0, 1], rng.random(500)])
-        made = moved(probs, threshold, to)
+        made = move_threshold(probs, threshold, to)
         assert ((made >= to) == (probs >= threshold)).all()
         assert ((made >= 0) & (made <= 1)).all()
         order = np.argsort(probs, kind="stable")
         assert (np.diff(made[order]) >= 0).all()  # monotone
-        assert moved(np.array([0.0, 1.0]), threshold, to).tolist() == [0, 1]
+        assert move_threshold(np.array([0.0, 1.0]), threshold, to).tolist() == [0, 1]
 
 
 def test_a_planted_threshold_for_all_classes_is_found() -> None:
@@ -70,7 +70,7 @@ def test_a_flat_stretch_of_thresholds_is_taken_in_its_middle() -> None:
 
 def test_rows_where_nothing_passes_have_no_label_or_the_most_probable_one() -> None:
     probs = np.array([[0.1, 0.3], [0.6, 0.2]])
-    made = moved(probs, np.array([0.5, 0.4]), 0.5)
+    made = move_threshold(probs, np.array([0.5, 0.4]), 0.5)
     silent = goal(np.eye(2), {"name": "f1"}, multi=True, **TAGS)
     assert silent.format.settings.decide(made).tolist() == [[0, 0], [1, 0]]
     one = goal(np.eye(2), {"name": "f1"}, multi=True, shape="tags")

@@ -6,18 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.kinds.columns import OWN, classes_of, columns_of
+from foldwise.kinds.columns import OWN_COLUMNS, classes_of, columns_of
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
 
-NAMES = ["cat", "", "nan", "None", "1", "class:", "class:cat", "a class:id", "class", *OWN]
+NAMES = ["cat", "", "nan", "None", "1", "class:", "class:cat", "a class:id", "class", *OWN_COLUMNS]
 
 
 def test_classes_have_columns_of_their_own_and_come_back() -> None:
-    names = [*NAMES, *(f"class:{name}" for name in OWN), *(f"class:class:{name}" for name in OWN)]
+    names = [
+        *NAMES,
+        *(f"class:{name}" for name in OWN_COLUMNS),
+        *(f"class:class:{name}" for name in OWN_COLUMNS),
+    ]
     columns = columns_of(names)
-    assert len({*columns, *OWN}) == len(names) + len(OWN)
+    assert len({*columns, *OWN_COLUMNS}) == len(names) + len(OWN_COLUMNS)
     assert classes_of(columns) == names
-    ordinary = [name for name in NAMES if name not in OWN]
+    ordinary = [name for name in NAMES if name not in OWN_COLUMNS]
     assert columns_of(ordinary) == ordinary
 
 

@@ -10,7 +10,7 @@ import pytest
 from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.reporting.comparing import compare_runs
-from foldwise.reporting.html.changes import changed, commands, flat, what_changed
+from foldwise.reporting.html.changes import commands, flat, record_changes, what_changed
 from foldwise.store.layout import CompetitionRuns
 from foldwise.store.run_records import RunRecord
 from foldwise.workspace import Workspace
@@ -76,7 +76,7 @@ def test_stages_that_only_one_has_are_named_and_the_hardware_is(
     )
     found = {
         each["key"]: (each["old"], each["new"])
-        for each in changed(workspace.competition("tiny"), old, new)
+        for each in record_changes(workspace.competition("tiny"), old, new)
     }
     assert found["stage.1.epochs"] == (None, 1)
     assert (found["seed"], found["device"]) == ((0, 3), ("cpu", "cuda"))
@@ -90,7 +90,7 @@ def test_a_budgets_stages_are_those_that_were_trained(
     stage = {**old.recipe["stage"][0], "epochs": 17}
     plan = {"stage": [stage], "swa": 0}
     new = old.model_copy(update={"resolved": {**old.resolved, "plan": plan}})
-    assert changed(workspace.competition("tiny"), old, new) == [
+    assert record_changes(workspace.competition("tiny"), old, new) == [
         {"key": "stage.0.epochs", "old": 1, "new": 17}
     ]
 
@@ -101,10 +101,10 @@ def test_what_another_version_did_not_know_is_no_change(
     new = record(write_run(workspace, data, "new"))
     fewer = {key: value for key, value in new.recipe.items() if key != "ema"}
     default = new.model_copy(update={"recipe": fewer})
-    assert changed(workspace.competition("tiny"), default, new) == []  # its default is meant
+    assert record_changes(workspace.competition("tiny"), default, new) == []  # its default is meant
     recipe = {**fewer, "gone": 1, "batch_size": 2}
     other = new.model_copy(update={"recipe": recipe, "resolved": {}})
-    assert changed(workspace.competition("tiny"), other, new) == [
+    assert record_changes(workspace.competition("tiny"), other, new) == [
         {"key": "batch_size", "old": 2, "new": new.recipe["batch_size"]}
     ]
 

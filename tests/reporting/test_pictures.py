@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from foldwise.data.competition import load_data
-from foldwise.reporting.html.pictures import laid, overlay, thumbnail
+from foldwise.reporting.html.pictures import fit_map, overlay, thumbnail
 from foldwise.workspace import Workspace
 from reporting.making import packed
 from tiny import ids
@@ -34,14 +34,14 @@ def columns(map: Image.Image) -> np.ndarray:
 
 
 def test_a_squashed_image_was_seen_whole() -> None:
-    map = laid(Image.fromarray(SPOT), (192, 96), recipe("squash"))
+    map = fit_map(Image.fromarray(SPOT), (192, 96), recipe("squash"))
     assert map.size == (96, 48)
     assert columns(map).max() < 1 / 8
     assert np.asarray(map)[:, 0].min() == 255
 
 
 def test_of_a_cropped_image_the_middle_was_seen() -> None:
-    map = laid(Image.fromarray(SPOT), (200, 100), recipe("crop"))
+    map = fit_map(Image.fromarray(SPOT), (200, 100), recipe("crop"))
     assert map.size == (96, 48)
     assert 0.25 <= columns(map).min() <= columns(map).max() < 0.25 + 0.5 / 8
     assert np.asarray(map)[:, :24].max() == 0
@@ -50,16 +50,16 @@ def test_of_a_cropped_image_the_middle_was_seen() -> None:
 def test_of_a_padded_image_the_padding_lies_outside() -> None:
     seen = np.zeros((8, 8), np.uint8)
     seen[:2] = 255  # the padding above a wide image
-    assert np.asarray(laid(Image.fromarray(seen), (200, 100), recipe("pad")))[8:].max() == 0
+    assert np.asarray(fit_map(Image.fromarray(seen), (200, 100), recipe("pad")))[8:].max() == 0
     seen[2:4] = 255  # the image's upper half
-    map = np.asarray(laid(Image.fromarray(seen), (200, 100), recipe("pad")))
+    map = np.asarray(fit_map(Image.fromarray(seen), (200, 100), recipe("pad")))
     assert map[:16].min() > 128
     assert map[32:].max() == 0
 
 
 def test_the_last_stages_shape_counts() -> None:
     told = {**recipe("crop"), "stage": [{"image_size": None}, {"image_size": [32, 64]}]}
-    map = laid(Image.fromarray(SPOT), (200, 100), told)  # two to one: all of it was seen
+    map = fit_map(Image.fromarray(SPOT), (200, 100), told)  # two to one: all of it was seen
     assert columns(map).min() == 0
 
 

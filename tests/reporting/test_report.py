@@ -19,7 +19,7 @@ from foldwise.errors import RunError, SpecError
 from foldwise.metrics.scoring import score
 from foldwise.reporting.html import figures
 from foldwise.reporting.html.gathering import gather
-from foldwise.reporting.html.page import exact, located, run_page, shown
+from foldwise.reporting.html.page import exact, format_value, locate, run_page
 from foldwise.submitting.entry import Entry
 from foldwise.workspace import Workspace
 from reporting.making import write_run, write_shown
@@ -59,10 +59,10 @@ def test_the_page_holds_the_numbers_of_the_run_directory(
     head, *rows = page.tables["folds"]
     assert head[:5] == ["fold", "rows", "value", "seconds", "images per second"]
     assert [row[0] for row in rows] == ["0", "1", "2"]
-    assert [row[3] for row in rows] == [shown(fold["seconds"]) for fold in done]
+    assert [row[3] for row in rows] == [format_value(fold["seconds"]) for fold in done]
     history = json.loads((folder / "fold1" / "history.json").read_text())
     assert [row[1] for row in page.tables["epochs1"][1:]] == [
-        shown(epoch["train_loss"]) for epoch in history
+        format_value(epoch["train_loss"]) for epoch in history
     ]
     classes = {row[0]: row for row in page.tables["classes"][1:]}
     assert {*classes} == {"zebra", "10", "ant"}
@@ -239,7 +239,7 @@ def test_axes_are_named(whole: dict[str, Any]) -> None:
     ],
 )
 def test_values_are_short(value: Any, text: str) -> None:
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 def test_settings_are_shown_as_they_were_written() -> None:
@@ -307,17 +307,17 @@ def test_a_name_in_two_competitions_needs_the_competition(
 ) -> None:
     workspace = copy(made[0], tmp_path)
     shutil.copytree(workspace.runs / "tiny", workspace.runs / "other")
-    assert located(workspace, "tiny") == ("tiny", None)
+    assert locate(workspace, "tiny") == ("tiny", None)
     with pytest.raises(
         RunError,
         match="expected one run called 'tiny-s0-whole', but other and "
         "tiny have one each; say which: foldwise report other --run",
     ):
-        located(workspace, "tiny-s0-whole")
+        locate(workspace, "tiny-s0-whole")
     shutil.rmtree(workspace.runs / "tiny")
-    assert located(workspace, "tiny-s0-whole") == ("other", "tiny-s0-whole")
+    assert locate(workspace, "tiny-s0-whole") == ("other", "tiny-s0-whole")
     with pytest.raises(SpecError, match="no competition or run is called 'xxx'; there are: "):
-        located(workspace, "xxx")
+        locate(workspace, "xxx")
 
 
 def test_a_report_loads_no_torch(submitted: tuple[Workspace, Entry]) -> None:

@@ -26,8 +26,8 @@ from foldwise.kinds.events import Event, FoldDone, FoldStarted
 from foldwise.reproducing.differences import check_data
 from foldwise.reproducing.reproduce import Reproduction, reproduce, verdict_of
 from foldwise.reproducing.scratch import find_manifest, toml_of
-from foldwise.store.files import locked, read_json, sha256_json, write_json
-from foldwise.store.manifests import OWN, Manifest
+from foldwise.store.files import hold_lock, read_json, sha256_json, write_json
+from foldwise.store.manifests import HASH_KEY, Manifest
 from foldwise.submitting.entry import Entry
 from foldwise.training.fitting import finder, tuning
 from foldwise.workspace import Workspace
@@ -52,7 +52,7 @@ def altered(workspace: Workspace, change: Callable[[dict[str, Any]], None]) -> s
     path = manifest_of(workspace)
     told = json.loads(path.read_text())
     change(told)
-    told[OWN] = sha256_json({key: value for key, value in told.items() if key != OWN})
+    told[HASH_KEY] = sha256_json({key: value for key, value in told.items() if key != HASH_KEY})
     path.write_text(json.dumps(told))
     return path.stem
 
@@ -119,7 +119,7 @@ def test_a_reproduction_that_was_stopped_goes_on_unless_the_code_changed(
 
 
 def test_one_at_a_time(own: Workspace) -> None:
-    with locked(own.runs / "tiny" / ".reproduce.lock", "this test"):
+    with hold_lock(own.runs / "tiny" / ".reproduce.lock", "this test"):
         refused(own, StorageError, "reproducing tiny is already at work in another process")
 
 

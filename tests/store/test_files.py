@@ -17,11 +17,11 @@ from foldwise.errors import StorageError
 from foldwise.store.files import (
     allocate,
     disk_errors,
-    held,
-    locked,
+    hold_lock,
+    is_locked,
     need_space,
     read_json,
-    replacing,
+    replace_file,
     scratch,
     sha256_json,
     sweep,
@@ -33,7 +33,7 @@ from foldwise.store.frames import read_stored
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), replace_file(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"old": 1}
@@ -43,7 +43,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 def test_a_full_disk_is_one_clear_line_and_nothing_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     with pytest.raises(StorageError, match=r"no disk space left while writing .*a.bin"):
-        with replacing(path) as temporary:
+        with replace_file(path) as temporary:
             temporary.write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
     assert os.listdir(tmp_path) == []
@@ -161,7 +161,7 @@ def test_whoever_takes_a_lock_or_writes_removes_what_dead_processes_left(tmp_pat
         (tmp_path / name).mkdir()
         _, kept = _left_behind(tmp_path / name)
         if name == "locked":
-            with locked(tmp_path / name / ".lock", "training"):
+            with hold_lock(tmp_path / name / ".lock", "training"):
                 pass
         elif name == "written":
             write_json(tmp_path / name / "b.json", 1)
@@ -199,8 +199,8 @@ def test_equal_values_have_equal_hashes() -> None:
 def test_a_lock_holds_off_other_processes_and_ends_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     program = (
-        "import sys\nfrom pathlib import Path\nfrom foldwise.store.files import locked\n"
-        "with locked(Path(sys.argv[1]), 'the other', wait=False):\n"
+        "import sys\nfrom pathlib import Path\nfrom foldwise.store.files import hold_lock\n"
+        "with hold_lock(Path(sys.argv[1]), 'the other', wait=False):\n"
         "    print('held', flush=True)\n    sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -212,11 +212,11 @@ def test_a_lock_holds_off_other_processes_and_ends_with_its_holder(tmp_path: Pat
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(StorageError, match=f"training is already at work .*{holder.pid}"):
-        with locked(path, "training", wait=False):
+        with hold_lock(path, "training", wait=False):
             pass
     holder.kill()
     holder.wait()
-    with locked(path, "training", wait=False):
+    with hold_lock(path, "training", wait=False):
         pass
 
 
@@ -227,19 +227,19 @@ def test_waiting_for_a_lock_is_said_with_the_number_of_its_holder(
     path, taken, release = tmp_path / ".lock", threading.Event(), threading.Event()
 
     def hold() -> None:
-        with locked(path, "the other"):
+        with hold_lock(path, "the other"):
             taken.set()
             release.wait()
 
     thread = threading.Thread(target=hold)
     thread.start()
     taken.wait()
-    assert held(path)
+    assert is_locked(path)
     threading.Timer(0.3, release.set).start()
-    with locked(path, "training"):
-        assert held(path)
+    with hold_lock(path, "training"):
+        assert is_locked(path)
     thread.join()
-    assert not held(path)
+    assert not is_locked(path)
     (line,) = caplog.messages
     assert line == (
         f"training is at work in another process (process {os.getpid()}); waiting for it"
@@ -248,13 +248,13 @@ def test_waiting_for_a_lock_is_said_with_the_number_of_its_holder(
 
 def test_a_lock_is_freed_by_another_thread_than_the_one_that_took_it(tmp_path: Path) -> None:
     stack = ExitStack()
-    lock = locked(tmp_path / ".lock", "a writer")
+    lock = hold_lock(tmp_path / ".lock", "a writer")
     thread = threading.Thread(target=stack.enter_context, args=[lock])
     thread.start()
     thread.join()
-    assert held(tmp_path / ".lock")
+    assert is_locked(tmp_path / ".lock")
     stack.close()
-    assert not held(tmp_path / ".lock")
+    assert not is_locked(tmp_path / ".lock")
 
 
 @pytest.mark.parametrize("size", [0, 5000])

@@ -119,9 +119,9 @@ BOOK = "".join(json.dumps(line) + "\n" for line in OLD)
 def test_a_ledger_from_before_versions_is_read_whole(tmp_path: Path) -> None:
     book = tmp_path / "ledger.jsonl"
     book.write_text(BOOK)
-    assert [entry.event for entry in ledger.read(book)] == [line["event"] for line in OLD]
+    assert [entry.event for entry in ledger.read_ledger(book)] == [line["event"] for line in OLD]
     assert {line["event"] for line in OLD} == {*ledger.EVENTS}
-    assert ledger.read(book)[6].plain()["later"] == [1]
+    assert ledger.read_ledger(book)[6].plain()["later"] == [1]
     first, second = ledger.submissions(book, "tiny")
     assert (first["state"], first["public"], first["sha256"]) == ("scored", 0.6, "s1")
     assert (second["state"], second["ref"], second["error"]) == ("unsent", 7, "stopped")
@@ -161,7 +161,7 @@ def test_a_line_that_is_not_understood_stops_whatever_sends_and_is_shown_by_othe
     book = tmp_path / "ledger.jsonl"
     book.write_text(f"{BOOK}{line}\n")
     message = rf"ledger.jsonl, line 11: expected one of the events 'written', .*, got {got}"
-    for reading in (ledger.read, ledger.attempts):
+    for reading in (ledger.read_ledger, ledger.attempts):
         with pytest.raises(SubmissionError, match=f"{message}.*: update foldwise. Nothing is sent"):
             reading(book)
     with pytest.raises(SubmissionError, match=message):
@@ -173,7 +173,7 @@ def test_a_line_that_is_not_understood_stops_whatever_sends_and_is_shown_by_othe
 def test_what_is_no_json_is_a_torn_line(tmp_path: Path) -> None:
     book = tmp_path / "ledger.jsonl"
     book.write_text('\n{"time": "2026\n\xff\n', encoding="latin-1")
-    assert ledger.read(book) == []
+    assert ledger.read_ledger(book) == []
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:

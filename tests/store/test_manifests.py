@@ -8,7 +8,7 @@ import pytest
 
 from foldwise.errors import SubmissionError
 from foldwise.store.files import sha256_json
-from foldwise.store.manifests import OWN, Headline, Manifest, write_manifest
+from foldwise.store.manifests import HASH_KEY, Headline, Manifest, write_manifest
 
 RUN = {"run": "a-s0-1", "recipe": {"name": "a"}, "seed": 0, "resolved": {}, "rates": {}}
 TOLD: dict[str, Any] = {
@@ -40,13 +40,13 @@ def test_a_manifest_is_read_with_the_hash_of_what_stands_in_the_file(tmp_path: P
 
 def test_a_manifest_without_a_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({**TOLD, OWN: sha256_json(TOLD)}))
+    path.write_text(json.dumps({**TOLD, HASH_KEY: sha256_json(TOLD)}))
     assert Manifest.read(path).folds.scheme == "default"
 
 
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({**TOLD, OWN: "", "version": 2}))
+    path.write_text(json.dumps({**TOLD, HASH_KEY: "", "version": 2}))
     with pytest.raises(SubmissionError, match=r"later version .*make the submission again with"):
         Manifest.read(path)
 

@@ -18,7 +18,7 @@ FILES = {
     for kind in vars(layout).values()
     if isinstance(kind, type) and issubclass(kind, layout.Folder)
     for each in vars(kind).values()
-    if isinstance(each, layout.File) and "." in each.name
+    if isinstance(each, layout.NamedFile) and "." in each.name
 }
 JSON_OF_OTHERS = {  # module -> whose JSON it reads
     "data/labels/coco.py": "annotations in the COCO format, of a competition",

@@ -12,10 +12,10 @@ from foldwise.store import predictions
 from foldwise.store.predictions import (
     align,
     check_predictions,
+    open_writer,
     predictions_frame,
     read_predictions,
     write_predictions,
-    writing,
 )
 
 CLASSES = ("z", "a")
@@ -73,8 +73,10 @@ def test_predictions_written_as_they_come_are_the_same_frame(
     rng = np.random.default_rng(0)
     probs = rng.dirichlet([1, 1, 1], size=25)
     ids = [f"{i:03d}" for i in range(25)]
-    monkeypatch.setattr(predictions, "HELD", 12)  # numbers: after four rows they are written
-    with writing(tmp_path / "a.parquet", ["z", "b", "1"]) as add:
+    monkeypatch.setattr(
+        predictions, "BUFFERED_NUMBERS", 12
+    )  # numbers: after four rows they are written
+    with open_writer(tmp_path / "a.parquet", ["z", "b", "1"]) as add:
         for begin in range(0, 25, 2):
             add(ids[begin : begin + 2], probs[begin : begin + 2])
     assert ParquetFile(tmp_path / "a.parquet").num_row_groups > 3
@@ -86,12 +88,12 @@ def test_predictions_written_as_they_come_are_the_same_frame(
 
 def test_a_file_is_absent_where_a_later_row_is_no_probability(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match="1 of 1 rows hold numbers that are not finite"):
-        with writing(tmp_path / "a.parquet", ["a", "b"]) as add:
+        with open_writer(tmp_path / "a.parquet", ["a", "b"]) as add:
             add(["1"], np.array([[0.5, np.nan]]))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_rows_at_all_are_an_empty_file_with_its_columns(tmp_path: Path) -> None:
-    with writing(tmp_path / "a.parquet", ["a", "b"]):
+    with open_writer(tmp_path / "a.parquet", ["a", "b"]):
         pass
     assert list(read_predictions(tmp_path / "a.parquet", ["a", "b"]).columns) == ["id", "a", "b"]

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from foldwise.submitting.platforms import credentials
-from foldwise.submitting.platforms.credentials import Source, found, redacted, refused, warnings
+from foldwise.submitting.platforms.credentials import (
+    CredentialSource,
+    find_source,
+    redact,
+    refusal_advice,
+    warnings,
+)
 
 KEY, TOKEN = "5ec7e7" * 5, "KGAT_5ec7e7t0ken5ec7e7"
 LEGACY = json.dumps({"username": "ann", "key": KEY})
@@ -32,29 +38,31 @@ def put(path: Path, text: str) -> Path:
 
 
 def test_without_any_nothing_is_found_and_it_is_said_what_to_set() -> None:
-    assert found() is None
-    assert refused().startswith("no credentials were found; make a token at https://www.kaggle.com")
+    assert find_source() is None
+    assert refusal_advice().startswith(
+        "no credentials were found; make a token at https://www.kaggle.com"
+    )
 
 
 def test_the_clients_order_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     oauth = put(home / ".kaggle" / "credentials.json", json.dumps({"refresh_token": TOKEN}))
-    assert found() == Source("oauth", str(oauth))
+    assert find_source() == CredentialSource("oauth", str(oauth))
     file = put(home / ".kaggle" / "kaggle.json", LEGACY)
-    assert found() == Source("key", str(file))
+    assert find_source() == CredentialSource("key", str(file))
     monkeypatch.setenv("KAGGLE_USERNAME", "bob")
-    assert found() == Source("key", str(file))  # the key is still the file's
+    assert find_source() == CredentialSource("key", str(file))  # the key is still the file's
     monkeypatch.setenv("KAGGLE_KEY", KEY)
-    assert found() == Source("key", "KAGGLE_USERNAME and KAGGLE_KEY")
+    assert find_source() == CredentialSource("key", "KAGGLE_USERNAME and KAGGLE_KEY")
     token = put(home / ".kaggle" / "access_token.txt", TOKEN)
-    assert found() == Source("token", str(token))
+    assert find_source() == CredentialSource("token", str(token))
     token = put(home / ".kaggle" / "access_token", f"{TOKEN}\n")
-    assert found() == Source("token", str(token))
+    assert find_source() == CredentialSource("token", str(token))
     monkeypatch.setenv("KAGGLE_API_TOKEN", str(put(home / "empty", "\n")))
-    assert found() == Source("token", str(token))
+    assert find_source() == CredentialSource("token", str(token))
     monkeypatch.setenv("KAGGLE_API_TOKEN", str(put(home / "mine", TOKEN)))
-    assert found() == Source("token", "KAGGLE_API_TOKEN")
+    assert find_source() == CredentialSource("token", "KAGGLE_API_TOKEN")
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
-    assert found() == Source("token", "KAGGLE_API_TOKEN")
+    assert find_source() == CredentialSource("token", "KAGGLE_API_TOKEN")
 
 
 PLACES = {  # where kaggle.json lies; what else there is; the variables
@@ -85,7 +93,7 @@ def test_kaggle_json_is_found_where_the_client_finds_it(
     for other in others:
         put(home / other, "")
     put(home / file, LEGACY)
-    ours = found()
+    ours = find_source()
     done = subprocess.run(
         [sys.executable, "-c", CLIENT], capture_output=True, text=True, check=True
     )
@@ -97,8 +105,8 @@ def test_damaged_files_are_no_credentials(home: Path) -> None:
     put(home / ".kaggle" / "kaggle.json", '{"username": ')
     put(home / ".kaggle" / "credentials.json", "[]")
     (home / ".kaggle" / "access_token").write_bytes(b"\xff\xfe")
-    assert found() is None
-    assert redacted("text") == "text"
+    assert find_source() is None
+    assert redact("text") == "text"
 
 
 def test_files_of_secrets_that_others_can_read_are_pointed_out(
@@ -127,16 +135,18 @@ def test_a_refused_token_that_hides_a_key_is_named(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = put(home / ".kaggle" / "kaggle.json", LEGACY)
-    assert refused().startswith(f"Kaggle does not accept what is in {file}; make a token at")
+    assert refusal_advice().startswith(f"Kaggle does not accept what is in {file}; make a token at")
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
-    assert refused() == (
+    assert refusal_advice() == (
         "Kaggle does not accept the token in KAGGLE_API_TOKEN, and the client prefers it to the "
         f"key in {file}; unset (or remove) KAGGLE_API_TOKEN to use the key, or make a new token at "
         "https://www.kaggle.com/settings"
     )
     file.unlink()
-    assert refused().startswith("Kaggle does not accept what is in KAGGLE_API_TOKEN; make a token")
-    assert TOKEN not in refused()
+    assert refusal_advice().startswith(
+        "Kaggle does not accept what is in KAGGLE_API_TOKEN; make a token"
+    )
+    assert TOKEN not in refusal_advice()
 
 
 def test_every_known_secret_is_redacted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,14 +161,14 @@ def test_every_known_secret_is_redacted(home: Path, monkeypatch: pytest.MonkeyPa
     put(home / ".kaggle" / "credentials.json", json.dumps(oauth))
     put(home / ".netrc", f"machine api.wandb.ai\n  login user\n  password {secrets[7]}\n")
     for secret in secrets:
-        assert redacted(f"401: {secret}, again {secret}!") == "401: ***, again ***!"
+        assert redact(f"401: {secret}, again {secret}!") == "401: ***, again ***!"
     for name, key in (("ann", secrets[0]), ("bob", secrets[4])):
         pair = base64.b64encode(f"{name}:{key}".encode()).decode()
-        assert redacted(f"sent {pair}") == "sent ***"
+        assert redact(f"sent {pair}") == "sent ***"
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN + secrets[0])  # a secret within another
-    assert redacted(f"<{TOKEN}{secrets[0]}>") == "<***>"
+    assert redact(f"<{TOKEN}{secrets[0]}>") == "<***>"
     monkeypatch.setenv("WANDB_API_KEY", "short")
-    assert redacted("a short text of ann's") == "a short text of ann's"
+    assert redact("a short text of ann's") == "a short text of ann's"
 
 
 @pytest.mark.parametrize(
@@ -174,10 +184,10 @@ def test_every_known_secret_is_redacted(home: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_what_looks_like_a_secret_is_redacted(text: str, expected: str) -> None:
-    assert redacted(text) == expected
+    assert redact(text) == expected
 
 
 def test_a_source_never_holds_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
-    assert TOKEN not in repr(found())
-    assert TOKEN not in credentials.HOW + refused()
+    assert TOKEN not in repr(find_source())
+    assert TOKEN not in credentials.HOW + refusal_advice()

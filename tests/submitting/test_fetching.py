@@ -20,7 +20,7 @@ from foldwise.errors import ArchiveError, DataError, PlatformError, StorageError
 from foldwise.store import ledger
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.platforms import kaggle
-from foldwise.submitting.platforms.kaggle import Session
+from foldwise.submitting.platforms.kaggle import KaggleCompetition
 from foldwise.workspace import Workspace
 from standin import BEFORE, Competition, Standin, Team
 from tiny import edit, small_disk
@@ -96,7 +96,7 @@ def test_a_disk_that_fills_is_not_the_network(tmp_path: Path) -> None:
 
         competition_leaderboard_download = competition_download_files
 
-    remote = Session(SLUG, Client())
+    remote = KaggleCompetition(SLUG, Client())
     for fetch in (remote.download, remote.board):
         with pytest.raises(StorageError, match="no disk space left while writing"):
             fetch(tmp_path)
@@ -165,7 +165,7 @@ def test_the_board_leaves_a_download_of_the_data_alone(
     begun = workspace.data / "tiny" / "download" / f"{SLUG}.zip"
     begun.parent.mkdir()
     begun.write_bytes(b"begun")
-    assert status.standing(workspace, "tiny", ask=True)["quota"]
+    assert status.read_standing(workspace, "tiny", ask=True)["quota"]
     assert begun.read_bytes() == b"begun"
 
 
@@ -177,12 +177,12 @@ def test_a_leaderboard_that_cannot_be_read_is_left_out_and_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def board(self: kaggle.Session, folder: Path) -> Path:
+    def board(self: kaggle.KaggleCompetition, folder: Path) -> Path:
         folder.mkdir()
         (folder / "board.zip").write_bytes(content)
         return folder / "board.zip"
 
-    monkeypatch.setattr(kaggle.Session, "board", board)
+    monkeypatch.setattr(kaggle.KaggleCompetition, "board", board)
     assert save_board(kaggle.connect(SLUG), tmp_path) is None
     assert "the leaderboard cannot be read: " in caplog.text
     assert list((tmp_path / "board").iterdir()) == []
@@ -207,17 +207,17 @@ def test_status_fetches_late_scores_quota_and_board(
     server.world.competitions[SLUG].teams += [Team("Oaks", 0.5), Team("Elms", 3.5)]
     ledger.append(book, "intent", "a.csv", tag="fw-1", sha256="5", counted=0, listed=0)
     ledger.append(book, "sent", "a.csv", tag="fw-1", ref=ref)
-    assert status.standing(workspace, "tiny")["submissions"][0]["public"] is None
+    assert status.read_standing(workspace, "tiny")["submissions"][0]["public"] is None
     assert not server.journal
-    told = status.standing(workspace, "tiny", ask=True)
+    told = status.read_standing(workspace, "tiny", ask=True)
     (row,) = told["submissions"]
     assert (row["state"], row["public"], row["rank"], row["teams"]) == ("scored", 1.0, 2, 3)
     assert told["quota"] == {"today": 1, "total": 1, "left": 4, "for_good": False}
     assert "1 submissions today, 1 in all; 4 left today" in printing.standing_lines(told)
     server.world.competitions[SLUG].total = 3
-    told = status.standing(workspace, "tiny", ask=True)
+    told = status.read_standing(workspace, "tiny", ask=True)
     assert "1 submissions today, 1 in all; 2 left ever" in printing.standing_lines(told)
     server.fail("ListSubmissions", "500", times=None)
-    told = status.standing(workspace, "tiny", ask=True)
+    told = status.read_standing(workspace, "tiny", ask=True)
     assert (told["quota"], told["submissions"][0]["rank"]) == (None, 2)
     assert "Kaggle: Internal error; nothing was sent: its server fails" in caplog.text

@@ -11,7 +11,7 @@ from foldwise.cli import printing
 from foldwise.commands import status
 from foldwise.errors import DataError
 from foldwise.store import ledger
-from foldwise.submitting.leaderboard import agreement, medal, place, placed, read_leaderboard
+from foldwise.submitting.leaderboard import agreement, medal, place, rank_rows, read_leaderboard
 from foldwise.workspace import Workspace
 
 TODAY = (
@@ -143,7 +143,7 @@ def test_the_ledgers_own_rank_counts_before_a_boards() -> None:
     unknown = {"rank": None, "teams": None, "public": 0.1, "private": None}
     unscored = {**unknown, "public": None}
     alone = {**own, "teams": None}
-    found = placed([own, unknown, unscored, alone], list(np.linspace(0, 1, 200)), True)
+    found = rank_rows([own, unknown, unscored, alone], list(np.linspace(0, 1, 200)), True)
     keys = ("rank", "teams", "percentile", "medal")
     assert [tuple(row[key] for key in keys) for row in found] == [
         (3, 60, 5.0, "gold"),
@@ -151,7 +151,7 @@ def test_the_ledgers_own_rank_counts_before_a_boards() -> None:
         (None,) * 4,
         (3, None, None, None),
     ]
-    assert [row["rank"] for row in placed([own, unknown], None, True)] == [3, None]
+    assert [row["rank"] for row in rank_rows([own, unknown], None, True)] == [3, None]
 
 
 def test_two_submissions_are_too_few_to_say() -> None:
@@ -230,17 +230,21 @@ def test_the_standing_of_a_competition_uses_a_board_beside_its_data(workspace: W
     for number, public in enumerate((0.4, 0.3, 0.26)):
         ledger.append(book, "written", f"{number}.csv", sha256=str(number), local=public - 0.05)
         ledger.append(book, "scored", f"{number}.csv", public=public)
-    told = status.standing(workspace, "tiny")
+    told = status.read_standing(workspace, "tiny")
     assert [row["rank"] for row in told["submissions"]] == [None] * 3
     folder = workspace.data / "tiny"
     write(folder / "leaderboard.csv", TODAY)
-    told = status.standing(workspace, "tiny")
+    told = status.read_standing(workspace, "tiny")
     assert [row["rank"] for row in told["submissions"]] == [2, 2, 2]
     assert told["submissions"][0]["percentile"] == 66.67
     write(folder / "leaderboard.csv", TODAY.replace("0.25", "0.35"))
-    assert [row["rank"] for row in status.standing(workspace, "tiny")["submissions"]] == [2, 1, 1]
+    assert [row["rank"] for row in status.read_standing(workspace, "tiny")["submissions"]] == [
+        2,
+        1,
+        1,
+    ]
     write(folder / "leaderboard.csv", TODAY.replace("0.25", "n/a"))  # one row stops nothing
-    odd = status.standing(workspace, "tiny")["submissions"]
+    odd = status.read_standing(workspace, "tiny")["submissions"]
     assert [(row["rank"], row["teams"]) for row in odd] == [(1, 2)] * 3
     lines = printing.standing_lines(told)
     assert lines[1:] == [
@@ -252,7 +256,7 @@ def test_the_standing_of_a_competition_uses_a_board_beside_its_data(workspace: W
 
 
 def test_a_competition_without_submissions_says_so(workspace: Workspace) -> None:
-    told = status.standing(workspace, "tiny")
+    told = status.read_standing(workspace, "tiny")
     assert told["submissions"] == []
     assert printing.standing_lines(told) == [
         "no submissions yet: `foldwise submit NAME` makes the first one"

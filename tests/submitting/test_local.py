@@ -213,7 +213,7 @@ def test_an_entry_that_comes_later_or_changes_joins_the_board(workspace: Workspa
 
 
 def test_the_board_can_be_had_without_an_entry(workspace: Workspace) -> None:
-    (entry,) = local.entered(parcel(workspace))
+    (entry,) = local.enter(parcel(workspace))
     assert (entry.team, entry.public) == ("uniform", pytest.approx(np.log(3), abs=1e-6))
     assert board(workspace) == [entry.plain()]
 

@@ -11,7 +11,7 @@ import pytest
 
 from foldwise.errors import PlatformError, StorageError, UnclearError, UnreachedError
 from foldwise.store import ledger
-from foldwise.store.files import locked, sha256_file
+from foldwise.store.files import hold_lock, sha256_file
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.platforms import kaggle
 from foldwise.submitting.sending import Outgoing, refresh, send_once
@@ -53,17 +53,17 @@ def outgoing(folder: Path, name: str = "one.csv", text: str = "id,a\n1,1\n", loc
     file.write_text(text)
     book = file.parent / "ledger.jsonl"
     digest = sha256_file(file)
-    if not any(row.file == name for row in ledger.read(book)):
+    if not any(row.file == name for row in ledger.read_ledger(book)):
         ledger.append(book, "written", name, sha256=digest, local=local)
     return Outgoing(book, file, digest, local, higher=False, timeout=1.0)
 
 
-def connect() -> kaggle.Session:
+def connect() -> kaggle.KaggleCompetition:
     return kaggle.connect(SLUG)
 
 
 def events(out: Outgoing) -> list[str]:
-    return [entry.event for entry in ledger.read(out.book)]
+    return [entry.event for entry in ledger.read_ledger(out.book)]
 
 
 def test_a_file_is_sent_scored_and_not_sent_again(
@@ -258,7 +258,7 @@ def test_all_pages_are_read(server: Standin, tmp_path: Path) -> None:
 
 def test_two_submissions_at_once_are_refused(server: Standin, tmp_path: Path) -> None:
     out = outgoing(tmp_path)
-    with locked(out.book.with_name(".send.lock"), "a test"):
+    with hold_lock(out.book.with_name(".send.lock"), "a test"):
         with pytest.raises(StorageError, match="a submission to this competition is already at"):
             send_once(out, connect)
 

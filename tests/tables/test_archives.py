@@ -14,7 +14,7 @@ import pytest
 
 from foldwise.config.competition import load_competition
 from foldwise.errors import ArchiveError, DataError, StorageError
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.tables import archives, unpacking
 from foldwise.tables.archives import add_to_raw
 from packing import MAKERS, contents, make_tar, make_zip, packed
@@ -325,7 +325,7 @@ def test_what_a_killed_process_left_is_removed_by_whoever_takes_the_lock(tmp_pat
     assert subprocess.run(command).returncode == 9
     (left,) = home.glob(".unpack-*")
     assert contents(left)
-    with locked(home / ".raw.lock", "unpacking"):
+    with hold_lock(home / ".raw.lock", "unpacking"):
         assert [path.name for path in home.iterdir()] == [".raw.lock"]
     assert subprocess.run(command).returncode == 9
     add_to_raw(source, home / "raw")

@@ -29,7 +29,7 @@ def refused(archive: Path, target: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("ending", [".zip", ".7z", *unpacking.TAR_ENDS])
+@pytest.mark.parametrize("ending", [".zip", ".7z", *unpacking.TAR_SUFFIXES])
 def test_every_kind_is_unpacked_by_its_ending_in_either_case(tmp_path: Path, ending: str) -> None:
     made = tmp_path / f"made{ending.replace('tgz', 'gz').replace('tb', 'b').replace('tx', 'x')}"
     make = {".zip": make_zip, ".7z": make_7z}.get(ending, make_tar)

@@ -21,7 +21,7 @@ from foldwise.commands.train import train
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.opened import open_competition
 from foldwise.store.predictions import predictions_frame
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.maps import (
     FEATURES,
     as_png,
@@ -62,7 +62,7 @@ def built(name: str, side: int = 128, outputs: int = 3, **settings: Any) -> nn.M
             **settings,
         }
     )
-    with seeded(0, "test"):
+    with seed_block(0, "test"):
         return build_model(recipe, outputs, 1).eval().requires_grad_(False)
 
 
@@ -72,7 +72,7 @@ def opened(packed: bytes) -> np.ndarray:
 
 
 def noise(*shape: int) -> torch.Tensor:
-    with seeded(1, "test"):
+    with seed_block(1, "test"):
         return torch.randn(*shape)
 
 
@@ -162,7 +162,7 @@ def test_a_vit_sees_a_patch_where_it_lies() -> None:
 
 
 def test_channels_may_come_last() -> None:
-    with seeded(0, "test"):
+    with seed_block(0, "test"):
         model = SwinTransformer(
             img_size=(64, 96),
             patch_size=4,
@@ -205,7 +205,7 @@ def test_of_24_worst_images_the_model_and_the_generators_stay_as_they_were(
     competition: Competition, dls: DataLoaders
 ) -> None:
     table = competition.data.train
-    with seeded(3, "probabilities"):
+    with seed_block(3, "probabilities"):
         probs = np.random.default_rng(0).dirichlet(np.ones(3), 30)
         oof = predictions_frame(table.frame["id"], probs, CLASSES)
         model = built("test_resnet", 32).train().requires_grad_(True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from foldwise.training.fitting.activations import Meaning
-from foldwise.training.predict import MOVES, VIEWS, moved, predict
+from foldwise.training.predict import MOVES, VIEWS, predict, shift_images
 
 CPU = torch.device("cpu")
 UNDO = {"rot90": "rot270", "rot270": "rot90"}
@@ -54,19 +54,19 @@ def test_views_are_averaged_and_the_plain_one_is_kept() -> None:
 
 def test_a_moved_view_has_the_reflection_where_nothing_was() -> None:
     row = torch.arange(4.0).expand(1, 1, 4, 4)  # 0 1 2 3 in every row
-    assert moved(row, (0, 1), 0.25)[0, 0, 0].tolist() == [1, 0, 1, 2]
-    assert moved(row, (0, -1), 0.5)[0, 0, 0].tolist() == [2, 3, 2, 1]
+    assert shift_images(row, (0, 1), 0.25)[0, 0, 0].tolist() == [1, 0, 1, 2]
+    assert shift_images(row, (0, -1), 0.5)[0, 0, 0].tolist() == [2, 3, 2, 1]
     column = row.transpose(2, 3)
-    assert moved(column, (1, 0), 0.25)[0, 0, :, 0].tolist() == [1, 0, 1, 2]
-    assert moved(column, (-1, 0), 0.25)[0, 0, :, 0].tolist() == [1, 2, 3, 2]
-    assert moved(column, (0, 1), 0.25).equal(column)
+    assert shift_images(column, (1, 0), 0.25)[0, 0, :, 0].tolist() == [1, 0, 1, 2]
+    assert shift_images(column, (-1, 0), 0.25)[0, 0, :, 0].tolist() == [1, 2, 3, 2]
+    assert shift_images(column, (0, 1), 0.25).equal(column)
 
 
 def test_shifted_views_are_averaged_and_the_plain_one_is_not_moved() -> None:
     x = torch.rand(5, 1, 4, 4)
     model = Corner()
     mean, plain = predicted(model, [(x,)], ("none", "hflip"), "fp32", CPU, Meaning("softmax"), 0.25)
-    seen = [moved(view, move, 0.25) for view in (x, x.flip(-1)) for move in MOVES]
+    seen = [shift_images(view, move, 0.25) for view in (x, x.flip(-1)) for move in MOVES]
     expected = [torch.softmax(model(view).double(), 1).numpy() for view in seen]
     assert len(expected) == 10
     assert mean == pytest.approx(np.mean(expected, axis=0))

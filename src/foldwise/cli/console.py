@@ -30,7 +30,7 @@ app = typer.Typer(
     help="From a competition's raw CSVs to a validated, locally scored, uploaded submission.",
 )
 P = ParamSpec("P")
-PLAIN = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
+ASCII = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
 WIDE = 200  # columns where the output goes to a file or a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -53,7 +53,7 @@ NoTrack = Annotated[
 ]
 
 
-class Lines(logging.Handler):
+class LineHandler(logging.Handler):
     """Log records as plain lines on stderr, above a progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -67,7 +67,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[Lines()])
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[LineHandler()])
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         logging.getLogger("foldwise").setLevel(logging.INFO)
         with _terminable():
@@ -122,10 +122,10 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(PLAIN.get(one) or _drawn(one) for one in lacking), error.end
+    return "".join(ASCII.get(one) or _visible(one) for one in lacking), error.end
 
 
-def _drawn(one: str) -> str:
+def _visible(one: str) -> str:
     """A line that a character draws; of others the escape."""
     name = unicodedata.name(one, "")
     if not name.startswith("BOX DRAWINGS"):

@@ -17,7 +17,7 @@ Address = Annotated[
 ]
 
 
-def executing(executor: str, address: str | None) -> AbstractContextManager[executors.Execute]:
+def open_executor(executor: str, address: str | None) -> AbstractContextManager[executors.Execute]:
     """What runs the jobs. Raises: typer.BadParameter: an address, but no cluster is asked for."""
     if address is not None and executor != "ray":
         raise typer.BadParameter(f"expected --executor ray with --address {address}")

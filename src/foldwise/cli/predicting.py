@@ -7,7 +7,7 @@ import typer
 
 from foldwise.cli import printing
 from foldwise.cli.console import AsJson, Root, err, tell, verb
-from foldwise.cli.executing import Address, Executor, executing
+from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
 
 
@@ -34,15 +34,15 @@ def predict(
     A photo that cannot be read is a row with an error.
     Example: `foldwise predict blend-mean-4107a5c8 ~/Pictures --out said.csv`
     """
-    from foldwise.cli.progress import watching
+    from foldwise.cli.progress import show_progress
     from foldwise.commands import predict as predicting
-    from foldwise.store.files import replacing
+    from foldwise.store.files import replace_file
 
     where = Workspace.find(root)
-    with executing(executor, address) as execute, watching(err) as (_, decoded):
+    with open_executor(executor, address) as execute, show_progress(err) as (_, decoded):
         said = predicting.predict(where, model, images, threshold, decoded, execute)
     if out is not None:
-        with replacing(out) as temporary:
+        with replace_file(out) as temporary:
             said.to_csv(temporary, index=False)
     rows = predicting.as_rows(said)
     tell(rows, as_json, printing.predicted_lines(rows, predicting.SAYS, out))

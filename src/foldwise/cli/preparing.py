@@ -50,10 +50,10 @@ def new(
     """
     where = Workspace.find(root)
     if host:
-        from foldwise.cli.progress import watching
+        from foldwise.cli.progress import show_progress
         from foldwise.drafting import hosting
 
-        with watching(err) as (_, images):
+        with show_progress(err) as (_, images):
             hosted = hosting.host(where, name, source.expanduser(), images)
         say(printing.hosted_lines(hosted))
         if hosted.draft:
@@ -104,9 +104,9 @@ def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
     Exit code 1 where something would stop a run. Example: `foldwise check wildlife`
     """
     from foldwise import doctor
-    from foldwise.cli.progress import watching
+    from foldwise.cli.progress import show_progress
 
-    with watching(err) as (_, images):
+    with show_progress(err) as (_, images):
         findings = doctor.check(Workspace.find(root), name, images)
     tell(findings.document(), as_json, printing.findings_lines(findings))
     if not findings.ok:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from foldwise.submitting.entry import Entry
     from foldwise.training.fitting.run import Run
 
-SHOWN = 20  # rows of a table that is cut
+SHOWN_ROWS = 20  # rows of a table that is cut
 PHOTOS, BEST = 40, 3  # rows of predicted photos, and classes of each
 
 
@@ -229,7 +229,7 @@ def runs_compared(rows: Sequence["RunRow"]) -> list[str | Table]:
     """The runs of a competition in a table, and what its columns mean: rows of `compare_runs`."""
     if not rows:
         return ["no runs yet: `foldwise train NAME` makes the first one"]
-    shown = [_compared(row) for row in rows]
+    shown = [_comparison_row(row) for row in rows]
     meaning = (
         f"{rows[0]['metric']}, {'higher' if rows[0]['higher'] else 'lower'} is better; spread: "
         "standard deviation over folds; to best: mean difference over the folds that both have, "
@@ -287,11 +287,11 @@ def _worst_rows(
     """A table of the first rows, and what it shows; nothing without rows."""
     if not rows:
         return []
-    cut = f" {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
-    return [f"by {what}, the worst{cut} first{meaning}", as_table(rows[:SHOWN], columns)]
+    cut = f" {SHOWN_ROWS} of {len(rows)}" if len(rows) > SHOWN_ROWS else ""
+    return [f"by {what}, the worst{cut} first{meaning}", as_table(rows[:SHOWN_ROWS], columns)]
 
 
-def _compared(row: "RunRow") -> dict[str, object]:
+def _comparison_row(row: "RunRow") -> dict[str, object]:
     """A row of `compare_runs` by the columns of its table."""
     speed = row["images_per_second"]
     return {

@@ -20,10 +20,10 @@ from foldwise.kinds.events import BatchDone, EpochDone, Event, FoldDone, FoldSta
 
 
 @contextmanager
-def watching(console: Console) -> Iterator[tuple[Observer, Images]]:
+def show_progress(console: Console) -> Iterator[tuple[Observer, Images]]:
     """Two observers: one for training events, one for images decoded (done, all)."""
     if not console.is_terminal:
-        lines = Lines(console)
+        lines = LineObserver(console)
         yield lines.event, lines.images
         return
     columns = (
@@ -39,7 +39,7 @@ def watching(console: Console) -> Iterator[tuple[Observer, Images]]:
         yield bars.event, bars.images
 
 
-class Lines:
+class LineObserver:
     """One line per epoch and fold, for logs."""
 
     def __init__(self, console: Console) -> None:

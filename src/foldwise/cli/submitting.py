@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from foldwise.cli import printing
 from foldwise.cli.console import AsJson, Name, NoTrack, Root, err, say, show, tell, verb
-from foldwise.cli.executing import Address, Executor, executing
+from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
 
 
@@ -35,13 +35,13 @@ def submit(
     platform cannot score the file.
     Example: `foldwise submit digits`
     """
-    from foldwise.cli.progress import watching
+    from foldwise.cli.progress import show_progress
     from foldwise.commands.planning import Session
     from foldwise.commands.status import headline
     from foldwise.commands.submit import submit as run
     from foldwise.data.opened import open_competition
 
-    with executing(executor, address) as execute, watching(err) as (observe, images):
+    with open_executor(executor, address) as execute, show_progress(err) as (observe, images):
         competition = open_competition(Workspace.find(root), name)
         session = Session(observe, images, execute, track=not no_track)
         entry = run(competition, dry_run, again, resend, session)
@@ -62,10 +62,10 @@ def reproduce(
     Exit code 1 where answers are different. Runs, submissions and ledger stay as they are.
     Example: `foldwise reproduce 20261122-054120-blend-mean-4107a5c8.csv`
     """
-    from foldwise.cli.progress import watching
+    from foldwise.cli.progress import show_progress
     from foldwise.reproducing import reproduce as again
 
-    with watching(err) as (observe, images):
+    with show_progress(err) as (observe, images):
         made = again.reproduce(Workspace.find(root), submission, observe, images)
     tell(asdict(made), as_json, [escape(line) for line in made.lines()])
     if not made.close:
@@ -126,7 +126,7 @@ def status(
     elif run or runs:
         raise typer.BadParameter("--run and --runs need a competition: foldwise status digits")
     elif name:
-        standing = overview.standing(where, name, ask=not offline)
+        standing = overview.read_standing(where, name, ask=not offline)
         tell(standing, as_json, printing.standing_lines(standing))
     else:
         columns = ["competition", "file", "created", "local", "public", "private", "rank", "state"]

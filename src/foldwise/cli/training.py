@@ -18,7 +18,7 @@ from foldwise.cli.console import (
     show,
     verb,
 )
-from foldwise.cli.executing import Address, Executor, executing
+from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
 
 OfFolds = Annotated[
@@ -62,7 +62,7 @@ def train(
 
     Example: `foldwise train digits --recipe resnet18 --fold 0`
     """
-    from foldwise.cli.progress import watching
+    from foldwise.cli.progress import show_progress
     from foldwise.commands import status, trials
     from foldwise.commands.planning import Selection, Session
     from foldwise.commands.train import train as run
@@ -75,7 +75,7 @@ def train(
         )
     folds = tuple(fold) if fold else None
     selection = Selection(tuple(recipe or ()), tuple(set_ or ()), folds, scheme)
-    with executing(executor, address) as execute, watching(err) as (observe, images):
+    with open_executor(executor, address) as execute, show_progress(err) as (observe, images):
         session = Session(observe, images, execute, track=not no_track)
         competition = open_competition(Workspace.find(root), name)
         lines: list[RenderableType] = []

@@ -10,7 +10,7 @@ from foldwise.data.competition import load_data
 from foldwise.data.images.cache import clear_caches
 from foldwise.data.images.decoding import missing_images
 from foldwise.data.leftovers import leftovers
-from foldwise.store.files import replacing
+from foldwise.store.files import replace_file
 from foldwise.store.layout import data_of
 from foldwise.submitting.fetching import fetch
 from foldwise.submitting.platforms import destination
@@ -52,7 +52,7 @@ def get_data(
     lacking = [] if "read_image" in data.hooks else missing_images(data.all_rows(), raw)
     if labels is not None:
         table = pd.DataFrame({"path": data.train.frame["path"], "label": data.train.labels()})
-        with replacing(labels) as temporary:
+        with replace_file(labels) as temporary:
             table.to_csv(temporary, index=False)
     left = leftovers(data)
     return {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foldwise.config.competition import repeated
+from foldwise.config.competition import repeated_name
 from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, digests, image_caches
 from foldwise.data.folds import Folds, load_folds
@@ -102,13 +102,13 @@ def recipes_of(
     and nobody asks timm.
     Raises: SpecError: a recipe is named twice; or see `load_recipe` and `as_weights`.
     """
-    if wrong := repeated(names):
+    if wrong := repeated_name(names):
         raise SpecError(wrong)
     recipes = [load_recipe(folder, name, overrides) for name in names]
-    return [_sized(recipe, folder, runs) for recipe in recipes]
+    return [_with_sizes(recipe, folder, runs) for recipe in recipes]
 
 
-def _sized(recipe: Recipe, folder: Path, runs: CompetitionRuns | None) -> SizedRecipe:
+def _with_sizes(recipe: Recipe, folder: Path, runs: CompetitionRuns | None) -> SizedRecipe:
     if recipe.weights == "none" and recipe.image_size != "auto":
         return recipe.sized((0, 0), "bilinear")
     if runs is not None and recipe.weights == "auto":  # a file could be another one by now
@@ -170,7 +170,7 @@ def _need_weights(competition: OpenCompetition, recipes: Sequence[SizedRecipe]) 
     new = [recipe for recipe in recipes if not is_begun(competition, recipe.name)]
     if not new:
         return
-    from foldwise.training.fitting.streams import seeded  # loads torch
+    from foldwise.training.fitting.streams import seed_block  # loads torch
     from foldwise.training.models.building import build_model, weights_file, weights_size
     from foldwise.training.models.sizes import check_sizes
 
@@ -178,5 +178,5 @@ def _need_weights(competition: OpenCompetition, recipes: Sequence[SizedRecipe]) 
         weights_file(recipe)
         check_sizes(recipe, weights_size(recipe))
         if recipe.drop_path or recipe.head == "fastai":
-            with seeded(0, "drop path"):  # only the model itself tells
+            with seed_block(0, "drop path"):  # only the model itself tells
                 build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)

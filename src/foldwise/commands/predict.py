@@ -16,7 +16,7 @@ from foldwise.config.recipe import SettledRecipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
-from foldwise.ensembling.pooling import averaged
+from foldwise.ensembling.pooling import average_folds
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldJob, run_here
 from foldwise.jobs import folders_of
@@ -78,9 +78,9 @@ def predict(
     an answer below it is NONE, and its confidence what the answer lacks to 1. A photo that cannot
     be read has an error and nothing else. execute: runs the models, see `executor`.
 
-    Raises: RunError, SpecError: see `trained`. DataError: see `photos_of`.
+    Raises: RunError, SpecError: see `find_trained`. DataError: see `photos_of`.
     """
-    own = trained(workspace, name)
+    own = find_trained(workspace, name)
     competition = workspace.competition(own.competition)
     spec = load_competition(competition)
     names, files = photos_of(sources)
@@ -99,7 +99,7 @@ def predict(
         members = [_member(run, own.folds, jobs, classes) for run in own.runs]
         method = BLENDINGS.parse(own.chain["method"], kinds_of(competition))
         chain = {**own.chain, "method": method}
-        probs = averaged(task, chain, len(own.folds), members)
+        probs = average_folds(task, chain, len(own.folds), members)
     probs[list(failures)] = np.nan
     cutoff = 0.0 if task.sums_to_one else named_from(spec.submission, spec.metric)
     join = spec.submission.join
@@ -121,7 +121,7 @@ def as_rows(said: pd.DataFrame) -> list[dict[str, object]]:
     return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows]
 
 
-def trained(workspace: Workspace, name: str) -> Trained:
+def find_trained(workspace: Workspace, name: str) -> Trained:
     """The run or blend of a name or path. Of a run the folds that are done are enough.
 
     Raises: SpecError: nothing is called so. RunError: a fold or a run is not there (any more), or

@@ -35,7 +35,7 @@ class QuotaRow(TypedDict):
 
 
 class Standing(Stand):
-    """How a competition's submissions stand, see `standing`."""
+    """How a competition's submissions stand, see `read_standing`."""
 
     quota: QuotaRow | None
 
@@ -55,7 +55,7 @@ def status(workspace: Workspace, name: str | None = None) -> list[SubmissionRow]
     return rows
 
 
-def standing(workspace: Workspace, name: str, ask: bool = False) -> Standing:
+def read_standing(workspace: Workspace, name: str, ask: bool = False) -> Standing:
     """How a competition's submissions stand: `submissions`, `agreement` and `quota`.
 
     submissions, agreement: see `stand`. quota: submissions `today`, in `total` and `left`, None

@@ -13,7 +13,7 @@ from foldwise.ensembling.blend import blend_runs
 from foldwise.errors import DataError, RunError
 from foldwise.reporting.summing import sum_up
 from foldwise.store import ledger
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.store.layout import submissions_of
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import ask_first
@@ -41,9 +41,9 @@ def submit(
             StorageError: another submit of this is at work.
     """
     workspace, data, name = competition.workspace, competition.data, competition.name
-    with locked(competition.files.submit_lock, f"submitting {name}", wait=False):
+    with hold_lock(competition.files.submit_lock, f"submitting {name}", wait=False):
         practice = data.spec.platform.practice
-        ledger.read(submissions_of(workspace, name, practice).ledger)  # all understood?
+        ledger.read_ledger(submissions_of(workspace, name, practice).ledger)  # all understood?
         ready = functools.cache(lambda: _need_ready(competition, dry_run))
         if not all(is_begun(competition, recipe) for recipe in data.spec.submit.recipes):
             ready()  # before images are decoded

@@ -12,9 +12,9 @@ from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.opened import OpenCompetition
 from foldwise.executors import FoldJob, run_here
-from foldwise.jobs import jobs_of, knock, run_fold, settling
+from foldwise.jobs import jobs_of, knock, make_settler, run_fold
 from foldwise.metrics.out_of_fold import score_of
-from foldwise.reporting.tracking import Tracker, tracked
+from foldwise.reporting.tracking import Tracker, track_runs
 from foldwise.training.fitting.run import Run, need_same_versions, open_runs
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def train(
     beside *= plan.folds.n if selection.folds is None else len(selection.folds)
     runs: list[Run] = []
     todo: list[FoldJob] = []
-    with tracked(competition.files.path, data.spec, session.observe, session.track) as (
+    with track_runs(competition.files.path, data.spec, session.observe, session.track) as (
         observe,
         tracker,
     ):
@@ -64,10 +64,10 @@ def train(
                 caches,
                 selection.folds,
                 since,
-                None if here else settling(competition, execute, observe, caches, beside),
+                None if here else make_settler(competition, execute, observe, caches, beside),
             )
             for run in opened:
-                if wanted := _wanted(run, selection.folds):
+                if wanted := _folds_to_train(run, selection.folds):
                     need_same_versions(run.folder)
                 todo += jobs_of(competition, run, wanted, beside)
             if todo:
@@ -95,7 +95,7 @@ def _tell_score(tracker: Tracker, run: Run, data: CompetitionData) -> None:
             tracker.scored(run.name, {"oof_score": value, "metric": data.spec.metric.title})
 
 
-def _wanted(run: Run, only_folds: Sequence[int] | None) -> list[int]:
+def _folds_to_train(run: Run, only_folds: Sequence[int] | None) -> list[int]:
     """The folds of a run to train: without those that are done already, which is said."""
     chosen = run.planned_folds() if only_folds is None else only_folds
     wanted = [k for k in run.unfinished() if k in chosen]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from foldwise.config.recipe import SettledRecipe
     from foldwise.config.stage import Stage
 
-MOST = 4  # times the recipe's epochs; a longer budget is not used up
+LONGEST_STRETCH = 4  # times the recipe's epochs; a longer budget is not used up
 ENOUGH, LEAST = 0.5, 0.25  # shares of the recipe's epochs
 FACTORS = (1.0, 0.75, 0.5)  # of the image sizes' sides
 SIDE = 24  # pixels: no smaller side,
@@ -127,14 +127,14 @@ def sizes_that_go(
     return found
 
 
-def lengthened(recipe: "SettledRecipe", lengths: Sequence[int]) -> "SettledRecipe":
+def with_lengths(recipe: "SettledRecipe", lengths: Sequence[int]) -> "SettledRecipe":
     """The recipe with other numbers of epochs, each one that its stage's schedule can have."""
     stages = [stage.lengthened(n) for stage, n in zip(recipe.stage, lengths, strict=True)]
     swa = min(recipe.swa, sum(lengths))
     return recipe.model_copy(update={"stage": tuple(stages), "swa": swa})
 
 
-def fit(
+def fit_budget(
     recipe: "SettledRecipe",
     batches: Sequence[int],
     folds: Sequence[int],
@@ -170,7 +170,7 @@ def fit(
                 folds=tuple(folds[:number]),
                 seconds=round(number * costs.fold(found, batches), 1),
             )
-    least = lengthened(smaller, [math.ceil(LEAST * stage.length) for stage in recipe.stage])
+    least = with_lengths(smaller, [math.ceil(LEAST * stage.length) for stage in recipe.stage])
     size = {0.5: "half", 0.75: "3/4 of", 1.0: "all of"}[min(sizes)]
     needed = runs * costs.fold(least, batches)
     raise SpecError(
@@ -187,7 +187,7 @@ def _time(seconds: float) -> str:
 
 def _options(stage: "Stage") -> list[int]:
     """The numbers of epochs that a stage can have, up to MOST times its own."""
-    return stage.schedule.lengths(MOST * stage.length)
+    return stage.schedule.lengths(LONGEST_STRETCH * stage.length)
 
 
 def _longest(
@@ -206,7 +206,7 @@ def _longest(
         ]
 
     def fits(lengths: Sequence[int]) -> bool:
-        return costs.fold(lengthened(recipe, lengths), batches) <= seconds
+        return costs.fold(with_lengths(recipe, lengths), batches) <= seconds
 
     fitting = [share for share in shares if fits(lengths_at(share))]
     if not fitting:
@@ -216,4 +216,4 @@ def _longest(
         longer = [n for n in options[i] if n > lengths[i]]
         if longer and fits([*lengths[:i], longer[0], *lengths[i + 1 :]]):
             lengths[i] = longer[0]
-    return lengthened(recipe, lengths)
+    return with_lengths(recipe, lengths)

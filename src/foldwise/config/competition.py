@@ -124,7 +124,7 @@ class Submit(Strict):
     @field_validator("recipes")
     @classmethod
     def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := repeated(value):
+        if wrong := repeated_name(value):
             raise ValueError(wrong)
         return value
 
@@ -271,7 +271,7 @@ def recipe_names(folder: Path) -> list[str]:
     return sorted(p.stem for p in (folder / "recipes").glob("*.toml"))
 
 
-def repeated(recipes: Sequence[str]) -> str | None:
+def repeated_name(recipes: Sequence[str]) -> str | None:
     """What is wrong with a list of recipes' names that has one of them twice; None where none is.
 
     Two of them would be one run, and count twice in the blend.

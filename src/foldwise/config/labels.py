@@ -119,10 +119,10 @@ LABELS = Family(
         "class_columns": "columns:ClassColumns",  # a CSV column per class: one-hot or multi-hot
         "delimited": "tables:Delimited",  # a CSV column holds any number of tags
         "number": "numbers:Number",  # a CSV column holds a number, or several do
-        "filename": "folders:Filename",  # a regular expression finds the class in an image's path
-        "folder": "folders:Folder",  # the folder below a root is the class
+        "filename": "folders:FileName",  # a regular expression finds the class in an image's path
+        "folder": "folders:FolderName",  # the folder below a root is the class
         "sqlite": "sqlite:Sqlite",  # a query's column, or rules over its columns
-        "hook": "hook:Hook",  # read_labels in adapter.py
+        "hook": "hook:HookLabels",  # read_labels in adapter.py
     },
     called="label format",
 )

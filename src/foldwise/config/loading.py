@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from foldwise.errors import SpecError
-from foldwise.kinds.bounds import DEEP, DEPTH, cut, short, trouble
+from foldwise.kinds.bounds import DEEP, DEPTH, short, shorten, trouble
 from foldwise.kinds.family import Context
 from foldwise.kinds.settings import Strict, mistakes
 
@@ -39,14 +39,14 @@ def read_toml(path: Path) -> dict[str, object]:
             f"(0x{error.object[error.start]:02x}) is not; save it as UTF-8"
         ) from None
     except (ValueError, RecursionError) as error:  # int() has a limit of digits
-        raise SpecError(f"{path} is not valid TOML: {cut(_said(error))}") from error
+        raise SpecError(f"{path} is not valid TOML: {shorten(_toml_trouble(error))}") from error
     wrong = trouble(table)
     if wrong:
         raise SpecError(f"{path}: {wrong}; correct it")
     return table
 
 
-def _said(error: Exception) -> str:
+def _toml_trouble(error: Exception) -> str:
     """What is wrong with TOML; where tomllib has no words for it, in ours."""
     if isinstance(error, tomllib.TOMLDecodeError):
         return str(error)
@@ -72,16 +72,16 @@ def with_overrides(table: Mapping[str, object], overrides: Sequence[str]) -> dic
         except tomllib.TOMLDecodeError:
             value = text
         except (ValueError, RecursionError) as error:
-            raise SpecError(f"--set {cut(override)}: {cut(_said(error))}") from None
+            raise SpecError(f"--set {shorten(override)}: {shorten(_toml_trouble(error))}") from None
         keys = key.split(".")
         wrong = trouble({key: value}) if len(keys) <= DEPTH else DEEP
         if wrong:
-            raise SpecError(f"--set {cut(override)}: {wrong}; correct it")
-        _put(result, keys, value, cut(override))
+            raise SpecError(f"--set {shorten(override)}: {wrong}; correct it")
+        _set_key(result, keys, value, shorten(override))
     return result
 
 
-def _put(table: object, keys: list[str], value: object, override: str) -> None:
+def _set_key(table: object, keys: list[str], value: object, override: str) -> None:
     for key in keys[:-1]:
         if isinstance(table, dict):
             inner = table.get(key, {})  # a word stands for its table, see `kinds.family`

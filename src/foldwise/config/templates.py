@@ -5,7 +5,7 @@ from string import Formatter
 
 from foldwise.kinds.bounds import short
 
-WIDTH = 100  # characters that a column is padded to
+PADDED_WIDTH = 100  # characters that a column is padded to
 
 
 def columns_of(template: str) -> list[str]:
@@ -20,15 +20,15 @@ def columns_of(template: str) -> list[str]:
             raise ValueError("it must hold a column, as '{id}.jpg'")
         for _, spec, conversion in fields:
             widths = "".join(c if c.isdecimal() else " " for c in spec or "").split()
-            if conversion or any(int(width[:4]) > WIDTH for width in widths):
-                raise ValueError(f"a column is padded as '{{id:0>5}}', to at most {WIDTH}")
+            if conversion or any(int(width[:4]) > PADDED_WIDTH for width in widths):
+                raise ValueError(f"a column is padded as '{{id:0>5}}', to at most {PADDED_WIDTH}")
             format("", spec or "")
     except ValueError as error:
         raise ValueError(f"{short(template)} is no template: {error}") from None
     return [str(name) for name, _, _ in fields]
 
 
-def filled(template: str, cells: Mapping[str, Sequence[str]], count: int) -> list[str]:
+def fill(template: str, cells: Mapping[str, Sequence[str]], count: int) -> list[str]:
     """The text of each of `count` rows. cells: by column, one for each row.
 
     Columns are looked up by their whole name: `{a.b}` is the column `a.b`.

@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldwise.config.adapter import Hooks, ReadImage, load_adapter
 from foldwise.config.competition import CompetitionSpec, load_competition, need_hooks
-from foldwise.data.holdout import split, write_solution
+from foldwise.data.holdout import split_holdout, write_solution
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import ImageCache, sources_key
 from foldwise.data.images.decoding import BILINEAR, Progress, missing_images
@@ -18,7 +18,7 @@ from foldwise.data.images.duplicates import pixel_digests
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.scale import settled_levels
 from foldwise.data.images.sources import source_hashes
-from foldwise.data.labels.corrections import corrected
+from foldwise.data.labels.corrections import correct
 from foldwise.data.labels.hook import hook_rows
 from foldwise.data.labels.table import (
     LabelTable,
@@ -37,7 +37,7 @@ from foldwise.shapes.formats import (
     submission_format,
 )
 from foldwise.store.data_records import CacheRecord, PreparedRecord
-from foldwise.store.files import disk_errors, locked, sha256_file
+from foldwise.store.files import disk_errors, hold_lock, sha256_file
 from foldwise.store.layout import DataFolder
 from foldwise.tables.archives import still_packed
 from foldwise.tables.listing import alike_on_disk
@@ -182,7 +182,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
         nothing = train.where(np.zeros(len(train), bool))
         shape = submission_format(None, spec, [], train.task)
         data = CompetitionData(spec, raw, train, nothing, shape, hooks)
-        train, test = split(spec, train, data.home.platform.path, lambda: digests(data))
+        train, test = split_holdout(spec, train, data.home.platform.path, lambda: digests(data))
         shape = submission_format(None, spec, sorted(test.frame["id"]), train.task)
         return CompetitionData(spec, raw, train, test, shape, hooks)
     rows = rows_of_format(file, spec)
@@ -229,7 +229,7 @@ def _training_rows(
     if "read_labels" in hooks:
         frame = hooks["read_labels"](spec, raw)
         rows = hook_rows(frame, spec.labels, folder / "adapter.py", raw)
-        return label_table(corrected(rows, spec, folder), spec, given)
+        return label_table(correct(rows, spec, folder), spec, given)
     return read_train(spec, raw, folder, given)
 
 
@@ -242,7 +242,7 @@ def prepare(spec: CompetitionSpec, folder: Path, raw: Path, hooks: Hooks) -> Non
         return
     home = DataFolder(raw.parent)
     prepared = PreparedRecord(adapter_sha256=sha256_file(folder / "adapter.py"))
-    with locked(home.prepare_lock, f"preparing {spec.name}"):
+    with hold_lock(home.prepare_lock, f"preparing {spec.name}"):
         there = all((raw / name).is_file() for name in spec.files.names())
         if there and prepared.stands_in(home.prepared):
             return

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
-from foldwise.data.images.duplicates import copies, joined
+from foldwise.data.images.duplicates import copies, join_units
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import FoldError, examples, nearest
 from foldwise.kinds.folds import FOLDS, FoldScheme
 from foldwise.store.data_records import FoldsRecord
-from foldwise.store.files import locked, sha256_json
+from foldwise.store.files import hold_lock, sha256_json
 from foldwise.store.frames import read_folds, write_csv
 from foldwise.store.layout import FoldsFolder
 from foldwise.store.records import Plain
 
 ANY = "*"  # in allow_missing: every class
-TRIES = 100  # seeds tried where a split leaves a class out of a training part
+SEEDS = 100  # seeds tried where a split leaves a class out of a training part
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def load_folds(
         "labels": labels_hash(table),
         "duplicates": sha256_json(sorted(clusters.items())),
     }
-    with locked(home.lock(name), f"making the folds {name!r}"):
+    with hold_lock(home.lock(name), f"making the folds {name!r}"):
         if not marker.is_file():
             frame = make_folds(table, scheme, digests)
             write_csv(path, frame)
@@ -108,7 +108,7 @@ def make_folds(
     if digests is not None:  # an image without a digest is no copy of anything
         found = digests.reindex(frame["id"]).reset_index(drop=True)
         same = found.where(found.notna(), frame["id"]).to_numpy(dtype=str)
-    units = joined(len(frame), groups, same)
+    units = join_units(len(frame), groups, same)
     if len(np.unique(units)) < scheme.n:
         what = "different images" if same is not None else "rows"
         what = what if groups is None else "groups"
@@ -116,16 +116,16 @@ def make_folds(
             f"{scheme.n} folds need at least as many {what}, got {len(np.unique(units))}; lower n"
         )
     _possible(needed, marks, units, scheme)
-    for attempt in range(TRIES):
+    for attempt in range(SEEDS):
         seed = scheme.seed
         if attempt:
             seed = int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
         folds = scheme.split(strata, units, table.task.sums_to_one, seed)
-        lacking = _lacking(marks, folds, scheme, needed)
+        lacking = _classes_in_one_fold(marks, folds, scheme, needed)
         if not lacking:
             return pd.DataFrame({"id": frame["id"], "fold": folds})
     raise FoldError(
-        f"in {TRIES} tries, some fold's training part always lacked a class, e.g. {lacking[0]!r}; "
+        f"in {SEEDS} tries, some fold's training part always lacked a class, e.g. {lacking[0]!r}; "
         "lower n, or list it under allow_missing of the scheme"
     )
 
@@ -148,7 +148,9 @@ def _possible(classes: Sequence[str], marks: Array, units: Array, scheme: FoldSc
             )
 
 
-def _lacking(marks: Array, folds: Array, scheme: FoldScheme, classes: Sequence[str]) -> list[str]:
+def _classes_in_one_fold(
+    marks: Array, folds: Array, scheme: FoldScheme, classes: Sequence[str]
+) -> list[str]:
     """Classes that lie wholly inside one fold, so that its training part lacks them."""
     if ANY in scheme.allow_missing:
         return []

@@ -34,7 +34,7 @@ def balanced_groups(hot: Array, groups: Array, n: int, seed: int) -> Array:
     return best[group_of]
 
 
-def dealt(hot: Array, units: Array, n: int, seed: int) -> Array:
+def deal(hot: Array, units: Array, n: int, seed: int) -> Array:
     """The fold of each row, int64 (n_rows,): whole units (single rows, or copies of an image).
 
     Iterative stratification (Sechidis et al., On the Stratification of Multi-Label Data, 2011):

@@ -11,13 +11,13 @@ import pandas as pd
 from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec, Images
 from foldwise.data.folds import labels_hash, make_folds
-from foldwise.data.labels.corrections import merged
+from foldwise.data.labels.corrections import merge_labels
 from foldwise.data.labels.table import LabelTable, label_table
 from foldwise.data.schemes import Stratified, StratifiedGroups
 from foldwise.errors import DataError, FoldError, LabelError, alike, examples
 from foldwise.kinds.task import CellError
 from foldwise.store.data_records import BoardRecord, HoldoutRecord, SolutionRecord
-from foldwise.store.files import locked, sha256_json
+from foldwise.store.files import hold_lock, sha256_json
 from foldwise.store.frames import write_csv
 from foldwise.store.layout import PlatformFolder
 from foldwise.tables.text import numeric, read_table, unique_ids
@@ -25,10 +25,10 @@ from foldwise.tasks import Task
 
 log = logging.getLogger(__name__)
 
-SEED = 42  # of the split of a solution into a public and a private half
+HALVES_SEED = 42  # of the split of a solution into a public and a private half
 
 
-def split(
+def split_holdout(
     spec: CompetitionSpec,
     table: LabelTable,
     folder: Path,
@@ -47,7 +47,7 @@ def split(
     assert spec.holdout is not None
     home = PlatformFolder(folder)
     settings, labels = spec.holdout.model_dump(mode="json"), labels_hash(table)
-    with locked(home.truth_lock, f"splitting off the test set of {spec.name}"):
+    with hold_lock(home.truth_lock, f"splitting off the test set of {spec.name}"):
         saved = HoldoutRecord.read_if_there(home.holdout)
         if saved is None or (saved.holdout, saved.labels) != (settings, labels):
             if saved and _has_entries(home):
@@ -57,7 +57,7 @@ def split(
                     f"values, or remove {folder} to split anew (scores on its board cannot be "
                     "compared with later ones)"
                 )
-            in_test = _chosen(spec, table, digests())
+            in_test = _choose_test(spec, table, digests())
             if saved:
                 log.info(
                     "%s: the test set is split off anew, with the settings, labels and groups "
@@ -83,7 +83,7 @@ def _has_entries(home: PlatformFolder) -> bool:
     return board is not None and any(entry.file for entry in board.entries)
 
 
-def _chosen(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]") -> Array:
+def _choose_test(spec: CompetitionSpec, table: LabelTable, digests: "pd.Series[str]") -> Array:
     """Which rows become the test set, bool (n,): of the parts that leave each class a row to train
     on, the one whose size is nearest to the fraction; groups are of any size."""
     assert spec.holdout is not None
@@ -121,7 +121,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
         classes=tuple(table.classes),
         labels=spec.labels.model_dump(mode="json"),
     )
-    with locked(home.truth_lock, f"reading the solution of {spec.name}"):
+    with hold_lock(home.truth_lock, f"reading the solution of {spec.name}"):
         if home.truth.is_file() and definition.stands_in(home.solution):
             return
         files = spec.files.model_copy(update={"train": spec.files.solution, "labels": None})
@@ -130,7 +130,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
             update={"files": files, "labels": labels, "images": Images(path=None)}
         )
         rows = plain.labels.read(plain, raw, table.classes)
-        truth = label_table(merged(rows, plain), plain, table.classes)
+        truth = label_table(merge_labels(rows, plain), plain, table.classes)
         lacking = table.frame.loc[~table.frame["id"].isin(truth.frame["id"]), "id"]
         if len(lacking):
             raise LabelError(
@@ -138,7 +138,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
                 f"e.g. {examples(lacking)}"
                 f"{alike(lacking, truth.frame['id'])}"
             )
-        write_truth(folder, truth.where(truth.frame["id"].isin(ids).to_numpy()), SEED)
+        write_truth(folder, truth.where(truth.frame["id"].isin(ids).to_numpy()), HALVES_SEED)
         definition.write(home.solution)
 
 

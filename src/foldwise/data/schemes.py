@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from foldwise.arrays import Array
-from foldwise.data.grouped import balanced_groups, dealt
+from foldwise.data.grouped import balanced_groups, deal
 from foldwise.kinds.folds import FoldScheme
 
 
@@ -21,7 +21,7 @@ class Stratified(FoldScheme):
         rare = strata.sum(axis=0).max() < self.n  # scikit-learn refuses that
         together = len(np.unique(units)) < len(units)
         if not exclusive or together or rare:
-            return dealt(strata, units, self.n, seed)
+            return deal(strata, units, self.n, seed)
         from sklearn.model_selection import StratifiedKFold
 
         splitter = StratifiedKFold(self.n, shuffle=True, random_state=seed)

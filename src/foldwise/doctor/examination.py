@@ -54,12 +54,12 @@ def examine(
 
     They are kept for reports, see `Findings.save`.
     """
-    findings = _examined(workspace, data, images, progress)
+    findings = _examine(workspace, data, images, progress)
     findings.save(workspace.data / data.spec.name, "check" if images else "submit")
     return findings
 
 
-def _examined(
+def _examine(
     workspace: Workspace, data: CompetitionData, images: bool, progress: Progress | None
 ) -> Findings:
     findings = Findings(facts=_facts(data))

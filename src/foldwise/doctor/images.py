@@ -12,12 +12,12 @@ import pandas as pd
 from foldwise.data.competition import CompetitionData, digests, need_images
 from foldwise.data.images.decoding import Progress, missing_images
 from foldwise.data.images.duplicates import copies
-from foldwise.data.images.opening import opening
-from foldwise.data.images.scale import described
+from foldwise.data.images.opening import open_image
+from foldwise.data.images.scale import describe_levels
 from foldwise.data.leftovers import leftovers
 from foldwise.doctor.findings import Findings
 from foldwise.errors import ImageError
-from foldwise.store.files import replacing
+from foldwise.store.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def decoded_digests(
     """
     try:
         found = digests(data, progress)
-        told = described(data.spec, data.raw)
+        told = describe_levels(data.spec, data.raw)
         if told and "read_image" not in data.hooks:
             findings.facts["levels"] = told
         return found
@@ -128,7 +128,7 @@ def _list_copies(found: Iterable[Copy], path: Path) -> None:
             (number, id, "train", label) for id, label in zip(copy.train, copy.labels, strict=True)
         ]
         rows += [(number, id, "test", "") for id in copy.test]
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         frame = pd.DataFrame(rows, columns=["image", "id", "part", "label"])
         frame.to_csv(temporary, index=False)
 
@@ -136,7 +136,7 @@ def _list_copies(found: Iterable[Copy], path: Path) -> None:
 def _header(path: Path) -> tuple[int, int, str] | str:
     """(width, height, mode) from an image's header, or what is wrong with it."""
     try:
-        with opening(path) as image:
+        with open_image(path) as image:
             return (*image.size, image.mode)
     except ImageError as error:
         return str(error)

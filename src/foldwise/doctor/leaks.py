@@ -17,7 +17,7 @@ Strings: TypeAlias = "Sequence[str] | Array | pd.Series[str]"
 
 PRIOR_ROWS = 1.0  # how many rows the prior weighs beside a group's own rows
 NOTABLE = 0.1  # a column tells when its loss is lower than the prior's by more than this share,
-SURE = 4.0  # and by more than so many standard errors of the mean difference over rows
+SURE_AT = 4.0  # and by more than so many standard errors of the mean difference over rows
 NEARLY_ALL = 0.95  # of the test set's groups, or of the steps from row to row
 FEWEST_ROWS = 10  # fewer rows may count up by one without a spreadsheet's doing
 HEAD_BYTES = 65536  # what is read of a file to see its line ends
@@ -72,7 +72,7 @@ def telling_columns(
     """The columns whose value alone predicts the label notably, the most telling first.
 
     The predictor is that of `group_only_losses`, in random folds. Notable is a loss lower than the
-    prior's by more than 10 % (`NOTABLE`), and by more than 4 standard errors (`SURE`): with few
+    prior's by more than 10 % (`NOTABLE`), and by more than 4 standard errors (`SURE_AT`): with few
     rows, noise gains 10 % at times. Columns in which half of the rows or more have a value of their
     own (names, most measurements), and columns with a single value, are not looked at.
 
@@ -90,7 +90,7 @@ def telling_columns(
             continue
         prior, losses = _row_losses(classes, values, folds)
         gain = prior - losses  # (n used rows,)
-        sure = gain.mean() > SURE * gain.std() / np.sqrt(len(gain))
+        sure = gain.mean() > SURE_AT * gain.std() / np.sqrt(len(gain))
         if sure and gain.mean() > NOTABLE * prior.mean():
             found.append(Telling(str(column), float(prior.mean()), float(losses.mean())))
     return sorted(found, key=lambda telling: telling.loss)
@@ -105,7 +105,7 @@ def split_like_platform(
     column: what people call the group. train_groups: a group per training row, test_groups: a
     group per test row; empty and missing ones are not compared.
     """
-    train, test = _named(train_groups), _named(test_groups)
+    train, test = _group_names(train_groups), _group_names(test_groups)
     here, there = set(train), set(test)
     if len(train) > 1 and len(here) == len(train):
         fold_remedy = f', with kind = "stratified" in [folds.{scheme_name}]' if grouped else ""
@@ -193,7 +193,7 @@ def _counts_up(listed: list[str]) -> bool:
     return steps >= NEARLY_ALL * (len(listed) - 1)
 
 
-def _named(groups: Strings) -> list[str]:
+def _group_names(groups: Strings) -> list[str]:
     """The groups that are neither missing nor empty, in order."""
     series = pd.Series(list(groups), dtype=object)
     return [str(group) for group in series[series.notna() & (series != "")]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from foldwise.drafting import sections
-from foldwise.drafting.labels import Labels, find_labels
+from foldwise.drafting.labels import FoundLabels, find_labels
 from foldwise.drafting.roles import Roles, find_roles
 from foldwise.drafting.survey import ARCHIVES, Survey, survey
 from foldwise.errors import SpecError
@@ -83,7 +83,7 @@ def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> 
             "choose another name, or remove that folder first"
         )
     found = survey(folder)
-    sheet = _filled(name, found, host)
+    sheet = _fill_sheet(name, found, host)
     typical = np.median([max(size) for size in found.sizes or [SIZES]])
     size = int(np.clip(32 * math.ceil(typical / 32), *SIZES))
     understood, unsure = ("\n- ".join(["", *said]) for said in (sheet.understood, sheet.unsure))
@@ -102,7 +102,7 @@ def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> 
     )
 
 
-def _filled(name: str, found: Survey, host: bool) -> sections.Sheet:
+def _fill_sheet(name: str, found: Survey, host: bool) -> sections.Sheet:
     """The sheet of a download, its sections in the order of other competitions'."""
     sheet = sections.Sheet()
     sheet.put("", "title", re.sub(r"[-_]+", " ", name).strip().capitalize() or name)
@@ -113,7 +113,7 @@ def _filled(name: str, found: Survey, host: bool) -> sections.Sheet:
         sheet.doubt("", f"still packed: {path} ({len(packed)} in all); unpack, and draft again")
     given = roles = find_roles(found)
     labels = find_labels(found, roles)
-    if host and not sections.solved(roles, labels):
+    if host and not sections.has_solution(roles, labels):
         roles, labels = _without_test(roles, labels)
     sections.write_platform(sheet, name, roles, labels)
     sections.write_files(sheet, found, roles, labels)
@@ -124,7 +124,7 @@ def _filled(name: str, found: Survey, host: bool) -> sections.Sheet:
     return sheet
 
 
-def _without_test(roles: Roles, labels: Labels) -> tuple[Roles, Labels]:
+def _without_test(roles: Roles, labels: FoundLabels) -> tuple[Roles, FoundLabels]:
     """Roles and labels without the download's own test set and format file."""
     files = {key: table for key, table in roles.files.items() if key in ("train", "labels")}
     keys = labels.keys.copy()

@@ -40,7 +40,7 @@ WORDS = (
 )
 DATE = r"\d{4}[-/:]\d{1,2}[-/:]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}.*"
 NUMBER = r"-?\d+(\.\d*)?(e-?\d+)?"
-FOLDS = 5
+TRIAL_FOLDS = 5
 
 
 def guess_group(
@@ -57,7 +57,7 @@ def guess_group(
         cells, distinct = rows[column], rows[column].nunique()
         ranks = [WORDS.index(word) for word in words_of(column) if word in WORDS]
         numbers = not ranks and cells.head(200).str.fullmatch(NUMBER).all()
-        if numbers or not 2 <= distinct < len(rows) / 1.5 or is_path(cells) or dated(cells):
+        if numbers or not 2 <= distinct < len(rows) / 1.5 or is_path(cells) or are_dates(cells):
             continue
         what = f"{distinct} values in {len(rows)} rows"
         apart = test is not None and column in test and not set(cells) & set(test[column])
@@ -65,7 +65,7 @@ def guess_group(
         held = cells.loc[pairs.index].groupby(pairs.to_numpy()).nunique()
         if (held < 2).mean() > 0.1:
             what += f"; {(held < 2).sum()} of {len(held)} classes stand in one value alone"
-        elif apart or (ranks and distinct >= FOLDS and (cells != "").all()):
+        elif apart or (ranks and distinct >= TRIAL_FOLDS and (cells != "").all()):
             clear.append((not apart, distinct, min(ranks, default=len(WORDS)), column))
         candidates[column] = what
     return min(clear)[-1] if clear else None, candidates
@@ -76,16 +76,16 @@ def fold_numbers(
 ) -> tuple[int, list[str]]:
     """The number of folds for n rows, and the classes that some training part may lack."""
     if pairs.empty:
-        return FOLDS, []
+        return TRIAL_FOLDS, []
     units = pd.Series(range(n)) if groups is None else groups
     held = units.loc[pairs.index].groupby(pairs.to_numpy()).nunique()
     most = min(units.nunique(), int(held.max()))
     few = held[held < (3 if holdout else 2)]
     most = int(0.8 * most) if holdout else most
-    return max(2, min(FOLDS, most)), [str(name) for name in few.index]
+    return max(2, min(TRIAL_FOLDS, most)), [str(name) for name in few.index]
 
 
-def dated(cells: "pd.Series[str]") -> bool:
+def are_dates(cells: "pd.Series[str]") -> bool:
     """True where cells look like days."""
     return bool(cells[cells != ""].head(50).str.fullmatch(DATE).all())
 

@@ -24,9 +24,9 @@ from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-THUMBNAIL = (8, 8)  # pixels
-SMALL = 200_000  # rows times classes up to which the regression takes seconds
-FORMAT = "submission_format.csv"
+THUMBNAIL_SIZE = (8, 8)  # pixels
+QUICK_CELLS = 200_000  # rows times classes up to which the regression takes seconds
+FORMAT_FILE = "submission_format.csv"
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,16 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
         predictions = predictions_frame(data.format.ids, probs, data.classes)
         write_submission(platform.entry(team), predictions, data.format)
         if team == "uniform" and spec.holdout:
-            write_submission(raw.parent / FORMAT, predictions, data.format)
+            write_submission(raw.parent / FORMAT_FILE, predictions, data.format)
     # no file of the team's is entered; those that were lie in this folder
     parcel = Parcel(
         spec=spec,
-        file=workspace.submissions(name, spec.platform.practice) / FORMAT,
+        file=workspace.submissions(name, spec.platform.practice) / FORMAT_FILE,
         shape=data.format,
         grade=_grade(data),
         data=raw.parent,
     )
-    form = raw / spec.files.format if spec.files.format else raw.parent / FORMAT
+    form = raw / spec.files.format if spec.files.format else raw.parent / FORMAT_FILE
     group = spec.labels.group_column if spec.holdout else None
     return Hosted(
         name=name,
@@ -96,7 +96,7 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
         group=group,
         truth=platform.truth,
         format=form,
-        board=tuple(local.entered(parcel)),
+        board=tuple(local.enter(parcel)),
         draft=made,
     )
 
@@ -108,7 +108,7 @@ def baselines(data: CompetitionData, progress: Progress | None = None) -> dict[s
     thumbnails.
     """
     found = data.task.baselines(data.train.targets, len(data.format.ids))
-    if data.task.probabilities and len(data.train) * len(data.task) <= SMALL:
+    if data.task.probabilities and len(data.train) * len(data.task) <= QUICK_CELLS:
         found["logistic regression"] = _regression(data, progress)
     return found
 
@@ -118,7 +118,7 @@ def _regression(data: CompetitionData, progress: Progress | None) -> Array:
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-    (cache,) = image_caches(data, [THUMBNAIL], "squash", progress)
+    (cache,) = image_caches(data, [THUMBNAIL_SIZE], "squash", progress)
     ids = data.train.frame["id"], pd.Series(data.format.ids, dtype=str)
     train, test = (cache.pixels[cache.rows(rows)].reshape(len(rows), -1) / 255 for rows in ids)
     model = LogisticRegression(max_iter=200)

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pandas as pd
 
-from foldwise.drafting.groups import NUMBER, WORDS, dated, guess_group, words_of
+from foldwise.drafting.groups import NUMBER, WORDS, are_dates, guess_group, words_of
 from foldwise.drafting.matching import is_path
 from foldwise.drafting.roles import Roles
 from foldwise.drafting.survey import Survey
@@ -16,7 +16,7 @@ from foldwise.drafting.survey import Survey
 ONE = frozenset(("1", "1.0", "true", "True", "TRUE"))
 HOT = ONE | {"0", "0.0", "false", "False", "FALSE"}
 TAG_SEPARATORS = (";", "|", ",", " ")
-SURE = 20  # points of a column that the format file names, or whose values it names
+NAMED_POINTS = 20  # points of a column that the format file names, or whose values it names
 LABEL_WORDS = {
     "label",
     "labels",
@@ -35,7 +35,7 @@ LABEL_WORDS = {
 }
 TRAIN = {"train", "training"}
 SPLITS = TRAIN | {"test", "testing", "val", "valid", "validation", "dev", "eval"}
-PLAIN = {
+IMAGE_FOLDERS = {
     "images",
     "image",
     "imgs",
@@ -79,7 +79,7 @@ class LabelKeys(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Labels:
+class FoundLabels:
     """Where the labels stand: the keys of [labels], what is unsure about each, the labels found.
 
     pairs: one entry per row and label, indexed by the row's number, of `n` rows. columns: those of
@@ -108,7 +108,7 @@ class Labels:
         return sorted(self.pairs.unique())
 
 
-def find_labels(found: Survey, roles: Roles) -> Labels:
+def find_labels(found: Survey, roles: Roles) -> FoundLabels:
     """Those of a column that clearly holds them, else of paths, else of any column, else of a hook.
 
     A database may hold facts from which rules make labels: its columns are not weak.
@@ -119,7 +119,9 @@ def find_labels(found: Survey, roles: Roles) -> Labels:
         labels = _column_labels(train.rows, train.id, roles.answers, test)
     sql = roles.files["train"].sql if train else None
     if labels is None or (labels.weak and not sql):
-        labels = class_folders(found.images) or labelled_names(found.images) or labels or Labels()
+        labels = (
+            class_folders(found.images) or labelled_names(found.images) or labels or FoundLabels()
+        )
     if train is None or not labels.columns:
         return labels
     unsure = labels.unsure
@@ -139,7 +141,7 @@ def find_labels(found: Survey, roles: Roles) -> Labels:
     )
 
 
-def _numbers(rows: pd.DataFrame, roles: Roles) -> Labels | None:
+def _numbers(rows: pd.DataFrame, roles: Roles) -> FoundLabels | None:
     """The columns that the format file names, where they hold numbers that are no classes.
 
     Fractions are none, but for the shares of classes, whose sum is 1; nor are more than two whole
@@ -149,14 +151,14 @@ def _numbers(rows: pd.DataFrame, roles: Roles) -> Labels | None:
     if not columns or not {*columns} <= {*rows.columns}:
         return None
     given = roles.files["format"].frame
-    if not all(_measured(rows[c]) or _between(rows[c], given[c]) for c in columns):
+    if not all(_are_measurements(rows[c]) or _are_fractions(rows[c], given[c]) for c in columns):
         return None
     values = rows[columns].apply(pd.to_numeric, errors="coerce")
     if len(columns) > 1 and ((values.sum(axis=1) - 1).abs() < 0.01).all():
         return None
     empty = int(values.isna().any(axis=1).sum())
     unsure = f"{empty} rows have no number: leave them out of the table" if empty else ""
-    return Labels(
+    return FoundLabels(
         keys={"format": "number", "column": columns if columns[1:] else columns[0]},
         unsure={"column": unsure},
         pairs=pd.Series("number", index=rows.index, dtype=str),
@@ -165,12 +167,12 @@ def _numbers(rows: pd.DataFrame, roles: Roles) -> Labels | None:
     )
 
 
-def _between(cells: "pd.Series[str]", given: "pd.Series[str]") -> bool:
+def _are_fractions(cells: "pd.Series[str]", given: "pd.Series[str]") -> bool:
     """True where cells are more than two whole numbers, and those of the format file fractions."""
-    return cells.nunique() > 2 and _all_numbers(cells) and _measured(given)
+    return cells.nunique() > 2 and _all_numbers(cells) and _are_measurements(given)
 
 
-def _measured(cells: "pd.Series[str]") -> bool:
+def _are_measurements(cells: "pd.Series[str]") -> bool:
     """True where cells are numbers, and not all of them whole."""
     head = cells[cells != ""].head(200).str
     return _all_numbers(cells) and not head.fullmatch(r"-?\d+(\.0*)?").all()
@@ -182,7 +184,7 @@ def _all_numbers(cells: "pd.Series[str]") -> bool:
 
 def _column_labels(
     rows: pd.DataFrame, id: str, answers: Sequence[str], test: pd.DataFrame | None
-) -> Labels | None:
+) -> FoundLabels | None:
     """Where a table's labels stand; None where no column can hold them. test: the test table."""
     columns = [column for column in rows.columns if column != id]
     hot = [c for c in columns if set(rows[c].head(500)) <= HOT and set(rows[c]) <= HOT]
@@ -198,13 +200,13 @@ def _column_labels(
         return None
     near = [c for c in ranked[1:6] if points[c] > points[ranked[0]] - 2]
     unsure = f"a guess; it could be {', '.join(map(repr, near))}" if near else ""
-    if len(answers) > 1 and points[ranked[0]] < SURE:
+    if len(answers) > 1 and points[ranked[0]] < NAMED_POINTS:
         unsure = f"a guess: no column holds {answers[0]!r} and the like, which the format file has "
         unsure += "as columns; where they are classes, an adapter.py must name them"
     return _column(rows[ranked[0]], unsure, weak)
 
 
-def _hot(rows: pd.DataFrame, columns: list[str], unsure: str) -> Labels:
+def _hot(rows: pd.DataFrame, columns: list[str], unsure: str) -> FoundLabels:
     """One column per class, of zeros and ones."""
     hot = rows[columns].isin(ONE)
     pairs = pd.concat([pd.Series(c, index=rows.index[hot[c]], dtype=str) for c in columns])
@@ -213,12 +215,12 @@ def _hot(rows: pd.DataFrame, columns: list[str], unsure: str) -> Labels:
         keys["multi"] = True
     if unsure:
         keys["classes"] = columns
-    return Labels(
+    return FoundLabels(
         keys=keys, unsure={"format": unsure}, pairs=pairs, n=len(rows), columns=tuple(columns)
     )
 
 
-def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> Labels:
+def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> FoundLabels:
     """One column with a class, or with tags: cells with one, cells with several, again and again.
 
     Names of several words (Fender Jaguar) have more different words than there are names.
@@ -237,7 +239,7 @@ def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> Labels:
         keys: LabelKeys = {"format": "delimited", "column": name, "separator": separator}
         if none is not None:
             keys["none"] = none
-        return Labels(
+        return FoundLabels(
             keys=keys,
             unsure={"column": unsure, "none": f"{none!r} is taken to mean: no tag at all"},
             pairs=tags[~tags.isin(["", none])],
@@ -247,7 +249,7 @@ def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> Labels:
         )
     empty = int((cells == "").sum())
     unsure = f"{empty} rows have no {name!r}: leave them out, or name them" if empty else unsure
-    return Labels(
+    return FoundLabels(
         keys={"format": "class_column", "column": name},
         unsure={"column": unsure},
         pairs=cells[cells != ""],
@@ -262,8 +264,11 @@ def _points(
 ) -> float:
     """How well a column suits as the label; 0 or less does not."""
     if [name] == [*answers] or len({*answers} & {*cells}) > 1:
-        return SURE
-    distinct, no_label = cells.nunique(), is_path(cells) or dated(cells) or _measured(cells)
+        return NAMED_POINTS
+    distinct, no_label = (
+        cells.nunique(),
+        is_path(cells) or are_dates(cells) or _are_measurements(cells),
+    )
     if distinct < 2 or distinct == len(cells) or no_label:
         return 0
     words = set(words_of(name))
@@ -273,7 +278,7 @@ def _points(
     return points - 2 * (distinct > len(cells) / 2)
 
 
-def class_folders(paths: Sequence[str]) -> Labels | None:
+def class_folders(paths: Sequence[str]) -> FoundLabels | None:
     """The images in one folder per class, below one root or several with the same classes."""
     rows = pd.DataFrame(_below_roots(paths), columns=["root", "label", "path"], dtype=str)
     if rows.empty:
@@ -283,7 +288,7 @@ def class_folders(paths: Sequence[str]) -> Labels | None:
     roots = [root for root in roots if len(classes[root] & classes[roots[0]]) > 1]
     rows = rows[rows["root"].isin(roots)].reset_index(drop=True)
     pool = "all are one pool of training images; name fewer to leave some out"
-    labels = Labels(
+    labels = FoundLabels(
         keys={"format": "folder", "roots": roots},
         unsure={"roots": pool} if len(roots) > 1 else {},
         pairs=rows["label"],
@@ -309,7 +314,7 @@ def _below_roots(paths: Sequence[str], above: str = "") -> list[tuple[str, str, 
         top, _, rest = path.partition("/")
         below[top if rest else ""].append(rest)
     names = [name for name in below if name]
-    parts = any(_split_words(name) or name.lower() in PLAIN for name in names)
+    parts = any(_split_words(name) or name.lower() in IMAGE_FOLDERS for name in names)
     if parts or len(below) == len(names) == 1:
         return [row for n in names for row in _below_roots(below[n], f"{above}{n}/")]
     if "" in below:
@@ -317,7 +322,7 @@ def _below_roots(paths: Sequence[str], above: str = "") -> list[tuple[str, str, 
     return [(above[:-1] or ".", n, f"{n}/{rest}") for n in names for rest in below[n]]
 
 
-def labelled_names(paths: Sequence[str]) -> Labels | None:
+def labelled_names(paths: Sequence[str]) -> FoundLabels | None:
     """The images of a folder whose file names all hold a label that comes again."""
     rows = pd.DataFrame([path.rpartition("/")[::2] for path in paths], columns=["folder", "name"])
     folders = [(str(folder), names) for folder, names in rows.groupby("folder")["name"]]
@@ -328,7 +333,7 @@ def labelled_names(paths: Sequence[str]) -> Labels | None:
             counts = labels.value_counts()
             again = 2 <= len(counts) <= max(2, len(names) / 3) and counts.min() > 1
             if again and labels.notna().all() and not set(labels) <= SPLITS:
-                return Labels(
+                return FoundLabels(
                     keys={
                         "format": "filename",
                         "roots": [folder or "."],

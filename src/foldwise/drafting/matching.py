@@ -11,7 +11,7 @@ import pandas as pd
 
 from foldwise.arrays import Array
 from foldwise.config.templates import columns_of
-from foldwise.config.templates import filled as fill
+from foldwise.config.templates import fill as fill
 from foldwise.tables.listing import is_image
 
 PROBED = 24  # rows from which templates are made
@@ -34,7 +34,7 @@ class Match:
         return float(self.there.mean())
 
 
-class Images:
+class ImageIndex:
     """Image paths, and those that a name, a name without its ending or the end of one may mean."""
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -53,7 +53,7 @@ def is_path(cells: "pd.Series[str]") -> bool:
     return bool((head.str.contains("/", regex=False) & head.map(is_image)).mean() > 0.9)
 
 
-def located(frame: pd.DataFrame, id: str, images: Images, part: str) -> Match:
+def locate(frame: pd.DataFrame, id: str, images: ImageIndex, part: str) -> Match:
     """How rows lead to their images: by a column of paths, else by the id, written `{id}`.
 
     part: "train" or "test": between equal templates, the folder with this word wins.
@@ -63,13 +63,13 @@ def located(frame: pd.DataFrame, id: str, images: Images, part: str) -> Match:
     if path is not None:
         by_path = match(frame, path, images, part)
         if not images.paths:
-            by_path = _matched(frame, [f"{{{path}}}"], by_path.there)
+            by_path = _match(frame, [f"{{{path}}}"], by_path.there)
         found = by_path if by_path.share >= found.share else found
     templates = tuple(template.replace(f"{{{id}}}", "{id}") for template in found.templates)
     return replace(found, templates=templates)
 
 
-def match(frame: pd.DataFrame, column: str, images: Images, part: str) -> Match:
+def match(frame: pd.DataFrame, column: str, images: ImageIndex, part: str) -> Match:
     """The templates that lead from a column to images, if some do; never two fit the same row."""
     chosen: list[str] = []
     done = np.zeros(len(frame), dtype=bool)
@@ -81,7 +81,7 @@ def match(frame: pd.DataFrame, column: str, images: Images, part: str) -> Match:
         ]
         counts = Counter(template for row in rows for template in _templates(row, column, images))
         there = {
-            template: np.array([path in images.paths for path in filled(frame, template)])
+            template: np.array([path in images.paths for path in fill_template(frame, template)])
             for template, _ in counts.most_common(TRIED)
         }
         ranks = {t: _rank(t, float(there[t][~done].mean()), part) for t in there}
@@ -90,23 +90,25 @@ def match(frame: pd.DataFrame, column: str, images: Images, part: str) -> Match:
             break
         chosen.append(best)
         done |= there[best]
-    return _matched(frame, chosen, done)
+    return _match(frame, chosen, done)
 
 
-def filled(frame: pd.DataFrame, template: str) -> list[str]:
+def fill_template(frame: pd.DataFrame, template: str) -> list[str]:
     """The template's path for each row of a frame."""
     return fill(template, {name: [*frame[name]] for name in _fields(template)}, len(frame))
 
 
-def _matched(frame: pd.DataFrame, templates: list[str], there: Array) -> Match:
+def _match(frame: pd.DataFrame, templates: list[str], there: Array) -> Match:
     """The match, with the folders before each template's first column, or those in its paths."""
     folders = {template.split("{")[0].rpartition("/")[0] for template in templates}
     if folders == {""}:
-        folders = {path.rpartition("/")[0].split("/")[0] for path in filled(frame, templates[0])}
+        folders = {
+            path.rpartition("/")[0].split("/")[0] for path in fill_template(frame, templates[0])
+        }
     return Match(templates=tuple(templates), folders=tuple(sorted(folders - {""})), there=there)
 
 
-def _templates(row: Mapping[str, str], column: str, images: Images) -> Iterator[str]:
+def _templates(row: Mapping[str, str], column: str, images: ImageIndex) -> Iterator[str]:
     """The templates that lead from a row to an image: each folder as it is, or as a column."""
     value = row[column]
     found = images.named.get(value.rpartition("/")[2], []) if value and _safe(column) else []

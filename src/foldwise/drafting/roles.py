@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldwise.drafting.matching import Images, Match, is_path, located, match
+from foldwise.drafting.matching import ImageIndex, Match, is_path, locate, match
 from foldwise.drafting.survey import Survey, Table
 
-FORMAT = r"sample.?sub|submission|^sample"
+FORMAT_NAMES = r"sample.?sub|submission|^sample"
 SOLUTION = r"solution|truth|answers"
 TEST = r"test|valid|^val"
-LABELS = r"label|target|annot"
-IDS = r"(^|_|\b)(id|image|img|name|file|filename|uid|key)(_|\b|$)|[a-z]Id$|UID$"
-REPEATED = 0.1  # the share of rows whose id may stand in several
-LOOKED_AT = 12  # columns of a table that are tried as ids
+LABEL_NAMES = r"label|target|annot"
+ID_NAMES = r"(^|_|\b)(id|image|img|name|file|filename|uid|key)(_|\b|$)|[a-z]Id$|UID$"
+REPEATED_SHARE = 0.1  # the share of rows whose id may stand in several
+ID_CANDIDATES = 12  # columns of a table that are tried as ids
 
 
 @dataclass(frozen=True)
@@ -53,28 +53,30 @@ class Roles:
 
 def find_roles(found: Survey) -> Roles:
     """The tables' roles by their names, their ids and the images that these lead to."""
-    shape = next((t for t in found.tables if _named(t, FORMAT) and len(t.columns) > 1), None)
-    solution = next((t for t in found.tables if t is not shape and _named(t, SOLUTION)), None)
+    shape = next(
+        (t for t in found.tables if _name_fits(t, FORMAT_NAMES) and len(t.columns) > 1), None
+    )
+    solution = next((t for t in found.tables if t is not shape and _name_fits(t, SOLUTION)), None)
     rest = [t for t in found.tables if t not in (shape, solution)]
-    images = Images(found.images)
+    images = ImageIndex(found.images)
     ids = shape.frame.iloc[:, 0] if shape else pd.Series(dtype=str)
     train, part = _best(rest, {*ids}, [*shape.columns] if shape else [], images)
     labels = test = asked = None
     if train and part:
         rest = [t for t in rest if t is not train]
-        labels, rows = _joined(part, rest)
-        if labels and _named(train, LABELS) and not _named(labels, LABELS):
+        labels, rows = _join(part, rest)
+        if labels and _name_fits(train, LABEL_NAMES) and not _name_fits(labels, LABEL_NAMES):
             train, labels = labels, train
-        part = replace(part, rows=rows, image=located(rows, part.id, images, "train"))
+        part = replace(part, rows=rows, image=locate(rows, part.id, images, "train"))
     if shape:
-        test, asked = _asked(shape, rest, part.id if part else "id", images)
+        test, asked = _find_test(shape, rest, part.id if part else "id", images)
     files = {"train": train, "labels": labels, "test": test, "format": shape, "solution": solution}
     named = {key: table for key, table in files.items() if table}
     return Roles(files=named, train=part, test=asked)
 
 
-def _asked(
-    shape: Table, tables: Sequence[Table], id: str, images: Images
+def _find_test(
+    shape: Table, tables: Sequence[Table], id: str, images: ImageIndex
 ) -> tuple[Table | None, Part]:
     """The table of the test rows, if there is one, and the rows that the format file asks for.
 
@@ -83,10 +85,10 @@ def _asked(
     ids = shape.frame.iloc[:, 0]
     test = next((t for t in tables if {*t.frame.get(id, [])} == {*ids}), None)
     rows, id = (test.frame, id) if test else (shape.frame.assign(id=ids), "id")
-    return test, Part(rows=rows, id=id, image=located(rows, id, images, "test"))
+    return test, Part(rows=rows, id=id, image=locate(rows, id, images, "test"))
 
 
-def _joined(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
+def _join(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
     """The table with the labels of a part's ids, if there is one, and the rows joined with it.
 
     Ids that stand several times cannot be joined.
@@ -101,7 +103,7 @@ def _joined(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataF
 
 
 def _best(
-    tables: Sequence[Table], asked: set[str], known: list[str], images: Images
+    tables: Sequence[Table], asked: set[str], known: list[str], images: ImageIndex
 ) -> tuple[Table, Part] | tuple[None, None]:
     """The table and id column that suit best as the training rows.
 
@@ -111,13 +113,13 @@ def _best(
     most = max((len(table.frame) for table in tables), default=0)
     found: list[tuple[float, Table, Part]] = []
     for table in (t for t in tables if len(t.columns) > 1):
-        frame, base = table.frame, 3 * _named(table, "train") - 6 * _named(table, TEST)
-        base += _named(table, LABELS)
-        for column in [c for c in table.columns if _nearly_unique(frame[c])][:LOOKED_AT]:
+        frame, base = table.frame, 3 * _name_fits(table, "train") - 6 * _name_fits(table, TEST)
+        base += _name_fits(table, LABEL_NAMES)
+        for column in [c for c in table.columns if _nearly_unique(frame[c])][:ID_CANDIDATES]:
             again = frame[column].duplicated(keep=False)
             rows = frame[~again].reset_index(drop=True)
             image, path = match(rows, column, images, "train"), is_path(rows[column])
-            points = 2 * (column in likely) + bool(re.search(IDS, column, re.I)) + path / 2
+            points = 2 * (column in likely) + bool(re.search(ID_NAMES, column, re.I)) + path / 2
             if image.share < (0.5 if again.any() else 0 if points else 0.1):
                 continue
             here = len(rows) <= len(asked) and rows[column].isin(asked).mean() > 0.5
@@ -132,10 +134,10 @@ def _best(
 def _nearly_unique(cells: "pd.Series[str]") -> bool:
     """True where a column may hold ids: no empty cell, no decimals, few cells that come again."""
     decimal = cells.head(50).str.fullmatch(r"-?\d+\.\d*(e-?\d+)?|-?\d+e-?\d+").all()
-    few = cells.duplicated(keep=False).mean() <= REPEATED
+    few = cells.duplicated(keep=False).mean() <= REPEATED_SHARE
     return bool(not decimal and few and (cells != "").all())
 
 
-def _named(table: Table, pattern: str) -> bool:
+def _name_fits(table: Table, pattern: str) -> bool:
     """True where a CSV's name fits."""
     return not table.sql and bool(re.search(pattern, Path(table.name).name, re.I))

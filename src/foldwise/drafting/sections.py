@@ -7,14 +7,14 @@ from pathlib import PurePosixPath
 from typing import TypedDict
 
 from foldwise.drafting.groups import NUMBER, fold_numbers
-from foldwise.drafting.labels import TAG_SEPARATORS, Labels
-from foldwise.drafting.matching import filled
+from foldwise.drafting.labels import TAG_SEPARATORS, FoundLabels
+from foldwise.drafting.matching import fill_template
 from foldwise.drafting.roles import Part, Roles
 from foldwise.drafting.survey import ARCHIVES, Survey
 from foldwise.kinds.shape import SHAPES
 from foldwise.tables.listing import example
 
-HOOKS = (
+HOOKS_ADVICE = (
     "no column (of one row per image), folder or file name was understood as a label: this needs "
     "an adapter.py with hooks (for COCO's JSON see foldwise.data.labels.coco.read_coco): "
     "read_labels(spec, raw) -> frame id, label, path (and group); read_test(spec, raw) -> frame "
@@ -22,8 +22,8 @@ HOOKS = (
     "-> uint8 array (height, width, channels), or prepare(spec, raw), which writes them and a CSV"
 )
 NEGATIVE = r"^(no|not|non|normal|negative|neg|healthy|benign|absent|false|0)(\b|_)"
-GREY = ("1", "L", "I", "I;16", "F")  # Pillow's modes with one channel
-SHOWN = 10  # files and columns listed at most
+GREY_MODES = ("1", "L", "I", "I;16", "F")  # Pillow's modes with one channel
+SHOWN_FILES = 10  # files and columns listed at most
 
 
 class SubmissionKeys(TypedDict, total=False):
@@ -71,12 +71,12 @@ def toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def write_platform(sheet: Sheet, name: str, roles: Roles, labels: Labels) -> None:
+def write_platform(sheet: Sheet, name: str, roles: Roles, labels: FoundLabels) -> None:
     """platform, slug and page; [holdout] where there is no format file."""
     shape = roles.files.get("format")
     if shape is None:
         sheet.put("holdout", "fraction", 0.2, "of the training rows are the test set")
-    if shape is None or solved(roles, labels):
+    if shape is None or has_solution(roles, labels):
         sheet.put("", "platform", "local", "the leaderboard is on this machine")
         return
     platform, page = "kaggle", f"https://www.kaggle.com/competitions/{name}"
@@ -87,10 +87,10 @@ def write_platform(sheet: Sheet, name: str, roles: Roles, labels: Labels) -> Non
     sheet.put("", "page", page, unsure="made from the name: put the right address here")
 
 
-def write_files(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> None:
+def write_files(sheet: Sheet, found: Survey, roles: Roles, labels: FoundLabels) -> None:
     """[files], and what each of them is."""
     passed = {"train", "labels", "test"} if labels.roots else set()
-    passed |= set() if solved(roles, labels) else {"solution"}
+    passed |= set() if has_solution(roles, labels) else {"solution"}
     used = {key: table for key, table in roles.files.items() if key not in passed}
     for key, table in used.items():
         sheet.put("files", key, table.name)
@@ -100,16 +100,16 @@ def write_files(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> No
     if labels.keys["format"] == "hook" and extra:
         sheet.put("files", "extra", extra, "for the hooks of adapter.py")
     elif unused:
-        sheet.doubt("files", f"not used: {', '.join(unused[:SHOWN])}")
+        sheet.doubt("files", f"not used: {', '.join(unused[:SHOWN_FILES])}")
 
 
-def write_labels(sheet: Sheet, labels: Labels) -> None:
+def write_labels(sheet: Sheet, labels: FoundLabels) -> None:
     """[labels], with the group and what else it could be, or what hooks must do."""
     for key, value in labels.keys.items():
         sheet.put("labels", key, value, unsure=labels.unsure.get(key, ""))
     form = labels.keys["format"]
     if form == "hook":
-        sheet.doubt("labels", HOOKS)
+        sheet.doubt("labels", HOOKS_ADVICE)
         return
     where = ", ".join(labels.roots) or f"ids in {labels.keys['id']!r}"
     what = f"{len(labels.classes)} classes"
@@ -122,10 +122,12 @@ def write_labels(sheet: Sheet, labels: Labels) -> None:
         sheet.understood.append(f"folds are grouped by {labels.group!r}: {what}")
     others = [f"{c!r} ({what})" for c, what in labels.candidates.items() if c != labels.group]
     if others:
-        sheet.doubt("labels", f"rows may belong together by {', '.join(others[:SHOWN])}", "group")
+        sheet.doubt(
+            "labels", f"rows may belong together by {', '.join(others[:SHOWN_FILES])}", "group"
+        )
 
 
-def write_images(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> None:
+def write_images(sheet: Sheet, found: Survey, roles: Roles, labels: FoundLabels) -> None:
     """[images]: templates, folders, mode."""
     train, test = roles.train if not labels.roots else None, roles.test
     folders = [folder for folder in labels.roots if folder != "."]
@@ -142,13 +144,13 @@ def write_images(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> N
     if folders:
         sheet.put("images", "folders", [*dict.fromkeys(folders)])
     _write_unused(sheet, found, roles, labels)
-    grey = bool(found.modes) and {*found.modes} <= {*GREY}
+    grey = bool(found.modes) and {*found.modes} <= {*GREY_MODES}
     clear = sum(mode in ("RGBA", "LA", "PA") for mode in found.modes)
     unsure = f'{clear} of {len(found.modes)} images are transparent: "RGBA" keeps that'
     sheet.put("images", "mode", "L" if grey else "RGB", unsure=unsure if clear else "")
 
 
-def _write_unused(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> None:
+def _write_unused(sheet: Sheet, found: Survey, roles: Roles, labels: FoundLabels) -> None:
     """What the draft leaves out: images that no row names, files that are no images or tables."""
     if labels.keys["format"] == "hook":
         return
@@ -156,11 +158,11 @@ def _write_unused(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> 
     parts = [part for part in (None if labels.roots else roles.train, roles.test) if part]
     for part in parts:
         rows = part.rows.assign(id=part.rows[part.id])
-        used = used.union(*(filled(rows, template) for template in part.image.templates))
+        used = used.union(*(fill_template(rows, template) for template in part.image.templates))
     unused = [path for path in found.images if path not in used]
     if unused:
         where = Counter(path.rpartition("/")[0] or "." for path in unused)
-        shown = ", ".join(f"{folder} ({n})" for folder, n in where.most_common(SHOWN))
+        shown = ", ".join(f"{folder} ({n})" for folder, n in where.most_common(SHOWN_FILES))
         sheet.doubt(
             "images", f"not used: {len(unused)} images, e.g. {unused[0]}; by folder: {shown}"
         )
@@ -168,7 +170,7 @@ def _write_unused(sheet: Sheet, found: Survey, roles: Roles, labels: Labels) -> 
     others = [path for path in found.others if not path.lower().endswith(said)]
     if others:
         endings = Counter(PurePosixPath(path).suffix or "no ending" for path in others)
-        shown = ", ".join(f"{ending} {n}" for ending, n in endings.most_common(SHOWN))
+        shown = ", ".join(f"{ending} {n}" for ending, n in endings.most_common(SHOWN_FILES))
         sheet.understood.append(
             f"left out: {len(others)} files that are no images or tables, "
             f"e.g. {example(others)} ({shown})"
@@ -193,7 +195,7 @@ def _template(sheet: Sheet, key: str, part: Part | None) -> tuple[str, ...]:
     return part.image.folders
 
 
-def write_submission(sheet: Sheet, roles: Roles, labels: Labels) -> None:
+def write_submission(sheet: Sheet, roles: Roles, labels: FoundLabels) -> None:
     """[metric] and [submission]: guesses from the format file's columns and cells."""
     keys, unsure = _submission(roles, labels)
     why = "a guess by the shape: see the competition's evaluation page, or choose your own"
@@ -204,7 +206,7 @@ def write_submission(sheet: Sheet, roles: Roles, labels: Labels) -> None:
         sheet.put("submission", key, value, unsure=unsure.get(key, ""))
 
 
-def _submission(roles: Roles, labels: Labels) -> tuple[SubmissionKeys, dict[str, str]]:
+def _submission(roles: Roles, labels: FoundLabels) -> tuple[SubmissionKeys, dict[str, str]]:
     """The keys of [submission], and what is unsure about them."""
     answers, classes = roles.answers, labels.classes
     if labels.keys["format"] == "number":
@@ -230,7 +232,7 @@ def _submission(roles: Roles, labels: Labels) -> tuple[SubmissionKeys, dict[str,
     return {"shape": "label"}, {"shape": why}
 
 
-def _tag_keys(labels: Labels) -> SubmissionKeys:
+def _tag_keys(labels: FoundLabels) -> SubmissionKeys:
     """The keys where cells hold tags, as the training labels have them."""
     keys: SubmissionKeys = {"shape": "tags", "separator": labels.keys["separator"]}
     if "none" in labels.keys:
@@ -248,7 +250,7 @@ def _positive(classes: list[str], cell: str) -> tuple[SubmissionKeys, dict[str, 
     return {"shape": "positive", "positive": [*classes, *chosen][-1]}, unsure
 
 
-def write_folds(sheet: Sheet, roles: Roles, labels: Labels) -> None:
+def write_folds(sheet: Sheet, roles: Roles, labels: FoundLabels) -> None:
     """[folds.default] and [submit]: as many folds as rows, groups and classes allow, up to 5."""
     grouped, holdout = labels.groups is not None, "format" not in roles.files
     n, missing = fold_numbers(labels.pairs, labels.groups, labels.n, holdout)
@@ -261,7 +263,7 @@ def write_folds(sheet: Sheet, roles: Roles, labels: Labels) -> None:
     sheet.put("submit", "recipes", ["resnet34"])
 
 
-def solved(roles: Roles, labels: Labels) -> bool:
+def has_solution(roles: Roles, labels: FoundLabels) -> bool:
     """True where a solution beside the format file can be read as the training labels are."""
     if not {"solution", "format"} <= roles.files.keys() or not labels.columns or roles.colliding:
         return False

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldwise.data.images.opening import opening
+from foldwise.data.images.opening import open_image
 from foldwise.data.labels.sqlite import query
 from foldwise.errors import DataError
 from foldwise.tables.listing import CLUTTER, files_below, is_image, readable
 from foldwise.tables.text import is_index, read_table
 
 OPENED = 48  # images opened, to see sizes and modes
-SHOWN = 8  # columns of a table named in a line
+SHOWN_COLUMNS = 8  # columns of a table named in a line
 NOT_UTF8 = "its name is no UTF-8; rename it"
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-TABLES = (".csv", ".db", ".sqlite", ".sqlite3")
+TABLE_SUFFIXES = (".csv", ".db", ".sqlite", ".sqlite3")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,13 @@ class Table:
 
     def line(self) -> str:
         """The table in one line."""
-        counts = self.frame[self.columns[:SHOWN]].nunique()
+        counts = self.frame[self.columns[:SHOWN_COLUMNS]].nunique()
         shown = ", ".join(f"{column} ({n} value{'s' * (n != 1)})" for column, n in counts.items())
-        more = f" and {len(self.columns) - SHOWN} more" if len(self.columns) > SHOWN else ""
+        more = (
+            f" and {len(self.columns) - SHOWN_COLUMNS} more"
+            if len(self.columns) > SHOWN_COLUMNS
+            else ""
+        )
         return f"{self.name}: {len(self.frame)} rows, columns {shown}{more}"
 
 
@@ -71,7 +75,9 @@ def survey(folder: Path) -> Survey:
     unreadable = {readable(path): NOT_UTF8 for path in paths if readable(path) != path}
     paths = [path for path in paths if readable(path) == path]
     images = [path for path in paths if is_image(path)]
-    others = [path for path in paths if not is_image(path) and not path.lower().endswith(TABLES)]
+    others = [
+        path for path in paths if not is_image(path) and not path.lower().endswith(TABLE_SUFFIXES)
+    ]
     if len(others) == len(paths) and not any(path.endswith(".json") for path in others):
         raise DataError(
             f"expected tables (.csv, .db) or images in {folder}, got {len(others)} other files"
@@ -83,10 +89,10 @@ def survey(folder: Path) -> Survey:
     some = {*images[:: -(-len(images) // OPENED) or 1]}
     for path in paths:
         try:
-            if path.lower().endswith(TABLES):
+            if path.lower().endswith(TABLE_SUFFIXES):
                 found.tables.extend(_tables(folder, path))
             elif path in some:
-                with opening(folder / path) as opened:
+                with open_image(folder / path) as opened:
                     found.sizes.append(opened.size)
                     found.modes.append(opened.mode)
         except (DataError, sqlite3.Error) as error:

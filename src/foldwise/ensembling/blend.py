@@ -21,7 +21,7 @@ from foldwise.ensembling.crossfit import (
     simplest,
     slots_of,
 )
-from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected, units_of
+from foldwise.ensembling.forecast import averaging_gain, drawn_gain, expected_score, units_of
 from foldwise.ensembling.goal import fold_costs, goal_of, within_noise
 from foldwise.ensembling.members import Member, of_files, of_run, oof_stack, split_member
 from foldwise.ensembling.pooling import each_fold, final, for_the_mean, pool_of
@@ -31,7 +31,7 @@ from foldwise.kinds.blending import BLENDINGS, Blending, Stack
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.goal import Goal
 from foldwise.metrics.scoring import Score, of_smaller, score
-from foldwise.store.files import locked, sha256_json
+from foldwise.store.files import hold_lock, sha256_json
 from foldwise.store.frames import write_csv
 from foldwise.store.layout import BlendFolder, CompetitionRuns
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
@@ -41,7 +41,7 @@ from foldwise.training.fitting.run import Run
 log = logging.getLogger(__name__)
 
 ALL = "all"  # the board of all test rows
-FORMAT = 5  # of blend.json: others are made anew
+CHAIN_VERSION = 5  # of blend.json: others are made anew
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Blend:
 
     @property
     def expected(self) -> Score:
-        """What a board of all test rows should show; see `forecast.expected`."""
+        """What a board of all test rows should show; see `forecast.expected_score`."""
         return Score(**self.record.expected.plain())
 
     @property
@@ -131,7 +131,7 @@ def blend_runs(
     part = spec.model_dump(mode="json", include={"metric", "submission"})
     key = sha256_json(
         [
-            FORMAT,
+            CHAIN_VERSION,
             BLENDINGS.dump(method, mode="json"),
             spec.submit.chain,
             part,
@@ -140,7 +140,7 @@ def blend_runs(
         ]
     )
     target = CompetitionRuns(folder).blend(f"blend-{BLENDINGS.name_of(method)}-{key[:8]}")
-    with locked(target.lock, f"the blend {target.name}"):
+    with hold_lock(target.lock, f"the blend {target.name}"):
         if target.finished:
             log.info("%s: blended already; skipped", target.name)
         else:
@@ -212,7 +212,7 @@ def fit_blend(
         name = BLENDINGS.name_of(each)
         log.info("%s: fitting %s", folder.name, name)
         fits[name] = crossfit(stack, goal, parts, each, slots)
-    chosen, tried = _compared(fits, stack, goal, parts)
+    chosen, tried = _compare_methods(fits, stack, goal, parts)
     fit = fits[chosen]
     weights = goal.column_weights if goal.log_loss else None
     single = best_temperature(task, goal.targets, fit.unstepped(stack, parts), weights)
@@ -268,9 +268,9 @@ def _make(
         asked=BLENDINGS.name_of(method),
         method=made.method,
         metric=goal.metric.title,
-        score=_recorded(own),
+        score=_score_record(own),
         averaging_gain=made.gain,
-        expected=_recorded(boards.pop(ALL)),
+        expected=_score_record(boards.pop(ALL)),
         parts={
             part: PartRecord(units=sizes[part], of=kind, **asdict(each))
             for part, each in boards.items()
@@ -281,7 +281,7 @@ def _make(
             MemberRecord(
                 name=member.name,
                 identity=member.identity,
-                score=_recorded(each),
+                score=_score_record(each),
                 **member.facts,
             )
             for member, each in zip(members, scores, strict=True)
@@ -293,7 +293,7 @@ def _make(
     ).write(target.record)
 
 
-def _recorded(own: Score) -> ScoreRecord:
+def _score_record(own: Score) -> ScoreRecord:
     return ScoreRecord(**asdict(own))
 
 
@@ -313,7 +313,7 @@ def forecasts(
     metric, units = data.spec.metric, units_of(data.train, data.train)
     smaller = of_smaller(metric, data.train.frame, frame, [*sizes.values()])
     return {
-        name: expected(own, gain, metric, units, size, smaller[k] if smaller else None)
+        name: expected_score(own, gain, metric, units, size, smaller[k] if smaller else None)
         for k, (name, size) in enumerate(sizes.items())
     }
 
@@ -340,7 +340,7 @@ def _values(made: Fitted) -> dict[str, Any]:
     return found
 
 
-def _compared(
+def _compare_methods(
     fits: dict[str, CrossFit], stack: Stack, goal: Goal, folds: Array
 ) -> tuple[str, list[dict[str, Any]]]:
     """The method to take, and a row per method that was tried: see `Blend.table`.

@@ -10,11 +10,11 @@ from foldwise.kinds.goal import Goal, some
 from foldwise.kinds.targets import Targets
 from foldwise.tasks import Task
 
-MOST = 300_000  # numbers that a temperature is fitted on, and ten times as many bounds
+NUMBERS_FITTED = 300_000  # numbers that a temperature is fitted on, and ten times as many bounds
 SHARPEST, FLATTEST = 0.05, 20.0  # temperatures tried
 # clipping bounds tried, as distances from 0 and from 1
 BOUNDS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 0.01, 0.02, 0.03, 0.05)
-BINS = 15  # of confidence, as in Guo et al. 2017
+CONFIDENCE_BINS = 15  # of confidence, as in Guo et al. 2017
 Fitted = dict[str, Any]
 
 
@@ -28,7 +28,7 @@ def fit_temperature(probs: Array, rows: Array, goal: Goal) -> Fitted:
 
     probs: (rows, C). Of very many rows some are drawn: it is one number.
     """
-    drawn = some(rows, probs.shape[1], MOST)
+    drawn = some(rows, probs.shape[1], NUMBERS_FITTED)
     rows = rows[drawn]
     return {"temperature": _lowest(goal.task, probs[drawn], lambda at: goal.cost(at, rows))}
 
@@ -42,7 +42,7 @@ def best_temperature(
     """
     if not task.probabilities:
         return 1.0
-    rows = some(np.arange(len(targets)), probs.shape[1], MOST)
+    rows = some(np.arange(len(targets)), probs.shape[1], NUMBERS_FITTED)
     known = targets[rows]
     return _lowest(task, probs[rows], lambda at: task.log_loss(task.given(known, at), weights))
 
@@ -72,16 +72,16 @@ def fit_clip(probs: Array, rows: Array, goal: Goal) -> Fitted:
     Where rows sum to 1 the lower bound alone: it bounds the largest probability as well.
     probs: (rows, C). Of very many rows some are drawn.
     """
-    drawn = some(rows, probs.shape[1], 10 * MOST)
+    drawn = some(rows, probs.shape[1], 10 * NUMBERS_FITTED)
     probs, rows = probs[drawn], rows[drawn]
     fitted = {"low": 0.0, "high": 1.0}
     for key in ("low",) if goal.task.sums_to_one else ("low", "high"):
         tries = [{**fitted, key: b if key == "low" else 1 - b} for b in BOUNDS]
-        fitted = min(tries, key=lambda f: goal.cost(clipped(f, probs, goal.task), rows))
+        fitted = min(tries, key=lambda f: goal.cost(clip(f, probs, goal.task), rows))
     return fitted
 
 
-def clipped(fitted: Fitted, probs: Array, task: Task) -> Array:
+def clip(fitted: Fitted, probs: Array, task: Task) -> Array:
     """Probabilities within the bounds; rows of one label sum to 1 again afterwards."""
     return task.normalise(np.clip(probs, fitted["low"], fitted["high"]))
 
@@ -92,9 +92,12 @@ def reliability(task: Task, targets: Targets, probs: Array) -> list[dict[str, fl
     Of every decision, see `Task.decisions` (Guo et al. 2017, section 2). probs: (n, C).
     """
     confidence, right = task.decisions(targets, probs)
-    number = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(number, minlength=BINS)
-    sums = np.bincount(number, confidence, BINS), np.bincount(number, right, BINS)
+    number = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    counts = np.bincount(number, minlength=CONFIDENCE_BINS)
+    sums = (
+        np.bincount(number, confidence, CONFIDENCE_BINS),
+        np.bincount(number, right, CONFIDENCE_BINS),
+    )
     return [
         {
             "confidence": float(sums[0][b] / counts[b]),

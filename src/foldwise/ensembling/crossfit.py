@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from foldwise.arrays import Array, RowIndex
-from foldwise.data.grouped import balanced_groups, dealt
+from foldwise.data.grouped import balanced_groups, deal
 from foldwise.ensembling import calibrate, thresholds
-from foldwise.ensembling.goal import FEWEST, fold_costs, within_noise
-from foldwise.ensembling.methods import blended
+from foldwise.ensembling.goal import FEWEST_FOLDS, fold_costs, within_noise
+from foldwise.ensembling.methods import blend_rows
 from foldwise.kinds.blending import BLENDINGS, Blending, Stack
 from foldwise.kinds.goal import Goal
 from foldwise.tasks import Task
 
 Chain = dict[str, Any]
 Trials = tuple[dict[str, Any], ...]
-OWN = "temperature of each member"
-LEAST = 1e-6  # a smaller gain is none: boards show five or six digits
-SEED = 0  # of the halves that `parts_of` makes
+MEMBER_TEMPERATURE = "temperature of each member"
+SMALLEST_GAIN = 1e-6  # a smaller gain is none: boards show five or six digits
+PARTS_SEED = 0  # of the halves that `parts_of` makes
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ STEPS: dict[str, Step] = {  # in the order in which they are applied; of a slot 
     "temperature": Step(
         calibrate.fit_temperature, calibrate.at_temperature, calibrate.suits_probabilities
     ),
-    "clip": Step(calibrate.fit_clip, calibrate.clipped, calibrate.suits_probabilities),
+    "clip": Step(calibrate.fit_clip, calibrate.clip, calibrate.suits_probabilities),
     "threshold": Step(
         thresholds.fit_threshold, thresholds.apply_thresholds, thresholds.suits_labels, "threshold"
     ),
@@ -120,8 +120,8 @@ def apply_chain(chain: Chain, stack: Stack, rows: RowIndex) -> Array:
     """
     stack = replace(stack, temperatures=chain["temperatures"])
     method = BLENDINGS.parse(chain["method"])
-    probs = blended(method, chain["fitted"], stack, rows)
-    return stepped(chain["steps"], probs, stack.task)
+    probs = blend_rows(method, chain["fitted"], stack, rows)
+    return apply_steps(chain["steps"], probs, stack.task)
 
 
 def as_record(chain: Chain) -> Chain:
@@ -131,7 +131,7 @@ def as_record(chain: Chain) -> Chain:
     return {**chain, "method": {BLENDINGS.key: name, **settings} if settings else name}
 
 
-def stepped(steps: Sequence[dict[str, Any]], probs: Array, task: Task) -> Array:
+def apply_steps(steps: Sequence[dict[str, Any]], probs: Array, task: Task) -> Array:
     """What a chain's steps make of its blend (rows, C)."""
     for step in steps:
         probs = STEPS[step["step"]].apply(step, probs, task)
@@ -158,7 +158,7 @@ def crossfit(
     folds: the fold of each row, (n,), 0 to K - 1. slots: as `slots_of` gives them.
     """
     count = int(folds.max()) + 1
-    fitter = _Fitter(stack, goal, folds, method, slots if count >= FEWEST else ())
+    fitter = _Fitter(stack, goal, folds, method, slots if count >= FEWEST_FOLDS else ())
     whole: frozenset[int] = frozenset()
     others = [frozenset([fold]) for fold in range(count)]
     form = fitter.form(whole)
@@ -177,16 +177,16 @@ def parts_of(goal: Goal, folds: Array) -> Array:
     Where there are fewer than three, each is split in two, stratified, groups whole: a chain's few
     values can be fitted on half of a fold's rows, where its model could not.
     """
-    if folds.max() + 1 >= FEWEST:
+    if folds.max() + 1 >= FEWEST_FOLDS:
         return folds
     parts, strata = np.empty_like(folds), goal.task.strata(goal.targets)
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
         groups = goal.truth["group"].iloc[rows] if "group" in goal.truth else None
         if groups is None or groups.isna().any() or groups.nunique() < 2:
-            half = dealt(strata[rows], np.arange(len(rows)), 2, SEED)
+            half = deal(strata[rows], np.arange(len(rows)), 2, PARTS_SEED)
         else:
-            half = balanced_groups(strata[rows], groups.to_numpy(dtype=str), 2, SEED)
+            half = balanced_groups(strata[rows], groups.to_numpy(dtype=str), 2, PARTS_SEED)
         parts[rows] = 2 * fold + half
     return parts
 
@@ -215,15 +215,17 @@ class _Fitter:
             return Form()
         rows = self._rows(left)
         folds, plain = self.folds[rows], self.inner(left, False)
-        steps, trials, probs = _kept(plain, rows, folds, self.goal, self.slots)
+        steps, trials, probs = _keep_steps(plain, rows, folds, self.goal, self.slots)
         if not self.may_own:
             return Form(False, tuple(steps), tuple(trials))
-        others = _kept(self.inner(left, True), rows, folds, self.goal, self.slots)
+        others = _keep_steps(self.inner(left, True), rows, folds, self.goal, self.slots)
         own = _better(others[2], probs, rows, folds, self.goal)
         gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
         if own:
             steps, trials, _ = others
-        return Form(own, tuple(steps), ({"step": OWN, "kept": own, "gain": gain}, *trials))
+        return Form(
+            own, tuple(steps), ({"step": MEMBER_TEMPERATURE, "kept": own, "gain": gain}, *trials)
+        )
 
     def chain(self, left: frozenset[int], form: Form) -> Chain:
         """The chain of a form, its values fitted without some folds."""
@@ -234,7 +236,7 @@ class _Fitter:
         for name in form.steps:
             steps.append({"step": name, **STEPS[name].fit(probs, rows, self.goal)})
             if name != form.steps[-1]:
-                probs = _tried(STEPS[name], probs, rows, self.folds[rows], self.goal)
+                probs = _try_step(STEPS[name], probs, rows, self.folds[rows], self.goal)
         return {**blend, "steps": steps}
 
     def _rows(self, left: frozenset[int]) -> Array:
@@ -266,7 +268,7 @@ class _Fitter:
         return probs
 
 
-def _kept(
+def _keep_steps(
     probs: Array,
     rows: Array,
     folds: Array,
@@ -279,7 +281,7 @@ def _kept(
     """
     steps, trials, before = [], [], goal.cost(probs, rows)
     for slot in slots:
-        tried = {name: _tried(STEPS[name], probs, rows, folds, goal) for name in slot}
+        tried = {name: _try_step(STEPS[name], probs, rows, folds, goal) for name in slot}
         costs = {name: goal.cost(answers, rows) for name, answers in tried.items()}
         by_fold = {name: fold_costs(goal, tried[name], rows, folds) for name in slot}
         name = simplest(costs, by_fold)
@@ -297,13 +299,13 @@ def _kept(
 def _better(probs: Array, than: Array, rows: Array, folds: Array, goal: Goal) -> bool:
     """Whether predictions (rows, C) have a lower cost than others, beyond the noise of the folds;
     of two folds none is known."""
-    if goal.cost(probs, rows) >= goal.cost(than, rows) - LEAST:
+    if goal.cost(probs, rows) >= goal.cost(than, rows) - SMALLEST_GAIN:
         return False
     own, its = (fold_costs(goal, each, rows, folds) for each in (probs, than))
-    return len(own) < FEWEST or not within_noise(its, own)
+    return len(own) < FEWEST_FOLDS or not within_noise(its, own)
 
 
-def _tried(step: Step, probs: Array, rows: Array, folds: Array, goal: Goal) -> Array:
+def _try_step(step: Step, probs: Array, rows: Array, folds: Array, goal: Goal) -> Array:
     """What a step makes of each fold's rows, (rows, C), fitted on the others."""
     answers = np.empty_like(probs)
     for fold in np.unique(folds):

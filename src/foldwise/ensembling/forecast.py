@@ -84,7 +84,7 @@ def units_of(table: LabelTable, train: LabelTable) -> int:
     return max(int(share > 0), round(share * train.frame["group"].nunique()))
 
 
-def expected(
+def expected_score(
     own: Score,
     gain: float,
     metric: Metric,

@@ -11,7 +11,7 @@ from foldwise.errors import PredictionError
 from foldwise.kinds.goal import Goal
 from foldwise.metrics.intervals import paired_interval
 
-FEWEST = 3  # folds; below that nothing is said of noise
+FEWEST_FOLDS = 3  # folds; below that nothing is said of noise
 
 
 def goal_of(data: CompetitionData, ids: Iterable[str]) -> Goal:
@@ -56,7 +56,7 @@ def within_noise(costs: Array, best: Array) -> bool:
     worse in every one of them.
     """
     differences = (costs - best)[np.isfinite(costs - best)]
-    if len(differences) < FEWEST:
+    if len(differences) < FEWEST_FOLDS:
         return True
     mean, error, _, _ = paired_interval(differences)
     return mean <= error

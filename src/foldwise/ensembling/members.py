@@ -22,7 +22,7 @@ from foldwise.tables.text import read_table
 from foldwise.tasks import Task
 from foldwise.training.fitting.run import Run
 
-HELD = 1 << 30  # bytes of predictions in memory; more lie in a file that is mapped
+BYTES_IN_MEMORY = 1 << 30  # bytes of predictions in memory; more lie in a file that is mapped
 OFF = 1e-3  # how far a row's sum may be from 1: a hundred probabilities rounded to five digits
 HONEST = ("early_stop", "ema", "swa")  # what a recipe says of which weights predicted
 
@@ -170,7 +170,7 @@ def oof_stack(members: Sequence[Member], rows: int, task: Task, folder: Path) ->
     """
     shape = (len(members), rows, len(task))
     probs: Array
-    if 8 * math.prod(shape) > HELD:
+    if 8 * math.prod(shape) > BYTES_IN_MEMORY:
         need_space(folder, 8 * math.prod(shape), "blending so many predictions")
         with tempfile.TemporaryFile(dir=folder) as file:  # the map stays when it is closed
             probs = np.memmap(file, np.float64, "w+", shape=shape)

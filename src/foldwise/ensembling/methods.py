@@ -15,7 +15,9 @@ from foldwise.kinds.bounds import Count
 from foldwise.kinds.goal import Goal, some
 from foldwise.kinds.task import TINY, Task
 
-MOST = 10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks it takes some rows
+NUMBERS_IN_MEMORY = (
+    10_000_000  # numbers that a fit holds at once: 80 MB; of longer stacks it takes some rows
+)
 EVALUATIONS = 60  # weights: of the metric, per member, where it has no gradient
 
 
@@ -34,7 +36,7 @@ def _mean_of(stack: Stack, rows: RowIndex, of: Callable[[Array], Array]) -> Arra
     return _sum(stack, rows, [1.0] * len(stack), of) / len(stack)
 
 
-def _given(stack: Stack, rows: Array, goal: Goal) -> Array:
+def _probability_of_truth(stack: Stack, rows: Array, goal: Goal) -> Array:
     """The probability that each member gave to what was true, (M, rows), or with many labels of
     each cell, (M, rows * C): all that the log loss of a weighted mean depends on."""
     true = goal.targets[rows]
@@ -44,7 +46,7 @@ def _given(stack: Stack, rows: Array, goal: Goal) -> Array:
 
 def _log_loss_of(stack: Stack, rows: Array, goal: Goal) -> Callable[[Array], tuple[float, Array]]:
     """A function of weights (M,) that gives the log loss of the weighted mean, and its gradient."""
-    given = _given(stack, rows, goal)
+    given = _probability_of_truth(stack, rows, goal)
     columns = goal.column_weights
     counts = np.ones(given.shape[1]) if columns is None else np.tile(columns, len(rows))
     counts, clip = counts / counts.sum(), goal.metric.log_clip
@@ -61,7 +63,7 @@ def _cost_of(stack: Stack, rows: Array, goal: Goal) -> Callable[[Array], float]:
     if goal.log_loss:
         log_loss = _log_loss_of(stack, rows, goal)
         return lambda weights: log_loss(weights)[0]
-    rows = rows[some(rows, len(stack) * len(goal.task), MOST)]
+    rows = rows[some(rows, len(stack) * len(goal.task), NUMBERS_IN_MEMORY)]
     held = np.stack([stack.of(m, rows) for m in range(len(stack))])  # (M, rows, C)
     return lambda weights: goal.cost(np.tensordot(weights, held, 1), rows)
 
@@ -72,7 +74,7 @@ def _convex(weights: Array) -> Array:
     return kept / kept.sum() if kept.any() else np.full(len(kept), 1 / len(kept))
 
 
-def _climbed(cost: Callable[[Array], float], count: int, rounds: int) -> Array:
+def _climb(cost: Callable[[Array], float], count: int, rounds: int) -> Array:
     """The weights (M,) of the best mean met while climbing."""
     taken, one = np.zeros(count), np.eye(count)
     best, lowest = taken, np.inf
@@ -94,7 +96,7 @@ class Mean(Blending):
         return _mean_of(stack, rows, lambda probs: probs)
 
 
-class Geometric(Blending):
+class GeometricMean(Blending):
     """The geometric mean."""
 
     of_probabilities: ClassVar[bool] = True
@@ -209,7 +211,7 @@ class Climb(Weighted):
         for _ in range(self.bags):
             order = rng.permutation(len(rows))
             half = np.sort(order[np.argsort(kinds[order], kind="stable")][::2])
-            found.append(_climbed(_cost_of(stack, rows[half], goal), len(stack), self.rounds))
+            found.append(_climb(_cost_of(stack, rows[half], goal), len(stack), self.rounds))
         return {"weights": np.mean(found, axis=0).tolist()}
 
 
@@ -231,7 +233,7 @@ class Stacked(Blending):
         from scipy.optimize import minimize
 
         task, count, width = goal.task, len(stack), len(goal.task)
-        rows = rows[some(rows, count * width, MOST)]
+        rows = rows[some(rows, count * width, NUMBERS_IN_MEMORY)]
         true, marks = goal.targets[rows], goal.marks[rows]
         members = np.stack(
             [task.to_scores(stack.of(m, rows)) for m in range(count)]
@@ -272,6 +274,6 @@ class Auto(Blending):
         ]
 
 
-def blended(method: Blending, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
+def blend_rows(method: Blending, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
     """The blend of some rows by a method, (rows, C); rows sum to 1 unless they have many labels."""
     return stack.task.normalise(method.apply(fitted, stack, rows))

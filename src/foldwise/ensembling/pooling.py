@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.arrays import Array
-from foldwise.ensembling.crossfit import Chain, apply_chain, stepped
+from foldwise.ensembling.crossfit import Chain, apply_chain, apply_steps
 from foldwise.ensembling.members import Member, OneFold
 from foldwise.kinds.blending import Stack
 from foldwise.kinds.task import TINY
@@ -77,7 +77,7 @@ def pool_of(
     columns = np.ones(1) if weights is None else np.array(weights)
     flat, sums, pull = max(single, 1.0), _Sums(), 0.0
     for probs in each_fold(task, {**chain, "steps": []}, count, members):
-        answers, score = stepped(chain["steps"], probs, task), columns * task.to_scores(probs)
+        answers, score = apply_steps(chain["steps"], probs, task), columns * task.to_scores(probs)
         if task.probabilities:
             sums.add(logs=np.log(np.clip(task.outcomes(answers), TINY, 1)))
         pull += float((task.at_temperature(probs, single) * score).sum())
@@ -144,7 +144,7 @@ def final(chain: Chain, pool: Pool) -> Array:
     return _after(pool.task, chain, pool.blend) if _temperatures(chain) else pool.answers
 
 
-def averaged(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> Array:
+def average_folds(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> Array:
     """The same of other rows, (n, C), with the temperatures that the test rows settled."""
     own, sums = _temperatures(chain), _Sums()
     for probs in each_fold(task, {**chain, "steps": []} if own else chain, count, members):
@@ -164,4 +164,4 @@ def _after(task: Task, chain: Chain, mean: Array) -> Array:
         {**step, "temperature": step["of_mean"]} if "of_mean" in step else step
         for step in chain["steps"]
     ]
-    return stepped(steps, mean, task)
+    return apply_steps(steps, mean, task)

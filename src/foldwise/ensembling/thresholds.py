@@ -16,11 +16,11 @@ from foldwise.tasks import Task
 SWEPT = np.arange(5, 96) / 100
 COARSE, NEAR = SWEPT[::5], np.arange(-4, 5) / 100  # for one class: first these, then around it
 MANY = 100  # classes; above, one threshold each is too much to fit
-MOST = 500_000  # numbers that a threshold per class is fitted on
+NUMBERS_SWEPT = 500_000  # numbers that a threshold per class is fitted on
 Fitted = dict[str, Any]
 
 
-def moved(probs: Array, threshold: float | Array, to: float) -> Array:
+def move_threshold(probs: Array, threshold: float | Array, to: float) -> Array:
     """Probabilities by the piecewise linear map of 0..1 onto itself that moves a threshold.
 
     p >= threshold exactly where the result is >= to. probs: (n, C). threshold: one, or (C,).
@@ -50,8 +50,8 @@ def suits_ordered(goal: Goal) -> bool:
 
 
 def apply_thresholds(fitted: Fitted, probs: Array, task: Task) -> Array:
-    """`moved` by what `fit_threshold` or `fit_thresholds` gave."""
-    return moved(probs, np.array(fitted["thresholds"]), fitted["to"])
+    """`move_threshold` by what `fit_threshold` or `fit_thresholds` gave."""
+    return move_threshold(probs, np.array(fitted["thresholds"]), fitted["to"])
 
 
 def fit_threshold(probs: Array, rows: Array, goal: Goal) -> Fitted:
@@ -59,7 +59,7 @@ def fit_threshold(probs: Array, rows: Array, goal: Goal) -> Fitted:
 
     probs: (rows, C). Of equally good ones the middle one counts.
     """
-    costs = [goal.cost(moved(probs, t, goal.threshold), rows) for t in SWEPT]
+    costs = [goal.cost(move_threshold(probs, t, goal.threshold), rows) for t in SWEPT]
     return {"thresholds": float(SWEPT[_middle(costs)]), "to": goal.threshold}
 
 
@@ -69,21 +69,21 @@ def fit_thresholds(probs: Array, rows: Array, goal: Goal) -> Fitted:
     Class by class, from the one threshold that is best for all: first 0.05 apart, then 0.01.
     probs: (rows, C). Of very many rows some are drawn.
     """
-    drawn = some(rows, probs.shape[1], MOST)
+    drawn = some(rows, probs.shape[1], NUMBERS_SWEPT)
     probs, rows = probs[drawn], rows[drawn]
     to = goal.threshold
     found = np.full(probs.shape[1], fit_threshold(probs, rows, goal)["thresholds"])
-    answers = moved(probs, found, to)
+    answers = move_threshold(probs, found, to)
     for near in (False, True):
         for c in range(len(found)):
             tries = np.clip((found[c] + NEAR).round(2), SWEPT[0], SWEPT[-1]) if near else COARSE
             tries = np.unique(np.append(tries, found[c]))
             costs = []
             for threshold in tries:
-                answers[:, c] = moved(probs[:, c], threshold, to)
+                answers[:, c] = move_threshold(probs[:, c], threshold, to)
                 costs.append(goal.cost(answers, rows))
             found[c] = tries[_middle(costs)]
-            answers[:, c] = moved(probs[:, c], found[c], to)
+            answers[:, c] = move_threshold(probs[:, c], found[c], to)
     return {"thresholds": found.tolist(), "to": to}
 
 
@@ -100,7 +100,7 @@ def sweep(probs: Array, goal: Goal) -> pd.DataFrame:
     """
     rows, found = np.arange(len(probs)), []
     for threshold in SWEPT:
-        answers = moved(probs, threshold, goal.threshold)
+        answers = move_threshold(probs, threshold, goal.threshold)
         right = (goal.format.settings.decide(answers) >= goal.threshold) == (goal.marks == 1)
         found.append((threshold, goal.value(answers, rows), right.mean()))
     return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])

@@ -22,14 +22,14 @@ from foldwise.executors.node import Order, complaint, machine_of, own_files, rep
 from foldwise.executors.placing import Needs, needs_of, offers_of
 from foldwise.executors.worker import Desk, RemoteDesk, work
 from foldwise.kinds.events import Observer
-from foldwise.store.files import held, locked
+from foldwise.store.files import hold_lock, is_locked
 from foldwise.store.versions import versions
 
 log = logging.getLogger(__name__)
 
 RETRIES = 5  # of a job whose node or process died
 ANSWER, SURVEY, PARTING = 20.0, 30.0, 60.0  # seconds for a cluster, its nodes, stopped jobs
-PATIENCE = 300.0  # seconds for a process that lost its driver or node to let go of a fold
+RELEASE_SECONDS = 300.0  # seconds for a process that lost its driver or node to let go of a fold
 PAUSE, LOOK = 0.2, 10.0  # seconds between events, and between looks at the nodes
 TOKEN = ".cluster-"
 PROBE = """
@@ -131,7 +131,7 @@ class OnRay:
         try:
             for number, (job, need) in enumerate(zip(todo, needs, strict=True)):
                 order, own = self._order(job)
-                asked = replace(job, cpus=need.cpus, gpus=need.gpus, patience=PATIENCE)
+                asked = replace(job, cpus=need.cpus, gpus=need.gpus, patience=RELEASE_SECONDS)
                 place = self.gpu_work if need.gpus else self.work
                 place = place.options(name=job.what, **need.options())
                 ref = place.remote(function, asked, order, own, self.desk)
@@ -192,7 +192,7 @@ class OnRay:
             token = TOKEN + uuid.uuid4().hex[:16]
             for folder in (runs, data):
                 folder.mkdir(parents=True, exist_ok=True)
-                self.stack.enter_context(_token(folder, token))
+                self.stack.enter_context(_hold_token(folder, token))
             order = Order(
                 token=token, runs=runs, data=data, machine=machine_of(data), versions=versions()
             )
@@ -203,12 +203,12 @@ class OnRay:
 
 
 @contextmanager
-def _token(folder: Path, name: str) -> Iterator[None]:
+def _hold_token(folder: Path, name: str) -> Iterator[None]:
     """A locked file in a folder; those that killed drivers have left are removed."""
     for old in folder.glob(f"{TOKEN}*"):
-        if not held(old):
+        if not is_locked(old):
             old.unlink(missing_ok=True)
-    with locked(folder / name, "this command"):
+    with hold_lock(folder / name, "this command"):
         try:
             yield
         finally:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypedDict, TypeVar
 
 from foldwise.executors import Job
-from foldwise.executors.shipping import File, digest_of, equal
-from foldwise.store.files import held, locked, sha256_text
+from foldwise.executors.shipping import ShippedFile, digest_of, equal
+from foldwise.store.files import hold_lock, is_locked, sha256_text
 from foldwise.store.layout import DataFolder, SuppliedFolder
 from foldwise.store.versions import versions
 
@@ -52,7 +52,7 @@ def report(order: Order) -> NodeReport:
         host=platform.node(),
         versions=versions(),
         sees_runs=seen,
-        locks=held(path) if seen else True,
+        locks=is_locked(path) if seen else True,
     )
 
 
@@ -82,8 +82,8 @@ def supply(
     job: T,
     order: Order,
     own: Mapping[str, bytes],
-    files_of: Callable[[], list[File]],
-    fetch: Callable[[Path, list[File]], None],
+    files_of: Callable[[], list[ShippedFile]],
+    fetch: Callable[[Path, list[ShippedFile]], None],
 ) -> T:
     """The job with folders of this node that hold what it needs.
 
@@ -105,12 +105,12 @@ def supply(
     base /= platform.node()  # a home folder may be shared
     return replace(
         job,
-        root=_written(base, job.competition, own),
+        root=_write_workspace(base, job.competition, own),
         data=_raw(base, job.competition, order, files_of, fetch),
     )
 
 
-def _written(base: Path, competition: str, own: Mapping[str, bytes]) -> Path:
+def _write_workspace(base: Path, competition: str, own: Mapping[str, bytes]) -> Path:
     """A workspace's folder with the competition's own files in it."""
     root = base / "specs" / sha256_text(repr(sorted(own.items())))[:16]
     with _once(root) as wanted:
@@ -125,8 +125,8 @@ def _raw(
     base: Path,
     competition: str,
     order: Order,
-    files_of: Callable[[], list[File]],
-    fetch: Callable[[Path, list[File]], None],
+    files_of: Callable[[], list[ShippedFile]],
+    fetch: Callable[[Path, list[ShippedFile]], None],
 ) -> Path:
     """A data folder with the competition's raw files in it."""
     if (order.data / order.token).is_file():
@@ -156,7 +156,7 @@ def _link(there: Path, here: Path) -> None:
 def _once(folder: Path) -> Iterator[bool]:
     """Whether the block has to fill the folder: by one process at a time, and once."""
     supplied = SuppliedFolder(folder)
-    with locked(supplied.lock, f"getting the files of {folder.name}"):
+    with hold_lock(supplied.lock, f"getting the files of {folder.name}"):
         wanted = not supplied.done.is_file()
         yield wanted
         if wanted:

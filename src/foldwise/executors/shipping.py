@@ -18,7 +18,7 @@ PART = 32 << 20  # bytes sent at once
 Asked = TypeVar("Asked")  # what stands for bytes that are on their way
 
 
-class File(NamedTuple):
+class ShippedFile(NamedTuple):
     """A file: its path below the folder, its bytes, their SHA-256."""
 
     name: str
@@ -26,10 +26,12 @@ class File(NamedTuple):
     sha256: str
 
 
-Place = tuple[int, int]  # in all files one after the other: the number of one, and an offset in it
+Position = tuple[
+    int, int
+]  # in all files one after the other: the number of one, and an offset in it
 
 
-def listed(folder: Path) -> list[File]:
+def list_files(folder: Path) -> list[ShippedFile]:
     """What nodes need of a data folder, sorted. Files that are known and unchanged are not read."""
     store = DataFolder(folder).caches.shipped
     known = (ShippedRecord.read_if_there(store) or ShippedRecord()).files
@@ -40,7 +42,7 @@ def listed(folder: Path) -> list[File]:
         old = known.get(name)
         digest = old[2] if old and old[:2] == seen else sha256_file(folder / name)
         noted[name] = (*seen, digest)
-        found.append(File(name=name, size=stat.st_size, sha256=digest))
+        found.append(ShippedFile(name=name, size=stat.st_size, sha256=digest))
     if noted != known:
         ShippedRecord(files=noted).write(store)
     return found
@@ -68,12 +70,12 @@ def _leads_back(path: Path, top: Path) -> bool:
     return any(Path(os.path.realpath(above)).is_relative_to(target) for above in around)
 
 
-def digest_of(files: Sequence[File]) -> str:
+def digest_of(files: Sequence[ShippedFile]) -> str:
     """A hash over the names and contents of files."""
     return sha256_json([[file.name, file.sha256] for file in files])
 
 
-def part_of(folder: Path, files: Sequence[File], place: Place) -> bytes:
+def part_of(folder: Path, files: Sequence[ShippedFile], place: Position) -> bytes:
     """The bytes from a place on, through as many files as PART holds."""
     chunks, room, (number, offset) = [], PART, place
     while room and number < len(files):
@@ -85,7 +87,7 @@ def part_of(folder: Path, files: Sequence[File], place: Place) -> bytes:
     return b"".join(chunks)
 
 
-def places_of(files: Sequence[File], first: int) -> list[Place]:
+def places_of(files: Sequence[ShippedFile], first: int) -> list[Position]:
     """The places of the parts, from the start of a file on."""
     places, ahead = [], 0  # bytes of the next part's start beyond the file at hand
     for number in range(first, len(files)):
@@ -96,7 +98,7 @@ def places_of(files: Sequence[File], first: int) -> list[Place]:
     return places
 
 
-def equal(folder: Path, files: Sequence[File]) -> bool:
+def equal(folder: Path, files: Sequence[ShippedFile]) -> bool:
     """Whether a folder has these files with these contents; sizes are looked at first."""
     paths = [folder / file.name for file in files]
     sizes = (
@@ -110,8 +112,8 @@ def equal(folder: Path, files: Sequence[File]) -> bool:
 
 def receive(
     folder: Path,
-    files: Sequence[File],
-    ask: Callable[[Place], Asked],
+    files: Sequence[ShippedFile],
+    ask: Callable[[Position], Asked],
     take: Callable[[Asked], bytes],
 ) -> None:
     """Write files into a folder; those at the front that are there already are kept.
@@ -157,7 +159,7 @@ def receive(
 
 
 def _parts(
-    places: Sequence[Place], ask: Callable[[Place], Asked], take: Callable[[Asked], bytes]
+    places: Sequence[Position], ask: Callable[[Position], Asked], take: Callable[[Asked], bytes]
 ) -> Iterator[bytes]:
     coming = [ask(place) for place in places[:1]]
     for number in range(len(places)):

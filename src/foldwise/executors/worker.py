@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from foldwise.errors import FoldwiseError
 from foldwise.executors import ClusterError, R, T
 from foldwise.executors.node import Order, complaint, report, supply
-from foldwise.executors.shipping import File, Place, listed, part_of, receive
+from foldwise.executors.shipping import Position, ShippedFile, list_files, part_of, receive
 from foldwise.kinds.events import Event, Observer
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class RemoteDesk(Protocol):
 
     put: RemoteMethod[None]
     take: RemoteMethod[list[News]]
-    listed: RemoteMethod[list[File]]
+    list_files: RemoteMethod[list[ShippedFile]]
     part: RemoteMethod[bytes]
 
 
@@ -44,7 +44,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.told: list[News] = []
-        self.files: dict[Path, list[File]] = {}
+        self.files: dict[Path, list[ShippedFile]] = {}
 
     def put(self, told: Sequence[News]) -> None:
         """Take what a job tells."""
@@ -56,17 +56,17 @@ class Desk:
         return told
 
     @ray.method(concurrency_group="files")
-    def listed(self, folder: Path) -> list[File]:
+    def listed(self, folder: Path) -> list[ShippedFile]:
         """The raw files of a competition's data folder."""
         return self._listed(folder)
 
     @ray.method(concurrency_group="files")
-    def part(self, folder: Path, place: Place) -> bytes:
+    def part(self, folder: Path, place: Position) -> bytes:
         """The bytes of these files from a place on."""
         return part_of(folder, self._listed(folder), place)
 
-    def _listed(self, folder: Path) -> list[File]:
-        self.files[folder] = self.files.get(folder) or listed(folder)
+    def _listed(self, folder: Path) -> list[ShippedFile]:
+        self.files[folder] = self.files.get(folder) or list_files(folder)
         return self.files[folder]
 
 
@@ -139,17 +139,17 @@ def work(
 
 def _raw_files(
     order: Order, desk: RemoteDesk
-) -> tuple[Callable[[], list[File]], Callable[[Path, list[File]], None]]:
+) -> tuple[Callable[[], list[ShippedFile]], Callable[[Path, list[ShippedFile]], None]]:
     """What gives the list of the driver's raw files, and what fetches them; see `supply`."""
 
-    def files_of() -> list[File]:
+    def files_of() -> list[ShippedFile]:
         return ray.get(desk.listed.remote(order.data))
 
-    def fetch(folder: Path, files: list[File]) -> None:
+    def fetch(folder: Path, files: list[ShippedFile]) -> None:
         size = sum(file.size for file in files) / 1e9
         log.info("%s: receiving %d raw files, %.2f GB", folder, len(files), size)
 
-        def ask(place: Place) -> ray.ObjectRef[bytes]:
+        def ask(place: Position) -> ray.ObjectRef[bytes]:
             return desk.part.remote(order.data, place)
 
         def take(part: ray.ObjectRef[bytes]) -> bytes:

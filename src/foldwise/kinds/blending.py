@@ -77,7 +77,7 @@ BLENDINGS = Family(
     package="foldwise.ensembling",
     known={  # from the simplest to the least simple; which run is the best is a fit as well
         "mean": "methods:Mean",
-        "geometric": "methods:Geometric",
+        "geometric": "methods:GeometricMean",
         "rank": "methods:Rank",
         "single": "methods:Single",
         "weights": "methods:Weights",

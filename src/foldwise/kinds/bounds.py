@@ -61,10 +61,10 @@ def short(value: object, most: int = 80) -> str:
     """A value as it is written in Python, for a message: of long text the beginning."""
     if isinstance(value, str):
         return repr(value if len(value) <= most else value[:most] + "…")
-    return cut(repr(value), most)
+    return shorten(repr(value), most)
 
 
-def cut(text: str, most: int = 200) -> str:
+def shorten(text: str, most: int = 200) -> str:
     """Text as one line for a message, cut after so many characters."""
     shown = text if text.isprintable() else repr(text[: most + 1])[1:-1]
     return shown if len(shown) <= most else shown[:most] + "…"
@@ -90,7 +90,7 @@ def too_long(path: str) -> bool:
     return len(whole) > PATH or any(len(part) > PART for part in whole.split(b"/"))
 
 
-def _named(value: str) -> str:
+def _check_name(value: str) -> str:
     if not value or "/" in value or len(value.encode()) > NAME:
         raise ValueError(
             f"a name should have 1 to {NAME} bytes and no /, as a folder has, got {short(value)}"
@@ -108,5 +108,5 @@ def _anywhere(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_named)]  # of a folder, or a part of its name
+Name = Annotated[str, AfterValidator(_check_name)]  # of a folder, or a part of its name
 Anywhere = Annotated[str, AfterValidator(_anywhere)]  # a path on this machine

@@ -164,7 +164,7 @@ METRICS = Family(
         "map": "listed:MeanAveragePrecision",
         "rmse": "errors:Rmse",
         "mae": "errors:Mae",
-        "hook": "hook:Hook",
+        "hook": "hook:HookMetric",
     },
     called="metric",
     default="log_loss",

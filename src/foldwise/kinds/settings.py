@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from foldwise.errors import nearest
-from foldwise.kinds.bounds import cut, short
+from foldwise.kinds.bounds import short, shorten
 
 NESTED = "nested"  # the type of an error that holds those of a table inside the table
-SHOWN = 3  # mistakes that a message tells
+SHOWN_MISTAKES = 3  # mistakes that a message tells
 
-Place = tuple[int | str, ...]  # the keys that lead to a value
+KeyPath = tuple[int | str, ...]  # the keys that lead to a value
 
 
 class Strict(BaseModel):
@@ -32,32 +32,34 @@ def mistakes(model: type[BaseModel], error: ValidationError, table: Mapping[str,
     An unknown key comes with what to write instead.
     """
     lines = list(_lines(model, error, table, ()))
-    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return "; ".join(lines[:SHOWN]) + more
+    more = f"; and {len(lines) - SHOWN_MISTAKES} more" if len(lines) > SHOWN_MISTAKES else ""
+    return "; ".join(lines[:SHOWN_MISTAKES]) + more
 
 
 def _lines(
-    model: type[BaseModel], error: ValidationError, table: Mapping[str, object], above: Place
+    model: type[BaseModel], error: ValidationError, table: Mapping[str, object], above: KeyPath
 ) -> Iterator[str]:
     """A line per mistake. above: the keys that lead to the table."""
-    for item in _merged(error.errors(), table):
+    for item in _merge_errors(error.errors(), table):
         place = (*above, *item["loc"])
         if item["type"] == NESTED:
             inner = item["ctx"]
             yield from _lines(inner["model"], inner["error"], inner["table"], place)
         else:
-            yield cut(_describe(model, item, place), 1000)
+            yield shorten(_describe(model, item, place), 1000)
 
 
-def _merged(details: Sequence[ErrorDetails], table: Mapping[str, object]) -> Iterator[ErrorDetails]:
+def _merge_errors(
+    details: Sequence[ErrorDetails], table: Mapping[str, object]
+) -> Iterator[ErrorDetails]:
     """The errors, with each wrong value told once, though pydantic tells it for each of its types.
 
     Of a value that may have several types, the errors of the type that it has are kept; where it
     has none of them, one error names them all.
     """
-    places: dict[Place, dict[str, list[ErrorDetails]]] = {}
+    places: dict[KeyPath, dict[str, list[ErrorDetails]]] = {}
     for item in details:
-        place, kind, inner = _split(item, table)
+        place, kind, inner = _split_location(item, table)
         item = {**item, "loc": (*place, *inner)}
         places.setdefault(place, {}).setdefault(kind, []).append(item)
     for place, kinds in places.items():
@@ -71,7 +73,9 @@ def _merged(details: Sequence[ErrorDetails], table: Mapping[str, object]) -> Ite
         yield {**firsts[0], "msg": f"Input should be {' or '.join(names)}"}
 
 
-def _split(item: ErrorDetails, table: Mapping[str, object]) -> tuple[Place, str, Place]:
+def _split_location(
+    item: ErrorDetails, table: Mapping[str, object]
+) -> tuple[KeyPath, str, KeyPath]:
     """The keys to a wrong value, the type that it was read as, and the keys to what is inside it.
 
     pydantic puts types among the keys where there are several; the table does not have them. The
@@ -94,13 +98,13 @@ def _split(item: ErrorDetails, table: Mapping[str, object]) -> tuple[Place, str,
     return tuple(keys[:start]), kind, tuple(keys[start:])
 
 
-def _has_type(place: Place, items: Sequence[ErrorDetails]) -> bool:
+def _has_type(place: KeyPath, items: Sequence[ErrorDetails]) -> bool:
     """Whether the value at a place has the type of these errors; what is inside it may have not."""
     others = ("_type", "_parsing", "literal_error", "int_from_float")
     return not any(item["loc"] == place and item["type"].endswith(others) for item in items)
 
 
-def _describe(model: type[BaseModel], item: ErrorDetails, place: Place) -> str:
+def _describe(model: type[BaseModel], item: ErrorDetails, place: KeyPath) -> str:
     """A mistake in words. place: the keys that lead to it from the top of the file."""
     key = ".".join(str(part) for part in place)
     if item["type"] == "extra_forbidden":

@@ -7,7 +7,7 @@ from foldwise.kinds.answer import Answer
 from foldwise.kinds.metric import Answers, Metric
 
 
-class Hook(Metric):
+class HookMetric(Metric):
     """What `score(truth, predictions)` in adapter.py returns."""
 
     reads: ClassVar[Answer] = "labels"  # nobody knows; labels are what any file has

@@ -7,7 +7,7 @@ import numpy as np
 
 from foldwise.arrays import Array
 
-HELD = 1_000_000  # counts held at a time: 8 MB
+COUNTS_IN_MEMORY = 1_000_000  # counts held at a time: 8 MB
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def resampled_interval(
 ) -> tuple[float, float]:
     """The same interval of a value that is no mean over rows: it is computed anew for each sample.
 
-    See `resampled`.
+    See `resample`.
     """
-    values = resampled(value, rows, groups, Samples(count=samples, seed=seed))
+    values = resample(value, rows, groups, Samples(count=samples, seed=seed))
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def resampled(
+def resample(
     value: Callable[[Array], Array],
     rows: int,
     groups: Array | None,
@@ -79,7 +79,7 @@ def resampled(
     rng = np.random.default_rng(samples.seed)
     member = _members(rows, groups)
     count = int(member.max()) + 1
-    held = max(1, HELD // rows)
+    held = max(1, COUNTS_IN_MEMORY // rows)
     values = []
     size = samples.size or count
     for start in range(0, samples.count, held):

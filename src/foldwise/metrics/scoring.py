@@ -12,14 +12,14 @@ from foldwise.arrays import Array
 from foldwise.errors import PredictionError, SpecError, examples
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.metric import METRICS, Answers, Metric, Scorer, Weighted
-from foldwise.metrics.intervals import Samples, bootstrap_interval, resampled, resampled_interval
+from foldwise.metrics.intervals import Samples, bootstrap_interval, resample, resampled_interval
 from foldwise.store.predictions import align, check_predictions
 from foldwise.tasks import Task, task_in
 
 log = logging.getLogger(__name__)
 
 WHAT = "predictions to score"
-SAMPLES = (200, 1000)  # bootstrap samples of what is no mean over rows: fewest, most
+BOOTSTRAP_SAMPLES = (200, 1000)  # bootstrap samples of what is no mean over rows: fewest, most
 WORK = 200_000_000  # fewer than the most where samples times cells of the table exceed this
 
 
@@ -62,9 +62,9 @@ def score(
             raise SpecError(
                 f'[metric] name = "{name}" needs {metric.hook}(truth, predictions) in adapter.py'
             )
-        given = _aligned(task_in(truth), predictions, truth["id"])
+        given = _align(task_in(truth), predictions, truth["id"])
         return Score(float(hook(truth, given)))
-    result, answers, groups = _measured(metric, truth, predictions, warn=interval)
+    result, answers, groups = _measure(metric, truth, predictions, warn=interval)
     rows = len(answers.targets)
     value = metric.score_of(result, rows)
     if not interval:
@@ -72,7 +72,7 @@ def score(
     if isinstance(result, np.ndarray):
         low, high = bootstrap_interval(result, groups)
     else:
-        samples = int(np.clip(WORK // answers.block.size, *SAMPLES))
+        samples = int(np.clip(WORK // answers.block.size, *BOOTSTRAP_SAMPLES))
         low, high = resampled_interval(result, rows, groups, samples=samples)
     return Score(value=value, low=low, high=high)
 
@@ -91,35 +91,35 @@ def of_smaller(
     """
     if metric.hook is not None:
         return None
-    result, answers, groups = _measured(metric, truth, predictions, warn=False)
+    result, answers, groups = _measure(metric, truth, predictions, warn=False)
     if isinstance(result, np.ndarray):
         return None
     rows = len(answers.targets)
-    samples = int(np.clip(WORK // answers.block.size, *SAMPLES)) // 2
+    samples = int(np.clip(WORK // answers.block.size, *BOOTSTRAP_SAMPLES)) // 2
     units = rows if groups is None else len(np.unique(groups))
     whole = metric.score_of(result, rows)
 
     @cache  # halves of a board are often alike
     def of(size: int) -> tuple[float, float]:
         small = Samples(count=samples, size=size)
-        same = resampled(result, rows, groups, small)
+        same = resample(result, rows, groups, small)
         if size < units:
-            parts = resampled(result, rows, groups, replace(small, replace=False))
+            parts = resample(result, rows, groups, replace(small, replace=False))
             shift = np.nanmean(parts) - whole
         else:
-            large = resampled(result, rows, groups, Samples(count=samples))
+            large = resample(result, rows, groups, Samples(count=samples))
             shift = np.nanmean(same) - np.nanmean(large)
         return float(shift), float(np.nanstd(same, ddof=1))
 
     return [of(size) for size in sizes]
 
 
-def _measured(
+def _measure(
     metric: Metric, truth: pd.DataFrame, predictions: pd.DataFrame, warn: bool
 ) -> tuple[Array | Weighted, Answers, Array | None]:
     """What the metric's rule gives, what it scored, and groups, if all rows have one."""
     task = task_in(truth)
-    rows = _aligned(task, predictions, truth["id"])
+    rows = _align(task, predictions, truth["id"])
     block = rows[columns_of(task.columns)].to_numpy()
     answers = metric.answers(task, task.targets(truth), block)
     metric.check(answers, rows["id"], WHAT)
@@ -130,7 +130,7 @@ def _measured(
     return result, answers, truth["group"].to_numpy() if grouped else None
 
 
-def _aligned(task: Task, predictions: pd.DataFrame, ids: "pd.Series[str]") -> pd.DataFrame:
+def _align(task: Task, predictions: pd.DataFrame, ids: "pd.Series[str]") -> pd.DataFrame:
     """Predictions in the order of ids. Raises: PredictionError: they are none of the task's."""
     rows = align(check_predictions(predictions, task.columns, WHAT), ids, WHAT)
     block = rows[columns_of(task.columns)].to_numpy()

@@ -19,9 +19,9 @@ from foldwise.store.predictions import read_predictions
 from foldwise.store.run_records import BlendRecord, FoldRecord, PartRecord, RunRecord
 from foldwise.store.runs import fold_predictions
 
-FEWEST = 3  # folds that two runs share; below that nothing is said of noise
+FEWEST_FOLDS = 3  # folds that two runs share; below that nothing is said of noise
 OTHER_ROWS = "other rows"
-SHOWN = 5e-6  # a difference below this is shown as 0.00000, and is none
+VISIBLE_DIFFERENCE = 5e-6  # a difference below this is shown as 0.00000, and is none
 
 
 class Scores(TypedDict):
@@ -240,11 +240,11 @@ def against(row: Folded, other: Folded) -> Difference:
         "shared": len(differences),
         "verdict": "too few folds",
     }
-    if len(differences) < FEWEST:
+    if len(differences) < FEWEST_FOLDS:
         return compared
     mean, error, low, high = paired_interval(np.array(differences))
     verdict = "same within noise"
-    if (low > 0 or high < 0) and abs(mean) >= SHOWN:
+    if (low > 0 or high < 0) and abs(mean) >= VISIBLE_DIFFERENCE:
         verdict = "better" if (low > 0) == row["higher"] else "worse"
     return {**compared, "difference": mean, "error": error, "verdict": verdict}
 

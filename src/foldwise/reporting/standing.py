@@ -24,7 +24,7 @@ from foldwise.submitting.leaderboard import (
     Agreement,
     PlacedRow,
     agreement,
-    placed,
+    rank_rows,
     read_leaderboard,
 )
 from foldwise.workspace import Workspace
@@ -57,7 +57,7 @@ def stand(workspace: Workspace, spec: CompetitionSpec) -> Stand:
     )
     board, higher = data_of(workspace, spec.name).leaderboard, spec.metric.higher
     scores = [*read_leaderboard(board, higher)["score"]] if board.is_file() else None
-    return {"submissions": placed(rows, scores, higher), "agreement": agreement(rows, higher)}
+    return {"submissions": rank_rows(rows, scores, higher), "agreement": agreement(rows, higher)}
 
 
 def with_manifests(

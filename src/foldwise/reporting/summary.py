@@ -207,7 +207,7 @@ def summarise(data: CompetitionData, oof: pd.DataFrame, folds: pd.DataFrame) -> 
         return score(metric, rows, said.loc[rows.index], hook, interval=False).value
 
     by_fold: list[FoldScore] = [
-        {"fold": int(k), "rows": len(rows), "value": _tried(plain, rows)}
+        {"fold": int(k), "rows": len(rows), "value": _value_or_none(plain, rows)}
         for k, rows in table.frame.groupby(fold)
     ]
     values = [row["value"] for row in by_fold if row["value"] is not None]
@@ -273,7 +273,7 @@ def _by_group(metric: Metric, answers: Answers, groups: Array | None) -> list[Gr
             value: float | None = float(values[rows].mean())
             share = float(losses[rows].sum() / losses.sum()) if losses.sum() else None
         else:
-            value = _tried(metric.value, answers[np.asarray(rows)])
+            value = _value_or_none(metric.value, answers[np.asarray(rows)])
         listed.append({"group": str(name), "rows": len(rows), "value": value, "share": share})
     return listed
 
@@ -284,7 +284,7 @@ def _worst_first(rows: list[Scored], higher: bool) -> list[Scored]:
     return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0)))
 
 
-def _tried(value: Callable[[T], float], what: T) -> float | None:
+def _value_or_none(value: Callable[[T], float], what: T) -> float | None:
     """The value of something; None where the metric has none for it."""
     try:
         return value(what)

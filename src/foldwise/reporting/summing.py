@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.images.decoding import decoded
+from foldwise.data.images.decoding import decode
 from foldwise.data.images.scale import recorded_levels
 from foldwise.ensembling.blend import Blend
 from foldwise.errors import ImageError
@@ -18,8 +18,8 @@ from foldwise.store.layout import CompetitionRuns, manifest_of
 from foldwise.store.manifests import Headline
 from foldwise.submitting.entry import Entry
 
-LOOKED_AT = 32  # sample predictions
-THUMBNAIL = 128  # pixels, the longer side
+SAMPLED_ROWS = 32  # sample predictions
+SAMPLE_SIDE = 128  # pixels, the longer side
 BOARD = ("public", "private", "rank", "teams")
 
 
@@ -46,11 +46,11 @@ def sum_up(runs: Path, data: CompetitionData, blend: Blend, entry: Entry) -> Non
         tables = {
             "blend": pd.DataFrame(blend.table()),
             "confusion": confusion(data, oof),
-            "samples": samples(data, oof, LOOKED_AT),
+            "samples": samples(data, oof, SAMPLED_ROWS),
         }
         pictures = list(_pictures(data, tables["samples"]))
         config = Headline.read(manifest_of(entry.file)).model_dump(mode="json", exclude_unset=True)
-        tracker.summary(entry.file, config, _known(numbers), tables, pictures)
+        tracker.summary(entry.file, config, _without_unknown(numbers), tables, pictures)
         if tracker.mode != "disabled":
             SummedUp.model_validate(numbers).write(told)
 
@@ -69,7 +69,7 @@ def join_scores(runs: Path, competition: str, stem: str, numbers: Mapping[str, o
             before.model_copy(update=news).write(told)
 
 
-def _known(numbers: Mapping[str, object]) -> dict[str, object]:
+def _without_unknown(numbers: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in numbers.items() if value is not None}
 
 
@@ -80,8 +80,8 @@ def _pictures(data: CompetitionData, rows: pd.DataFrame) -> Iterator[tuple[Image
     for row in rows.itertuples(index=False):
         try:
             path, levels = data.raw / str(row.path), recorded_levels(data.spec, data.raw)
-            image = decoded(path, data.spec.images.mode, levels=levels).image
+            image = decode(path, data.spec.images.mode, levels=levels).image
         except (ImageError, OSError):  # gone by now
             continue
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
         yield image, f"{row.id}: {row.label}; said {row.said} ({row.probability:.2f})"

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from foldwise.errors import PlatformError, StorageError
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def sync(runs: Path) -> tuple[int, list[Path]]:
             server(),
         )
         try:
-            with locked(file.parent / LOCK, f"the W&B run {file.stem}", wait=False):
+            with hold_lock(file.parent / LOCK, f"the W&B run {file.stem}", wait=False):
                 sending = send(file)
                 sending.wait(SYNC)
         except StorageError as error:

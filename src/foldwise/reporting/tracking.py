@@ -29,7 +29,7 @@ from foldwise.kinds.events import (
     Observer,
 )
 from foldwise.reporting.syncing import LOCK, Sending, key, send, server, trouble
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.store.layout import CompetitionRuns
 from foldwise.store.run_records import RunRecord
 
@@ -300,7 +300,7 @@ class Tracker:
             settings=settings,
         )
         folder = Path(run.settings.sync_file).parent
-        self.written.enter_context(locked(folder / LOCK, f"the W&B run {name}", wait=False))
+        self.written.enter_context(hold_lock(folder / LOCK, f"the W&B run {name}", wait=False))
         return run
 
     def _config(self, event: FoldStarted) -> dict[str, object]:
@@ -326,7 +326,7 @@ def _numbers(event: EpochDone) -> dict[str, float]:
 
 
 @contextmanager
-def tracked(
+def track_runs(
     runs: Path, spec: CompetitionSpec, observe: Observer, track: bool = True
 ) -> Iterator[tuple[Observer, Tracker]]:
     """An observer that tells W&B too what it tells `observe`; and the tracker that does."""

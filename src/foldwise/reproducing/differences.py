@@ -18,7 +18,7 @@ from foldwise.store.versions import versions
 from foldwise.submitting import manifest
 from foldwise.workspace import Workspace
 
-TABLES: dict[Literal["labels", "soft", "images", "format"], str] = {
+COMPARED: dict[Literal["labels", "soft", "images", "format"], str] = {
     "labels": "ids, labels or groups of the training rows",
     "soft": "shares or weights of the training rows",
     "images": "image files",
@@ -35,7 +35,7 @@ def check_data(told: Manifest, data: CompetitionData, folder: Path) -> list[str]
     then, now = told.data, manifest.facts(data, told.data["images"] is not None)
     changed = [file for file, digest in then["files"].items() if now["files"].get(file) != digest]
     wrong = []
-    for key, what in TABLES.items():
+    for key, what in COMPARED.items():
         if then[key] != now[key]:
             rows = f"{then['rows']['train']} training rows then, {now['rows']['train']} now"
             of = [file for file in changed if file.startswith(f"{data.raw.name}/")]
@@ -77,7 +77,7 @@ def other_differences(told: Manifest, workspace: Workspace) -> Iterator[str]:
         was = parse(CompetitionSpec, spec, "the manifest", own).model_dump(mode="json")
         value = load_competition(folder).model_dump(mode="json")
         if was != value:
-            yield f"competition.toml differs in {examples(_differing(was, value), 9)}{used}"
+            yield f"competition.toml differs in {examples(_different_keys(was, value), 9)}{used}"
     except SpecError as error:
         yield f"competition.toml cannot be compared ({error}){used}"
     recipes = {run.recipe["name"]: run.recipe for run in (*told.teachers, *told.runs)}
@@ -86,12 +86,12 @@ def other_differences(told: Manifest, workspace: Workspace) -> Iterator[str]:
             was = recorded_recipe(folder, table, f"the manifest's recipe {name}").identity()
             value = recipes_of(folder, [name])[0].identity()
             if was != value:
-                yield f"recipe {name} differs in {examples(_differing(was, value), 9)}{used}"
+                yield f"recipe {name} differs in {examples(_different_keys(was, value), 9)}{used}"
         except (SpecError, WeightsError) as error:
             yield f"recipe {name} cannot be compared ({error}){used}"
 
 
-def _differing(was: Mapping[str, object], value: Mapping[str, object]) -> list[str]:
+def _different_keys(was: Mapping[str, object], value: Mapping[str, object]) -> list[str]:
     return [key for key in dict.fromkeys([*was, *value]) if was.get(key) != value.get(key)]
 
 

@@ -37,7 +37,7 @@ from foldwise.workspace import Workspace
 log = logging.getLogger(__name__)
 
 ROUNDING = 1e-6  # between two answers: what other orders of float32 sums leave after a training
-LEAST = 3  # digits after the point; answers that agree to fewer are different ones
+FEWEST_DIGITS = 3  # digits after the point; answers that agree to fewer are different ones
 
 
 @dataclass(frozen=True)
@@ -107,26 +107,26 @@ def reproduce(
         )
     from foldwise.training.speed.machine import computing_with  # loads torch
 
-    differences = _warned(other_differences(told, workspace))
+    differences = _warn(other_differences(told, workspace))
     with scratch(workspace, path, told) as here:
         data = load_data(here, name)
-        differences += _warned(check_data(told, data, here.competition(name)))
+        differences += _warn(check_data(told, data, here.competition(name)))
         with computing_with(told.machine["threads"]):
-            blend = _blended(here, workspace, data, told, observe, progress)
-            made = _compared(here, data, blend, told, file, differences)
+            blend = _make_blend(here, workspace, data, told, observe, progress)
+            made = _compare_submission(here, data, blend, told, file, differences)
         if made.same:
             shutil.rmtree(here.root)
     return made
 
 
-def _warned(differences: Iterable[str]) -> tuple[str, ...]:
+def _warn(differences: Iterable[str]) -> tuple[str, ...]:
     lines = tuple(differences)
     for line in lines:
         log.warning("%s", line)
     return lines
 
 
-def _blended(
+def _make_blend(
     here: Workspace,
     workspace: Workspace,
     data: CompetitionData,
@@ -143,7 +143,7 @@ def _blended(
     caches = [caches_of(data, recipe, progress) for recipe in recipes]
     folds = _folds(here, workspace, data, told, progress)  # after the caches, as in training
     made = {
-        each.run: _trained(here, data, each, recipe, folds, its_own, observe)
+        each.run: _train_run(here, data, each, recipe, folds, its_own, observe)
         for each, recipe, its_own in zip(runs, recipes, caches, strict=True)
     }
     return blend_runs(here.runs / data.spec.name, data, [made[each.run] for each in told.runs])
@@ -176,7 +176,7 @@ def _folds(
     return folds
 
 
-def _trained(
+def _train_run(
     here: Workspace,
     data: CompetitionData,
     told: ManifestRun,
@@ -208,7 +208,7 @@ def _trained(
     return run
 
 
-def _compared(
+def _compare_submission(
     here: Workspace,
     data: CompetitionData,
     blend: Blend,
@@ -254,6 +254,6 @@ def verdict_of(largest: float | None) -> tuple[str, bool]:
     if largest <= ROUNDING:
         return "the same answers within rounding, in other bytes", True
     digits = math.floor(-math.log10(largest))
-    if digits >= LEAST:
+    if digits >= FEWEST_DIGITS:
         return f"the same answers to {digits} digits", True
     return "different answers", False

@@ -10,7 +10,7 @@ from pathlib import Path
 from foldwise.config.competition import tables_of_manifest
 from foldwise.errors import SubmissionError, nearest
 from foldwise.store.data_records import BegunRecord
-from foldwise.store.files import locked, write_text
+from foldwise.store.files import hold_lock, write_text
 from foldwise.store.layout import all_submissions, manifest_of, runs_of
 from foldwise.store.manifests import Manifest
 from foldwise.store.versions import versions
@@ -57,7 +57,7 @@ def scratch(workspace: Workspace, path: Path, told: Manifest) -> Iterator[Worksp
         versions=versions(),
         machine={**manifest.machine()},
     )
-    with locked(runs.reproduce_lock, f"reproducing {name}", wait=False):
+    with hold_lock(runs.reproduce_lock, f"reproducing {name}", wait=False):
         if begun.stands_in(home.record):
             log.info("%s: the reproduction goes on", path.stem)
         else:

@@ -12,8 +12,8 @@ from foldwise.kinds.shape import FormatFile, SubmissionFormat
 from foldwise.tables.text import is_index, read_header, read_table, unique_ids
 from foldwise.tasks import Task
 
-IDS = "id"  # the column of ids in what `rows_of_format` returns
-MADE = (IDS, "image_id", "row_id")  # that of a made format is the first that is no answer
+ID_COLUMN = "id"  # the column of ids in what `rows_of_format` returns
+MADE = (ID_COLUMN, "image_id", "row_id")  # that of a made format is the first that is no answer
 
 
 def read_format(spec: CompetitionSpec, raw: Path) -> FormatFile:
@@ -44,9 +44,9 @@ def rows_of_format(file: FormatFile, spec: CompetitionSpec) -> pd.DataFrame:
     Raises: DataError: a row has no id. LabelError: an id stands twice where it should not.
     """
     ids = spec.submission.find_ids(file, spec.labels.classes or ())
-    frame = file.frame.assign(**{IDS: ids})
+    frame = file.frame.assign(**{ID_COLUMN: ids})
     if not spec.submission.row_per_id:
-        return frame.drop_duplicates(IDS, ignore_index=True)
+        return frame.drop_duplicates(ID_COLUMN, ignore_index=True)
     unique_ids(frame, file.id_column, file.path)
     return frame
 
@@ -66,7 +66,7 @@ def submission_format(
         frame, id_column, answers, header = file.frame, file.id_column, file.answers, file.header
     else:
         answers, header = shape.make_answers(classes), ()
-        id_column = shape.id or next((name for name in MADE if name not in answers), IDS)
+        id_column = shape.id or next((name for name in MADE if name not in answers), ID_COLUMN)
         columns = [id_column, *shape.keys_made, *answers]
         if len({*columns}) < len(columns):
             raise SpecError(

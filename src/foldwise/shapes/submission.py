@@ -9,7 +9,7 @@ import pandas as pd
 from foldwise.errors import DataError, LabelError, SubmissionError, examples
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.shape import SubmissionFormat
-from foldwise.store.files import replacing
+from foldwise.store.files import replace_file
 from foldwise.store.predictions import align, predictions_frame
 from foldwise.tables.text import read_table
 
@@ -25,7 +25,7 @@ def write_submission(path: Path, predictions: pd.DataFrame, form: SubmissionForm
     probs = form.task.normalise(probs)
     answers = form.decide(predictions_frame(rows["id"], probs, form.classes))
     frame = form.settings.write(answers[columns_of(form.classes)].to_numpy(), form)
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         frame.to_csv(temporary, index=False, header=list(form.header or form.columns))
 
 

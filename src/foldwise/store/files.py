@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 
 # What an error of the system asks of a person. Those of WHEREVER are always of a disk or of this
 # process; a connection can raise the others too, so they count only where they name a file.
-ROOM = "make room, or set FOLDWISE_DATA and FOLDWISE_RUNS to another disk"
-OWN = "set FOLDWISE_DATA and FOLDWISE_RUNS to folders of your own"
+ROOM_ADVICE = "make room, or set FOLDWISE_DATA and FOLDWISE_RUNS to another disk"
+ELSEWHERE = "set FOLDWISE_DATA and FOLDWISE_RUNS to folders of your own"
 WHEREVER = {
-    errno.ENOSPC: ROOM,
-    errno.EDQUOT: ROOM,
+    errno.ENOSPC: ROOM_ADVICE,
+    errno.EDQUOT: ROOM_ADVICE,
     errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`), or use another disk",
     errno.EIO: "the disk failed: see what `dmesg` says of it, or use another one",
     errno.EMFILE: "raise the number of files that a process may open (`ulimit -n`)",
     errno.ENFILE: "end other programs, which have too many files open",
-    errno.ENOLCK: f"its disk takes no locks: {OWN} on a disk that does",
+    errno.ENOLCK: f"its disk takes no locks: {ELSEWHERE} on a disk that does",
 }
-NAMED = {
+ERRNO_ADVICE = {
     errno.ENOENT: "it is not there: if it was moved or removed, put it back",
-    errno.EACCES: f"give this user the rights to it (`ls -ld` shows whose it is), or {OWN}",
-    errno.EPERM: f"give this user the rights to it (`ls -ld` shows whose it is), or {OWN}",
-    errno.EROFS: f"its disk is read-only: mount it writable, or {OWN}",
+    errno.EACCES: f"give this user the rights to it (`ls -ld` shows whose it is), or {ELSEWHERE}",
+    errno.EPERM: f"give this user the rights to it (`ls -ld` shows whose it is), or {ELSEWHERE}",
+    errno.EROFS: f"its disk is read-only: mount it writable, or {ELSEWHERE}",
     errno.EISDIR: "a folder lies where a file belongs: move it away",
     errno.ENOTDIR: "a file lies where a folder belongs: move it away",
     errno.EEXIST: "something else lies there: move it away",
@@ -58,21 +58,21 @@ def disk_error(error: OSError, path: Path | None = None) -> StorageError | None:
     if isinstance(error, shutil.Error):  # of several files; it keeps their errors as text
         known = re.search(r"\[Errno (\d+)\] [^:]*: '([^']*)'", str(error))
         number, named = (int(known[1]), known[2]) if known else (None, None)
-    if number not in WHEREVER and (number not in NAMED or named is None):
+    if number not in WHEREVER and (number not in ERRNO_ADVICE or named is None):
         return None
     if named is not None and not str(named).endswith(TEMPORARY):
         path = Path(named)
     if number in (errno.ENOSPC, errno.EDQUOT):
-        folder = _existing(path or Path.cwd())
+        folder = _nearest_existing(path or Path.cwd())
         free = shutil.disk_usage(folder).free / 1e9
         why = "no disk space left" if number == errno.ENOSPC else "the disk quota is used up"
         return StorageError(
             f"{why} while writing {path or 'a file'} ({free:.1f} GB free); nothing half-written "
-            f"was kept: {ROOM}, and run the same command again"
+            f"was kept: {ROOM_ADVICE}, and run the same command again"
         )
     return StorageError(
         f"{path or 'a file'} cannot be read or written ({os.strerror(number)}); "
-        f"{WHEREVER.get(number) or NAMED[number]}, and run the same command again"
+        f"{WHEREVER.get(number) or ERRNO_ADVICE[number]}, and run the same command again"
     )
 
 
@@ -91,7 +91,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise told from error
 
 
-def _existing(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     """The path itself, or the nearest folder above it that exists."""
     return next((p for p in (path, *path.parents) if os.path.exists(p)), Path.cwd())
 
@@ -102,7 +102,7 @@ def _owner() -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it is flushed and renamed to it.
 
     When the block fails the temporary file is removed and `path` is as it was.
@@ -140,7 +140,7 @@ def scratch(folder: Path, what: str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes of this machine left of `replacing` and `scratch` in a folder.
+    """Remove what dead processes of this machine left of `replace_file` and `scratch` in a folder.
 
     What a process that lives, or one of another machine, has there stays.
     """
@@ -169,7 +169,7 @@ def _alive(pid: int) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -219,7 +219,7 @@ def sha256_json(value: object) -> str:
 
 def need_space(folder: Path, needed: int, what: str) -> None:
     """Check that a disk has room. Raises: StorageError: fewer than `needed` bytes are free."""
-    existing = _existing(folder)
+    existing = _nearest_existing(folder)
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise StorageError(
@@ -245,7 +245,7 @@ def holder_of(path: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
+def hold_lock(path: Path, what: str, wait: bool = True) -> Iterator[None]:
     """Hold a kernel lock on `path`, which the kernel frees even after SIGKILL.
 
     The file holds its holder's process number. Its holder removes what dead processes left beside
@@ -279,7 +279,7 @@ def locked(path: Path, what: str, wait: bool = True) -> Iterator[None]:
             lock.release()
 
 
-def held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock on a file that is there."""
     lock = FileLock(path, fallback_to_soft=False)
     try:

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 
 from foldwise.errors import StorageError
-from foldwise.store.files import need_readable, replacing
+from foldwise.store.files import need_readable, replace_file
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as CSV without its index, atomically."""
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         frame.to_csv(temporary, index=False)
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as parquet without its index, atomically."""
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         frame.to_parquet(temporary, index=False)
 
 

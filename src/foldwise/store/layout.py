@@ -25,7 +25,7 @@ class Folder:
         return self.path.name
 
 
-class File:
+class NamedFile:
     """A file, or a folder of no known kind, that has a fixed name inside a Folder."""
 
     def __init__(self, name: str) -> None:
@@ -38,19 +38,19 @@ class File:
 class FoldFolder(Folder):
     """One fold of a run: weights, predictions, and a record that is written last."""
 
-    record = File(DONE)
-    lock = File(".lock")
-    weights = File("weights.safetensors")
-    oof = File("oof.parquet")
-    oof_plain = File("oof_plain.parquet")
-    test = File("test.parquet")
-    test_plain = File("test_plain.parquet")
-    history = File("history.json")
-    checkpoint = File("checkpoint.pt")
-    pseudo = File("pseudo.parquet")
-    rates = File("rates.parquet")
-    augmented = File("augmented.parquet")
-    maps = File("maps.parquet")
+    record = NamedFile(DONE)
+    lock = NamedFile(".lock")
+    weights = NamedFile("weights.safetensors")
+    oof = NamedFile("oof.parquet")
+    oof_plain = NamedFile("oof_plain.parquet")
+    test = NamedFile("test.parquet")
+    test_plain = NamedFile("test_plain.parquet")
+    history = NamedFile("history.json")
+    checkpoint = NamedFile("checkpoint.pt")
+    pseudo = NamedFile("pseudo.parquet")
+    rates = NamedFile("rates.parquet")
+    augmented = NamedFile("augmented.parquet")
+    maps = NamedFile("maps.parquet")
 
     @property
     def number(self) -> int:
@@ -83,10 +83,10 @@ class FoldFolder(Folder):
 class RunFolder(Folder):
     """A run: its record, a copy of its folds, and a folder for each of them."""
 
-    record = File("run.json")
-    folds = File("folds.csv")
-    lock = File(".lock")
-    report = File("report.html")
+    record = NamedFile("run.json")
+    folds = NamedFile("folds.csv")
+    lock = NamedFile(".lock")
+    report = NamedFile("report.html")
 
     @property
     def begun(self) -> bool:
@@ -121,12 +121,12 @@ class RunFolder(Folder):
 class BlendFolder(Folder):
     """A blend: its predictions, and a record that is written last."""
 
-    record = File("blend.json")
-    lock = File(".lock")
-    oof = File("oof.parquet")
-    test = File("test.parquet")
-    thresholds = File("thresholds.csv")
-    report = File("report.html")
+    record = NamedFile("blend.json")
+    lock = NamedFile(".lock")
+    oof = NamedFile("oof.parquet")
+    test = NamedFile("test.parquet")
+    thresholds = NamedFile("thresholds.csv")
+    report = NamedFile("report.html")
 
     @property
     def finished(self) -> bool:
@@ -137,11 +137,11 @@ class BlendFolder(Folder):
 class ReproductionFolder(Folder):
     """A workspace in which a submission is made again."""
 
-    record = File("begun.json")
-    runs = File("runs")
-    folds = File("folds")
-    submission = File("submission.csv")
-    oof = File("oof.csv")
+    record = NamedFile("begun.json")
+    runs = NamedFile("runs")
+    folds = NamedFile("folds")
+    submission = NamedFile("submission.csv")
+    oof = NamedFile("oof.csv")
 
     def competition(self, name: str) -> Path:
         """The folder of the competition's own files."""
@@ -151,10 +151,10 @@ class ReproductionFolder(Folder):
 class CompetitionRuns(Folder):
     """The runs folder of a competition: runs, blends, and what is made beside them."""
 
-    report = File("report.html")
-    tracked = File("wandb")
-    submit_lock = File(".submit.lock")
-    reproduce_lock = File(".reproduce.lock")
+    report = NamedFile("report.html")
+    tracked = NamedFile("wandb")
+    submit_lock = NamedFile(".submit.lock")
+    reproduce_lock = NamedFile(".reproduce.lock")
 
     def run(self, name: str) -> RunFolder:
         """A run's folder, whether it is there or not."""
@@ -213,12 +213,12 @@ class FoldsFolder(Folder):
 class CacheFolder(Folder):
     """An image cache, of raw or of recompressed pixels."""
 
-    record = File("done.json")
-    plan = File("plan.json")
-    raw = File("pixels.u8")
-    packed = File("pixels.pack")
-    rows = File("rows.bin")
-    part = File("pixels.part")
+    record = NamedFile("done.json")
+    plan = NamedFile("plan.json")
+    raw = NamedFile("pixels.u8")
+    packed = NamedFile("pixels.pack")
+    rows = NamedFile("rows.bin")
+    part = NamedFile("pixels.part")
 
     @property
     def finished(self) -> bool:
@@ -247,9 +247,9 @@ class CacheFolder(Folder):
 class CachesFolder(Folder):
     """The image caches of a competition, and what is known of its images."""
 
-    levels = File("levels.json")
-    sources = File("sources.parquet")
-    shipped = File("shipped.json")
+    levels = NamedFile("levels.json")
+    sources = NamedFile("sources.parquet")
+    shipped = NamedFile("shipped.json")
 
     def cache(self, name: str) -> CacheFolder:
         """An image cache, whether it is there or not."""
@@ -274,13 +274,13 @@ class CachesFolder(Folder):
 class PlatformFolder(Folder):
     """A practice competition's own platform: its truth and its board."""
 
-    lock = File(".lock")
-    truth_lock = File(".holdout.lock")
-    truth = File("truth.csv")
-    board = File("board.json")
-    parts = File("parts.json")
-    holdout = File("holdout.json")
-    solution = File("solution.json")
+    lock = NamedFile(".lock")
+    truth_lock = NamedFile(".holdout.lock")
+    truth = NamedFile("truth.csv")
+    board = NamedFile("board.json")
+    parts = NamedFile("parts.json")
+    holdout = NamedFile("holdout.json")
+    solution = NamedFile("solution.json")
 
     def entry(self, team: str) -> Path:
         """The submission of another team."""
@@ -294,18 +294,18 @@ class PlatformFolder(Folder):
 class DataFolder(Folder):
     """A competition's data: the platform's files, and what was made from them."""
 
-    raw = File("raw")
-    copies = File("copies.csv")
-    findings = File("findings.json")
-    prepared = File("prepared.json")
-    prepare_lock = File(".prepare.lock")
-    leaderboard = File("leaderboard.csv")
-    board_lock = File(".board.lock")
-    board_download = File("board")
-    download = File("download")
-    download_lock = File(".download.lock")
-    raw_lock = File(".raw.lock")
-    unreadable = File("unreadable.txt")
+    raw = NamedFile("raw")
+    copies = NamedFile("copies.csv")
+    findings = NamedFile("findings.json")
+    prepared = NamedFile("prepared.json")
+    prepare_lock = NamedFile(".prepare.lock")
+    leaderboard = NamedFile("leaderboard.csv")
+    board_lock = NamedFile(".board.lock")
+    board_download = NamedFile("board")
+    download = NamedFile("download")
+    download_lock = NamedFile(".download.lock")
+    raw_lock = NamedFile(".raw.lock")
+    unreadable = NamedFile("unreadable.txt")
 
     @property
     def folds(self) -> FoldsFolder:
@@ -330,9 +330,9 @@ class DataFolder(Folder):
 class SubmissionsFolder(Folder):
     """A competition's submissions: files, their manifests, and the ledger."""
 
-    ledger = File("ledger.jsonl")
-    ledger_lock = File(".ledger.lock")
-    send_lock = File(".send.lock")
+    ledger = NamedFile("ledger.jsonl")
+    ledger_lock = NamedFile(".ledger.lock")
+    send_lock = NamedFile(".send.lock")
 
     def file(self, stem: str) -> Path:
         """A submission file by its name without ending."""
@@ -346,8 +346,8 @@ class SubmissionsFolder(Folder):
 class SuppliedFolder(Folder):
     """A folder of a cluster's node that is filled once."""
 
-    lock = File(".lock")
-    done = File("done")
+    lock = NamedFile(".lock")
+    done = NamedFile("done")
 
 
 def lock_of(file: Path) -> Path:

@@ -15,7 +15,7 @@ from typing import IO, Any, ClassVar, TypedDict, cast
 from pydantic import ValidationError
 
 from foldwise.errors import SubmissionError, examples
-from foldwise.store.files import disk_errors, locked
+from foldwise.store.files import disk_errors, hold_lock
 from foldwise.store.layout import SubmissionsFolder
 from foldwise.store.records import VERSION, Plain, Values
 
@@ -198,7 +198,7 @@ def append(ledger: Path, event: str, file: str, **fields: Any) -> Event:
     values = {VERSION: NEWEST, "time": entry.time, "event": event, **entry.plain()}
     line = json.dumps(values, ensure_ascii=False).encode() + b"\n"
     lock = SubmissionsFolder(ledger.parent).ledger_lock
-    with locked(lock, "the ledger"), disk_errors(ledger), ledger.open("ab+") as handle:
+    with hold_lock(lock, "the ledger"), disk_errors(ledger), ledger.open("ab+") as handle:
         if handle.tell() and _last_byte(handle) != b"\n":
             line = b"\n" + line
         handle.write(line)
@@ -207,7 +207,7 @@ def append(ledger: Path, event: str, file: str, **fields: Any) -> Event:
     return entry
 
 
-def read(ledger: Path, strict: bool = True) -> list[Event]:
+def read_ledger(ledger: Path, strict: bool = True) -> list[Event]:
     """The ledger's events in order; a line that a crash tore is left out.
 
     strict: False: a line that is not understood is left out too, with a warning.
@@ -222,7 +222,7 @@ def read(ledger: Path, strict: bool = True) -> list[Event]:
         except (json.JSONDecodeError, UnicodeDecodeError):
             continue
         try:
-            events.append(_understood(values))
+            events.append(_parse_event(values))
         except ValueError as error:
             wrong = (
                 f"{ledger}, line {number}: expected one of the events {examples(EVENTS, 9)}, got "
@@ -236,7 +236,7 @@ def read(ledger: Path, strict: bool = True) -> list[Event]:
     return events
 
 
-def _understood(values: Any) -> Event:
+def _parse_event(values: Any) -> Event:
     """The event of a line's values. Raises: ValueError: it is not understood; says what it is."""
     if not isinstance(values, dict):
         raise ValueError(f"{str(values)[:40]!r}")
@@ -258,15 +258,15 @@ def submissions(ledger: Path, competition: str, strict: bool = True) -> list[Sub
 
     Keys: `competition, file, sha256, created, local, public, private, rank, teams, state, ref, tag,
     error`; what is not known is None. `state` is the last event, `error` its error.
-    strict: see `read`.
+    strict: see `read_ledger`.
     """
     found: dict[str, Plain] = {}
-    for entry in read(ledger, strict):
+    for entry in read_ledger(ledger, strict):
         row = found.setdefault(
             entry.file,
             {**dict.fromkeys(FIELDS), "competition": competition, "created": entry.time},
         )
-        row.update(_known(entry, FIELDS))
+        row.update(_values_of(entry, FIELDS))
         row |= {"state": entry.event, "error": getattr(entry, "error", None)}
     return [cast(SubmissionRow, row) for row in found.values()]  # FIELDS are its keys
 
@@ -274,19 +274,19 @@ def submissions(ledger: Path, competition: str, strict: bool = True) -> list[Sub
 def attempts(ledger: Path, sha256: str | None = None, strict: bool = True) -> list[Attempt]:
     """The attempts to submit, in order, of all files or of those with these bytes.
 
-    strict: see `read`.
+    strict: see `read_ledger`.
     """
     found: dict[str, Plain] = {}
-    for entry in read(ledger, strict):
+    for entry in read_ledger(ledger, strict):
         if entry.tag:
             row = found.setdefault(entry.tag, {})
-            row |= _known(entry, Attempt.__dataclass_fields__)
+            row |= _values_of(entry, Attempt.__dataclass_fields__)
             row |= {"state": entry.event, "error": getattr(entry, "error", None)}
     rows = [Attempt(**row) for row in found.values()]
     return [row for row in rows if sha256 in (None, row.sha256)]
 
 
-def _known(entry: Event, keys: Any) -> Plain:
+def _values_of(entry: Event, keys: Any) -> Plain:
     """What an event says of these keys."""
     return {k: v for k, v in entry.plain().items() if k in keys and v is not None}
 

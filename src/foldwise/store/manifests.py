@@ -10,7 +10,7 @@ from foldwise.store.files import read_json, sha256_json, write_json
 from foldwise.store.records import VERSION, Plain, Record, Values
 from foldwise.store.run_records import ScoreRecord
 
-OWN = "manifest_sha256"  # of everything else in the manifest
+HASH_KEY = "manifest_sha256"  # of everything else in the manifest
 
 
 class Interval(Values):
@@ -117,7 +117,9 @@ class Manifest(Record):
             )
         manifest = cls.parse(told, path)
         names = [run.recipe["name"] for run in (*manifest.runs, *manifest.teachers)]
-        if _hash(told) != told[OWN] or any(Path(name).name != name for name in names):  # of files
+        if _hash(told) != told[HASH_KEY] or any(
+            Path(name).name != name for name in names
+        ):  # of files
             raise SubmissionError(
                 f"{path} was altered after it was written; restore it from version control"
             )
@@ -127,9 +129,9 @@ class Manifest(Record):
 def write_manifest(path: Path, told: Plain) -> None:
     """Write a manifest with its version and the hash of all that it says."""
     told = {VERSION: Manifest.newest, **told}
-    write_json(path, {**told, OWN: _hash(told)})
+    write_json(path, {**told, HASH_KEY: _hash(told)})
 
 
 def _hash(told: Plain) -> str:
     """Of the values as they stand in the file: a typed reading may have left some out."""
-    return sha256_json({key: value for key, value in told.items() if key != OWN})
+    return sha256_json({key: value for key, value in told.items() if key != HASH_KEY})

@@ -15,11 +15,11 @@ from pyarrow.parquet import ParquetWriter
 from foldwise.arrays import Array
 from foldwise.errors import PredictionError, examples
 from foldwise.kinds.columns import classes_of, columns_of
-from foldwise.store.files import need_readable, replacing
+from foldwise.store.files import need_readable, replace_file
 
 MANY_CLASSES = 1000  # above this, files hold float32
 TINY = 1e-15  # the smallest probability that has a logarithm here
-HELD = 4_000_000  # numbers in memory before they are written: 32 MB
+BUFFERED_NUMBERS = 4_000_000  # numbers in memory before they are written: 32 MB
 
 
 def predictions_frame(ids: Iterable[str], probs: Array, classes: Sequence[str]) -> pd.DataFrame:
@@ -78,12 +78,14 @@ def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
 
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write a predictions frame as parquet, atomically; float32 above 1,000 classes."""
-    with writing(path, classes_of(frame.columns[1:])) as add:
+    with open_writer(path, classes_of(frame.columns[1:])) as add:
         add(frame["id"], frame.iloc[:, 1:].to_numpy())
 
 
 @contextmanager
-def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[str], Array], None]]:
+def open_writer(
+    path: Path, classes: Sequence[str]
+) -> Iterator[Callable[[Iterable[str], Array], None]]:
     """A function add(ids, probs) that writes rows as they come; the file is whole or absent.
 
     It holds about HELD numbers at most. Float32 above 1,000 classes.
@@ -94,7 +96,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
     held: list[pd.DataFrame] = []
 
     with (
-        replacing(path) as temporary,
+        replace_file(path) as temporary,
         temporary.open("wb") as handle,
         ParquetWriter(handle, schema) as writer,
     ):
@@ -109,7 +111,7 @@ def writing(path: Path, classes: Sequence[str]) -> Iterator[Callable[[Iterable[s
             frame = pd.DataFrame(np.asarray(probs, dtype=np.float64), columns=columns_of(classes))
             frame.insert(0, "id", pd.Series(list(ids), dtype=str))
             held.append(frame)
-            if sum(map(len, held)) * len(classes) > HELD:
+            if sum(map(len, held)) * len(classes) > BUFFERED_NUMBERS:
                 flush()
 
         yield add

@@ -20,7 +20,7 @@ from foldwise.submitting import manifest
 from foldwise.submitting.fetching import save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
 from foldwise.submitting.platforms import Parcel, Receipt, Remote, destination
-from foldwise.submitting.sending import Outgoing, send_once, stored
+from foldwise.submitting.sending import Outgoing, send_once, stored_receipt
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def send_entry(
     known = ledger.find_bytes(book, entry.sha256)
     if known and known["state"] == "scored" and not again:  # perhaps by hand
         log.info("%s: submitted already; nothing is sent twice (--again does)", entry.file.name)
-        return replace(entry, receipt=stored(known))
+        return replace(entry, receipt=stored_receipt(known))
     platform = destination(data.spec)
     if platform.can_ask:
         return replace(entry, receipt=_over_the_network(data, entry, parcel, again, resend))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import ArchiveError, PlatformError, UnreachedError
-from foldwise.store.files import locked, replacing
+from foldwise.store.files import hold_lock, replace_file
 from foldwise.store.layout import DataFolder
 from foldwise.submitting.platforms import Quota, Remote, destination
 from foldwise.submitting.sending import examine, refresh
@@ -59,7 +59,7 @@ def fetch(spec: CompetitionSpec, raw: Path) -> None:
     platform = destination(spec)
     name = platform.slug or spec.name
     home = DataFolder(raw.parent)
-    with locked(home.download_lock, f"the download of {name}"):
+    with hold_lock(home.download_lock, f"the download of {name}"):
         if _complete(spec, raw):  # by now
             return
         log.info("%s: downloading %s from %s", spec.name, name, platform.title)
@@ -94,7 +94,7 @@ def save_board(remote: Remote, data: Path) -> Path | None:
     """The leaderboard's CSV in the data folder; None, and a warning, where it cannot be had; None
     where nobody is on it yet."""
     home = DataFolder(data)
-    with locked(home.board_lock, "the download of the leaderboard"):
+    with hold_lock(home.board_lock, "the download of the leaderboard"):
         try:
             archive = remote.board(
                 home.board_download
@@ -113,6 +113,6 @@ def save_board(remote: Remote, data: Path) -> Path | None:
                 archive.unlink()
             if len(table.read_bytes().splitlines()) < 2:
                 return None
-            with replacing(home.leaderboard) as temporary:
+            with replace_file(home.leaderboard) as temporary:
                 shutil.copyfile(table, temporary)
     return home.leaderboard

@@ -17,13 +17,13 @@ from foldwise.tables.unpacking import is_archive, unpack
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("teamid", "teamname", "score")  # needed of a board, in any case
-FEWEST = 3  # submissions from which something is said
+BOARD_COLUMNS = ("teamid", "teamname", "score")  # needed of a board, in any case
+FEWEST_SUBMISSIONS = 3  # submissions from which something is said
 RECENT = 5  # submissions whose ranks must still go together
 
 
 class PlacedRow(SubmissionRow):
-    """A submission with its place on the board, see `placed`."""
+    """A submission with its place on the board, see `rank_rows`."""
 
     percentile: float | None
     medal: str | None
@@ -61,7 +61,7 @@ def read_leaderboard(path: Path, higher: bool) -> pd.DataFrame:
     frame = _packed_table(path) if is_archive(path.name) else read_table(path)
     shown = [*frame.columns]
     frame.columns = frame.columns.str.lower()
-    if not {*COLUMNS} <= {*frame.columns} or not frame.columns.is_unique:
+    if not {*BOARD_COLUMNS} <= {*frame.columns} or not frame.columns.is_unique:
         raise DataError(
             f"{path} should have the columns TeamId, TeamName and Score, as Kaggle's leaderboards "
             f"have, got {', '.join(shown)}; download it again from the competition's page"
@@ -149,7 +149,7 @@ def medal(rank: int, teams: int) -> str | None:
     return next((name for name, end in zip(names, ends, strict=True) if rank <= end), None)
 
 
-def placed(
+def rank_rows(
     rows: Sequence[SubmissionRow], scores: Sequence[float] | None, higher: bool
 ) -> list[PlacedRow]:
     """Rows of a ledger with `rank`, `teams`, `percentile` and `medal`; what is not known is None.
@@ -194,13 +194,15 @@ def agreement(rows: Sequence[SubmissionRow], higher: bool) -> Agreement:
         "verdict": "",
     }
     most = max(told["local_public"]["submissions"], told["local_private"]["submissions"])
-    if most < FEWEST:
+    if most < FEWEST_SUBMISSIONS:
         verdict = (
             f"too few to say: {most} submissions have a local score and a board's, "
-            f"{FEWEST} are needed"
+            f"{FEWEST_SUBMISSIONS} are needed"
         )
         return {**told, "verdict": verdict}
-    reasons = [why for board in ("public", "private") if (why := _stopped(frame, board, higher))]
+    reasons = [
+        why for board in ("public", "private") if (why := _disagreement(frame, board, higher))
+    ]
     verdict = (
         f"nothing says that the local score has stopped predicting the board, over {most} "
         "submissions"
@@ -225,13 +227,13 @@ def _together(frame: pd.DataFrame, one: str, two: str) -> Together:
 
 def _correlation(both: pd.DataFrame) -> float | None:
     """Spearman's: Pearson's correlation of the ranks, of equal values the mean one; None: none."""
-    if len(both) < FEWEST or (both.nunique() < 2).any():
+    if len(both) < FEWEST_SUBMISSIONS or (both.nunique() < 2).any():
         return None
     ranks = both.rank()  # pandas' own method = "spearman" loads scipy
     return float(np.corrcoef(ranks.to_numpy().T)[0, 1])
 
 
-def _stopped(frame: pd.DataFrame, board: str, higher: bool) -> str | None:
+def _disagreement(frame: pd.DataFrame, board: str, higher: bool) -> str | None:
     """Why the local score no longer predicts a board, or None."""
     both = frame[["local", board]].dropna()
     recent = _correlation(both.tail(RECENT))

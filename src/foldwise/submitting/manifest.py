@@ -87,7 +87,7 @@ def describe(
         "data": facts(data, seen or data.spec.folds[folds.name].duplicates),
         "blend": {"directory": blend.folder.name, **blend.made_of()},
         "runs": [
-            {**_run(run.folder, competition), "local": asdict(blend.member_scores[run.name])}
+            {**_run_entry(run.folder, competition), "local": asdict(blend.member_scores[run.name])}
             for run in blend.members
         ],
         "teachers": _teachers((run.folder for run in blend.members), competition),
@@ -127,7 +127,7 @@ def facts(data: CompetitionData, images: bool) -> DataFacts:
     }
 
 
-def _run(folder: Path, competition: Path) -> dict[str, object]:
+def _run_entry(folder: Path, competition: Path) -> dict[str, object]:
     """What it takes to train a run again, from its directory. competition: the folder."""
     from foldwise.training.models.building import weights_file  # loads torch
 
@@ -158,7 +158,7 @@ def _teachers(runs: Iterable[Path], competition: Path) -> list[dict[str, object]
         pseudo = RunRecord.read(RunFolder(folder).record).resolved.get("pseudo")
         if pseudo:
             teacher = folder.parent / pseudo["run"]
-            own = [*_teachers([teacher], competition), _run(teacher, competition)]
+            own = [*_teachers([teacher], competition), _run_entry(teacher, competition)]
             found |= {str(each["run"]): each for each in own}
     return list(found.values())
 

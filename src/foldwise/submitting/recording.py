@@ -29,7 +29,7 @@ def record(
     twice; others are the newer line.
     Raises: SubmissionError: no ledger knows the file, or a number cannot be one of its metric.
     """
-    spec, book, row = _known(workspace, file)
+    spec, book, row = _find_submission(workspace, file)
     given = {"public": public, "private": private, "rank": rank, "teams": teams}
     said = {key: value for key, value in given.items() if value is not None}
     _check(spec, said, said.get("rank", row["rank"]), said.get("teams", row["teams"]))
@@ -40,7 +40,9 @@ def record(
     return spec.name
 
 
-def _known(workspace: Workspace, file: str) -> tuple[CompetitionSpec, Path, SubmissionRow]:
+def _find_submission(
+    workspace: Workspace, file: str
+) -> tuple[CompetitionSpec, Path, SubmissionRow]:
     """The competition, the ledger and the row of a submission file."""
     name, found, others = Path(file).name, [], []
     for competition in workspace.names():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from foldwise.errors import PlatformError, UnclearError
 from foldwise.store import ledger
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.store.layout import SubmissionsFolder
 from foldwise.store.ledger import Attempt, OutcomeRow
 from foldwise.submitting.platforms import Listed, Quota, Receipt, Remote
@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 MARGIN = 5.0  # seconds after a timeout until a request is surely over
 LATEST = 600.0  # seconds after which what is neither listed nor counted never came
-ENDS = {"complete": "scored", "error": "failed"}  # a platform's status -> the ledger's event
+FINAL_EVENTS = {
+    "complete": "scored",
+    "error": "failed",
+}  # a platform's status -> the ledger's event
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def send_once(
             UnclearError: it may have been sent, and nobody can tell; the message says what to do.
             StorageError: another process sends for this competition.
     """
-    with locked(
+    with hold_lock(
         SubmissionsFolder(out.book.parent).send_lock,
         "a submission to this competition",
         wait=False,
@@ -61,7 +64,7 @@ def send_once(
         done = _at_platform(out.book, out.sha256)
         if done and done.state != "sent" and not again:
             log.info("%s: submitted already; nothing is sent twice (--again does)", done.file)
-            return stored(done.outcome())
+            return stored_receipt(done.outcome())
         remote = connect()
         listed = remote.submissions()
         _settle_open(out, remote, listed, resend)
@@ -107,16 +110,16 @@ def refresh(book: Path, remote: Remote) -> int:
     count = 0
     for attempt in ledger.attempts(book, strict=False):
         row = listed.get(attempt.ref or 0)
-        if row and row.status in ENDS:
+        if row and row.status in FINAL_EVENTS:
             news = {"public": row.public, "private": row.private}
             same = all(v is None or v == getattr(attempt, k) for k, v in news.items())
-            if attempt.state != ENDS[row.status] or not same:
+            if attempt.state != FINAL_EVENTS[row.status] or not same:
                 _enter_end(book, attempt, row)
                 count += 1
     return count
 
 
-def stored(row: OutcomeRow) -> Receipt:
+def stored_receipt(row: OutcomeRow) -> Receipt:
     """What is known of a submission from its ledger lines."""
     message = f"place {row['rank']} of {row['teams']}" if row["rank"] else row["state"]
     if row["state"] == "failed":
@@ -145,7 +148,7 @@ def _settle_open(out: Outgoing, remote: Remote, listed: Sequence[Listed], resend
     Raises: UnclearError: the one for this file's bytes stays unclear, and resend is False.
     """
     for attempt in ledger.attempts(out.book):
-        match = _tagged(listed, attempt.tag)
+        match = _find_tag(listed, attempt.tag)
         if attempt.ref or (attempt.state not in ledger.OPEN and not match):
             continue
         if match:  # also one that was thought lost, and appeared late
@@ -172,11 +175,11 @@ def _settle(out: Outgoing, remote: Remote, attempt: Attempt) -> int | None:
             or nobody answers.
     """
     try:
-        match = _tagged(remote.submissions(), attempt.tag)
+        match = _find_tag(remote.submissions(), attempt.tag)
         if not match:
             _wait_until(_time(attempt) + timedelta(seconds=out.timeout + MARGIN))
             listed = remote.submissions()
-            match = _tagged(listed, attempt.tag)
+            match = _find_tag(listed, attempt.tag)
             counted = remote.quota().total - attempt.counted
             news = _valid(listed) - attempt.listed
     except PlatformError as error:
@@ -241,7 +244,7 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
     while attempt.state == "sent":
         try:
             row = remote.one(ref)
-            if row.status in ENDS:
+            if row.status in FINAL_EVENTS:
                 _enter_end(out.book, attempt, row)
                 break
             trouble = ""
@@ -254,7 +257,7 @@ def _await_score(out: Outgoing, remote: Remote, tag: str, ref: int) -> Receipt:
             return Receipt(state="sent", message="sent; its score is still to come", ref=ref)
         time.sleep(pause)
         pause = min(2 * pause, 30)
-    return stored(_attempt(out.book, tag).outcome())
+    return stored_receipt(_attempt(out.book, tag).outcome())
 
 
 def _attempt(book: Path, tag: str) -> Attempt:
@@ -270,14 +273,14 @@ def _enter_end(book: Path, attempt: Attempt, row: Listed) -> None:
     _enter(
         book,
         attempt,
-        ENDS[row.status],
+        FINAL_EVENTS[row.status],
         public=row.public,
         private=row.private,
         error=row.error or None,
     )
 
 
-def _tagged(listed: Sequence[Listed], tag: str) -> Listed | None:
+def _find_tag(listed: Sequence[Listed], tag: str) -> Listed | None:
     return next((row for row in listed if f"[{tag}]" in row.description), None)
 
 

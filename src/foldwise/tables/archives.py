@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import ArchiveError, DataError, examples
-from foldwise.store.files import locked, need_space, scratch, sha256_file
+from foldwise.store.files import hold_lock, need_space, scratch, sha256_file
 from foldwise.store.layout import DataFolder
 from foldwise.tables.destinations import Wanted, destination, wanted_of
 from foldwise.tables.unpacking import (
@@ -42,7 +42,7 @@ def add_to_raw(source: Path, raw: Path, spec: CompetitionSpec | None = None) -> 
         raise DataError(f"expected an archive or a folder at {source}, found none")
     raw.parent.mkdir(parents=True, exist_ok=True)
     with (
-        locked(DataFolder(raw.parent).raw_lock, f"unpacking into {raw}", wait=False),
+        hold_lock(DataFolder(raw.parent).raw_lock, f"unpacking into {raw}", wait=False),
         scratch(raw.parent, "unpack") as staging,
     ):
         return _settle(source, staging, raw, spec)
@@ -88,7 +88,7 @@ def _fill(source: Path, staging: Path, raw: Path, spec: CompetitionSpec | None) 
     else:
         allowance = allowance_of(source.stat().st_size)
         unpack(source, inner, allowance)
-    todo = [(name, 1) for name in _put(inner, all_, "", stem, wanted, str(source))]
+    todo = [(name, 1) for name in _move_into_place(inner, all_, "", stem, wanted, str(source))]
     for name, depth in todo:  # which grows
         path, shown = all_ / name, f"{source}: {name}"
         if not is_archive(name) or name in wanted.files or why_packed(path) or not path.is_file():
@@ -102,10 +102,12 @@ def _fill(source: Path, staging: Path, raw: Path, spec: CompetitionSpec | None) 
         unpack(path, inner, allowance, shown)
         path.unlink()
         at, stem = name.rpartition("/")[0], stem_of(path.name)
-        todo += [(new, depth + 1) for new in _put(inner, all_, at, stem, wanted, shown)]
+        todo += [(new, depth + 1) for new in _move_into_place(inner, all_, at, stem, wanted, shown)]
 
 
-def _put(inner: Path, all_: Path, at: str, stem: str, wanted: Wanted, shown: str) -> list[str]:
+def _move_into_place(
+    inner: Path, all_: Path, at: str, stem: str, wanted: Wanted, shown: str
+) -> list[str]:
     """Move what was unpacked into `inner` to its place below `all_`; returns the new names.
 
     Raises: ArchiveError: something else lies there.

@@ -39,28 +39,28 @@ def destination(names: Sequence[str], at: str, stem: str, wanted: Wanted) -> tup
     best, most = ("", at), 0
     for inner in ("", stem):
         for strip in _around(names):
-            for base in dict.fromkeys((_joined(at, inner), inner)):
-                fitting = _fitting(wanted, known, folders, strip, base)
+            for base in dict.fromkeys((_join(at, inner), inner)):
+                fitting = _count_named(wanted, known, folders, strip, base)
                 if fitting > most:
                     best, most = (strip, base), fitting
     return best
 
 
-def _fitting(
+def _count_named(
     wanted: Wanted, names: set[str], folders: Mapping[str, int], strip: str, base: str
 ) -> int:
     """How many files the spec names once they are moved. folders: how many files each one holds."""
     count = 0
     for folder, files in folders.items():
-        path = PurePosixPath(_joined(base, folder[len(strip) :].lstrip("/")))
+        path = PurePosixPath(_join(base, folder[len(strip) :].lstrip("/")))
         if wanted.folders & {str(path), *map(str, path.parents)}:
             count += files
     start = f"{base}/" if base else ""
     found = [file[len(start) :] for file in wanted.files if file.startswith(start)]
-    return count + sum(_joined(strip, file) in names for file in found)
+    return count + sum(_join(strip, file) in names for file in found)
 
 
-def _joined(*parts: str) -> str:
+def _join(*parts: str) -> str:
     return "/".join(part for part in parts if part)
 
 

@@ -123,10 +123,10 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def example(paths: Iterable[str]) -> str:
     """The path that says most about the others: the first that an operating system did not make."""
-    return readable(min(paths, key=lambda path: (_cluttered(path), path)))
+    return readable(min(paths, key=lambda path: (_is_clutter(path), path)))
 
 
-def _cluttered(path: str) -> bool:
+def _is_clutter(path: str) -> bool:
     return any(part.startswith(".") or part in CLUTTER for part in path.split("/"))
 
 

@@ -19,7 +19,7 @@ from foldwise.kinds.bounds import short, too_long
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 COMPRESSED = (".zip", ".gz", ".bz2", ".xz", ".zst")  # pandas opens these
-REPEATED = "rows left out that repeat an id and its labels"
+REPEATED_ROWS = "rows left out that repeat an id and its labels"
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name, as its `to_csv` writes one
 
 
@@ -30,7 +30,7 @@ def read_table(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
             twice, or a required one is lacking.
     """
     header = read_header(path)
-    frame = _parsed(path)
+    frame = _parse(path)
     if len(frame) and not isinstance(frame.index, pd.RangeIndex):  # first cells became row names
         raise DataError(
             f"{path}: rows should have {len(frame.columns)} cells as the header has, got more in "
@@ -53,7 +53,7 @@ def read_header(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise DataError(f"expected the file {path}, found none")
-    header = [*_parsed(path, header_alone=True).fillna("").iloc[0].astype(str)]
+    header = [*_parse(path, header_alone=True).fillna("").iloc[0].astype(str)]
     for mark, name in SEPARATORS.items():
         if len(header) == 1 and len([cell for cell in header[0].split(mark) if cell]) > 1:
             raise DataError(
@@ -78,7 +78,7 @@ def is_index(frame: pd.DataFrame) -> bool:
     return bool((np.diff(cells) == 1).all() and cells[0] in (0, 1))
 
 
-def _parsed(path: Path, header_alone: bool = False) -> pd.DataFrame:
+def _parse(path: Path, header_alone: bool = False) -> pd.DataFrame:
     """What pandas reads, all text. header_alone: the first line, as a row.
 
     Raises: DataError: the file is empty, or no CSV in UTF-8.

@@ -18,8 +18,8 @@ from typing import IO
 from foldwise.errors import ArchiveError, FoldwiseError
 from foldwise.store.files import need_space
 
-TAR_ENDS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-ENDS = (".zip", ".7z", *TAR_ENDS)
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ARCHIVE_SUFFIXES = (".zip", ".7z", *TAR_SUFFIXES)
 JOINABLE = re.compile(  # parts that are joined byte by byte
     r"\.(zip|7z|tar|tgz|tar\.(gz|bz2|xz))\.(\d{2,3}|part\w+|a[a-z])$", re.IGNORECASE
 )
@@ -75,12 +75,12 @@ def allowance_of(size: int) -> Allowance:
 
 def is_archive(name: str) -> bool:
     """True for the name of an archive that `unpack` reads."""
-    return name.lower().endswith(ENDS)
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def stem_of(name: str) -> str:
     """An archive's name without its ending: `train.tar.gz` gives `train`."""
-    ends = [end for end in ENDS if name.lower().endswith(end)]
+    ends = [end for end in ARCHIVE_SUFFIXES if name.lower().endswith(end)]
     return name[: -max(map(len, ends))] if ends else name
 
 
@@ -116,7 +116,9 @@ def unpack(
     if why := why_packed(archive):
         raise ArchiveError(f"{shown} {why}")
     if not is_archive(name):
-        raise ArchiveError(f"{shown} should be one of {', '.join(ENDS)}, a folder or a .csv")
+        raise ArchiveError(
+            f"{shown} should be one of {', '.join(ARCHIVE_SUFFIXES)}, a folder or a .csv"
+        )
     allowance = allowance or allowance_of(archive.stat().st_size)
     members = Members(target, shown, allowance)
     try:
@@ -224,7 +226,7 @@ def _ends_another_disk(archive: Path) -> bool:
 
 def _unpack_tar(archive: Path, members: Members) -> None:
     with ExitStack() as stack:
-        source = stack.enter_context(_decompressed(archive))
+        source = stack.enter_context(_decompress(archive))
         headers = _Headers(source)
         handle = stack.enter_context(tarfile.open(fileobj=headers, mode="r:"))  # type: ignore[call-overload]
         known = []
@@ -242,7 +244,7 @@ def _unpack_tar(archive: Path, members: Members) -> None:
                 members.write(member.name, content, member.size)
 
 
-def _decompressed(archive: Path) -> IO[bytes]:
+def _decompress(archive: Path) -> IO[bytes]:
     """A tar's own bytes, whatever it is compressed with: its first bytes say it, not its name."""
     with archive.open("rb") as handle:
         magic = handle.read(6)

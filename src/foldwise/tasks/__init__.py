@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from foldwise.kinds.answer import Target
-from foldwise.kinds.columns import OWN, classes_of
+from foldwise.kinds.columns import OWN_COLUMNS, classes_of
 from foldwise.kinds.task import Task
 from foldwise.tasks.multiclass import LABEL, MultiClass
 from foldwise.tasks.multilabel import MultiLabel
@@ -25,7 +25,7 @@ def task_in(truth: pd.DataFrame) -> Task:
     """The task of a frame of targets (see `Task.frame`) beside columns of foldwise's own."""
     if LABEL in truth.columns:
         return MultiClass(tuple(truth[LABEL].cat.categories))
-    columns = [name for name in truth.columns if name not in OWN]
+    columns = [name for name in truth.columns if name not in OWN_COLUMNS]
     numbers = any(pd.api.types.is_float_dtype(truth[name]) for name in columns)
     return task_of(classes_of(columns), "numbers" if numbers else "labels")
 

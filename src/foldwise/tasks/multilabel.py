@@ -14,7 +14,7 @@ from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import NONE, TINY, CellError, Known
 from foldwise.tasks.probable import ProbableTask, class_shares
 
-TRIES = 100  # of a row's labels
+DRAW_TRIES = 100  # of a row's labels
 
 
 class MultiLabel(ProbableTask):
@@ -72,7 +72,7 @@ class MultiLabel(ProbableTask):
         again, since labels of one image are not independent, and that much is known of them."""
         counts = known.targets.values.sum(axis=1, dtype=int)
         marks = (rng.random(block.shape) < block).astype(np.uint8)
-        for _ in range(TRIES):
+        for _ in range(DRAW_TRIES):
             found = marks.sum(axis=1)
             odd = np.flatnonzero((found < counts.min()) | (found > counts.max()))
             if not len(odd):

@@ -14,8 +14,8 @@ from foldwise.kinds.rows import Rows
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import CellError, Known, Task
 
-BINS = 10  # strata of a column: folds have equal shares of each
-LEAST = 5  # rows of a stratum
+STRATA = 10  # strata of a column: folds have equal shares of each
+STRATUM_ROWS = 5  # rows of a stratum
 
 
 class Regression(Task):
@@ -62,7 +62,7 @@ class Regression(Task):
     def strata(self, targets: Targets) -> Array:
         """Ten bins of equally many rows by each column's quantiles; fewer where rows are few or
         numbers alike."""
-        count = max(min(BINS, len(targets) // LEAST), 1)
+        count = max(min(STRATA, len(targets) // STRATUM_ROWS), 1)
         inner = np.linspace(0, 1, count + 1)[1:-1]
         marks = []
         for column in targets.values.T:

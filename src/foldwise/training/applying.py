@@ -11,13 +11,13 @@ from fastai.vision.core import TensorImage
 from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
 from foldwise.store.layout import FoldFolder
-from foldwise.store.predictions import writing
+from foldwise.store.predictions import open_writer
 from foldwise.training.loading.augment import NormalizeInPlace, Resampling
 from foldwise.training.loading.batches import DEPTH, ahead
 from foldwise.training.models.baselines import Prior
 from foldwise.training.models.building import Preprocessing, load_trained
 from foldwise.training.predict import predict
-from foldwise.training.speed.precision import CPU, device, resolve, sent
+from foldwise.training.speed.precision import CPU, device, resolve, send
 
 
 def predict_photos(fold: Path, recipe: SettledRecipe, pixels: Path | int, target: Path) -> None:
@@ -41,7 +41,7 @@ def predict_photos(fold: Path, recipe: SettledRecipe, pixels: Path | int, target
             model, images, recipe.tta, _precision(recipe, on), on, about.meaning, recipe.tta_shift
         )
     done = 0
-    with writing(target, about.classes) as add:
+    with open_writer(target, about.classes) as add:
         for mean, _ in batches:
             add(map(str, range(done, done + len(mean))), mean)
             done += len(mean)
@@ -58,7 +58,7 @@ def _batches(
     """Batches of images as the model wants them, through the transforms of a validation batch."""
     normal = NormalizeInPlace.from_stats(about.mean, about.std, cuda=on.type == "cuda")
     for start in range(0, len(pixels), size):
-        stored = sent(torch.from_numpy(np.array(pixels[start : start + size])), on)
+        stored = send(torch.from_numpy(np.array(pixels[start : start + size])), on)
         images = TensorImage(stored.permute(0, 3, 1, 2))
         for step in (Resampling(about.image_size), IntToFloatTensor(), normal):
             images = step(images, split_idx=1)

@@ -12,7 +12,7 @@ from torch import nn
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, prepare_stage
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.loading.batches import dataloaders, labels_of
 from foldwise.training.models.building import build_model
 from foldwise.training.speed.memory import keep_freed_memory
@@ -27,7 +27,7 @@ def loaders_of(inputs: FoldInputs, number: int = -1) -> DataLoaders:
     return dataloaders(inputs.block(about, number), size, device())
 
 
-def untrained(inputs: FoldInputs, number: int = 0) -> Learner:
+def untrained_learner(inputs: FoldInputs, number: int = 0) -> Learner:
     """A fastai Learner where a stage of a fold would begin, had there been none before it.
 
     Model, first weights, loss, optimizer, layer groups and precision are those of training;
@@ -35,7 +35,7 @@ def untrained(inputs: FoldInputs, number: int = 0) -> Learner:
     """
     recipe = inputs.recipe
     keep_freed_memory()
-    with seeded(inputs.seed, inputs.fold, "init"):
+    with seed_block(inputs.seed, inputs.fold, "init"):
         about = inputs.preprocessing
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
     model = model.to(device()).to(memory_format=torch.channels_last)

@@ -27,11 +27,11 @@ from foldwise.training.speed.precision import first_line
 
 log = logging.getLogger(__name__)
 
-WORST = 24  # images of a fold
-LEAST = 4  # pixels along a map's shorter side; a coarser one hardly says where
+MAPPED_IMAGES = 24  # images of a fold
+COARSEST_SIDE = 4  # pixels along a map's shorter side; a coarser one hardly says where
 FEATURES = ""  # the place of what timm's forward_features gives; others have a module's name
 
-Place = tuple[str, int]  # its name, and how many channels it has; 0: as many as the image
+Layer = tuple[str, int]  # its name, and how many channels it has; 0: as many as the image
 
 
 def worst_maps(
@@ -48,16 +48,20 @@ def worst_maps(
     worst = most_wrong(table, oof)
     own = copy.deepcopy(model).eval().requires_grad_(False)
     frame = table.frame.set_index("id", drop=False).loc[worst["id"]]
-    loader = dls.test_dl(frame.reset_index(drop=True), bs=min(dls.valid.bs, WORST))
+    loader = dls.test_dl(frame.reset_index(drop=True), bs=min(dls.valid.bs, MAPPED_IMAGES))
     codes = torch.tensor(worst["said"].tolist()).split(loader.bs)
     batches = [batch[0].as_subclass(torch.Tensor) for batch in loader]
     try:
-        found = _found(own, batches, codes)
+        found = _find_maps(own, batches, codes)
     except Exception as error:  # the model's own code runs here; no picture stops a training
         log.info("no activation maps (%s)", first_line(error))
         return None
     if found is None:
-        log.info("no activation maps: no layer of the model gives %d x %d pixels", LEAST, LEAST)
+        log.info(
+            "no activation maps: no layer of the model gives %d x %d pixels",
+            COARSEST_SIDE,
+            COARSEST_SIDE,
+        )
         return None
     said = [table.classes[code] for code in worst["said"]]
     return pd.DataFrame({"id": worst["id"], "said": said, "map": [as_png(each) for each in found]})
@@ -70,7 +74,7 @@ def most_wrong(table: LabelTable, oof: pd.DataFrame) -> pd.DataFrame:
     """
     part = table.where(table.frame["id"].isin(oof["id"]).to_numpy())
     probs = align(oof, part.frame["id"], "activation maps").iloc[:, 1:].to_numpy()
-    rows = np.argsort(-part.task.losses(part.targets, probs), kind="stable")[:WORST]
+    rows = np.argsort(-part.task.losses(part.targets, probs), kind="stable")[:MAPPED_IMAGES]
     return pd.DataFrame(
         {
             "id": part.frame["id"].to_numpy()[rows],
@@ -79,7 +83,7 @@ def most_wrong(table: LabelTable, oof: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _found(
+def _find_maps(
     model: nn.Module, batches: list[torch.Tensor], codes: tuple[torch.Tensor, ...]
 ) -> Array | None:
     """The maps (n, h, w) of all batches, all from one place; None where there is no such place."""
@@ -87,13 +91,13 @@ def _found(
     images, said = both[0]
     for place in places(model):
         tried = features(model, images[:1], said[:1], place)
-        if tried is not None and min(tried[0].shape[1:3]) >= LEAST and tried[1].any():
+        if tried is not None and min(tried[0].shape[1:3]) >= COARSEST_SIDE and tried[1].any():
             found = (evidence(model, *batch, place) for batch in both)
             return np.concatenate([maps.cpu().numpy() for maps in found if maps is not None])
     return None
 
 
-def places(model: nn.Module) -> list[Place]:
+def places(model: nn.Module) -> list[Layer]:
     """Where to take the feature map, the best place first: the last one, then earlier layers.
 
     The last one says nothing where it has few pixels, as of small images, or where the classifier
@@ -109,7 +113,7 @@ def places(model: nn.Module) -> list[Place]:
 
 
 def evidence(
-    model: nn.Module, images: torch.Tensor, said: torch.Tensor, place: Place
+    model: nn.Module, images: torch.Tensor, said: torch.Tensor, place: Layer
 ) -> torch.Tensor | None:
     """What in each image speaks for a class, (n, h, w), 0 or more; None: no map at this place.
 
@@ -125,7 +129,7 @@ def evidence(
 
 
 def features(
-    model: nn.Module, images: torch.Tensor, said: torch.Tensor, place: Place
+    model: nn.Module, images: torch.Tensor, said: torch.Tensor, place: Layer
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The features at a place, and the slopes over them of a class's logit, (n, h, w, channels).
 

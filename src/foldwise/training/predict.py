@@ -23,8 +23,8 @@ VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "transpose": lambda x: x.transpose(-2, -1),
     "transverse": lambda x: x.rot90(2, (-2, -1)).transpose(-2, -1),
 }
-PLAIN = (0, 0)
-MOVES = (PLAIN, (0, -1), (0, 1), (-1, 0), (1, 0))  # down and right, in steps
+UNSHIFTED = (0, 0)
+MOVES = (UNSHIFTED, (0, -1), (0, 1), (-1, 0), (1, 0))  # down and right, in steps
 
 
 def predict(
@@ -43,7 +43,7 @@ def predict(
     view. shift: each view is seen four times more, moved by this share of its sides. The model
     stays as it is: a copy predicts, see `for_prediction`.
     """
-    moves = MOVES if shift else (PLAIN,)
+    moves = MOVES if shift else (UNSHIFTED,)
     keep_freed_memory()
     ready = None
     for batch in batches:
@@ -52,19 +52,19 @@ def predict(
         with torch.inference_mode():
             probs = {}
             for view, move in product(dict.fromkeys(("none", *views)), moves):
-                seen = moved(VIEWS[view](images), move, shift)
+                seen = shift_images(VIEWS[view](images), move, shift)
                 with autocast(precision, on):
                     logits = ready(seen.contiguous(memory_format=torch.channels_last))
                 logits = logits.float().double()  # (b, outputs)
                 probs[view, move] = meaning.activate(logits)  # (b, C)
             mean = torch.stack([probs[each] for each in product(views, moves)]).mean(dim=0)
-        yield mean.cpu().numpy(), probs["none", PLAIN].cpu().numpy()
+        yield mean.cpu().numpy(), probs["none", UNSHIFTED].cpu().numpy()
 
 
-def moved(images: torch.Tensor, move: tuple[int, int], share: float) -> torch.Tensor:
+def shift_images(images: torch.Tensor, move: tuple[int, int], share: float) -> torch.Tensor:
     """Images (b, c, h, w) moved down and right by so many steps of a share of their sides, in
     whole pixels; what comes in is the reflection of what is there."""
-    if move == PLAIN:
+    if move == UNSHIFTED:
         return images
     height, width = images.shape[-2:]
     down, right = round(move[0] * share * height), round(move[1] * share * width)

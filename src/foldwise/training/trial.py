@@ -11,14 +11,14 @@ from foldwise.store.run_records import RateSearch
 from foldwise.training.fitting.finder import find_rate
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
-from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.batches import dataloaders
 from foldwise.training.loading.showing import save_sheet
 from foldwise.training.models.building import build_model
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import determinism, device
 
-BATCHES = 3  # of the training part; as many rows are validated, and predicted of the test set
+TRIAL_BATCHES = 3  # of the training part; as many rows are validated, and predicted of the test set
 
 
 def few(inputs: FoldInputs) -> FoldInputs:
@@ -27,7 +27,9 @@ def few(inputs: FoldInputs) -> FoldInputs:
     Rows are drawn by the seed: where files are sorted by class, the first ones are of one class.
     """
     recipe, ids = inputs.recipe, inputs.train.frame["id"]
-    rows = BATCHES * max((recipe.stage_batch(s) for s in recipe.stage), default=recipe.batch_size)
+    rows = TRIAL_BATCHES * max(
+        (recipe.stage_batch(s) for s in recipe.stage), default=recipe.batch_size
+    )
     order = np.random.default_rng(inputs.seed).permutation(len(ids))
     fold = inputs.folds.of(ids)[order]
     keep = np.zeros(len(ids), dtype=bool)
@@ -47,7 +49,7 @@ def search(inputs: FoldInputs) -> RateSearch:
     recipe = inputs.recipe.model_copy(update={"compile": False})
     stage, on = recipe.stage[0], device()
     keep_freed_memory()
-    with determinism(recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
+    with determinism(recipe.deterministic), seed_block(inputs.seed, inputs.fold, "init"):
         about = inputs.preprocessing
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
         model = model.to(on).to(memory_format=torch.channels_last)
@@ -66,6 +68,6 @@ def sheet(inputs: FoldInputs, path: Path) -> int:
     inputs = inputs.taught()
     recipe = inputs.recipe
     about = inputs.preprocessing
-    with seeded(inputs.seed, inputs.fold, "sheet"):
+    with seed_block(inputs.seed, inputs.fold, "sheet"):
         dls = dataloaders(inputs.block(about), recipe.stage_batch(recipe.stage[-1]), device())
         return save_sheet(dls, path, inputs.seed, inputs.fold)

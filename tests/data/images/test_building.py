@@ -17,7 +17,7 @@ from foldwise.data.competition import image_caches, load_data
 from foldwise.data.images import building
 from foldwise.data.images import decoding as images
 from foldwise.data.images.cache import ROW, ImageCache
-from foldwise.data.images.decoding import load_image, resized
+from foldwise.data.images.decoding import load_image, resize_image
 from foldwise.data.opened import open_competition
 from foldwise.errors import StorageError
 from foldwise.jobs import fold_inputs
@@ -51,7 +51,7 @@ def put(workspace: Workspace, number: int, image: Image.Image, **options: object
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that are decoded from now on."""
     seen: list[Path] = []
-    decoded = images.decoded
+    decoded = images.decode
 
     def count(
         path: Path, mode: str, side: int | None = None, levels: object = None
@@ -59,7 +59,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(path)
         return decoded(path, mode, side, levels)
 
-    monkeypatch.setattr(images, "decoded", count)
+    monkeypatch.setattr(images, "decode", count)
     return seen
 
 
@@ -82,7 +82,7 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale(workspace: Workspace, how: s
     assert (row["width"], row["height"], row["scale"]) == (163, 211, 2)
     full = load_image(workspace.raw("tiny") / "images" / f"{id}.png", "L")
     assert full.size == (163, 211)
-    expected = resized(full, (16, 24), how)[:, :, 0].astype(float)
+    expected = resize_image(full, (16, 24), how)[:, :, 0].astype(float)
     assert not (pixels_of(cache, id) == expected).all()
     assert np.abs(pixels_of(cache, id) - expected).mean() < 3
     assert (np.fromfile(cache.folder / "rows.bin", ROW)["scale"] == 2).sum() == 1
@@ -96,7 +96,7 @@ def test_a_turned_jpeg_is_recorded_as_it_is_seen(workspace: Workspace) -> None:
     row = known(cache, id)
     assert (row["width"], row["height"], row["scale"]) == (200, 410, 8)
     full = load_image(workspace.raw("tiny") / "images" / f"{id}.png", "L")
-    expected = resized(full, (12, 12), "squash")[:, :, 0].astype(float)
+    expected = resize_image(full, (12, 12), "squash")[:, :, 0].astype(float)
     assert np.abs(pixels_of(cache, id) - expected).mean() < 3
 
 

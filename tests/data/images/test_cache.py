@@ -14,7 +14,7 @@ from foldwise.data.competition import image_caches, load_data
 from foldwise.data.images.cache import ROW, ImageCache, crc_of, finished_cache, open_cache
 from foldwise.data.images.sources import source_hashes
 from foldwise.errors import ImageError, StorageError
-from foldwise.store.files import locked, read_json
+from foldwise.store.files import hold_lock, read_json
 from foldwise.store.layout import CachesFolder
 from foldwise.workspace import Workspace
 from tiny import small_disk
@@ -145,7 +145,7 @@ def test_clearing_removes_images_and_keeps_what_is_known_of_them(
 
 def test_a_cache_that_is_being_built_is_not_cleared(workspace: Workspace, packed: bool) -> None:
     folder = built(workspace).folder
-    with locked(folder.with_name(folder.name.removesuffix("-packed") + ".lock"), "building"):
+    with hold_lock(folder.with_name(folder.name.removesuffix("-packed") + ".lock"), "building"):
         with pytest.raises(StorageError, match="is already at work in another process"):
             clear_cache(workspace, "tiny")
     assert (folder / "done.json").is_file()

@@ -14,7 +14,7 @@ from PIL import Image
 from foldwise.data.competition import load_data
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import ImageCache, open_cache
-from foldwise.data.images.decoding import decoded, load_image, resized
+from foldwise.data.images.decoding import decode, load_image, resize_image
 from foldwise.data.images.sources import source_hashes
 from foldwise.errors import ImageError, StorageError
 from foldwise.workspace import Workspace
@@ -188,10 +188,10 @@ def test_a_jpeg_keeps_twice_the_side_that_is_wanted(
     tmp_path: Path, side: int | None, scale: int
 ) -> None:
     for kind in ("JPEG", "MPO"):
-        image = decoded(save(tmp_path / f"{kind}.jpg", "L", 90, (600, 401), format=kind), "L", side)
+        image = decode(save(tmp_path / f"{kind}.jpg", "L", 90, (600, 401), format=kind), "L", side)
         assert (image.width, image.height, image.scale) == (600, 401, scale)
         assert image.image.size == (600 // scale, -(-401 // scale))
-    png = decoded(save(tmp_path / "a.png", "L", 90, (600, 401)), "L", side)
+    png = decode(save(tmp_path / "a.png", "L", 90, (600, 401)), "L", side)
     assert (png.image.size, png.scale) == ((600, 401), 1)
 
 
@@ -201,13 +201,13 @@ def test_a_jpeg_that_is_truncated_is_refused_at_a_reduced_scale_too(tmp_path: Pa
     Image.fromarray(rng.integers(0, 255, (200, 200, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ImageError, match="cannot be decoded"):
-        decoded(path, "RGB", 12)
+        decode(path, "RGB", 12)
 
 
 def test_squash_crop_and_pad() -> None:
     image = Image.new("L", (40, 20), 100)
     image.paste(200, (30, 0, 40, 20))  # the right quarter is bright
-    made = {how: resized(image, (10, 10), how)[:, :, 0] for how in ("squash", "crop", "pad")}
+    made = {how: resize_image(image, (10, 10), how)[:, :, 0] for how in ("squash", "crop", "pad")}
     squashed, cropped, padded = made.values()
     assert squashed.shape == cropped.shape == padded.shape == (10, 10)
     assert squashed[5, 0] == 100

@@ -14,7 +14,7 @@ from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images import decoding as images
 from foldwise.data.images.cache import ROW
 from foldwise.data.images.decoding import known_digests, load_image, pixel_digest
-from foldwise.data.images.duplicates import copies, joined, pixel_digests, suspects
+from foldwise.data.images.duplicates import copies, join_units, pixel_digests, suspects
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.labels.table import LabelTable
 from foldwise.data.opened import OpenCompetition, open_competition
@@ -137,12 +137,12 @@ def test_a_copy_in_the_test_set_changes_no_fold(workspace: Workspace) -> None:
 def test_rows_are_joined_through_others() -> None:
     group = np.array(["x", "x", "y", "y", "z", "w"])
     digest = np.array(["1", "2", "2", "3", "4", "4"])
-    units = joined(6, group, digest)
+    units = join_units(6, group, digest)
     assert len(set(units[:4])) == 1
     assert len(set(units[4:])) == 1
     assert units[0] != units[4]
-    assert len(set(joined(6, group, None))) == 4
-    assert joined(6, None, None).tolist() == list(range(6))
+    assert len(set(join_units(6, group, None))) == 4
+    assert join_units(6, None, None).tolist() == list(range(6))
 
 
 @pytest.mark.parametrize("multi", [False, True])
@@ -264,7 +264,7 @@ def photo(seed: int = 0) -> Image.Image:
 def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of images that are decoded in full from now on."""
     seen: list[str] = []
-    decoded = images.decoded
+    decoded = images.decode
 
     def note(
         path: Path, mode: str, side: int | None = None, levels: object = None
@@ -273,7 +273,7 @@ def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(path.stem)
         return decoded(path, mode, side, levels)
 
-    monkeypatch.setattr(images, "decoded", note)
+    monkeypatch.setattr(images, "decode", note)
     return seen
 
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from foldwise.data.images import opening
-from foldwise.data.images.decoding import decoded, load_image, pixel_digest
-from foldwise.data.images.opening import NAMED, Room
+from foldwise.data.images.decoding import decode, load_image, pixel_digest
+from foldwise.data.images.opening import MORE_FORMATS, Room
 from foldwise.errors import ImageError
 from foldwise.tables.listing import FORMATS, is_image
 
@@ -77,7 +77,7 @@ def test_every_turn_that_exif_asks_for_is_made(tmp_path: Path, turn: int) -> Non
     exif = Image.Exif()
     exif[0x0112] = turn
     path = put(tmp_path / "a.png", encoded("PNG", exif=exif))
-    shown = decoded(path, "RGB")
+    shown = decode(path, "RGB")
     assert shown.image.tobytes() == ImageOps.exif_transpose(Image.open(path)).tobytes()
     assert (shown.width, shown.height) == shown.image.size
 
@@ -105,7 +105,7 @@ def test_a_cut_file_of_any_format_is_one_line(tmp_path: Path, form: str) -> None
 
 
 def test_no_format_calls_another_program(tmp_path: Path) -> None:
-    assert not {"EPS", "WMF", "GRIB", "BUFR", "HDF5", "MPEG"} & {*FORMATS, *NAMED}
+    assert not {"EPS", "WMF", "GRIB", "BUFR", "HDF5", "MPEG"} & {*FORMATS, *MORE_FORMATS}
     path = put(tmp_path / "a.png", encoded("EPS"))
     with pytest.raises(ImageError, match=r"cannot be decoded .cannot identify image file"):
         load_image(path, "RGB")
@@ -235,7 +235,7 @@ def test_a_jpeg_with_its_end_marker_too_soon_is_damaged_and_a_grey_one_is_not(
         path = put(tmp_path / "a.jpg", content[: len(content) // 2] + b"\xff\xd9")
         for side in (None, 20):
             with pytest.raises(ImageError, match="is damaged: its data end before its last row"):
-                decoded(path, "RGB", side)
+                decode(path, "RGB", side)
         grey = Image.new(mode, (70, 50), (128,) * len(mode) if mode == "RGB" else 128)
         assert load_image(put(path, encoded("JPEG", grey, **options)), "RGB").size == (70, 50)
 
@@ -258,7 +258,7 @@ def test_a_progressive_jpeg_that_lacks_scans_is_damaged(
     for scan in early:
         put(path, content[: scan + 40] + b"\xff\xd9")
         with pytest.raises(ImageError, match="is damaged: its data end before its last row"):
-            decoded(path, "RGB", side)
+            decode(path, "RGB", side)
 
 
 def test_a_progressive_jpeg_of_fewer_scans_that_are_whole_is_read(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from foldwise.data.images.cache import ImageCache, cache_folder
 from foldwise.data.images.decoding import load_image
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.photos import Look, decode_photos, look_of
-from foldwise.data.images.scale import described, recorded_levels
+from foldwise.data.images.scale import describe_levels, recorded_levels
 from foldwise.data.images.sources import source_hashes
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import ImageError, SpecError
@@ -90,7 +90,7 @@ def test_images_of_8_bits_have_no_levels_and_their_caches_stay(workspace: Worksp
     cache = cache_of(workspace)
     assert cache.levels is None
     assert cache.folder == unnamed(workspace)
-    assert described(load_data(workspace, "tiny").spec, workspace.raw("tiny")) is None
+    assert describe_levels(load_data(workspace, "tiny").spec, workspace.raw("tiny")) is None
 
 
 def test_a_range_wins_and_clips_and_is_another_cache(workspace: Workspace) -> None:
@@ -102,7 +102,7 @@ def test_a_range_wins_and_clips_and_is_another_cache(workspace: Workspace) -> No
     cache = cache_of(workspace)
     assert cache.folder != by_data.folder
     assert [pixel(cache, number) for number in (0, 1, 2)] == [255, 255, 2]
-    told = described(load_data(workspace, "tiny").spec, workspace.raw("tiny"))
+    told = describe_levels(load_data(workspace, "tiny").spec, workspace.raw("tiny"))
     assert told == (
         "42 images hold 16..4095 in 16 bits: 0..2000 becomes 0..255 ([images] range), values "
         "beyond are clipped"

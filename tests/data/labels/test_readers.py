@@ -12,7 +12,7 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.labels.table import LabelTable, read_test, read_train
 from foldwise.errors import DataError, SpecError
-from foldwise.tables.text import REPEATED, paths_inside
+from foldwise.tables.text import REPEATED_ROWS, paths_inside
 from foldwise.tasks import MultiClass, MultiLabel
 
 TAGS = {"format": "delimited", "column": "tags"}
@@ -346,9 +346,9 @@ def test_a_group_is_read_beside_the_label_and_never_empty(tmp_path: Path) -> Non
 def test_rows_that_repeat_an_id_and_its_labels_are_one_row_and_counted(tmp_path: Path) -> None:
     table = read(tmp_path, "id,kind,who\n1,a,me\n2,b,me\n1,a,you\n2,b,you\n2,b,me\n", CLASS)
     assert table.frame["id"].tolist() == ["1", "2"]
-    assert table.counts == {REPEATED: 3}
+    assert table.counts == {REPEATED_ROWS: 3}
     hot = read(tmp_path, "id,zebra,10,ant,x\n1,1,0,0,p\n1,1,0,0,q\n2,0,1,1,p\n", HOT)
-    assert (len(hot), hot.counts) == (2, {REPEATED: 1})
+    assert (len(hot), hot.counts) == (2, {REPEATED_ROWS: 1})
     assert "1 stand in several, e.g. '1'" in refusal(
         tmp_path, "id,zebra,10,ant\n1,1,0,0\n1,1,0,1\n2,0,1,1\n", HOT
     )

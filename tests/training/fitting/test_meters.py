@@ -10,7 +10,7 @@ from fastai.learner import Learner
 from sklearn.metrics import accuracy_score
 from torch import nn
 
-from foldwise.training.fitting.meters import Accuracy, on_device
+from foldwise.training.fitting.meters import AccuracyMeter, on_device
 
 
 class Watch(Callback):
@@ -56,7 +56,7 @@ def test_accuracy_is_scikit_learns_with_batches_of_unequal_size(n_outputs: int) 
         DataLoaders(*parts),
         model,
         loss_func=lambda pred, y: pred.square().mean(),
-        metrics=[Accuracy()],
+        metrics=[AccuracyMeter()],
         cbs=Watch(),
     )
     on_device(learner)

@@ -8,7 +8,7 @@ from fastai.learner import Learner
 from torch import nn, randn
 
 from foldwise.config.stage import Stage
-from foldwise.training.fitting.stages import scheduled
+from foldwise.training.fitting.stages import scheduler_curves
 
 RATES = np.array([1e-3, 1e-2])
 
@@ -19,7 +19,7 @@ def stage(**settings: object) -> Stage:
 
 def curve(of: Stage, steps: int) -> np.ndarray:
     """The rates before each step: (steps, groups)."""
-    rates = scheduled(of, RATES)["lr"]
+    rates = scheduler_curves(of, RATES)["lr"]
     return np.array([rates(i / steps) for i in range(steps)])
 
 
@@ -44,7 +44,7 @@ def test_one_cycle_is_fastais() -> None:
         "fit_one_cycle", 3, slice(1e-3, 1e-2), pct_start=0.3, div=5, div_final=1e4
     )
     assert curve(settings, 15)[:, 1] == pytest.approx(rates)
-    ours = [float(scheduled(settings, RATES)["mom"](i / 15)) for i in range(15)]  # type: ignore[arg-type]
+    ours = [float(scheduler_curves(settings, RATES)["mom"](i / 15)) for i in range(15)]  # type: ignore[arg-type]
     assert ours == pytest.approx(momenta)
     assert curve(settings, 15)[:, 0] == pytest.approx(rates / 10)
 

@@ -22,7 +22,7 @@ from foldwise.store.files import sha256_json
 from foldwise.store.predictions import read_predictions
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.criterion import ClassLoss
-from foldwise.training.fitting.meters import Accuracy
+from foldwise.training.fitting.meters import AccuracyMeter
 from foldwise.training.fitting.run import identity
 from foldwise.training.loading.batches import dataloaders, training_targets
 from foldwise.training.loading.mixing import Mixing
@@ -159,7 +159,7 @@ def test_mixed_images_have_weights_in_the_same_shares(mixup: float, cutmix: floa
 
 
 def test_accuracy_takes_the_largest_share_for_right() -> None:
-    accuracy = Accuracy()
+    accuracy = AccuracyMeter()
     accuracy.reset()
     accuracy.accumulate(SimpleNamespace(pred=LOGITS, y=SOFT))
     expected = (LOGITS.argmax(dim=1) == SOFT.argmax(dim=1)).float().mean()

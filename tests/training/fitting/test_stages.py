@@ -15,7 +15,7 @@ from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.stages import Place, learner_of, train_stages
-from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.models.building import build_model
 from foldwise.training.models.groups import layer_groups
 from foldwise.workspace import Workspace
@@ -45,7 +45,7 @@ def recipe_of(*table: dict[str, Any], **settings: Any) -> SizedRecipe:
 
 def blank(recipe: SizedRecipe) -> nn.Module:
     """The recipe's model with the same random weights every time."""
-    with seeded(0, "test"):
+    with seed_block(0, "test"):
         return build_model(recipe, 3, 1)
 
 
@@ -66,7 +66,7 @@ def trained(
 
     stages.learner_of, before = watched, make
     try:
-        with seeded(0, 0, "init"):
+        with seed_block(0, 0, "init"):
             report = train_stages(
                 model,
                 block_of(competition, recipe),
@@ -170,7 +170,7 @@ def test_fastais_fine_tune_is_two_stages_with_the_same_steps(competition: Compet
             self.place = (0, 0, self.place[2] + 1)
 
     theirs, again = blank(recipe), Watch()
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         dls = block_of(competition, recipe)(0).dataloaders(bs=8, val_bs=16)
         learner = learner_of(theirs, dls, recipe, Meaning("softmax"))
         learner.splitter = lambda model: layer_groups(model, "fastai")
@@ -197,7 +197,7 @@ def test_a_rate_that_is_found_is_written_and_read_again(
     monkeypatch.setattr(stages, "learner_of", watched)
     place = Place("r", 0, 0, 3, tmp_path)
     model = blank(recipe)
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         _, report, _ = train_stages(
             model, block_of(competition, recipe), recipe, place, events.append
         )
@@ -212,6 +212,6 @@ def test_a_rate_that_is_found_is_written_and_read_again(
     monkeypatch.setattr(stages, "find_rate", lambda *a: pytest.fail("searched again"))
     (tmp_path / "checkpoint.pt").unlink()
     again = blank(recipe)
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         train_stages(again, block_of(competition, recipe), recipe, place, lambda event: None)
     assert changed(model, again) == set()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from foldwise.training.fitting.streams import restore_globals, seeded
+from foldwise.training.fitting.streams import restore_globals, seed_block
 from foldwise.training.loading.draws import stream
 
 
@@ -24,10 +24,10 @@ def test_a_block_is_repeatable_and_leaves_the_generators_as_they_were() -> None:
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     expected = draw()
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    with seeded(1, "init"):
+    with seed_block(1, "init"):
         inside = draw()
     assert draw() == expected
-    with seeded(1, "init"):
+    with seed_block(1, "init"):
         assert draw() == inside
 
 

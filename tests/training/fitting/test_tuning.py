@@ -37,7 +37,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, eager: float, compiled: float, first:
     monkeypatch.setattr(tuning, "step_of", lambda *a: None)
     monkeypatch.setattr(tuning, "step_seconds", lambda step: (eager, 0.0))
     monkeypatch.setattr(tuning, "apart", lambda *a: (compiled, first))
-    monkeypatch.setattr(tuning, "MOST", {"cuda": 0.1, "cpu": 0.1})
+    monkeypatch.setattr(tuning, "COMPILING_SHARE", {"cuda": 0.1, "cpu": 0.1})
 
 
 def test_what_is_set_stays_and_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,12 +159,12 @@ def test_the_largest_batch_that_fits_is_found(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 * used["batch"])
-    assert tuning._fitting(recipe(), "fp32", 3, 1) == 256
+    assert tuning._largest_batch(recipe(), "fp32", 3, 1) == 256
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 10 * used["batch"])
-    assert tuning._fitting(recipe(), "fp32", 3, 1) == 64
+    assert tuning._largest_batch(recipe(), "fp32", 3, 1) == 64
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 901)
     with pytest.raises(RunError, match="a batch of 16 images of test_resnet does not fit"):
-        tuning._fitting(recipe(), "fp32", 3, 1)
+        tuning._largest_batch(recipe(), "fp32", 3, 1)
 
 
 def test_a_run_keeps_what_auto_became(

@@ -14,7 +14,7 @@ from foldwise.training.loading.augment import Augmenter, colour_map, recolour
 from foldwise.training.loading.augmentations.base import Colouring, ColourMap
 from foldwise.training.loading.augmentations.pixels import Erase
 from foldwise.training.loading.draws import Streams, stream
-from foldwise.training.loading.geometry import resampled
+from foldwise.training.loading.geometry import resample
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZE = (16, 24)
@@ -242,7 +242,7 @@ def test_erasing_reaches_every_corner() -> None:
 def test_validation_images_are_as_soft_as_training_images() -> None:
     """Else BatchNorm meets other statistics: on leaf that cost 3.5 nats."""
     edges = (torch.rand(40, 1, 48, 48, generator=torch.Generator().manual_seed(0)) > 0.5).float()
-    identity = resampled(edges, None, (32, 32))
+    identity = resample(edges, None, (32, 32))
     turned = augmented(TensorImage(edges), (32, 32), rotate=180, zoom=(1, 1))
     middle = (slice(None), slice(None), slice(8, 24), slice(8, 24))
     assert identity[middle].std() == pytest.approx(turned[middle].std().item(), rel=0.1)

@@ -11,7 +11,7 @@ from fasttransform import Pipeline
 from sklearn.utils.class_weight import compute_class_weight
 
 from foldwise import Competition
-from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.balance import balanced_draws, class_counts, class_weights
 from foldwise.training.loading.batches import dataloaders, training_targets
 from foldwise.workspace import Workspace
@@ -95,7 +95,7 @@ def epoch(competition: Competition, *place: int, number: int = 0) -> list[int]:
 
     streams = EpochStreams(*place)
     streams.learn = Learner
-    with seeded("draws"):
+    with seed_block("draws"):
         streams.before_epoch()
         return torch.cat([targets for _, targets in Learner.dls.train]).tolist()
 

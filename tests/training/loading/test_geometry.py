@@ -23,7 +23,7 @@ from foldwise.training.loading.augment import homographies
 from foldwise.training.loading.geometry import (
     perspectives,
     prefilters,
-    resampled,
+    resample,
     resampled_bytes,
 )
 
@@ -109,7 +109,7 @@ def ours(
     to: tuple[int, int] | None = None,
     **changes: Sequence[float],
 ) -> torch.Tensor:
-    return resampled(pictures(size), maps(to or size, **changes), to or size, padding)
+    return resample(pictures(size), maps(to or size, **changes), to or size, padding)
 
 
 def theirs(
@@ -266,17 +266,17 @@ def test_a_rotation_turns_pixels_not_normalised_coordinates() -> None:
 def test_shrinking_averages_instead_of_dropping_pixels() -> None:
     stripes = torch.zeros(1, 1, 32, 32)
     stripes[..., ::2] = 1
-    assert (resampled(stripes, None, (4, 4)) - 0.5).abs().max() < 0.1
-    assert resampled(stripes, None, (32, 32)) is stripes
+    assert (resample(stripes, None, (4, 4)) - 0.5).abs().max() < 0.1
+    assert resample(stripes, None, (32, 32)) is stripes
     out = maps((24, 24), 1, zoom=[0.2])  # shrinks more than the sizes tell
-    assert (resampled(stripes, out, (24, 24)) - 0.5).abs().max() < 0.3
+    assert (resample(stripes, out, (24, 24)) - 0.5).abs().max() < 0.3
 
 
 def test_what_is_enlarged_stays_as_sharp_as_the_cache_has_it() -> None:
     noise = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     quarter = maps((32, 32), 1, crop_width=[0.25], crop_height=[0.25])
     cut = F.interpolate(noise[..., 24:40, 24:40], (32, 32), mode="bilinear", align_corners=False)
-    made = resampled(noise, quarter, (32, 32))
+    made = resample(noise, quarter, (32, 32))
     torch.testing.assert_close(made[..., 2:-2, 2:-2], cut[..., 2:-2, 2:-2], atol=1e-5, rtol=0)
 
 
@@ -285,17 +285,17 @@ def test_each_image_is_averaged_by_its_own_map_whatever_is_in_the_batch() -> Non
     moved = maps((40, 50), 5, zoom=[0.5, 1.0, 1.2, 2.5, 1.0], angle=[0.5] * 4 + [0.0])
     kept = prefilters(moved, (96, 120), (40, 50)).tolist()
     assert kept == [[30, 38], [60, 75], [72, 90], [96, 120], [60, 75]]
-    together = resampled(x, moved, (40, 50))
-    alone = torch.cat([resampled(x[i : i + 1], moved[i : i + 1], (40, 50)) for i in range(5)])
+    together = resample(x, moved, (40, 50))
+    alone = torch.cat([resample(x[i : i + 1], moved[i : i + 1], (40, 50)) for i in range(5)])
     torch.testing.assert_close(together, alone)
-    torch.testing.assert_close(together[4:], resampled(x[4:], None, (40, 50)))
+    torch.testing.assert_close(together[4:], resample(x[4:], None, (40, 50)))
 
 
 @pytest.mark.parametrize("to", [(32, 40), (20, 24), (9, 11), (48, 60)])
 def test_bytes_are_resampled_as_floats_are_but_for_rounding(to: tuple[int, int]) -> None:
     x = torch.randint(0, 256, (3, 3, 32, 40), dtype=torch.uint8)
     x = x.contiguous(memory_format=torch.channels_last)
-    found, expected = resampled_bytes(x, to), resampled(x.float(), None, to)
+    found, expected = resampled_bytes(x, to), resample(x.float(), None, to)
     assert found.dtype == torch.uint8
     assert found.shape == expected.shape
     assert (found.float() - expected).abs().max() < 2.1

@@ -12,7 +12,7 @@ from foldwise import Competition
 from foldwise.config.augment import Augment
 from foldwise.config.recipe import SettledRecipe
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.augment import Augmenter
 from foldwise.training.loading.draws import stream
 from foldwise.training.loading.mixing import Mixing, boxes, shares
@@ -149,7 +149,7 @@ def test_each_epoch_has_its_own_stream() -> None:
     streams.learn = SimpleNamespace(
         dls=SimpleNamespace(train=Train()), cbs=[streams, callback], epoch=7
     )
-    with seeded(0):
+    with seed_block(0):
         streams.before_epoch()
     (augmenter,) = Train.after_batch.fs
     generators = {**augmenter.streams.generators, **callback.streams.generators}
@@ -165,7 +165,7 @@ def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float
     recipe = SettledRecipe.model_validate(
         {**table, "precision": "fp32", "compile": False, **settings}
     )
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         model = build_model(recipe, len(CLASSES), 1)
         dls, report, _ = train_stages(
             model,

@@ -16,9 +16,9 @@ from foldwise.config.recipe import SettledRecipe
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.labels.table import LabelTable
 from foldwise.tasks import MultiClass, MultiLabel
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.loading.batches import CachedImages
-from foldwise.training.loading.showing import as_jpeg, augmented, drawn, save_sheet
+from foldwise.training.loading.showing import as_jpeg, augmented_images, draw_batch, save_sheet
 from foldwise.training.models.building import Preprocessing, preprocessing_of
 from foldwise.workspace import Workspace
 from tiny import CLASSES, SETTLED
@@ -44,7 +44,7 @@ def shown(
     competition: Competition, recipe: SettledRecipe, seed: int = 0
 ) -> tuple[pd.DataFrame, DataLoaders]:
     dls, about = loaders(competition, recipe), preprocessing_of(recipe, MultiClass(CLASSES), "L")
-    return augmented(dls, competition.data.train, about, seed, 1), dls
+    return augmented_images(dls, competition.data.train, about, seed, 1), dls
 
 
 def cache_of(dls: DataLoaders) -> ImageCache:
@@ -92,7 +92,7 @@ def test_the_same_place_gives_the_same_bytes_whatever_was_drawn_before(
     dls.train.one_batch()
     random.random(), torch.rand(1)
     about = preprocessing_of(recipe, MultiClass(CLASSES), "L")
-    assert augmented(dls, competition.data.train, about, 0, 1).equals(first)
+    assert augmented_images(dls, competition.data.train, about, 0, 1).equals(first)
     other, _ = shown(competition, recipe, seed=1)
     assert list(other["id"]) != list(first["id"])
 
@@ -103,7 +103,7 @@ def test_the_trainings_own_order_stays_as_it_was(competition: Competition) -> No
     for looked in (False, True):
         dls = loaders(competition, recipe)
         if looked:
-            drawn(dls, 0, 1)
+            draw_batch(dls, 0, 1)
         dls.train.rng = random.Random(7)
         orders.append(list(dls.train.get_idxs()))
     assert orders[0] == orders[1]
@@ -117,7 +117,7 @@ def test_balanced_draws_are_shown_as_they_are_trained(competition: Competition) 
     block = competition.datablock(fold=1, recipe=recipe)
     dls = block.dataloaders(pd.concat([few, dls.valid_ds.items]), bs=8)
     about = preprocessing_of(recipe, MultiClass(CLASSES), "L")
-    labels = augmented(dls, competition.data.train, about, 0, 1)["label"].value_counts()
+    labels = augmented_images(dls, competition.data.train, about, 0, 1)["label"].value_counts()
     assert labels.sum() == len(few)
     assert labels["zebra"] <= len(few) - 4 < (few["label"] == "zebra").sum()
 
@@ -142,12 +142,12 @@ def test_many_labels_are_joined_and_centred_values_brought_back(
     hot = pd.DataFrame(np.tile([1, 0, 1], (30, 1)), columns=list(CLASSES)).astype(np.uint8)
     table = LabelTable(pd.concat([frame, hot], axis=1), frame, MultiLabel(CLASSES))
     one = preprocessing_of(recipe, MultiClass(CLASSES), "L")
-    assert set(augmented(dls, table, one, 0, 1)["label"]) == {"zebra ant"}
+    assert set(augmented_images(dls, table, one, 0, 1)["label"]) == {"zebra ant"}
     raw = cache_of(dls).pixels.mean()
-    means = [opened(each).mean() for each in augmented(dls, table, one, 0, 1)["image"]]
+    means = [opened(each).mean() for each in augmented_images(dls, table, one, 0, 1)["image"]]
     assert np.mean(means) == pytest.approx(raw, abs=12)  # of the training part alone
     other = Preprocessing(**{**vars(one), "mean": (0.0,)})
-    darker = [opened(each).mean() for each in augmented(dls, table, other, 0, 1)["image"]]
+    darker = [opened(each).mean() for each in augmented_images(dls, table, other, 0, 1)["image"]]
     assert np.mean(darker) < np.mean(means) - 30
 
 
@@ -155,7 +155,7 @@ def test_a_sheet_has_a_picture_for_every_row(competition: Competition, tmp_path:
     recipe = recipe_of(competition)
     paths = [tmp_path / f"{n}.png" for n in range(2)]
     for path in paths:
-        with seeded(0, "sheet"):
+        with seed_block(0, "sheet"):
             assert save_sheet(loaders(competition, recipe), path, 0, 1) == 20
     assert paths[0].read_bytes() == paths[1].read_bytes()
     image = np.asarray(Image.open(paths[0]).convert("L")).astype(int)

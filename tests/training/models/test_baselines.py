@@ -23,7 +23,7 @@ from foldwise.store.files import read_json
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.fold import predict_again
 from foldwise.training.fitting.run import Run
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.fitting.tuning import settle
 from foldwise.training.loading.batches import dataloaders
 from foldwise.training.models.baselines import Linear, Prior
@@ -66,7 +66,7 @@ def test_a_linear_model_is_one_layer_on_pixels_of_0_to_1() -> None:
     recipe = linear((8, 12))
     about = preprocessing_of(recipe, MultiClass(("a", "b", "c")), "RGBA")
     assert (about.mean, about.std) == ((0.0,) * 4, (1.0,) * 4)
-    with seeded(0, "init"):
+    with seed_block(0, "init"):
         model = build_model(recipe, 3, 4)
     images = torch.rand(5, 4, 8, 12)
     weight, bias = model.head.weight, model.head.bias
@@ -83,7 +83,7 @@ def test_a_linear_model_is_one_layer_on_pixels_of_0_to_1() -> None:
 def test_linear_weights_are_drawn_from_a_standard_normal_by_the_seed() -> None:
     weights = []
     for seed in (1, 1, 2):
-        with seeded(seed, "init"):
+        with seed_block(seed, "init"):
             weights.append(build_model(linear(64), 2, 3).head.weight.detach())
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -93,7 +93,7 @@ def test_linear_weights_are_drawn_from_a_standard_normal_by_the_seed() -> None:
 
 
 def test_logits_and_steps_have_one_scale_at_every_image_size() -> None:
-    with seeded(0, "scale"):
+    with seed_block(0, "scale"):
         for size in (8, 140):
             model = build_model(linear(size), 500, 4)
             images = torch.rand(2, 4, size, size)
@@ -151,7 +151,7 @@ def test_a_linear_model_goes_down_its_gradient_at_a_constant_rate(workspace: Wor
     images, targets = (x.as_subclass(torch.Tensor) for x in (images, targets))
     assert len(images) == 20  # all rows: an epoch is one step
     assert 0 <= images.min() < images.max() <= 1
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         model = build_model(run.recipe, 3, 1)
     for _ in range(3):
         grads = torch.autograd.grad(F.cross_entropy(model(images), targets), [*model.parameters()])
@@ -170,7 +170,7 @@ def test_a_frozen_body_leaves_a_linear_model_all_it_has(tmp_path: Path) -> None:
         open_competition(workspace, "tiny"), Selection(("linear",), tuple(settings), folds=(0,))
     )[0]
     model, about = load_trained(run.fold(0).path / "weights.safetensors")
-    with seeded(0, 0, "init"):
+    with seed_block(0, 0, "init"):
         fresh = build_model(run.recipe, about.n_outputs, 1)
     assert not torch.equal(model.head.weight, fresh.head.weight)
 

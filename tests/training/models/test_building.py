@@ -13,7 +13,7 @@ from foldwise.config.loading import with_overrides
 from foldwise.config.recipe import Recipe, SettledRecipe, SizedRecipe
 from foldwise.errors import SpecError, StorageError, WeightsError
 from foldwise.tasks import MultiClass, task_of
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.models import pretrained
 from foldwise.training.models.building import (
     as_weights,
@@ -47,7 +47,7 @@ def test_timm_models_are_built_for_any_number_of_channels(model: str, channels: 
 def test_the_seed_decides_random_weights() -> None:
     states = []
     for seed in (1, 1, 2):
-        with seeded(seed, 0, "init"):
+        with seed_block(seed, 0, "init"):
             states.append(build_model(recipe(), 3, 1).state_dict()["fc.weight"])
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])

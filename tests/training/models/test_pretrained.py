@@ -18,7 +18,7 @@ from foldwise.errors import StorageError, WeightsError
 from foldwise.store.files import sha256_file
 from foldwise.training.models import pretrained
 from foldwise.training.models.building import build_model
-from foldwise.training.models.pretrained import Source, hub_file, source_of
+from foldwise.training.models.pretrained import WeightsSource, hub_file, source_of
 from foldwise.training.models.weights import load_state
 from foldwise.workspace import Workspace
 from standin.hub import Hub, serving
@@ -202,7 +202,7 @@ def test_weights_that_lie_outside_the_hub_are_downloaded_from_there(
     assert source_of("gcvit_tiny.in1k").repository is None
     torch.save({"x": torch.ones(3)}, tmp_path / "net.pth")
     hub.files["net.pth"] = (tmp_path / "net.pth").read_bytes()
-    source = Source("net", None, "net.pth", f"{hub.url}/net.pth")
+    source = WeightsSource("net", None, "net.pth", f"{hub.url}/net.pth")
     monkeypatch.setattr(pretrained, "source_of", lambda model: source)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
     path = hub_file("net")

@@ -16,7 +16,7 @@ from foldwise.errors import SpecError, WeightsError
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.averaging import Ema
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.models.building import (
     build_model,
     load_trained,
@@ -179,7 +179,7 @@ def test_images_may_grow_from_stage_to_stage_with_averages_and_the_last_size_is_
     growing = recipe("vit_tiny_patch16_224", 32, 64, ema=0.5).settled(
         {"precision": "fp32", "batch_size": 8, "compile": False, "loss": "cross_entropy"}
     )
-    with seeded(0, "test"):
+    with seed_block(0, "test"):
         model = build_model(growing, 3, 1)
     assert model.pos_embed.shape[1] == 1 + 4
     train_stages(

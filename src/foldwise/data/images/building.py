@@ -33,20 +33,20 @@ from foldwise.data.images.decoding import (
     each_image,
     images_of,
     raise_unreadable,
-    resized,
+    resize_image,
 )
 from foldwise.data.images.levels import Levels
-from foldwise.data.images.packed import PER_CORE, QUALITY, about, packed
+from foldwise.data.images.packed import PER_CORE, QUALITY, about, encode_pixels
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import StorageError
 from foldwise.store.data_records import CachePlan, CacheRecord
-from foldwise.store.files import allocate, disk_errors, locked, sha256_file
+from foldwise.store.files import allocate, disk_errors, hold_lock, sha256_file
 from foldwise.store.layout import CacheFolder, DataFolder
 from foldwise.store.records import Plain
 
 log = logging.getLogger(__name__)
 
-Fitted = Callable[[Image.Image, tuple[int, int]], Array]  # an image at a size, as uint8
+Resizer = Callable[[Image.Image, tuple[int, int]], Array]  # an image at a size, as uint8
 
 KEPT_FREE = 0.1  # of the free disk: other things are written too
 WORTH_SAYING = 1e9  # bytes
@@ -87,7 +87,7 @@ def build_caches(
     }
     with ExitStack() as stack:
         for base in sorted(shapes, key=lambda base: base.path):  # one order in every process
-            stack.enter_context(locked(base.lock, f"the image cache {base.name}"))
+            stack.enter_context(hold_lock(base.lock, f"the image cache {base.name}"))
         kinds = _kinds(spec, shapes)
         stack.enter_context(disk_errors(caches.path))
         sites = [
@@ -96,7 +96,7 @@ def build_caches(
             if not base.of_kind(kinds[base]).finished
         ]
         if sites:
-            fitted = partial(resized, resize=resize, interpolation=interpolation)
+            fitted = partial(resize_image, resize=resize, interpolation=interpolation)
             _fill(
                 sites,
                 images_of(spec, table, raw, read_image, side, levels),
@@ -106,11 +106,13 @@ def build_caches(
                 progress,
             )
             for site in sites:
-                site.finish({"mode": mode, "sources": sources_key(hashes), **_told(levels, own)})
+                site.finish(
+                    {"mode": mode, "sources": sources_key(hashes), **_levels_record(levels, own)}
+                )
     return [open_cache(base.of_kind(kinds[base]).path) for base in bases]
 
 
-def _told(levels: Levels | None, named: Levels | None) -> Plain:
+def _levels_record(levels: Levels | None, named: Levels | None) -> Plain:
     """What a cache's record says of levels: those of its pixels, those in its name."""
     told = {"levels": levels, "named_levels": named}
     return {key: each.pair() for key, each in told.items() if each}
@@ -147,11 +149,11 @@ class Site:
     def __exit__(self, *error: object) -> None:
         os.close(self.file)
 
-    def put(self, row: int, image: Decoded, fitted: Fitted) -> None:
+    def put(self, row: int, image: Decoded, fitted: Resizer) -> None:
         """Write a row: the image fitted to the size."""
         size = self.shape[1], self.shape[2]
         pixels = np.ascontiguousarray(fitted(image.image, size))
-        content = memoryview(packed(pixels) if self.packed else pixels.reshape(-1).data)
+        content = memoryview(encode_pixels(pixels) if self.packed else pixels.reshape(-1).data)
         with self.lock:
             start = self.end if self.packed else row * len(content)
             self.end = max(self.end, start + len(content))
@@ -197,7 +199,7 @@ class Site:
 def _fill(
     sites: Sequence[Site],
     load: Callable[[int], Decoded],
-    fitted: Fitted,
+    fitted: Resizer,
     table: LabelTable,
     raw: Path,
     progress: Progress | None,

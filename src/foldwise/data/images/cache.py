@@ -15,7 +15,7 @@ from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PackedPixels
 from foldwise.errors import ImageError, examples
 from foldwise.store.data_records import CacheRecord
-from foldwise.store.files import locked, sha256_file, sha256_json
+from foldwise.store.files import hold_lock, sha256_file, sha256_json
 from foldwise.store.layout import CacheFolder, CachesFolder
 
 DECODER = "2"  # part of the cache's key: raise it when decoding, resizing or packing changes
@@ -75,13 +75,13 @@ def open_cache(folder: Path) -> ImageCache:
     done = CacheRecord.read(home.record)
     rows, file = read_rows(home, done), home.pixels(done.packed)
     if not file.is_file() or file.stat().st_size != end_of(rows):
-        raise ImageError(_damaged(folder, f"{file.name} is missing or of another size"))
+        raise ImageError(_damage_line(folder, f"{file.name} is missing or of another size"))
     data = np.memmap(file, np.uint8, "r")
     changed = file.stat().st_mtime_ns
     if done.modified_ns != changed:
         bad = int((~intact(data, rows)).sum())
         if bad:
-            raise ImageError(_damaged(folder, f"{bad} of {len(rows)} images have changed"))
+            raise ImageError(_damage_line(folder, f"{bad} of {len(rows)} images have changed"))
         done.model_copy(update={"modified_ns": changed}).write(home.record)
     pixels = (
         PackedPixels(data, rows["start"], rows["bytes"], done.shape)
@@ -92,7 +92,7 @@ def open_cache(folder: Path) -> ImageCache:
     return ImageCache(folder, pd.Index(list(done.ids), dtype=str), pixels, levels)
 
 
-def sized(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
+def of_size(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
     """The cache of a size (height, width) among several."""
     return next(cache for cache in caches if cache.size == size)
 
@@ -104,7 +104,7 @@ def read_rows(cache: CacheFolder, done: CacheRecord) -> Array:
     """
     path = cache.rows
     if not path.is_file() or sha256_file(path) != done.rows_sha256:
-        raise ImageError(_damaged(cache.path, f"{path.name} is missing or has changed"))
+        raise ImageError(_damage_line(cache.path, f"{path.name} is missing or has changed"))
     return np.fromfile(path, ROW)
 
 
@@ -160,7 +160,7 @@ def clear_caches(caches: CachesFolder) -> tuple[int, int]:
     """
     number = freed = 0
     for cache in caches.begun():
-        with locked(cache.lock, f"the image cache {cache.name}", wait=False):
+        with hold_lock(cache.lock, f"the image cache {cache.name}", wait=False):
             cache.record.unlink(missing_ok=True)  # first: half a cache is none
             freed += sum(file.stat().st_size for file in cache.path.iterdir())
             number += 1
@@ -191,7 +191,7 @@ def end_of(rows: Array) -> int:
     return int((rows["start"] + rows["bytes"]).max(initial=0))
 
 
-def _damaged(folder: Path, what: str) -> str:
+def _damage_line(folder: Path, what: str) -> str:
     return (
         f"the image cache {folder} is damaged: {what}; remove that folder and run the same command "
         "again, it is built anew"

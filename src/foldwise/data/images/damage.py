@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 CHUNK = 1 << 20  # bytes
-SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a PNG
+SAMPLES_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a PNG
 # x, y of the first pixel of each pass, and its steps
 ADAM7 = (
     (0, 0, 8, 8),
@@ -26,7 +26,7 @@ ADAM7 = (
     (0, 1, 1, 2),
 )
 PLANAR = 284  # TIFF's tag: 2 where each channel has strips of its own
-GREY = 128  # what libjpeg writes where it has no data
+GREY_FILL = 128  # what libjpeg writes where it has no data
 MARKER, END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]"), b"\xff\xd9"  # of JPEGs, but for restarts
 NOISE = b"\x5a\x27" * 64  # data for a JPEG that lacks some
 
@@ -85,7 +85,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 def _png_bytes(header: bytes) -> int:
     """The bytes of all rows of a PNG, each with its filter, from its IHDR chunk."""
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
-    bits = header[8] * SAMPLES[header[9]]
+    bits = header[8] * SAMPLES_PER_PIXEL[header[9]]
     passes = ADAM7 if header[12] else ((0, 0, 1, 1),)
     total = 0
     for x, y, across, down in passes:
@@ -96,7 +96,7 @@ def _png_bytes(header: bytes) -> int:
 
 def _last_pixels_grey(image: Image.Image) -> bool:
     box = (max(0, image.width - 8), image.height - 1, *image.size)
-    return image.crop(box).getextrema() in ((GREY, GREY), ((GREY, GREY),) * 3)
+    return image.crop(box).getextrema() in ((GREY_FILL, GREY_FILL), ((GREY_FILL, GREY_FILL),) * 3)
 
 
 def _lacks_scans(content: bytes) -> bool:

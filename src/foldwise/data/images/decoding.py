@@ -22,12 +22,12 @@ from foldwise.data.images.levels import (
     is_deep,
     is_deep_colour,
 )
-from foldwise.data.images.opening import ROOM, load, opening, strips
+from foldwise.data.images.opening import MEMORY, load, open_image, strips
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
 from foldwise.store.files import (
-    locked,
-    replacing,
+    hold_lock,
+    replace_file,
     write_text,
 )
 from foldwise.store.frames import read_stored
@@ -82,7 +82,7 @@ def each_image(
 
     def attempt(row: int) -> None:
         try:
-            with ROOM.until_done():
+            with MEMORY.until_done():
                 work(row)
         except ImageError as error:
             failures[str(table.frame["id"].iloc[row])] = str(error)
@@ -116,12 +116,12 @@ def images_of(
 ) -> Callable[[int], Decoded]:
     """A function from a row number of the table to its decoded image in the competition's mode.
 
-    side, levels: see `decoded`. The function raises ImageError where the image is missing or
+    side, levels: see `decode`. The function raises ImageError where the image is missing or
     unreadable, or the hook's array is wrong.
     """
     if read_image is None:
         paths = [raw / path for path in table.frame["path"]]
-        return lambda row: decoded(paths[row], spec.images.mode, side, levels)
+        return lambda row: decode(paths[row], spec.images.mode, side, levels)
 
     def from_hook(row: int) -> Decoded:
         pixels = np.asarray(read_image(spec, table.source.iloc[row]))
@@ -167,13 +167,13 @@ def remember_digests(
 ) -> None:
     """Add pixel digests (by the content hash of their source) to those known. levels: of them."""
     store = _digest_store(raw, mode, levels)
-    with locked(lock_of(store), "hashing images"):
+    with hold_lock(lock_of(store), "hashing images"):
         known = known_digests(raw, mode, levels)
         if found.keys() <= known.keys():
             return
         merged = known | found
         frame = pd.DataFrame({"source": list(merged), "digest": list(merged.values())}, dtype=str)
-        with replacing(store) as temporary:
+        with replace_file(store) as temporary:
             frame.to_parquet(temporary, index=False)
 
 
@@ -183,12 +183,10 @@ def load_image(path: Path, mode: str) -> Image.Image:
     Of 16-bit grey the upper 8 bits are taken; transparency is laid over white unless mode is RGBA.
     Raises: ImageError: the file is missing, empty, damaged or no image.
     """
-    return decoded(path, mode).image
+    return decode(path, mode).image
 
 
-def decoded(
-    path: Path, mode: str, side: int | None = None, levels: Levels | None = None
-) -> Decoded:
+def decode(path: Path, mode: str, side: int | None = None, levels: Levels | None = None) -> Decoded:
     """The image as `load_image` has it; a JPEG at a reduced scale where that is enough for side.
 
     side: the longest side in pixels that the image is to be resized to. Both sides stay at least
@@ -197,7 +195,7 @@ def decoded(
     Raises: ImageError: the file is missing, empty, damaged or no image, or has more than the 179
             million pixels that Pillow allows, or takes more memory than these: see `opening`.
     """
-    with opening(path) as opened:
+    with open_image(path) as opened:
         (width, height), scale = opened.size, 1
         if side and opened.format in ("JPEG", "MPO"):
             drafted = opened.draft(None, (2 * side, 2 * side))
@@ -246,7 +244,7 @@ def _to_mode(image: Image.Image, mode: str, levels: Levels | None) -> Image.Imag
     return image if image.mode == mode else image.convert(mode)
 
 
-def resized(
+def resize_image(
     image: Image.Image, size: tuple[int, int], resize: str, interpolation: str = BILINEAR
 ) -> Array:
     """The image as uint8 (height, width, channels): squashed, centre-cropped or padded to size.

@@ -91,7 +91,7 @@ def copies(table: LabelTable, digests: "pd.Series[str]") -> dict[str, list[str]]
     return {str(digest): sorted(ids) for digest, ids in several.groupby(several).groups.items()}
 
 
-def joined(n: int, *keys: Array | None) -> Array:
+def join_units(n: int, *keys: Array | None) -> Array:
     """The unit of each row, int64 (n,): rows that share a value of any key, also through others.
 
     A copy in two sites joins both sites. keys: each (n,) or None.

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from foldwise.arrays import Array
-from foldwise.data.images.opening import load, opening, strips
+from foldwise.data.images.opening import load, open_image, strips
 from foldwise.errors import ImageError
 
 
@@ -113,7 +113,7 @@ def colours_in_8_bits(image: Image.Image, path: Path, levels: Levels) -> Image.I
 
 def _whole_colours(image: Image.Image, path: Path) -> Iterator[tuple[int, Array]]:
     """The first row of each strip of a decoded image, and its values, uint16 (rows, w, c)."""
-    with opening(path) as lower:
+    with open_image(path) as lower:
         grey = any(_raw_mode(tile.args) == GREY_ALPHA for tile in lower.tile)  # type: ignore[attr-defined]
         lower.tile = [  # type: ignore[attr-defined]
             tile._replace(args=_for_lower_bytes(tile.args))
@@ -137,7 +137,7 @@ def extremes(path: Path) -> Extremes | None:
         with path.open("rb") as file:
             if _is_shallow(file.read(32)):
                 return None
-        with opening(path) as image:
+        with open_image(path) as image:
             colour = is_deep_colour(image)
             if not (colour or is_deep(image.mode)):
                 return None

@@ -35,7 +35,7 @@ PLUGINS = (
     ),
 )
 # Formats that a row may name, though files with their endings are icons or come from programs.
-NAMED = (
+MORE_FORMATS = (
     "ICO",
     "ICNS",
     "CUR",
@@ -72,12 +72,12 @@ PROGRESSIVE, OTHERS = 6, 4
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # other modes: 4
 ALLOWED = 17  # bytes for each of Pillow's MAX_IMAGE_PIXELS: 1.5 GB, all threads together
 STRIP = 1 << 22  # pixels that are worked on at once, beside the image itself
-SMALL = 128e6  # bytes: images that take less are not counted
+UNCOUNTED_BYTES = 128e6  # bytes: images that take less are not counted
 RESIZED = 1024  # pixels: the longest side that an image is resized to, if nothing is known of it
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
     """The image of a file, its pixels not decoded yet; inside, whatever Pillow raises is caught.
 
     Raises: ImageError: the file is missing, empty, damaged, no image, a pipe or a socket, or of a
@@ -89,7 +89,7 @@ def opening(path: Path) -> Iterator[Image.Image]:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its other end
             raise ImageError("is no file, but a folder, a pipe, a socket or a device")
         # odd EXIF and ICC blocks, large images; pixels are checked while they are decoded
-        with warnings.catch_warnings(action="ignore"), _opened(path) as image:
+        with warnings.catch_warnings(action="ignore"), _open(path) as image:
             yield image
     except FileNotFoundError:
         raise ImageError(f"{name} is missing") from None
@@ -110,17 +110,17 @@ def _why(path: Path, error: Exception) -> str:
     return f"cannot be decoded ({said})"
 
 
-def _opened(path: Path) -> Image.Image:
+def _open(path: Path) -> Image.Image:
     """The opened image, by a package where Pillow needs one. Raises: ImageError: it is missing."""
     Image.init()
-    known = [name for name in (*FORMATS, *NAMED) if name in Image.OPEN]
+    known = [name for name in (*FORMATS, *MORE_FORMATS) if name in Image.OPEN]
     try:
         return Image.open(path, formats=known)
     except UnidentifiedImageError:
         with path.open("rb") as handle:
             head = handle.read(16)
         for what, fits, package, how in PLUGINS:
-            if fits(head) and _registered(package):
+            if fits(head) and _register(package):
                 return Image.open(path, formats=[n for n in FORMATS if n in Image.OPEN])
             if fits(head):
                 raise ImageError(
@@ -129,7 +129,7 @@ def _opened(path: Path) -> Image.Image:
         raise
 
 
-def _registered(package: str) -> bool:
+def _register(package: str) -> bool:
     """Whether the package that reads a format is there; Pillow knows the format afterwards."""
     try:
         plugin = import_module(package)  # pillow_jxl registers itself
@@ -154,12 +154,12 @@ def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 
         extra += PROGRESSIVE
     # a copy in the wanted mode; resizing goes over the width first
     needed = width * height * (own + extra + beside + 4) + 4 * (side or RESIZED) * height
-    if needed > allowed():
+    if needed > allowed_bytes():
         raise ImageError(
             f"has {width} x {height} pixels, and decoding and resizing them takes about "
-            f"{needed / 1e9:.1f} GB of memory, more than {allowed() / 1e9:.1f}; {_smaller()}"
+            f"{needed / 1e9:.1f} GB of memory, more than {allowed_bytes() / 1e9:.1f}; {_smaller()}"
         )
-    ROOM.take(needed)
+    MEMORY.take(needed)
     lacking = lacks_strips(image)
     image.load()
     if lacking or ends_early(image, path):
@@ -173,7 +173,7 @@ def _smaller() -> str:
     )
 
 
-def allowed() -> float:
+def allowed_bytes() -> float:
     """The bytes that decoding may take; they follow Pillow's own limit of pixels."""
     return ALLOWED * (Image.MAX_IMAGE_PIXELS or math.inf)
 
@@ -189,10 +189,10 @@ class Room:
     def take(self, needed: float) -> None:
         """Wait until there is room for so many bytes; a thread that holds some does not wait."""
         held = getattr(self.mine, "held", None)
-        if held is None or needed < SMALL:
+        if held is None or needed < UNCOUNTED_BYTES:
             return
         with self.changed:
-            self.changed.wait_for(lambda: held or self.used + needed <= allowed())
+            self.changed.wait_for(lambda: held or self.used + needed <= allowed_bytes())
             self.used += needed
         self.mine.held = held + needed
 
@@ -209,7 +209,7 @@ class Room:
             self.mine.held = None
 
 
-ROOM = Room()
+MEMORY = Room()
 
 
 def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:

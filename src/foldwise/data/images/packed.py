@@ -13,7 +13,7 @@ QUALITY = 95  # of a JPEG without chroma subsampling; images with transparency a
 # What recompressed images take of their raw bytes, on the safe side, beside HEAD. Measured
 # 2026-11-22: RGB photos of plants and animals at 256 px 0.13 to 0.16 (0.44 on noise); L,
 # radiographs at 128 and 256 px, 0.23 to 0.34; RGBA 0.46.
-SHARE = {1: 0.4, 3: 0.25, 4: 0.6}  # by the number of channels
+PACKED_SHARE = {1: 0.4, 3: 0.25, 4: 0.6}  # by the number of channels
 HEAD = 650  # bytes of each JPEG's own tables
 PER_CORE = 1300  # RGB photos of 256 px decoded in a second, the same day, on a Xeon with AMX-BF16
 
@@ -39,7 +39,7 @@ class PackedPixels:
 
         def unpack(number: int) -> None:
             start, length = self.starts[chosen[number]], self.lengths[chosen[number]]
-            images[number] = unpacked(self.data[start : start + length].tobytes())
+            images[number] = decode_pixels(self.data[start : start + length].tobytes())
 
         for _ in self.pool.map(unpack, range(len(chosen))):  # Pillow decodes outside the GIL
             pass
@@ -49,10 +49,10 @@ class PackedPixels:
 def about(shape: tuple[int, ...]) -> int:
     """The bytes that so many images (n, height, width, channels) will about take."""
     number, *sides = shape
-    return round(number * (HEAD + SHARE[shape[-1]] * int(np.prod(sides))))
+    return round(number * (HEAD + PACKED_SHARE[shape[-1]] * int(np.prod(sides))))
 
 
-def packed(pixels: Array) -> bytes:
+def encode_pixels(pixels: Array) -> bytes:
     """The image, uint8 (height, width, channels), encoded: a JPEG, or with transparency a WebP."""
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
@@ -63,7 +63,7 @@ def packed(pixels: Array) -> bytes:
     return buffer.getvalue()
 
 
-def unpacked(content: bytes) -> Array:
+def decode_pixels(content: bytes) -> Array:
     """The pixels of an encoded image, uint8 (height, width, channels)."""
     with Image.open(io.BytesIO(content), formats=("JPEG", "WEBP")) as image:
         pixels = np.asarray(image)

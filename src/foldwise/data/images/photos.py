@@ -11,9 +11,9 @@ import pandas as pd
 
 from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
-from foldwise.data.images.decoding import Decoded, Progress, decoded, each_image, resized
+from foldwise.data.images.decoding import Decoded, Progress, decode, each_image, resize_image
 from foldwise.data.images.levels import Levels
-from foldwise.data.images.packed import packed, unpacked
+from foldwise.data.images.packed import decode_pixels, encode_pixels
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, examples
 from foldwise.store.files import need_space
@@ -25,7 +25,7 @@ from foldwise.tasks import MultiClass
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("path", "image", "file", "filename")  # where a CSV names its images, in this order
+PATH_COLUMNS = ("path", "image", "file", "filename")  # where a CSV names its images, in this order
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,12 @@ class Look:
 
     def at(self, photo: Decoded) -> Array:
         """The photo's pixels, uint8 (height, width, channels)."""
-        pixels = resized(photo.image, self.size, self.resize, self.interpolation)
-        return unpacked(packed(np.ascontiguousarray(pixels))) if self.recompressed else pixels
+        pixels = resize_image(photo.image, self.size, self.resize, self.interpolation)
+        return (
+            decode_pixels(encode_pixels(np.ascontiguousarray(pixels)))
+            if self.recompressed
+            else pixels
+        )
 
 
 def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
@@ -84,7 +88,9 @@ def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
             names += map(str, found)
         elif source.suffix.lower() == ".csv" and source.is_file():
             table = read_table(source)
-            column = next((name for name in COLUMNS if name in table.columns), table.columns[0])
+            column = next(
+                (name for name in PATH_COLUMNS if name in table.columns), table.columns[0]
+            )
             found = [source.parent / name for name in table[column]]
             names += list(table[column])
         elif is_image(source.name) and source.exists():
@@ -144,16 +150,16 @@ def decode_photos(
         for look, array in arrays.items():
             how = look.side, look.levels
             if how not in seen:
-                seen[how] = decoded(files[row], mode, *how)
+                seen[how] = decode(files[row], mode, *how)
             array[row] = look.at(seen[how])
 
-    failures = each_image(work, range(len(files)), _numbered(len(files)), progress)
+    failures = each_image(work, range(len(files)), _number_rows(len(files)), progress)
     for array in arrays.values():
         array.flush()
     return paths, {int(number): why for number, why in failures.items()}
 
 
-def _numbered(count: int) -> LabelTable:
+def _number_rows(count: int) -> LabelTable:
     """Rows whose ids are their numbers: names of photos may stand there twice."""
     frame = pd.DataFrame({"id": [str(number) for number in range(count)]})
     return LabelTable(frame=frame, source=frame, task=MultiClass(()))

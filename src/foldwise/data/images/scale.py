@@ -10,11 +10,11 @@ import pandas as pd
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import sources_key
 from foldwise.data.images.levels import Extremes, Levels, extremes
-from foldwise.data.images.opening import ROOM
+from foldwise.data.images.opening import MEMORY
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
 from foldwise.store.data_records import LevelsRecord
-from foldwise.store.files import locked
+from foldwise.store.files import hold_lock
 from foldwise.store.layout import DataFolder, lock_of
 
 
@@ -28,10 +28,10 @@ def settled_levels(
     Raises: ImageError: integers and floating-point pixels need a range.
     """
     store, key = DataFolder(raw.parent).caches.levels, sources_key(hashes)
-    with locked(lock_of(store), "looking at images of more than 8 bits"):
+    with hold_lock(lock_of(store), "looking at images of more than 8 bits"):
         found = LevelsRecord.read_if_there(store)
         if found is None or found.sources != key:
-            found = _summed(key, _scan(raw, sorted({*table.frame["path"]})))
+            found = _sum_extremes(key, _scan(raw, sorted({*table.frame["path"]})))
             found.write(store)
     return _levels(spec, found)
 
@@ -42,7 +42,7 @@ def recorded_levels(spec: CompetitionSpec, raw: Path) -> Levels | None:
     return _levels(spec, found) if found else None
 
 
-def described(spec: CompetitionSpec, raw: Path) -> str | None:
+def describe_levels(spec: CompetitionSpec, raw: Path) -> str | None:
     """What the deep images hold and how they become 8 bits; None where there are none."""
     found = LevelsRecord.read_if_there(DataFolder(raw.parent).caches.levels)
     levels = _levels(spec, found) if found and found.images else None
@@ -65,14 +65,14 @@ def _scan(raw: Path, paths: Sequence[str]) -> list[Extremes]:
     """The extremes of every deep image."""
 
     def look(path: str) -> Extremes | None:
-        with ROOM.until_done():
+        with MEMORY.until_done():
             return extremes(raw / path)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [each for each in pool.map(look, paths) if each is not None]
 
 
-def _summed(sources: str, deep: Sequence[Extremes]) -> LevelsRecord:
+def _sum_extremes(sources: str, deep: Sequence[Extremes]) -> LevelsRecord:
     """What all deep images hold together, in whatever order they come. sources: their hash."""
     floats = sum(each.mode == "F" for each in deep)
     before = {_before(each) for each in deep}

@@ -8,11 +8,11 @@ import pandas as pd
 
 from foldwise.config.adapter import ReadImage
 from foldwise.data.labels.table import LabelTable
-from foldwise.store.files import locked, replacing, sha256_file, sha256_text
+from foldwise.store.files import hold_lock, replace_file, sha256_file, sha256_text
 from foldwise.store.frames import read_stored
 from foldwise.store.layout import DataFolder, lock_of
 
-COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
+SOURCE_COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
 
 
 def source_hashes(
@@ -30,20 +30,22 @@ def source_hashes(
         digests = [sha256_text(row) for row in rows]
         return pd.Series(digests, index=ids)
     store = DataFolder(raw.parent).caches.sources
-    with locked(lock_of(store), "hashing images"):
-        known = _known(store)
+    with hold_lock(lock_of(store), "hashing images"):
+        known = _known_hashes(store)
         paths = list(table.frame["path"])
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             entries = list(pool.map(lambda path: _entry(raw, path, known), paths))
         if any(known.get(entry[0]) != entry[1:] for entry in entries):
             merged = {**known, **{entry[0]: entry[1:] for entry in entries}}
-            frame = pd.DataFrame([(path, *rest) for path, rest in merged.items()], columns=COLUMNS)
-            with replacing(store) as temporary:
+            frame = pd.DataFrame(
+                [(path, *rest) for path, rest in merged.items()], columns=SOURCE_COLUMNS
+            )
+            with replace_file(store) as temporary:
                 frame.to_parquet(temporary, index=False)
     return pd.Series([entry[3] for entry in entries], index=ids)
 
 
-def _known(store: Path) -> dict[str, tuple[int, int, str]]:
+def _known_hashes(store: Path) -> dict[str, tuple[int, int, str]]:
     if not store.is_file():
         return {}
     frame = read_stored(store)

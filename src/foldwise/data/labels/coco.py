@@ -20,7 +20,7 @@ def read_coco(path: Path) -> pd.DataFrame:
             LabelError: it is no such JSON; an id stands twice; an annotation is of an unlisted
             image; an image has no category, or two.
     """
-    data = _parsed(path)
+    data = _parse(path)
     images = _entries(data, "images", ("id", "file_name"), path)
     frame = pd.DataFrame([{k: _text(v) for k, v in image.items()} for image in images], dtype=str)
     frame = frame.fillna("")
@@ -60,7 +60,7 @@ def _labels(data: dict[str, object], ids: "pd.Series[str]", path: Path) -> list[
     return [next(iter(found[id])) for id in ids]
 
 
-def _parsed(path: Path) -> dict[str, object]:
+def _parse(path: Path) -> dict[str, object]:
     """The JSON object in a file. Raises: DataError: it is missing. LabelError: it is no JSON."""
     if not path.is_file():
         raise DataError(f"expected the file {path}, found none")

@@ -12,12 +12,12 @@ MERGED = "rows with a merged label"
 CORRECTED = "labels corrected by overrides"
 
 
-def corrected(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
+def correct(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
     """The rows after `[labels] overrides` (a CSV in the competition's folder), then `merge`.
 
     Raises: LabelError: a correction is for no training row. SpecError: a merged label is unknown.
     """
-    rows = _overridden(rows, spec, folder)
+    rows = _override(rows, spec, folder)
     present = {tag for tags in rows.tags for tag in tags}
     for old in spec.labels.merge:
         if old not in present and old not in (rows.order or ()):
@@ -25,10 +25,10 @@ def corrected(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
                 f"[labels.merge] {old!r} is no label of {rows.file.name}"
                 f"{nearest(old, sorted(present))}"
             )
-    return merged(rows, spec)
+    return merge_labels(rows, spec)
 
 
-def _overridden(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
+def _override(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
     """Corrections `id,label`; with several labels the cell is split as the format does."""
     if spec.labels.overrides is None:
         return rows
@@ -59,7 +59,7 @@ def _overridden(rows: Rows, spec: CompetitionSpec, folder: Path) -> Rows:
     return replace(rows, tags=tags, counts={**rows.counts, CORRECTED: changed})
 
 
-def merged(rows: Rows, spec: CompetitionSpec) -> Rows:
+def merge_labels(rows: Rows, spec: CompetitionSpec) -> Rows:
     """The rows with the new names of `[labels.merge]` for the old ones."""
     merge = spec.labels.merge
     if not merge:

@@ -20,7 +20,7 @@ IGNORED = "files ignored that are no images"  # Thumbs.db, .DS_Store, checkpoint
 TAKEN = ("path", "root", "folder", "name", "inner")  # our own columns: no group of a pattern
 
 
-def _compiling(pattern: str) -> str:
+def _check_pattern(pattern: str) -> str:
     """The pattern itself. Raises: ValueError: it is none, or has a group that we call a column."""
     try:
         groups = re.compile(pattern).groupindex
@@ -32,7 +32,7 @@ def _compiling(pattern: str) -> str:
     return pattern
 
 
-def _labelling(pattern: str) -> str:
+def _check_label_group(pattern: str) -> str:
     """The pattern itself. Raises: ValueError: it has no group for the label."""
     if "label" not in re.compile(pattern).groupindex:
         raise ValueError(f"{pattern!r} needs a named group (?P<label>...)")
@@ -44,7 +44,7 @@ def _inside_raw(roots: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Roots = Annotated[tuple[str, ...], AfterValidator(_inside_raw)]
-Pattern = Annotated[str, AfterValidator(_compiling)]
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
 
 
 class ImageFolders(Labels):
@@ -90,16 +90,16 @@ class ImageFolders(Labels):
         frame = pd.DataFrame(rows, columns=["path", "root", "folder", "name", "inner"], dtype=str)
         frame = frame[~frame["path"].isin(spec.images.skip)].reset_index(drop=True)
         if self.pattern:
-            frame = pd.concat([frame, _matched(self.pattern, frame, raw)], axis=1)
+            frame = pd.concat([frame, _match(self.pattern, frame, raw)], axis=1)
         counts = {f"{IGNORED}, e.g. {example(others)!r}": len(others)} if others else {}
         return frame.drop(columns="inner"), counts
 
 
-class Filename(ImageFolders):
+class FileName(ImageFolders):
     """The named group `label` of the pattern is the class."""
 
     format: Literal["filename"] = "filename"
-    pattern: Annotated[Pattern, AfterValidator(_labelling)] = Field(
+    pattern: Annotated[Pattern, AfterValidator(_check_label_group)] = Field(
         examples=[r"(?P<label>.+)_\d+\.jpg$"]
     )
 
@@ -109,7 +109,7 @@ class Filename(ImageFolders):
         return _rows(source, raw, counts)
 
 
-class Folder(ImageFolders):
+class FolderName(ImageFolders):
     """The first folder below a root is the class of every image in it, to any depth."""
 
     format: Literal["folder"] = "folder"
@@ -133,7 +133,7 @@ class Folder(ImageFolders):
         return _rows(source, raw, counts)
 
 
-def _matched(pattern: str, frame: pd.DataFrame, raw: Path) -> pd.DataFrame:
+def _match(pattern: str, frame: pd.DataFrame, raw: Path) -> pd.DataFrame:
     """The pattern's named groups for each path below its root; a group that took no part is ""."""
     compiled = re.compile(pattern)
     matches = [compiled.search(inner) for inner in frame["inner"]]

@@ -11,10 +11,10 @@ from foldwise.data.labels.tags import split_tags
 from foldwise.errors import DataError
 from foldwise.kinds.rows import Rows, Tags
 from foldwise.tables.listing import as_on_disk
-from foldwise.tables.text import REPEATED, one_row_each, paths_inside, unique_ids
+from foldwise.tables.text import REPEATED_ROWS, one_row_each, paths_inside, unique_ids
 
 
-class Hook(Labels):
+class HookLabels(Labels):
     """What `read_labels` in adapter.py returns."""
 
     hook: ClassVar[str | None] = "read_labels"
@@ -62,4 +62,6 @@ def hook_rows(
     paths_inside(paths or [], ids if paths else [], file)
     paths = paths and as_on_disk(raw, paths)
     tags = [] if test else labels.split(source["label"], ids, file)
-    return Rows(source, ids, tags, file, paths=paths, counts={REPEATED: again} if again else {})
+    return Rows(
+        source, ids, tags, file, paths=paths, counts={REPEATED_ROWS: again} if again else {}
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.config.templates import columns_of, filled
+from foldwise.config.templates import columns_of, fill
 from foldwise.errors import DataError, SpecError, examples, nearest
 from foldwise.tables.listing import as_on_disk, present
 from foldwise.tables.text import paths_inside
@@ -22,7 +22,7 @@ def image_paths(
     Raises: SpecError: a column is missing. DataError: a path leaves the raw folder, or several of
             a row's files exist.
     """
-    options = [as_on_disk(raw, _filled(source, template, id, file)) for template in templates]
+    options = [as_on_disk(raw, _fill(source, template, id, file)) for template in templates]
     if len(options) == 1:
         return options[0]
     there = np.array([present(raw, paths) for paths in options])  # (templates, n)
@@ -37,7 +37,7 @@ def image_paths(
     return [options[number][row] for row, number in enumerate(chosen)]
 
 
-def _filled(source: pd.DataFrame, template: str, id: str, file: Path) -> list[str]:
+def _fill(source: pd.DataFrame, template: str, id: str, file: Path) -> list[str]:
     columns = {name: id if name == "id" else name for name in columns_of(template)}
     for name in columns.values():
         if name not in source.columns:
@@ -46,6 +46,6 @@ def _filled(source: pd.DataFrame, template: str, id: str, file: Path) -> list[st
                 f"{nearest(name, [*source])}"
             )
     cells = {name: list(source[column]) for name, column in columns.items()}
-    paths = filled(template, cells, len(source))
+    paths = fill(template, cells, len(source))
     paths_inside(paths, source[id], file)
     return paths

@@ -16,7 +16,7 @@ from foldwise.data.labels.tables import TableLabels
 from foldwise.errors import DataError, LabelError, examples, nearest
 from foldwise.kinds.rows import Rows
 from foldwise.kinds.settings import Strict
-from foldwise.tables.text import REPEATED, one_row_each, unique_ids
+from foldwise.tables.text import REPEATED_ROWS, one_row_each, unique_ids
 
 LEFT_OUT = "rows left out for a failure code"
 TRUE = ("1", "1.0", "true", "yes")
@@ -95,10 +95,10 @@ class Sqlite(TableLabels):
             counts = {LEFT_OUT: int(failed.sum())} if failed.any() else {}
             source = source[~failed].reset_index(drop=True)
         source, again = one_row_each(source, self.id, source.columns)
-        counts |= {REPEATED: again} if again else {}
+        counts |= {REPEATED_ROWS: again} if again else {}
         unique_ids(source, self.id, path, column)
         if rules:
-            yes = decided(source, rules, self.id, path)
+            yes = decide_rows(source, rules, self.id, path)
             tags = [(rules.yes,) if is_yes else (rules.no,) for is_yes in yes]
         else:
             tags = [(label,) for label in source[str(column)]]
@@ -154,7 +154,7 @@ def query(path: Path, sql: str, needed: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def decided(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> Array:
+def decide_rows(source: pd.DataFrame, rules: Rules, id: str, path: Path) -> Array:
     """Which rows are yes, bool (n,), by the rules in their stated order (see `Rules`).
 
     Raises: LabelError: a cell of a rule's column is no number.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from foldwise.arrays import Array
 from foldwise.config.competition import CompetitionSpec
-from foldwise.data.labels.corrections import corrected
+from foldwise.data.labels.corrections import correct
 from foldwise.data.labels.paths import image_paths
 from foldwise.errors import DataError, LabelError, SpecError, alike, examples, nearest
 from foldwise.kinds.rows import Rows, Tags
@@ -93,7 +93,7 @@ def read_train(
     rows = spec.labels.read(spec, raw, classes)
     if spec.labels.prefix:
         rows = replace(rows, ids=spec.labels.prefix + rows.ids)
-    return label_table(corrected(rows, spec, folder), spec, classes)
+    return label_table(correct(rows, spec, folder), spec, classes)
 
 
 def read_test(spec: CompetitionSpec, raw: Path, task: Task, asked: pd.DataFrame) -> LabelTable:

@@ -15,7 +15,7 @@ from foldwise.data.labels.paths import image_paths
 from foldwise.data.labels.tags import split_tags
 from foldwise.errors import DataError, LabelError, nearest
 from foldwise.kinds.rows import Rows, Tags
-from foldwise.tables.text import REPEATED, join_on_id, one_row_each, read_table, unique_ids
+from foldwise.tables.text import REPEATED_ROWS, join_on_id, one_row_each, read_table, unique_ids
 
 
 class TableLabels(Labels):
@@ -54,7 +54,7 @@ class TableLabels(Labels):
                 raise DataError(f"{file} should have a column {name!r}{nearest(name, [*source])}")
         template = spec.images.path
         paths = image_paths(source, template, self.id, file, raw) if template else None
-        counts = {REPEATED: again} if again else {}
+        counts = {REPEATED_ROWS: again} if again else {}
         return Rows(source, source[self.id], [], file, paths=paths, counts=counts)
 
     def _one_each(

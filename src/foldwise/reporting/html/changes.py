@@ -19,7 +19,7 @@ HARDWARE = ("device", "precision", "compile")  # of `resolved`; what else it has
 
 
 class Change(TypedDict):
-    """A setting in which two runs differ, see `changed`."""
+    """A setting in which two runs differ, see `record_changes`."""
 
     key: str
     old: object
@@ -58,7 +58,7 @@ def what_changed(
                 "run": row["run"],
                 "score": row["score"],
                 "than": other["run"] if other else None,
-                "changes": changed(competition, records[other["run"]], records[row["run"]])
+                "changes": record_changes(competition, records[other["run"]], records[row["run"]])
                 if other
                 else [],
                 "begun": datetime.fromtimestamp(begun[row["run"]], UTC).strftime("%Y-%m-%d %H:%M"),
@@ -77,13 +77,13 @@ def _best_before(earlier: Sequence[RunRow], row: RunRow) -> RunRow | None:
     return best or (earlier[-1] if earlier else None)
 
 
-def changed(competition: Path, old: RunRecord, new: RunRecord) -> list[Change]:
+def record_changes(competition: Path, old: RunRecord, new: RunRecord) -> list[Change]:
     """`key, old, new` of all in which two runs' records differ: recipe, seed, folds, hardware.
 
     A value is None where there is no such key, as of a stage that only one of them has. What a
     record of another version does not know is left out. Nothing differs where only data do.
     """
-    was, now = _read(competition, old), _read(competition, new)
+    was, now = _todays_recipe(competition, old), _todays_recipe(competition, new)
     before, after = dict(_values(old, was)), dict(_values(new, now))
     known, whole = before.keys() & after.keys(), was and now
     keys = [
@@ -99,7 +99,7 @@ def changed(competition: Path, old: RunRecord, new: RunRecord) -> list[Change]:
 
 
 def _values(record: RunRecord, recipe: dict[str, object] | None) -> Iterator[tuple[str, object]]:
-    """All that changes answers in a run's record, as `key, value`. recipe: see `_read`."""
+    """All that changes answers in a run's record, as `key, value`. recipe: see `_todays_recipe`."""
     recipe, resolved = recipe or record.recipe, record.resolved
     stages = resolved.get("plan", {}).get("stage")  # what a budget made of them
     recipe = {**recipe, **({"stage": stages} if stages else {})}
@@ -109,7 +109,7 @@ def _values(record: RunRecord, recipe: dict[str, object] | None) -> Iterator[tup
     yield from ((key, resolved[key]) for key in HARDWARE if key in resolved)
 
 
-def _read(competition: Path, record: RunRecord) -> dict[str, object] | None:
+def _todays_recipe(competition: Path, record: RunRecord) -> dict[str, object] | None:
     """The record's recipe with all keys of today's; None where today's does not take it."""
     try:
         return recorded_recipe(competition, record.recipe, "its record").model_dump(mode="json")
@@ -158,6 +158,6 @@ def commands(workspace: Workspace, data: CompetitionData, record: RunRecord) -> 
         again = _as_recorded(load_recipe(folder, name, sets))
     except SpecError:  # the file has gone, or has other stages
         return []
-    if again != _read(folder, record):
+    if again != _todays_recipe(folder, record):
         return []
     return [shlex.join([*words, *(word for each in sets for word in ("--set", each))])]

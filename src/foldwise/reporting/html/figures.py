@@ -22,7 +22,7 @@ INK = "#010203"  # becomes the page's own text colour
 # Okabe and Ito's colours, which the colour-blind can tell apart (Color Universal Design, 2008);
 # shapes and dashes tell them apart, too
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
-SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INCHES = (5.4, 3.0)  # so that text is legible at a phone's width
 SUBMISSION: tuple[Literal["local", "public", "private"], ...] = ("local", "public", "private")
 ENDS: tuple[Literal["local_low", "local_high"], ...] = ("local_low", "local_high")
@@ -190,7 +190,7 @@ def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
 
 
 def _look(number: int) -> Look:
-    colour, shape = COLOURS[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
+    colour, shape = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     return {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4}
 
 

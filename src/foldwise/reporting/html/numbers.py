@@ -15,11 +15,11 @@ from foldwise.reporting.html.pictures import SeenRecipe, overlay, thumbnail
 from foldwise.reporting.summary import ClassScore, GroupScore, Summary, summarise
 from foldwise.store.predictions import read_predictions
 
-WORST = 24  # images with the largest losses
-PAIRS = 12  # most confused pairs of classes
+WORST_IMAGES = 24  # images with the largest losses
+CONFUSED_PAIRS = 12  # most confused pairs of classes
 MATRIX = 40  # classes up to which the whole confusion matrix is shown
 GROUPS = 15  # groups at either end
-OWN = "this run"  # a reliability curve's name
+THIS_RUN = "this run"  # a reliability curve's name
 Maps = dict[str, tuple[str, bytes]]  # see `traces.maps_of`
 
 
@@ -61,13 +61,13 @@ def of_predictions(
         else float(pairs.loc[pairs["label"] == pairs["said"], "rows"].sum() / len(oof)),
         "pairs": cast(
             list[dict[str, object]],
-            pairs[pairs["label"] != pairs["said"]].head(PAIRS).to_dict("records"),
+            pairs[pairs["label"] != pairs["said"]].head(CONFUSED_PAIRS).to_dict("records"),
         ),
         "matrix": _matrix(data, pairs, summary["by_class"]),
         "worst": _worst(data, oof, folds, maps or {}, recipe),
         "groups": groups if len(groups) <= 2 * GROUPS else [*groups[:GROUPS], *groups[-GROUPS:]],
-        "reliability": {OWN: curve} if curve else {},
-        "calibration_error": {OWN: calibrate.calibration_error(curve)} if curve else {},
+        "reliability": {THIS_RUN: curve} if curve else {},
+        "calibration_error": {THIS_RUN: calibrate.calibration_error(curve)} if curve else {},
         "sweep": _sweep(data, oof),
     }
 
@@ -177,7 +177,7 @@ def _worst(
     predicted = names[probs.argmax(axis=1)] if sure else task.text(task.likely(probs)).to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))
     found: list[dict[str, object]] = []
-    for i in np.argsort(-losses, kind="stable")[:WORST]:
+    for i in np.argsort(-losses, kind="stable")[:WORST_IMAGES]:
         id = str(rows["id"][i])
         image, size = thumbnail(data, id)
         said, packed = maps.get(id, (None, None))

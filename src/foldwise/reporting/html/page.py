@@ -17,9 +17,9 @@ def write_report(workspace: Workspace, name: str, run: str | None = None) -> Pat
     """Write the page of a competition, or of a run or blend, into its directory; returns the file.
 
     name: a competition, or, where no run is given, a run's or blend's own name.
-    Raises: SpecError, RunError: see `located`, and `gather`. DataError: see `gather_competition`.
+    Raises: SpecError, RunError: see `locate`, and `gather`. DataError: see `gather_competition`.
     """
-    name, run = (name, run) if run else located(workspace, name)
+    name, run = (name, run) if run else locate(workspace, name)
     workspace.competition(name)
     folder = runs_of(workspace, name)
     path = folder.run(run).report if run else folder.report
@@ -30,7 +30,7 @@ def write_report(workspace: Workspace, name: str, run: str | None = None) -> Pat
     return path
 
 
-def located(workspace: Workspace, word: str) -> tuple[str, str | None]:
+def locate(workspace: Workspace, word: str) -> tuple[str, str | None]:
     """The competition and the run or blend that a word names; None for a competition itself.
 
     Raises: SpecError: it names neither. RunError: several competitions have a run of this name.
@@ -56,7 +56,7 @@ def located(workspace: Workspace, word: str) -> tuple[str, str | None]:
 
 def run_page(told: RunPage) -> str:
     """The page of what `gather` tells."""
-    return _rendered(
+    return _render(
         "run.html.j2",
         told,
         told["headline"],
@@ -70,7 +70,7 @@ def run_page(told: RunPage) -> str:
 
 def competition_page(told: CompetitionPage) -> str:
     """The page of what `gather_competition` tells."""
-    return _rendered(
+    return _render(
         "competition.html.j2",
         told,
         told["headline"],
@@ -79,7 +79,7 @@ def competition_page(told: CompetitionPage) -> str:
     )
 
 
-def _rendered(
+def _render(
     template: str, told: Mapping[str, object], head: Head | None, **drawn: str | None
 ) -> str:
     """The page of a template. head: becomes its cards. drawn: figures, as SVG."""
@@ -93,12 +93,12 @@ def _rendered(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "exact": exact}
+    environment.filters |= {"shown": format_value, "exact": exact}
     told = {**told, "cards": headline_rows(head) if head else []}
     return environment.get_template(template).render(told=told, drawn=drawn)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as the page shows it: five digits at most, a dash for what is not known."""
     if value is None or value == "":
         return "-"
@@ -109,10 +109,10 @@ def shown(value: object) -> str:
             return f"{value:.1e}"
         return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(shown, value)) or "-"
+        return ", ".join(map(format_value, value)) or "-"
     return str(value)
 
 
 def exact(value: object) -> str:
     """A setting's value as it was written."""
-    return f"{value:g}" if isinstance(value, float) else shown(value)
+    return f"{value:g}" if isinstance(value, float) else format_value(value)

@@ -12,7 +12,7 @@ from foldwise.data.images.decoding import images_of
 from foldwise.data.images.scale import recorded_levels
 from foldwise.errors import ImageError
 
-THUMBNAIL = 320  # pixels, the longer side: enough to be enlarged
+THUMBNAIL_SIDE = 320  # pixels, the longer side: enough to be enlarged
 MAP = 96  # pixels, likewise: a map has a few cells a side
 # the ends and the middle of cividis, blue to yellow for every eye (Nuñez et al. 2018, PLoS ONE
 # 13(7), read 2026-11-22)
@@ -51,10 +51,10 @@ def thumbnail(data: CompetitionData, id: str) -> tuple[str | None, tuple[int, in
     except (ImageError, OSError):
         return None, (1, 1)
     size, image = image.size, image.convert("RGB")
-    grow = THUMBNAIL // (2 * max(size))  # of tiny images the pixels should be seen
+    grow = THUMBNAIL_SIDE // (2 * max(size))  # of tiny images the pixels should be seen
     if grow > 1:
         image = image.resize((size[0] * grow, size[1] * grow), Image.Resampling.NEAREST)
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     return data_url(_jpeg(image)), size
 
 
@@ -64,11 +64,11 @@ def overlay(packed: bytes, size: tuple[int, int], recipe: SeenRecipe) -> str:
     packed: the map in grey. size: the image's (width, height). recipe: a record's; its `resize`
     tells which part of the image the model saw, and it is blue where it saw nothing.
     """
-    grey = laid(Image.open(io.BytesIO(packed)), size, recipe)
+    grey = fit_map(Image.open(io.BytesIO(packed)), size, recipe)
     return data_url(_jpeg(ImageOps.colorize(grey, BLUE, YELLOW, GREY)))
 
 
-def laid(seen: Image.Image, size: tuple[int, int], recipe: SeenRecipe) -> Image.Image:
+def fit_map(seen: Image.Image, size: tuple[int, int], recipe: SeenRecipe) -> Image.Image:
     """The grey map in the image's shape, MAP pixels on its longer side; see `overlay`."""
     scale = MAP / max(size)
     width, height = (max(1, round(side * scale)) for side in size)

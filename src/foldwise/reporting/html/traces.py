@@ -15,7 +15,7 @@ from foldwise.store.layout import RunFolder
 from foldwise.store.run_records import FoldRecord, RateSearch, read_history
 
 POINTS = 160  # of a curve: what is drawn, and what the table below it holds
-SAMPLES = 24  # augmented images
+AUGMENTED_SAMPLES = 24  # augmented images
 GB = 1e9  # bytes
 
 
@@ -140,7 +140,7 @@ def augmented_of(run: RunFolder) -> list[AugmentedRow]:
     image: a data URL.
     """
     for fold in run.having("augmented"):
-        rows = read_stored(fold.augmented).head(SAMPLES).to_dict("records")
+        rows = read_stored(fold.augmented).head(AUGMENTED_SAMPLES).to_dict("records")
         return [
             {"id": row["id"], "label": row["label"], "image": data_url(row["image"])}
             for row in rows

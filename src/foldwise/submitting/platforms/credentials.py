@@ -37,14 +37,14 @@ SHORTEST = 8  # characters; shorter ones would tear words apart
 
 
 @dataclass(frozen=True)
-class Source:
+class CredentialSource:
     """Where credentials are, never what they are. kind: `token`, `key` (with a name) or `oauth`."""
 
     kind: str
     where: str  # variables or a file's path
 
 
-def found() -> Source | None:
+def find_source() -> CredentialSource | None:
     """Where Kaggle's client would take credentials from; None where it would find none.
 
     The order is that of kaggle 2.2.4 (its source, read 2026-11-22): an access token, a user name
@@ -66,7 +66,7 @@ def warnings() -> list[str]:
     return lines
 
 
-def refused() -> str:
+def refusal_advice() -> str:
     """What to do after a 401: the end of an error, by where the credentials came from."""
     sources = list(_sources())
     if not sources:
@@ -81,7 +81,7 @@ def refused() -> str:
     return f"Kaggle does not accept what is in {first.where}; {HOW}"
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """A text from a server or a library, with every secret that is known replaced by `***`.
 
     Known are the values of the usual variables, what is in the files of Kaggle's client and in
@@ -95,25 +95,25 @@ def redacted(text: str) -> str:
     return text
 
 
-def _sources() -> Iterator[Source]:
+def _sources() -> Iterator[CredentialSource]:
     token, home = os.environ.get("KAGGLE_API_TOKEN"), Path.home() / ".kaggle"
     if "KAGGLE_KERNEL_RUN_TYPE" in os.environ and "KAGGLE_DATA_PROXY_URL" in os.environ:
         path = os.environ.get("KAGGLE_API_V1_TOKEN")
         if path and _text(Path(path)):
-            yield Source("token", "KAGGLE_API_V1_TOKEN")
+            yield CredentialSource("token", "KAGGLE_API_V1_TOKEN")
     if token and (not os.path.exists(token) or _text(Path(token))):
-        yield Source("token", "KAGGLE_API_TOKEN")
+        yield CredentialSource("token", "KAGGLE_API_TOKEN")
     for file in (home / "access_token", home / "access_token.txt"):
         if _text(file):
-            yield Source("token", str(file))
+            yield CredentialSource("token", str(file))
     file = _folder() / "kaggle.json"
     stored = _json(_text(file))
     if all(os.environ.get(name) for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")):
-        yield Source("key", "KAGGLE_USERNAME and KAGGLE_KEY")
+        yield CredentialSource("key", "KAGGLE_USERNAME and KAGGLE_KEY")
     elif all(os.environ.get(f"KAGGLE_{n.upper()}") or stored.get(n) for n in ("username", "key")):
-        yield Source("key", str(file))
+        yield CredentialSource("key", str(file))
     if _json(_text(home / "credentials.json")).get("refresh_token"):
-        yield Source("oauth", str(home / "credentials.json"))
+        yield CredentialSource("oauth", str(home / "credentials.json"))
 
 
 def _folder() -> Path:

@@ -48,7 +48,7 @@ CERTAIN = {400, 401, 403, 404, 413, 422, 429}  # statuses of a call that was not
 
 
 @dataclass(frozen=True)
-class Session:
+class KaggleCompetition:
     """One competition on Kaggle: a `Remote`, which also downloads data and leaderboard."""
 
     slug: str
@@ -109,7 +109,7 @@ class Session:
             asked = request("ListSubmissions", self.slug, page_size=PAGE_ROWS, **at)
             reply = self._plain("ListSubmissions", asked)
             rows = reply.get("submissions") or []
-            new = {row.ref: row for row in map(listed, rows) if row and row.ref not in found}
+            new = {row.ref: row for row in map(parse_row, rows) if row and row.ref not in found}
             found |= new
             token, page = reply.get("nextPageToken") or "", page + 1
             if not new or (not token and len(rows) < PAGE_ROWS):
@@ -118,7 +118,7 @@ class Session:
     def one(self, ref: int) -> Listed:
         """One submission by its number."""
         kept = "the submission is there"
-        row = listed(self._plain("GetSubmission", request("GetSubmission", ref=ref), kept))
+        row = parse_row(self._plain("GetSubmission", request("GetSubmission", ref=ref), kept))
         if row is None:
             raise self.told(ValueError("a submission without its number"), kept)
         return row
@@ -149,9 +149,9 @@ class Session:
         if reply.ref > 0:
             return int(reply.ref)
         if stage:
-            told = credentials.redacted(str(reply.message))
+            told = credentials.redact(str(reply.message))
             raise UnclearError(f"Kaggle did not number the submission ({told})")
-        printed = credentials.redacted(" ".join(said.getvalue().split()))[-200:]
+        printed = credentials.redact(" ".join(said.getvalue().split()))[-200:]
         raise PlatformError(
             f"the upload of {file} failed ({printed or reply.message}); nothing was"
             " submitted: run the same command again"
@@ -201,7 +201,7 @@ class Session:
         status, page = status_of(error), f"{SITE}/{self.slug}"
         advice = {
             400: f"see {page}/submissions; used-up submissions come back at 00:00 UTC",
-            401: credentials.refused(),
+            401: credentials.refusal_advice(),
             403: f"accept the rules at {page}/rules with the account of your credentials",
             404: f"is {self.slug!r} the name in the address of its page, {page}?",
             429: "it asks for fewer requests; wait a few minutes",
@@ -232,7 +232,7 @@ class Session:
             raise self.told(error, kept) from error
 
 
-def connect(slug: str) -> Session:
+def connect(slug: str) -> KaggleCompetition:
     """The competition, with the credentials that the client finds by itself.
 
     Raises: PlatformError: there are none, they are refused, or nobody answers in time.
@@ -240,12 +240,12 @@ def connect(slug: str) -> Session:
     for warning in credentials.warnings():
         log.warning("%s", warning)
     api = client(timeout())
-    made = Session(slug, api)
+    made = KaggleCompetition(slug, api)
     try:
         with quiet():
             api.authenticate()
     except SystemExit:
-        raise PlatformError(f"{credentials.refused()}; nothing was sent") from None
+        raise PlatformError(f"{credentials.refusal_advice()}; nothing was sent") from None
     except Exception as error:  # the client raises what its libraries do
         raise made.told(error) from error
     return made
@@ -266,7 +266,7 @@ class Kaggle(Shared):
             f"upload {parcel.file} at {SITE}/{self.slug or parcel.spec.name}/submit",
         )
 
-    def connect(self, competition: str) -> Session:
+    def connect(self, competition: str) -> KaggleCompetition:
         """The competition on Kaggle; see `connect`."""
         return connect(self.slug or competition)
 
@@ -282,10 +282,10 @@ class Kaggle(Shared):
 
     def credentials_lack(self) -> str | None:
         """How a person gets credentials; None where there are some."""
-        return None if credentials.found() else credentials.HOW
+        return None if credentials.find_source() else credentials.HOW
 
 
-def listed(row: Any) -> Listed | None:
+def parse_row(row: Any) -> Listed | None:
     """A submission as foldwise knows it, from a row of JSON; None of a row without its number.
 
     Fields of their default value are left out. Whatever is no finite number is no score.
@@ -303,7 +303,7 @@ def listed(row: Any) -> Listed | None:
         status,
         _number(row.get("publicScore")),
         _number(row.get("privateScore")),
-        credentials.redacted(str(row.get("errorDescription") or "")),
+        credentials.redact(str(row.get("errorDescription") or "")),
     )
 
 

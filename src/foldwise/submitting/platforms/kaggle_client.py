@@ -17,7 +17,7 @@ from foldwise.errors import UnreachedError
 from foldwise.store.files import need_space
 from foldwise.submitting.platforms import credentials
 
-PATIENCE = 30.0  # seconds before a request is repeated, at most, whatever the server asks for
+LONGEST_WAIT = 30.0  # seconds before a request is repeated, at most, whatever the server asks for
 PUT_TRIES = 3  # of an upload, which counts for nothing until it is submitted
 BUSY = (429, 500, 502, 503, 504)  # statuses of what may be asked again
 
@@ -33,7 +33,7 @@ def client(seconds: float) -> Any:
     Its `uploaded` is called when a file's bytes are at Kaggle, before the submission counts.
     Raises: UnreachedError: the client's import did not end in time.
     """
-    return _timed(_imported(2 * seconds), seconds)()
+    return _with_timeout(_import_client(2 * seconds), seconds)()
 
 
 def request(name: str, slug: str | None = None, **fields: Any) -> Any:
@@ -95,10 +95,10 @@ def words_of(error: Exception) -> str:
         return "no connection, or it broke off without an answer"
     if status_of(error) is None and isinstance(error, ValueError):
         return "an answer that is not Kaggle's, as from a proxy or a sign-in page"
-    return credentials.redacted(" ".join(str(error).split()) or type(error).__name__)[:200]
+    return credentials.redact(" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
-def _imported(seconds: float) -> Any:
+def _import_client(seconds: float) -> Any:
     """The client's class. Importing it authenticates, without a timeout: it gets this long."""
     found: list[Any] = []
 
@@ -120,7 +120,7 @@ def _imported(seconds: float) -> Any:
     return found[0]
 
 
-def _timed(kaggle_api: Any, seconds: float) -> Any:
+def _with_timeout(kaggle_api: Any, seconds: float) -> Any:
     """The client's class with a timeout on each of its requests, and word of a finished upload."""
 
     class Timed(kaggle_api):
@@ -138,7 +138,7 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
 
         def _get_retry_after_delay(self, response: Any) -> float | None:
             asked = super()._get_retry_after_delay(response)
-            return None if asked is None else min(asked, PATIENCE)
+            return None if asked is None else min(asked, LONGEST_WAIT)
 
         def download_file(self, response: Any, outfile: str, *rest: Any, **settings: Any) -> Any:
             target, size = Path(outfile), int(response.headers.get("Content-Length") or 0)
@@ -149,7 +149,7 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
             from kaggle.models.kaggle_models_extended import ResumableUploadResult
 
-            status = _put(path, url, seconds, self._get_retry_after_delay)
+            status = _upload(path, url, seconds, self._get_retry_after_delay)
             if status not in (200, 201):
                 print(f"HTTP {status}")
                 return ResumableUploadResult.FAILED
@@ -160,7 +160,7 @@ def _timed(kaggle_api: Any, seconds: float) -> Any:
     return Timed
 
 
-def _put(path: str, url: str, seconds: float, asked: Callable[[Any], float | None]) -> int:
+def _upload(path: str, url: str, seconds: float, asked: Callable[[Any], float | None]) -> int:
     """The HTTP status of an upload; the client's own has no timeout and blocks for minutes.
 
     asked: the seconds that a reply asks to wait, if it does. A busy server gets the whole file

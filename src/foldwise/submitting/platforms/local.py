@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
-from foldwise.data.grouped import balanced_groups, dealt
+from foldwise.data.grouped import balanced_groups, deal
 from foldwise.data.holdout import read_truth
 from foldwise.errors import PlatformError, SubmissionError, examples
 from foldwise.kinds.shape import SubmissionFormat
 from foldwise.shapes.submission import read_submission
 from foldwise.store.data_records import BoardEntry, BoardRecord, PartsRecord
-from foldwise.store.files import locked, sha256_file, sha256_json
+from foldwise.store.files import hold_lock, sha256_file, sha256_json
 from foldwise.store.layout import DataFolder, PlatformFolder
 from foldwise.submitting.platforms import Destination, Parcel, Receipt
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 TEAM = "you"
 PARTS = ("public", "private")
-SEED = 42  # of the split of a truth without a column `part`
-SHARE = 0.5  # of its rows, which are public
+BOARD_SEED = 42  # of the split of a truth without a column `part`
+PUBLIC_SHARE = 0.5  # of its rows, which are public
 
 
 class Local(Destination):
@@ -45,8 +45,8 @@ class Local(Destination):
         Raises: PlatformError: the truth is missing, or does not fit the competition.
                 SubmissionError: the file breaks a rule.
         """
-        board = entered(parcel, parcel.file)
-        rank, teams = standing(board, parcel.spec.metric.higher)
+        board = enter(parcel, parcel.file)
+        rank, teams = place_of_team(board, parcel.spec.metric.higher)
         return Receipt(
             "scored",
             f"on the local leaderboard: place {rank} of {teams}",
@@ -63,7 +63,7 @@ class Local(Destination):
         return {part: units(ids) for part, ids in part_ids(data, shape).items()}
 
 
-def entered(parcel: Parcel, file: Path | None = None) -> list[BoardEntry]:
+def enter(parcel: Parcel, file: Path | None = None) -> list[BoardEntry]:
     """The board's entries, each scored, as they are written to the platform's folder.
 
     file: of the team's own, which becomes the last entry. Entries are scored anew where the truth,
@@ -71,7 +71,7 @@ def entered(parcel: Parcel, file: Path | None = None) -> list[BoardEntry]:
     valid are left out then, with a warning. Raises: as `Local.send` does.
     """
     home = DataFolder(parcel.data).platform
-    with locked(home.lock, "the local leaderboard"):
+    with hold_lock(home.lock, "the local leaderboard"):
         truth = _truth(home, parcel.shape)
         metric = parcel.spec.metric.model_dump(mode="json")
         of = sha256_json([sha256_file(home.truth), metric])
@@ -95,12 +95,12 @@ def part_ids(data: Path, shape: SubmissionFormat) -> dict[str, list[str]]:
     home = DataFolder(data).platform
     if not home.truth.is_file():
         return {}
-    with locked(home.lock, "the local leaderboard"):
+    with hold_lock(home.lock, "the local leaderboard"):
         truth = _truth(home, shape)
     return {part: [*truth.loc[truth["part"] == part, "id"]] for part in PARTS}
 
 
-def standing(board: Sequence[BoardEntry], higher: bool = False) -> tuple[int, int]:
+def place_of_team(board: Sequence[BoardEntry], higher: bool = False) -> tuple[int, int]:
     """The place of the team's best entry by private score, and the number of teams.
 
     higher: a higher score is better.
@@ -172,13 +172,15 @@ def _halves(home: PlatformFolder, truth: pd.DataFrame, shape: SubmissionFormat) 
         rows = truth.set_index("id").loc[ids]  # their order in the file does not matter
         task = shape.task
         hot = task.strata(task.targets(rows))
-        n = round(1 / SHARE)
+        n = round(1 / PUBLIC_SHARE)
         if "group" in rows:
-            fold = balanced_groups(hot, rows["group"].to_numpy(dtype=str), n, SEED)
+            fold = balanced_groups(hot, rows["group"].to_numpy(dtype=str), n, BOARD_SEED)
         else:
-            fold = dealt(hot, np.arange(len(rows)), n, SEED)
+            fold = deal(hot, np.arange(len(rows)), n, BOARD_SEED)
         public = tuple(id for id, of in zip(ids, fold, strict=True) if of == 0)
-        saved = PartsRecord(seed=SEED, share=SHARE, ids=sha256_json(ids), public=public)
+        saved = PartsRecord(
+            seed=BOARD_SEED, share=PUBLIC_SHARE, ids=sha256_json(ids), public=public
+        )
         saved.write(home.parts)
     return np.where(truth["id"].isin(saved.public), *PARTS)
 

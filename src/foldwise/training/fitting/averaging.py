@@ -16,7 +16,7 @@ from foldwise.training.speed.precision import autocast, device
 
 # training batches from which SWA counts BatchNorm's statistics, as fvcore's PreciseBN does; more
 # make no difference (Wu and Johnson 2021, arXiv:2105.07576, 3.2; read 2026-11-22)
-BATCHES = 200
+STATISTICS_BATCHES = 200
 
 
 class AveragingState(TypedDict):
@@ -190,7 +190,7 @@ class Swa(Averaging):
         """Put the averaged weights, if there are any yet, into the model, with new statistics."""
         if self.left < self.last:
             super().before_validate()
-            batches = (batch[0] for batch in islice(self.learn.dls.train, BATCHES))
+            batches = (batch[0] for batch in islice(self.learn.dls.train, STATISTICS_BATCHES))
             count_statistics(self.learn.model, self.norms, batches, self.precision)
 
 
@@ -219,7 +219,7 @@ def count_statistics(
         norm.eval()
 
 
-def averaging(recipe: SettledRecipe) -> list[Averaging]:
+def averaging_callbacks(recipe: SettledRecipe) -> list[Averaging]:
     """The callback for a recipe's `ema` or `swa`, if it has one. recipe: a settled one."""
     epochs = sum(stage.length for stage in recipe.stage)
     if recipe.ema:

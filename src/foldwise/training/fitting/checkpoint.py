@@ -17,8 +17,8 @@ from fastai.learner import Learner
 from fastai.torch_core import to_device
 
 from foldwise.errors import Interrupted, RunError, terminate
-from foldwise.store.files import need_readable, replacing
-from foldwise.training.fitting.streams import StreamStates, captured, restore_globals, restore_own
+from foldwise.store.files import need_readable, replace_file
+from foldwise.training.fitting.streams import StreamStates, capture, restore_globals, restore_own
 
 EVERY = 600.0  # seconds between checkpoints within an epoch
 FORMAT = 2  # of the file; 2: random streams have names
@@ -170,7 +170,7 @@ class Checkpoints(Callback):
             "opt": [dict(state) for state in self.learn.opt.state_dict()["state"]],
             "smooth": (smooth.count, smooth.val),
             "progress": (self.learn.pct_train, self.learn.train_iter),
-            "streams": captured(self.learn),
+            "streams": capture(self.learn),
             "kept": {name: thing.state_dict() for name, thing in self.kept.items()},
         }
         save_state(self.path, state)
@@ -181,7 +181,7 @@ def save_state(path: Path, state: object) -> None:
     """Write a state, atomically; by way of memory, since torch hides what a disk refuses."""
     content = io.BytesIO()
     torch.save(state, content)
-    with replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 

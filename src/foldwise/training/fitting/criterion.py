@@ -6,7 +6,7 @@ import torch
 
 from foldwise.config.recipe import SettledRecipe
 from foldwise.training.fitting.activations import Meaning
-from foldwise.training.fitting.formulas import reduced
+from foldwise.training.fitting.formulas import reduce
 
 
 class _Formula(Protocol):
@@ -66,7 +66,7 @@ class ClassLoss:
             return self.formula(logits, targets, reduction=self.reduction, **settings)
         rows = self.formula(logits, targets, reduction="none", **settings)
         rows = rows.mean(dim=1) if rows.ndim > 1 else rows
-        return reduced(rows if by_row is None else rows * by_row, self.reduction)
+        return reduce(rows if by_row is None else rows * by_row, self.reduction)
 
     def activation(self, x: torch.Tensor) -> torch.Tensor:
         """The predictions (n, C) of logits."""
@@ -88,12 +88,12 @@ class ClassLoss:
         if self.outputs == "numbers":
             return self.meaning.standardise(targets)
         if self.outputs == "sigmoids":
-            return smoothed(targets, self.smoothing, 2)
+            return smooth(targets, self.smoothing, 2)
         n = 2 if self.outputs == "one_sigmoid" else n
         if not targets.is_floating_point() or self.ordinal is not None:
             table = ordinal_shares(n, self.ordinal, targets.device)
             targets = targets @ table if targets.is_floating_point() else table[targets]
-        shares = smoothed(targets, self.smoothing, n)
+        shares = smooth(targets, self.smoothing, n)
         return shares[:, 1:] if self.outputs == "one_sigmoid" else shares
 
 
@@ -117,6 +117,6 @@ def ordinal_shares(n: int, ordinal: float | None, on: torch.device) -> torch.Ten
     return (-(ranks[:, None] - ranks).abs() / ordinal).softmax(dim=1)
 
 
-def smoothed(targets: torch.Tensor, smoothing: float, n: int) -> torch.Tensor:
+def smooth(targets: torch.Tensor, smoothing: float, n: int) -> torch.Tensor:
     """Targets with this share of them replaced by 1/n (Szegedy et al. 2016, arXiv:1512.00567)."""
     return targets * (1 - smoothing) + smoothing / n if smoothing else targets

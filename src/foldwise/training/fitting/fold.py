@@ -15,22 +15,22 @@ from foldwise.arrays import Array
 from foldwise.config.baselines import PRIOR
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
-from foldwise.data.images.cache import ImageCache, sized
+from foldwise.data.images.cache import ImageCache, of_size
 from foldwise.data.labels.table import LabelTable
 from foldwise.kinds.events import FoldDone, FoldStarted, Observer
-from foldwise.store.files import locked, sha256_file
+from foldwise.store.files import hold_lock, sha256_file
 from foldwise.store.frames import write_parquet
 from foldwise.store.layout import FoldFolder
-from foldwise.store.predictions import read_predictions, writing
+from foldwise.store.predictions import open_writer, read_predictions
 from foldwise.store.run_records import FoldRecord, write_history
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.pseudo import with_pseudo
 from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.run import versions
 from foldwise.training.fitting.stages import Place, train_stages
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.loading.batches import FrameBlock, datablock, dataloaders
-from foldwise.training.loading.showing import augmented
+from foldwise.training.loading.showing import augmented_images
 from foldwise.training.maps import worst_maps
 from foldwise.training.models.baselines import Prior, prior_of
 from foldwise.training.models.building import (
@@ -45,7 +45,7 @@ from foldwise.training.speed.machine import forget_gpu_memory, gpu_memory, peak_
 from foldwise.training.speed.precision import determinism, device
 
 # a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
-Part = tuple[str, "pd.Series[str]", Iterator[tuple[Array, Array]]]
+PartPredictions = tuple[str, "pd.Series[str]", Iterator[tuple[Array, Array]]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class FoldInputs:
         """The fold's DataBlock at a stage."""
         size = self.recipe.stage_presize(self.recipe.stage[stage])
         return datablock(
-            sized(self.caches, size),
+            of_size(self.caches, size),
             self.train.frame,
             self.folds,
             self.fold,
@@ -110,12 +110,12 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
             Interrupted: by Ctrl-C, after saving.
     """
     files = inputs.files
-    with locked(files.lock, f"{inputs.run} fold {inputs.fold}", wait=False):
+    with hold_lock(files.lock, f"{inputs.run} fold {inputs.fold}", wait=False):
         if files.finished:
             return
         begun = time.perf_counter()
         forget_gpu_memory()
-        with determinism(inputs.recipe.deterministic), seeded(inputs.seed, inputs.fold, "init"):
+        with determinism(inputs.recipe.deterministic), seed_block(inputs.seed, inputs.fold, "init"):
             told = _train_and_write(inputs.taught(), observe)
         seconds = time.perf_counter() - begun
         FoldRecord(
@@ -136,7 +136,7 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
     preprocessing = inputs.preprocessing
     if recipe.model == PRIOR:
         _write_prior(inputs, preprocessing, observe)
-        return _taken()
+        return _peak_memory()
     model = build_model(recipe, preprocessing.n_outputs, len(inputs.mode))
     model = model.to(on).to(memory_format=torch.channels_last)
     dls, report, stopped = train_stages(
@@ -148,13 +148,13 @@ def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
         preprocessing.meaning,
     )
     save_weights(inputs.files.weights, model, preprocessing)
-    parts = _predicted(inputs, model, dls, preprocessing.meaning)
+    parts = _predict_parts(inputs, model, dls, preprocessing.meaning)
     write_fold_predictions(inputs.files, inputs.train.classes, parts)
     write_history(inputs.files.history, report.history)
     _write_shown(inputs, model, dls, preprocessing, report)
     # of an early stop the images that it validates on decide: so it is said
     early = {} if stopped is None else {"stopped_early_after_epoch": stopped}
-    return {**_speeds(report), **early, **_taken()}
+    return {**_speeds(report), **early, **_peak_memory()}
 
 
 def _speeds(report: Report) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _speeds(report: Report) -> dict[str, Any]:
     return {"images_per_second": round(images / total, 1), "epochs": epochs} if total else {}
 
 
-def _taken() -> dict[str, int]:
+def _peak_memory() -> dict[str, int]:
     """Bytes of memory that the fold took at most; on the CPU with all that came before it."""
     found = {"memory_bytes": peak_memory(), "device_memory_bytes": gpu_memory()}
     return {key: value for key, value in found.items() if value is not None}
@@ -183,7 +183,7 @@ def _write_shown(
     oof = read_predictions(files.oof, inputs.train.classes)
     tables = {
         files.rates: report.rates(),
-        files.augmented: augmented(dls, inputs.train, about, inputs.seed, inputs.fold),
+        files.augmented: augmented_images(dls, inputs.train, about, inputs.seed, inputs.fold),
         files.maps: worst_maps(model, dls, inputs.train, oof),
     }
     for path, table in tables.items():
@@ -201,7 +201,7 @@ def _write_prior(inputs: FoldInputs, preprocessing: Preprocessing, observe: Obse
 
 
 def write_fold_predictions(
-    folder: FoldFolder, classes: Sequence[str], parts: Iterable[Part]
+    folder: FoldFolder, classes: Sequence[str], parts: Iterable[PartPredictions]
 ) -> None:
     """Write the predictions of the fold's validation part and of the test set, batch by batch.
 
@@ -211,8 +211,8 @@ def write_fold_predictions(
     for part, ids, batches in parts:
         done = 0
         with (
-            writing(folder.predictions(part, False), classes) as add,
-            writing(folder.predictions(part, True), classes) as add_plain,
+            open_writer(folder.predictions(part, False), classes) as add,
+            open_writer(folder.predictions(part, True), classes) as add_plain,
         ):
             for mean, plain in batches:
                 rows = ids.iloc[done : done + len(mean)]
@@ -221,9 +221,9 @@ def write_fold_predictions(
                 done += len(mean)
 
 
-def _predicted(
+def _predict_parts(
     inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, meaning: Meaning
-) -> Iterator[Part]:
+) -> Iterator[PartPredictions]:
     """A trained model's predictions of both parts."""
     recipe = inputs.recipe
     for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
@@ -233,7 +233,7 @@ def _predicted(
         yield part, loader.dataset.items["id"], batches
 
 
-def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[Part]:
+def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[PartPredictions]:
     """A prior's predictions of both parts."""
     ids = inputs.train.frame["id"]
     for part, own in (
@@ -252,5 +252,5 @@ def predict_again(inputs: FoldInputs, folder: Path) -> None:
         model = model.to(device()).to(memory_format=torch.channels_last)
         size = inputs.recipe.stage_batch(inputs.recipe.stage[-1])  # as after training
         dls = dataloaders(inputs.block(preprocessing), size, device())
-        parts = _predicted(inputs, model, dls, preprocessing.meaning)
+        parts = _predict_parts(inputs, model, dls, preprocessing.meaning)
     write_fold_predictions(FoldFolder(folder), inputs.train.classes, parts)

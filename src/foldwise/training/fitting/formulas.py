@@ -22,7 +22,7 @@ def class_focal(
     For shares of classes (n, C) it is the sum over the classes, each by its share.
     """
     log_p = logits.log_softmax(dim=1)
-    return reduced(-(targets * _focus(log_p, gamma) * log_p).sum(dim=1), reduction)
+    return reduce(-(targets * _focus(log_p, gamma) * log_p).sum(dim=1), reduction)
 
 
 def label_focal(
@@ -36,7 +36,7 @@ def label_focal(
     yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
     positive = targets if pos_weight is None else targets * pos_weight
     rows = -positive * _focus(yes, gamma) * yes - (1 - targets) * _focus(no, gamma) * no
-    return reduced(rows, reduction)
+    return reduce(rows, reduction)
 
 
 def _focus(log_p: torch.Tensor, gamma: float) -> torch.Tensor:
@@ -49,15 +49,15 @@ def class_distance(logits: torch.Tensor, targets: torch.Tensor, reduction: str) 
 
     (Ghosh et al. 2017, arXiv:1712.09482, without their factor of 2.)
     """
-    return reduced((logits.softmax(dim=1) - targets).abs().sum(dim=1) / 2, reduction)
+    return reduce((logits.softmax(dim=1) - targets).abs().sum(dim=1) / 2, reduction)
 
 
 def label_distance(logits: torch.Tensor, targets: torch.Tensor, reduction: str) -> torch.Tensor:
     """|p - target| of each output, p its sigmoid: 1 - p where the target is 1, p where it is 0."""
-    return reduced((logits.sigmoid() - targets).abs(), reduction)
+    return reduce((logits.sigmoid() - targets).abs(), reduction)
 
 
-def reduced(rows: torch.Tensor, reduction: str) -> torch.Tensor:
+def reduce(rows: torch.Tensor, reduction: str) -> torch.Tensor:
     """The mean or the sum, or the rows as they are, as torch's losses name it."""
     if reduction == "none":
         return rows

@@ -76,7 +76,7 @@ class ValidationScore(Callback):
         return self.score(predictions_frame(ids, probs, self.learn.dls.vocab))
 
 
-class Accuracy(Metric):
+class AccuracyMeter(Metric):
     """The share of validation images whose most probable class is right, kept on the device.
 
     For one label per image; a single output is the logit of the second of two classes. Of shares

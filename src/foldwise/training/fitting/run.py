@@ -18,14 +18,14 @@ from foldwise.data.folds import Folds, frame_hash, labels_hash
 from foldwise.data.images.cache import ImageCache
 from foldwise.errors import RunError, examples
 from foldwise.kinds.loss import LOSSES
-from foldwise.store.files import locked, sha256_json
+from foldwise.store.files import hold_lock, sha256_json
 from foldwise.store.frames import read_folds, write_csv
 from foldwise.store.layout import CompetitionRuns, FoldFolder, RunFolder
 from foldwise.store.run_records import BegunWith, RunRecord
 from foldwise.store.runs import fold_predictions, predictions_of_test
 from foldwise.training.fitting.pseudo import PseudoLabels, pseudo_labels
 
-PACKAGES = ("torch", "timm", "fastai")  # what a run's folds are trained with
+TRAINING_PACKAGES = ("torch", "timm", "fastai")  # what a run's folds are trained with
 UNDO = (
     "undo the change, and the same command goes on; or run it as it is: what was changed makes "
     "another run, trained from its start"
@@ -121,7 +121,7 @@ def identity(
 
 def versions() -> dict[str, str]:
     """The versions of the packages that train, without what tells their builds apart."""
-    return {package: version(package).partition("+")[0] for package in PACKAGES}
+    return {package: version(package).partition("+")[0] for package in TRAINING_PACKAGES}
 
 
 def _begun_with(data: CompetitionData) -> BegunWith:
@@ -219,7 +219,7 @@ def open_run(
     """
     digest = identity(data, recipe, seed, folds, caches, pseudo)
     run = CompetitionRuns(runs / data.spec.name).run(f"{recipe.name}-s{seed}-{digest[:8]}")
-    with locked(run.lock, f"the run {run.name}"):
+    with hold_lock(run.lock, f"the run {run.name}"):
         if pseudo is not None:
             pseudo.write(run)
         if not run.begun:

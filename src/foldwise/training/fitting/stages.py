@@ -22,12 +22,12 @@ from foldwise.config.stage import Stage
 from foldwise.kinds.events import FoldStarted, Observer
 from foldwise.store.layout import FoldFolder
 from foldwise.training.fitting.activations import CLASSES, Meaning
-from foldwise.training.fitting.averaging import Averaging, averaging
+from foldwise.training.fitting.averaging import Averaging, averaging_callbacks
 from foldwise.training.fitting.checkpoint import Checkpoints, Resumable, interruptible
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.finder import find_rate, rate_found
 from foldwise.training.fitting.gradients import gradients
-from foldwise.training.fitting.meters import Accuracy, ValidationScore, on_device
+from foldwise.training.fitting.meters import AccuracyMeter, ValidationScore, on_device
 from foldwise.training.fitting.optim import optimizer_of
 from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.stopping import EarlyStop
@@ -40,7 +40,7 @@ from foldwise.training.models.sizes import bring_to, changes
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import Autocast, Compiled, compile_errors, device
 
-LEAST = 1e-9  # a rate where no step is taken
+NO_RATE = 1e-9  # a rate where no step is taken
 WATCHERS = (
     Report,
     ValidationScore,
@@ -91,7 +91,7 @@ def train_stages(
     observe(FoldStarted(place.run, place.fold, place.folds, sum(lengths), batches))
     report = Report(place.run, place.fold, sum(lengths), batches, observe)
     learner = learner_of(model, loaders[0], recipe, meaning)
-    kept = [report, *averaging(recipe)]
+    kept = [report, *averaging_callbacks(recipe)]
     stopping = EarlyStop(recipe.early_stop, lengths, f"{place.run} fold {place.fold}")
     if recipe.early_stop:
         kept.append(stopping)
@@ -126,7 +126,7 @@ def learner_of(
         model,
         loss_func=loss_of(recipe, meaning, weights),
         opt_func=optimizer_of(recipe),
-        metrics=[] if meaning.outputs in ("sigmoids", "numbers") else [Accuracy()],
+        metrics=[] if meaning.outputs in ("sigmoids", "numbers") else [AccuracyMeter()],
         cbs=callbacks,
     )
     learner.remove_cbs(learner._grab_cbs(ProgressCallback))
@@ -184,17 +184,17 @@ def fit_stage(
     stage = recipe.stage[number]
     count = prepare_stage(learner, recipe, stage)
     own = own_callbacks(stage, EpochStreams(place.seed, place.fold, number))
-    rate = LEAST if over else stage.lr
+    rate = NO_RATE if over else stage.lr
     if rate == "find":
         path = FoldFolder(place.folder).rate_search(number) if place.folder else None
         aside = [callback for callback in learner.cbs if isinstance(callback, WATCHERS)]
         rate = rate_found(path, stage.find, partial(find_rate, learner, own, aside))
     rates = rates_of(stage, rate, count)
     with learner.no_logging():
-        learner.fit(stage.length, cbs=[ParamScheduler(scheduled(stage, rates)), *own])
+        learner.fit(stage.length, cbs=[ParamScheduler(scheduler_curves(stage, rates)), *own])
 
 
-def scheduled(stage: Stage, rates: Array) -> dict[str, Callable[[float], object]]:
+def scheduler_curves(stage: Stage, rates: Array) -> dict[str, Callable[[float], object]]:
     """What fastai's ParamScheduler takes: `lr`, and `mom` where the schedule has momenta.
 
     rates: the highest of each layer group, (groups,).

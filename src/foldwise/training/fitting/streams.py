@@ -16,11 +16,11 @@ from foldwise.training.loading.mixing import Mixing
 
 
 @contextmanager
-def seeded(*place: int | str) -> Iterator[None]:
+def seed_block(*place: int | str) -> Iterator[None]:
     """Set Python's, NumPy's and torch's generators for a block, and restore them after it."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    _set(stream(*place))
+    _seed_all(stream(*place))
     try:
         yield
     finally:
@@ -60,7 +60,7 @@ class StreamStates(TypedDict):
 class EpochStreams(Callback):
     """Gives each epoch its own streams: shuffling, augmentations, mixing, dropout, drop path.
 
-    The global generators are restored by the `seeded` block around the fold.
+    The global generators are restored by the `seed_block` block around the fold.
     """
 
     order = -100  # before everything that draws
@@ -70,14 +70,14 @@ class EpochStreams(Callback):
 
     def before_epoch(self) -> None:
         """Set every stream of this epoch."""
-        _set(stream(*self.place, "global", self.epoch))
+        _seed_all(stream(*self.place, "global", self.epoch))
         loader = self.learn.dls.train
         loader.rng = random.Random(stream(*self.place, "shuffle", self.epoch))
         for streams in _own(self.learn):
             streams.begin(lambda name: stream(*self.place, name, self.epoch))
 
 
-def captured(learn: Learner) -> StreamStates:
+def capture(learn: Learner) -> StreamStates:
     """The state of every stream as plain values and tensors: the global ones, and a learner's own.
 
     Its own are those of augmentations and mixing, by name.
@@ -122,7 +122,7 @@ def _own(learn: Learner) -> list[Streams]:
     return [thing.streams for thing in things if isinstance(thing, Augmenter | Mixing)]
 
 
-def _set(seed: int) -> None:
+def _seed_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import DataLoaders
 from torch import nn
 
-from foldwise.config.budget import BudgetPlan, Costs, Measures, fit
+from foldwise.config.budget import BudgetPlan, Costs, Measures, fit_budget
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.competition import CompetitionData
 from foldwise.data.folds import Folds
@@ -24,7 +24,7 @@ from foldwise.store.layout import FoldFolder
 from foldwise.training.fitting.checkpoint import save_state
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
-from foldwise.training.fitting.streams import EpochStreams, seeded
+from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.batches import dataloaders
 from foldwise.training.models.building import build_model, weights_size
 from foldwise.training.models.sizes import takes
@@ -35,8 +35,10 @@ from foldwise.training.speed.precision import autocast, determinism, device
 log = logging.getLogger(__name__)
 
 STEPS, SECONDS = 12, 6.0  # a stage is timed over so many batches, or so long,
-SHARE = 0.02  # or for this share of the time that is left; over four batches at least
-BATCHES = 4  # of validation, and of prediction, are timed; or a third of that time; one at least
+TIMED_SHARE = 0.02  # or for this share of the time that is left; over four batches at least
+TIMED_BATCHES = (
+    4  # of validation, and of prediction, are timed; or a third of that time; one at least
+)
 
 
 class Timed(Callback):
@@ -99,7 +101,7 @@ def plan(
 def plan_of(
     inputs: FoldInputs, rows: int, wanted: Sequence[int], left: Callable[[], float]
 ) -> BudgetPlan:
-    """The plan that fits the inputs' recipe to its budget: see `budget.fit`.
+    """The plan that fits the inputs' recipe to its budget: see `budget.fit_budget`.
 
     rows: in the training part of a fold. wanted: the folds to train. left: gives the seconds that
     are left.
@@ -109,30 +111,30 @@ def plan_of(
     log.info("%s: measuring its speed, to plan for %s", recipe.name, recipe.budget)
 
     def costs_of(fitted: SettledRecipe) -> Costs:
-        return measure(replace(inputs, recipe=fitted), min(SECONDS, SHARE * left()))
+        return measure(replace(inputs, recipe=fitted), min(SECONDS, TIMED_SHARE * left()))
 
     # a short last batch is left out
     batches = [max(rows // recipe.stage_batch(stage), 1) for stage in recipe.stage]
     go = partial(takes, start=weights_size(recipe))
     measures = Measures(costs_of=costs_of, left=left, takes=go)
-    made = fit(recipe, batches, wanted, len(recipe.seeds), measures)
+    made = fit_budget(recipe, batches, wanted, len(recipe.seeds), measures)
     fitted = recipe.planned(made)
     log.info(
         "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",
         recipe.name,
         len(made.folds),
         folds.n,
-        _listed(s.length for s in fitted.stage),
-        _listed(s.length for s in recipe.stage),
-        _listed("x".join(map(str, fitted.stage_size(s))) for s in fitted.stage),
-        _listed("x".join(map(str, recipe.stage_size(s))) for s in recipe.stage),
+        _join_values(s.length for s in fitted.stage),
+        _join_values(s.length for s in recipe.stage),
+        _join_values("x".join(map(str, fitted.stage_size(s))) for s in fitted.stage),
+        _join_values("x".join(map(str, recipe.stage_size(s))) for s in recipe.stage),
         made.seconds / 60,
         " a seed" if len(recipe.seeds) > 1 else "",
     )
     return made
 
 
-def _listed(values: Iterable[object]) -> str:
+def _join_values(values: Iterable[object]) -> str:
     """Values with a plus between them."""
     return " + ".join(map(str, values))
 
@@ -148,7 +150,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
     with (
         scratch(Path(gettempdir()), "foldwise-timing") as folder,
         determinism(recipe.deterministic),
-        seeded(inputs.seed, inputs.fold, "timing"),
+        seed_block(inputs.seed, inputs.fold, "timing"),
     ):
         about = inputs.preprocessing
         model = build_model(recipe, about.n_outputs, len(inputs.mode))
@@ -166,7 +168,9 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
                 learner.fit(1, cbs=[timed, *own_callbacks(stage, streams)])
             steps.append(timed.step)
             starts.append(timed.start)
-            checks.append(_per_image(_checked(model, dls, recipe), seconds / 3) * len(dls.valid_ds))
+            checks.append(
+                _per_image(_validate(model, dls, recipe), seconds / 3) * len(dls.valid_ds)
+            )
         views = predict(
             model, dls.valid, recipe.tta, recipe.precision, on, about.meaning, recipe.tta_shift
         )
@@ -185,7 +189,7 @@ def clock() -> float:
     return time.perf_counter()
 
 
-def _checked(model: nn.Module, dls: DataLoaders, recipe: SettledRecipe) -> Iterator[int]:
+def _validate(model: nn.Module, dls: DataLoaders, recipe: SettledRecipe) -> Iterator[int]:
     """The sizes of validation batches as the model goes through them."""
     model.eval()
     for batch in dls.valid:
@@ -197,7 +201,7 @@ def _checked(model: nn.Module, dls: DataLoaders, recipe: SettledRecipe) -> Itera
 def _per_image(sizes: Iterable[int], seconds: float) -> float:
     """Seconds per image of what works through batches of these sizes, a few of them."""
     ends, images = [clock()], [0]
-    for size in islice(sizes, BATCHES):
+    for size in islice(sizes, TIMED_BATCHES):
         ends.append(clock())
         images.append(images[-1] + size)
         if ends[-1] - ends[0] > seconds:

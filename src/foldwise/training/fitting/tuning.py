@@ -13,7 +13,7 @@ from foldwise.config.baselines import DEFAULTS
 from foldwise.config.recipe import SettledRecipe, SizedRecipe
 from foldwise.errors import RunError
 from foldwise.training.fitting.optim import Adam
-from foldwise.training.fitting.streams import seeded
+from foldwise.training.fitting.streams import seed_block
 from foldwise.training.models.building import build_model
 from foldwise.training.models.sizes import bring_to
 from foldwise.training.speed.apart import apart
@@ -24,9 +24,12 @@ log = logging.getLogger(__name__)
 
 USUAL = 64  # the batch size that `auto` is on a CPU
 SMALLEST, LARGEST = 16, 1024  # batch sizes that are tried on a GPU
-ROOM = 0.9  # share of a GPU's memory that a batch may take
-STEPS = 3  # timed after one that warms up
-MOST = {"cuda": 0.4, "cpu": 0.1}  # of a run's time that compiling may win where it wins much
+USABLE_MEMORY = 0.9  # share of a GPU's memory that a batch may take
+TIMED_STEPS = 3  # timed after one that warms up
+COMPILING_SHARE = {
+    "cuda": 0.4,
+    "cpu": 0.1,
+}  # of a run's time that compiling may win where it wins much
 QUICK = 60.0  # seconds that compiling takes at least, with the start of a process that measures it
 FEW = 200  # steps; so few are not even timed
 
@@ -43,11 +46,11 @@ def settle(
     keep_freed_memory()
     on = device()
     values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
-    with seeded(0, "settle"):
+    with seed_block(0, "settle"):
         values["batch_size"] = USUAL if recipe.batch_size == "auto" else recipe.batch_size
         small = recipe.model in DEFAULTS  # a baseline: there is nothing to measure
         if recipe.batch_size == "auto" and on.type == "cuda" and not small:
-            values["batch_size"] = _fitting(recipe, values["precision"], n_classes, channels)
+            values["batch_size"] = _largest_batch(recipe, values["precision"], n_classes, channels)
         plain = small or recipe.budget  # a budget is for steps, not for compiling
         values["compile"] = recipe.compile is True if plain else recipe.compile
         if values["compile"] == "auto":
@@ -85,16 +88,16 @@ def step_of(
     return step
 
 
-def _fitting(recipe: SizedRecipe, precision: str, n_classes: int, channels: int) -> int:
+def _largest_batch(recipe: SizedRecipe, precision: str, n_classes: int, channels: int) -> int:
     """The largest power of two whose training step leaves a tenth of the GPU's memory free."""
     total, found = torch.cuda.get_device_properties(0).total_memory, 0
     batch = SMALLEST
     while batch <= LARGEST:
         try:
-            taken = _taken(recipe, precision, n_classes, channels, batch)
+            taken = _memory_of_batch(recipe, precision, n_classes, channels, batch)
         except torch.cuda.OutOfMemoryError:
             break
-        if taken > ROOM * total:
+        if taken > USABLE_MEMORY * total:
             break
         found, batch = batch, 2 * batch
     gc.collect()
@@ -108,7 +111,9 @@ def _fitting(recipe: SizedRecipe, precision: str, n_classes: int, channels: int)
     return found
 
 
-def _taken(recipe: SizedRecipe, precision: str, n_classes: int, channels: int, batch: int) -> int:
+def _memory_of_batch(
+    recipe: SizedRecipe, precision: str, n_classes: int, channels: int, batch: int
+) -> int:
     """Bytes of the GPU's memory that training steps of so many images take; then they are free."""
     gc.collect()
     torch.cuda.empty_cache()
@@ -136,7 +141,7 @@ def _pays(
     eager, _ = step_seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, False))
     measured = {"eager_step_seconds": round(eager, 5)}
     times = len(recipe.stage) * folds
-    most = MOST[device().type] * steps * eager / (times + 1)  # and once to measure it
+    most = COMPILING_SHARE[device().type] * steps * eager / (times + 1)  # and once to measure it
     if most < QUICK:
         return False, measured
     log.info(
@@ -197,7 +202,7 @@ def _steps(recipe: SettledRecipe, rows: int) -> float:
 def step_seconds(step: Callable[[], None]) -> tuple[float, float]:
     """Seconds of a step (the least of STEPS), and how much longer the first one took."""
     times = []
-    for _ in range(1 + STEPS):
+    for _ in range(1 + TIMED_STEPS):
         begun = time.perf_counter()
         step()
         if torch.cuda.is_available():

@@ -9,12 +9,21 @@ from fastai.vision.core import TensorImage
 
 from foldwise.config.augment import Augment
 from foldwise.kinds.augmentation import Augmentation
-from foldwise.training.loading.augmentations.base import Colouring, ColourMap, Geometric, Painting
+from foldwise.training.loading.augmentations.base import (
+    Colouring,
+    ColourMap,
+    GeometricAugmentation,
+    Painting,
+)
 from foldwise.training.loading.draws import Streams
-from foldwise.training.loading.geometry import resampled, resampled_bytes
-from foldwise.training.speed.precision import sent
+from foldwise.training.loading.geometry import resample, resampled_bytes
+from foldwise.training.speed.precision import send
 
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 weights of red, green and blue, as fastai and PIL
+GREY_WEIGHTS = (
+    0.299,
+    0.587,
+    0.114,
+)  # ITU-R BT.601 weights of red, green and blue, as fastai and PIL
 
 
 class Augmenter(DisplayedTransform):
@@ -47,7 +56,7 @@ class Augmenter(DisplayedTransform):
             for kind in kinds
         }
         maps = homographies(kinds, draws, self.size)
-        made = resampled(images, maps, self.size, self.augment.padding)
+        made = resample(images, maps, self.size, self.augment.padding)
         if made is images:
             made = images.clone()  # the rest writes in place, which saves a batch of memory
         recolour(made, colour_map(kinds, draws))
@@ -75,7 +84,7 @@ class Resampling(DisplayedTransform):
         images = x.as_subclass(torch.Tensor)
         if images.device.type == "cpu" and images.dtype == torch.uint8:
             return TensorImage(resampled_bytes(images, self.size))
-        return TensorImage(resampled(images.float(), None, self.size))
+        return TensorImage(resample(images.float(), None, self.size))
 
 
 class NormalizeInPlace(Normalize):
@@ -94,7 +103,11 @@ def homographies(
 
     draws: each kind's uniform numbers (draws, n) by its name. size: the output's (height, width).
     """
-    maps = [kind.maps(draws[kind.name], size) for kind in kinds if isinstance(kind, Geometric)]
+    maps = [
+        kind.maps(draws[kind.name], size)
+        for kind in kinds
+        if isinstance(kind, GeometricAugmentation)
+    ]
     # products of 3 by 3 matrices, a few dozen of them: not worth a formula
     return reduce(torch.matmul, maps) if maps else None
 
@@ -116,12 +129,16 @@ def recolour(images: torch.Tensor, map: ColourMap | None) -> None:
         return
     colours = images[:, :3]
     rows = [map.factor, map.offset, *([] if map.blend is None else [map.blend])]
-    table = sent(torch.stack(rows).to(images.dtype), images.device)
+    table = send(torch.stack(rows).to(images.dtype), images.device)
     factor, offset, *blends = table[:, :, None, None, None].unbind()
     if blends and colours.shape[1] == 3:
         (blend,) = blends
         red, green, blue = colours.split(1, dim=1)
-        grey = (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+        grey = (
+            (red * GREY_WEIGHTS[0])
+            .add_(green, alpha=GREY_WEIGHTS[1])
+            .add_(blue, alpha=GREY_WEIGHTS[2])
+        )
         offset = grey.mul_((1 - blend) * factor).add_(offset)  # (n, 1, height, width)
         factor = blend * factor
     colours.mul_(factor).add_(offset).clamp_(0, 1)

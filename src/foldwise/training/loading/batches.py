@@ -33,7 +33,7 @@ from foldwise.kinds.columns import columns_of
 from foldwise.training.loading.augment import Augmenter, NormalizeInPlace, Resampling
 from foldwise.training.loading.balance import balanced_draws
 from foldwise.training.models.building import Preprocessing
-from foldwise.training.speed.precision import CPU, device, sent
+from foldwise.training.speed.precision import CPU, device, send
 
 DEPTH = 3  # batches gathered ahead
 
@@ -63,7 +63,7 @@ class CachedImages(Transform):
 
     def gather(self, rows: Array, on: torch.device | None = None) -> torch.Tensor:
         """The images of some rows: uint8 (n, channels, height, width), channels last in memory."""
-        return sent(torch.from_numpy(self.cache.pixels[rows]), on or CPU).permute(0, 3, 1, 2)
+        return send(torch.from_numpy(self.cache.pixels[rows]), on or CPU).permute(0, 3, 1, 2)
 
 
 class Shares(EncodedMultiCategorize):
@@ -132,7 +132,7 @@ class GatherLoader(TfmdDL):
         def gather(chunk: list[int]) -> tuple[torch.Tensor, ...]:
             images = TensorImage(transforms[0].gather(rows[chunk], self.device))
             on = self.device or CPU
-            return images, *(sent(values[chunk], on).as_subclass(kind) for values, kind in others)
+            return images, *(send(values[chunk], on).as_subclass(kind) for values, kind in others)
 
         self.skipped, self.skip = self.skip, 0
         return ahead(map(gather, islice(self.chunkify(iter(samples)), self.skipped, None)), DEPTH)

@@ -43,7 +43,7 @@ class Streams:
             generator.set_state(states[name])
 
 
-def signed(u: torch.Tensor, chance: torch.Tensor, p: float) -> torch.Tensor:
+def signed_draws(u: torch.Tensor, chance: torch.Tensor, p: float) -> torch.Tensor:
     """Numbers from -1 to 1, and 0 for images whose chance is not below p."""
     return torch.where(chance < p, 2 * u - 1, 0.0)
 

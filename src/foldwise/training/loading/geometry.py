@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from foldwise.training.speed.precision import sent
+from foldwise.training.speed.precision import send
 
 PREFILTER = 1.5  # images that shrink more than this are first averaged down to it
 # The eight symmetries of the square in fastai's order (vision/augment.py, dihedral_mat, 2.8.12):
@@ -70,7 +70,7 @@ def perspectives(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return _matrices(*(entry / k for entry in entries))
 
 
-def resampled(
+def resample(
     images: torch.Tensor,
     maps: torch.Tensor | None,
     size: tuple[int, int],
@@ -88,23 +88,23 @@ def resampled(
     limits = prefilters(maps, tuple(images.shape[2:]), size)
     kept, members = limits.unique(dim=0, return_inverse=True)
     if len(kept) == 1:
-        return sampled(averaged(images, kept[0].tolist()), maps, size, padding)
+        return sample(average_down(images, kept[0].tolist()), maps, size, padding)
     out = images.new_empty(*images.shape[:2], *size)
     for number, limit in enumerate(kept.tolist()):
         group = (members == number).nonzero()[:, 0]
-        at = sent(group, images.device)
+        at = send(group, images.device)
         part = images.new_empty(len(group), *images.shape[1:])  # channels first: averaged faster
         torch.index_select(images, 0, at, out=part)
-        out[at] = sampled(averaged(part, limit), maps[group], size, padding)
+        out[at] = sample(average_down(part, limit), maps[group], size, padding)
     return out
 
 
 def resampled_bytes(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The batch uint8 (n, c, h, w) as `resampled` brings it to a size without maps, rounded."""
+    """The batch uint8 (n, c, h, w) as `resample` brings it to a size without maps, rounded."""
     if tuple(images.shape[2:]) == tuple(size):
         return images
     limit = prefilters(torch.eye(3)[None], tuple(images.shape[2:]), size)[0].tolist()
-    return F.interpolate(averaged(images, limit), size, mode="bilinear", align_corners=False)
+    return F.interpolate(average_down(images, limit), size, mode="bilinear", align_corners=False)
 
 
 def prefilters(maps: torch.Tensor, of: tuple[int, ...], to: tuple[int, int]) -> torch.Tensor:
@@ -129,7 +129,7 @@ def grid(
     Columns plus rows: a third of the time of `affine_grid` on two cores.
     """
     flat = not maps[:, 2, :2].any()
-    maps = sent((maps[:, :2] if flat else maps).to(dtype), on)
+    maps = send((maps[:, :2] if flat else maps).to(dtype), on)
     y, x = ((2 * torch.arange(n, device=on, dtype=dtype) + 1) / n - 1 for n in size)
     rows = maps[:, :, 1:2] * y + maps[:, :, 2:]  # (n, 2 or 3, height)
     points = rows[:, :, :, None] + (maps[:, :, :1] * x)[:, :, None, :]
@@ -138,14 +138,14 @@ def grid(
     return points.permute(0, 2, 3, 1)
 
 
-def averaged(images: torch.Tensor, size: list[int]) -> torch.Tensor:
+def average_down(images: torch.Tensor, size: list[int]) -> torch.Tensor:
     """The images averaged down to a size; themselves where they have it."""
     if size == list(images.shape[2:]):
         return images
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def sampled(
+def sample(
     images: torch.Tensor, maps: torch.Tensor, size: tuple[int, int], padding: str
 ) -> torch.Tensor:
     """The images through their maps at a size, by one bilinear sampling."""

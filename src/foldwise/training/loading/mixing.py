@@ -6,7 +6,7 @@ from fastai.callback.core import Callback
 from scipy.special import betaincinv
 
 from foldwise.training.loading.draws import Streams
-from foldwise.training.speed.precision import sent
+from foldwise.training.speed.precision import send
 
 
 class Mixing(Callback):
@@ -45,18 +45,18 @@ class Mixing(Callback):
         n, on = len(images), images.device
         # drawn whether used or not: the stream does not depend on the settings
         generator = self.streams.generators["mix"]
-        partner = sent(torch.randperm(n, generator=generator), on)
+        partner = send(torch.randperm(n, generator=generator), on)
         switch, u = (torch.rand(k, generator=generator) for k in ((1,), (3, n)))
         if self.cutmix and (not self.mixup or switch < 0.5):
             height, width = images.shape[2:]
             edges = boxes(shares(u[0], self.cutmix), u[1], u[2], (height, width))
-            top, bottom, left, right = sent(edges, on)
+            top, bottom, left, right = send(edges, on)
             rows, columns = within(top, bottom, height), within(left, right, width)
             inside = rows[:, None, :, None] & columns[:, None, None, :]
             kept = 1 - (bottom - top) * (right - left) / (height * width)
             made = torch.where(inside, images[partner], images)
         else:
-            kept = sent(shares(u[0], self.mixup).to(images.dtype), on)
+            kept = send(shares(u[0], self.mixup).to(images.dtype), on)
             made = torch.lerp(images[partner], images, kept[:, None, None, None])
         by_row = (kept.reshape(-1, *[1] * (other.ndim - 1)) for other in others)
         return made, *(

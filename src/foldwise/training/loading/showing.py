@@ -12,17 +12,17 @@ from PIL import Image
 
 from foldwise.arrays import Array
 from foldwise.data.labels.table import LabelTable
-from foldwise.store.files import replacing
+from foldwise.store.files import replace_file
 from foldwise.training.loading.augment import Augmenter
 from foldwise.training.loading.draws import stream
 from foldwise.training.models.building import Preprocessing
 
 IMAGES, QUALITY = 24, 90  # shown; of their JPEGs
 COLUMNS, SIDE = 6, 2.0  # of the sheet, and inches of an image's side there
-WIDTH = 24  # characters of a line of labels
+LABEL_WIDTH = 24  # characters of a line of labels
 
 
-def drawn(
+def draw_batch(
     dls: DataLoaders, *place: int | str
 ) -> tuple[TfmdDL, list[int], tuple[torch.Tensor, torch.Tensor]]:
     """A loader of a few training rows, their positions in the training part, and their batch.
@@ -46,7 +46,7 @@ def _begin(loader: TfmdDL, *place: int | str) -> None:
             transform.streams.begin(lambda name: stream(*place, "shown", name))
 
 
-def augmented(
+def augmented_images(
     dls: DataLoaders, table: LabelTable, about: Preprocessing, *place: int | str
 ) -> pd.DataFrame:
     """Augmented training images `id, label, image`: JPEGs in RGB, as large as the model sees them.
@@ -54,7 +54,7 @@ def augmented(
     label: many labels are joined by spaces. Transparency is laid over white. A row may be there
     twice where classes are drawn equally often.
     """
-    _, positions, (images, _) = drawn(dls, *place)
+    _, positions, (images, _) = draw_batch(dls, *place)
     ids = dls.train_ds.items["id"].iloc[positions]
     labels = dict(zip(table.frame["id"], table.labels(), strict=True))
     mean, std = (torch.tensor(values)[:, None, None] for values in (about.mean, about.std))
@@ -86,7 +86,7 @@ def save_sheet(dls: DataLoaders, path: Path, *place: int | str) -> int:
     """
     from matplotlib.figure import Figure
 
-    loader, positions, batch = drawn(dls, *place)
+    loader, positions, batch = draw_batch(dls, *place)
     rows = -(-len(positions) // COLUMNS)
     figure = Figure((COLUMNS * SIDE, rows * SIDE * 1.15), layout="constrained")
     axes = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
@@ -94,7 +94,7 @@ def save_sheet(dls: DataLoaders, path: Path, *place: int | str) -> int:
     for axis in axes:
         axis.set_axis_off()
         labels = axis.get_title().replace(";", "; ")  # many labels; lines break between them
-        axis.set_title(textwrap.fill(labels, WIDTH), fontsize=9)
-    with replacing(path) as temporary:
+        axis.set_title(textwrap.fill(labels, LABEL_WIDTH), fontsize=9)
+    with replace_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
     return len(positions)

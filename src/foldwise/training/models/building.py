@@ -16,7 +16,7 @@ from foldwise.config.baselines import DEFAULTS, LINEAR, PRIOR
 from foldwise.config.recipe import Recipe, SizedRecipe
 from foldwise.errors import SpecError, WeightsError, nearest
 from foldwise.kinds.loss import Outputs
-from foldwise.store.files import replacing
+from foldwise.store.files import replace_file
 from foldwise.tasks import Task
 from foldwise.tasks.outputs import n_outputs, outputs_of
 from foldwise.training.fitting.activations import Meaning
@@ -25,12 +25,12 @@ from foldwise.training.models.heads import with_fastai_head
 from foldwise.training.models.pretrained import hub_file
 from foldwise.training.models.sizes import check_sizes, native_size, remade
 from foldwise.training.models.weights import (
-    existing,
     filled_by_timm,
     load_head,
     load_into,
     load_state,
     metadata,
+    need_existing,
 )
 from foldwise.training.speed.smallconv import with_small_convs
 
@@ -128,9 +128,9 @@ def build_model(recipe: SizedRecipe, n_logits: int, channels: int) -> nn.Module:
         options["drop_path_rate"] = recipe.drop_path
     if file is not None and recipe.weights == "auto":
         known = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
-        model, file = filled_by_timm(file, partial(_created, recipe, **options, **known)), None
+        model, file = filled_by_timm(file, partial(_create, recipe, **options, **known)), None
     else:
-        model = _created(recipe, **options)
+        model = _create(recipe, **options)
     if file is not None:
         model = remade(model, recipe.model, start or native_size(recipe.model), options, keep=False)
         load_into(model, file, channels)
@@ -156,12 +156,12 @@ def weights_file(recipe: Recipe) -> Path | None:
 
     Raises: SpecError: timm has no such model. WeightsError: the weights cannot be had.
     """
-    _known(recipe.model)
+    _check_known(recipe.model)
     if recipe.weights == "none":
         return None
     if recipe.weights == "auto":
         return hub_file(recipe.model)
-    return existing(Path(recipe.weights).expanduser())
+    return need_existing(Path(recipe.weights).expanduser())
 
 
 def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> None:
@@ -175,7 +175,7 @@ def save_weights(path: Path, model: nn.Module, preprocessing: Preprocessing) -> 
         state[name] = own.clone() if own.data_ptr() in seen else own
         seen.add(own.data_ptr())
     content = save(state, metadata={KEY: json.dumps(asdict(preprocessing))})
-    with replacing(path) as temporary:  # save_file would hide a full disk in an error of its own
+    with replace_file(path) as temporary:  # save_file would hide a full disk in an error of its own
         temporary.write_bytes(content)
 
 
@@ -208,7 +208,7 @@ def load_trained(path: Path) -> tuple[nn.Module, Preprocessing]:
     return model, preprocessing
 
 
-def _created(recipe: Recipe, **options: Any) -> Any:
+def _create(recipe: Recipe, **options: Any) -> Any:
     """timm's model, of which the recipe's options are asked.
 
     Raises: SpecError: the model is no classifier, or has no such option; some models ignore one
@@ -287,7 +287,7 @@ def _own(recipe: Recipe) -> Preprocessing | None:
 
 def _config(recipe: Recipe) -> Any:
     """timm's own config of the model's weights."""
-    _known(recipe.model)
+    _check_known(recipe.model)
     return timm.get_pretrained_cfg(recipe.model) or timm.models.PretrainedCfg()
 
 
@@ -301,7 +301,7 @@ def _statistics(recipe: Recipe, channels: int) -> tuple[tuple[float, ...], tuple
     return tuple(config.mean), tuple(config.std)
 
 
-def _known(name: str) -> None:
+def _check_known(name: str) -> None:
     """Raises: SpecError: timm has no model, or no weights tag, of this name."""
     if name in DEFAULTS:
         return

@@ -6,11 +6,11 @@ import torch
 from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table_simple
 from torch.nn import functional as F
 
-Size = tuple[int, int]  # height, width
+HeightWidth = tuple[int, int]  # height, width
 
 
 def resample(
-    name: str, tensor: torch.Tensor, shape: torch.Size, before: Size, after: Size
+    name: str, tensor: torch.Tensor, shape: torch.Size, before: HeightWidth, after: HeightWidth
 ) -> torch.Tensor | None:
     """A tensor of a model for images of one size in the shape that it has for another; None where
     it is nothing that can be interpolated.
@@ -37,7 +37,9 @@ def resample(
     return None
 
 
-def _tokens(tensor: torch.Tensor, n: int, before: Size, after: Size) -> torch.Tensor | None:
+def _tokens(
+    tensor: torch.Tensor, n: int, before: HeightWidth, after: HeightWidth
+) -> torch.Tensor | None:
     """Tokens (1, n, C): of the class and its like, which stay, then of places, row by row."""
     for first in (0, 1, 2):
         old, new = _sides(tensor.shape[1] - first, before), _sides(n - first, after)
@@ -49,7 +51,7 @@ def _tokens(tensor: torch.Tensor, n: int, before: Size, after: Size) -> torch.Te
     return None
 
 
-def _sides(n: int, size: Size) -> Size | None:
+def _sides(n: int, size: HeightWidth) -> HeightWidth | None:
     """The rows and columns of n places in an image of a size."""
     rows = max(round(math.sqrt(max(n, 0) * size[0] / size[1])), 1)
     columns = max(round(rows * size[1] / size[0]), 1)
@@ -57,7 +59,7 @@ def _sides(n: int, size: Size) -> Size | None:
 
 
 def _grid(
-    tensor: torch.Tensor, shape: torch.Size, before: Size, after: Size
+    tensor: torch.Tensor, shape: torch.Size, before: HeightWidth, after: HeightWidth
 ) -> torch.Tensor | None:
     """A grid of places (1, C, h, w) or (1, h, w, C), as many each way as the image's sides say."""
     last = tensor.shape[3] == shape[3] and tensor.shape[1] != shape[1]

@@ -23,7 +23,7 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers, httpx  # type: ignore[attr-defined]
 
 from foldwise.errors import StorageError, WeightsError
-from foldwise.store.files import replacing, sha256_file
+from foldwise.store.files import replace_file, sha256_file
 from foldwise.training.models.weights import tensor_names
 
 FILE = "model.safetensors"
@@ -34,7 +34,7 @@ DISK_WORDS = ("No space left", "Permission denied", "Read-only file system")  # 
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """Where timm says that a model's weights are."""
 
     model: str
@@ -76,7 +76,7 @@ def hub_file(model: str) -> Path:
     return _sound(source.cached() or _download(source), source)
 
 
-def source_of(model: str) -> Source:
+def source_of(model: str) -> WeightsSource:
     """Where the weights of a timm model name are. Raises: WeightsError: nowhere."""
     config = timm.get_pretrained_cfg(model)
     repository = config.hf_hub_id if config else None
@@ -86,12 +86,12 @@ def source_of(model: str) -> Source:
             "scratch, or name a weights file"
         )
     if not repository:
-        return Source(model, None, Path(urlsplit(config.url).path).name, config.url)
+        return WeightsSource(model, None, Path(urlsplit(config.url).path).name, config.url)
     name = config.hf_hub_filename or FILE
-    return Source(model, repository, name, hf_hub_url(repository, name))
+    return WeightsSource(model, repository, name, hf_hub_url(repository, name))
 
 
-def _download(source: Source) -> Path:
+def _download(source: WeightsSource) -> Path:
     """Download a file. A server is asked once, with a short timeout: the hub's client would try
     for about 50 s before it says that there is no network."""
     headers = build_hf_headers() if source.repository else {}
@@ -99,7 +99,7 @@ def _download(source: Source) -> Path:
         if source.repository and _is_hub(source.url):
             return Path(hf_hub_download(source.repository, source.name))
         source.plain.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(source.plain) as temporary, temporary.open("wb") as handle:
+        with replace_file(source.plain) as temporary, temporary.open("wb") as handle:
             http_get(source.url, handle, headers=headers)
         return source.plain
 
@@ -116,7 +116,7 @@ def _is_hub(url: str) -> bool:
 
 
 @contextmanager
-def _one_line(source: Source) -> Iterator[None]:
+def _one_line(source: WeightsSource) -> Iterator[None]:
     """Turn whatever a download raises into one line."""
     try:
         yield
@@ -128,7 +128,7 @@ def _one_line(source: Source) -> Iterator[None]:
                 f"({reason}); make room and see that you may write there, or set HF_HOME to a "
                 "folder on another disk, and run the same command again"
             ) from error
-        happened, remedy = _explained(error, reason, source)
+        happened, remedy = _explain(error, reason, source)
         owner = f" of the hub's repository {source.repository}" if source.repository else ""
         raise WeightsError(
             f"the weights of {source.model} are not in the local cache and {happened}. Ways out: "
@@ -137,7 +137,7 @@ def _one_line(source: Source) -> Iterator[None]:
         ) from error
 
 
-def _explained(error: Exception, reason: str, source: Source) -> tuple[str, str]:
+def _explain(error: Exception, reason: str, source: WeightsSource) -> tuple[str, str]:
     """What happened, and what to do about it."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     server = "the hub" if source.repository else urlsplit(source.url).netloc
@@ -170,7 +170,7 @@ def _explained(error: Exception, reason: str, source: Source) -> tuple[str, str]
     return f"{server} cannot be reached ({reason})", f"connect and {again}"
 
 
-def _sound(path: Path, source: Source) -> Path:
+def _sound(path: Path, source: WeightsSource) -> Path:
     """The path itself, of a file that can be read; one that cannot is removed.
 
     The hub's cache names a file by the SHA-256 of its content.

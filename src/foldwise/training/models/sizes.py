@@ -20,19 +20,19 @@ from foldwise.config.baselines import DEFAULTS
 from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
 from foldwise.training.models.heads import as_timm, body_of
-from foldwise.training.models.positions import Size, resample
+from foldwise.training.models.positions import HeightWidth, resample
 
 GRIDS = (8, 14, 16, 28, 32, 64)  # pixels: the sides that a model takes are multiples of one
 
 
-def native_size(name: str) -> Size:
+def native_size(name: str) -> HeightWidth:
     """The image size that timm makes a model for, (height, width)."""
     height, width = _config(name).input_size[1:]
     return height, width
 
 
 @lru_cache(maxsize=512)
-def made_for(name: str, size: Size) -> Size | None:
+def made_for(name: str, size: HeightWidth) -> HeightWidth | None:
     """The size that a model is to be made for, to take images of `size`; None: it takes none.
 
     Its own, where it takes others too: convolutions, and windows that are padded.
@@ -43,7 +43,7 @@ def made_for(name: str, size: Size) -> Size | None:
     return next((made for made in (native, size) if _takes(name, made, size)), None)
 
 
-def bring_to(model: nn.Module, name: str, size: Size) -> None:
+def bring_to(model: nn.Module, name: str, size: HeightWidth) -> None:
     """Bring a model to images of a size, in place, where its size can be changed.
 
     Positions are interpolated: some parameters may be new ones.
@@ -52,14 +52,14 @@ def bring_to(model: nn.Module, name: str, size: Size) -> None:
         as_timm(body_of(model)).set_input_size(img_size=made_for(name, size))
 
 
-def changes(model: nn.Module, name: str, size: Size) -> bool:
+def changes(model: nn.Module, name: str, size: HeightWidth) -> bool:
     """Whether a model that is to take images of a size must be changed for that, and can be."""
     body = body_of(model)
     return hasattr(body, "set_input_size") and made_for(name, size) not in (None, _current(body))
 
 
 def remade(
-    model: Any, name: str, size: Size, options: Mapping[str, Any], keep: bool = True
+    model: Any, name: str, size: HeightWidth, options: Mapping[str, Any], keep: bool = True
 ) -> nn.Module:
     """A timm model brought to a size; or another one, made for it, with the same weights.
 
@@ -78,7 +78,9 @@ def remade(
     return new
 
 
-def _carry(old: nn.Module, new: nn.Module, name: str, before: Size, after: Size) -> None:
+def _carry(
+    old: nn.Module, new: nn.Module, name: str, before: HeightWidth, after: HeightWidth
+) -> None:
     """Put a model's weights into one of another size."""
     state, wanted = old.state_dict(), new.state_dict()
     for key, tensor in wanted.items():
@@ -87,14 +89,14 @@ def _carry(old: nn.Module, new: nn.Module, name: str, before: Size, after: Size)
             if found is None:
                 raise WeightsError(
                     f"{name} should get images of the size that its weights are for, "
-                    f"{_said(before)} pixels, got image_size = {_said(after)}, for which {key} "
-                    f'cannot be interpolated; set image_size = {_said(before)}, or weights = "none"'
+                    f"{_text(before)} pixels, got image_size = {_text(after)}, for which {key} "
+                    f'cannot be interpolated; set image_size = {_text(before)}, or weights = "none"'
                 )
             state[key] = found
     new.load_state_dict(state)
 
 
-def check_sizes(recipe: SizedRecipe, start: Size | None = None) -> None:
+def check_sizes(recipe: SizedRecipe, start: HeightWidth | None = None) -> None:
     """Refuse image sizes that the recipe's model does not take. Nothing is computed.
 
     start: the size that its weights are for; None: random ones.
@@ -105,10 +107,10 @@ def check_sizes(recipe: SizedRecipe, start: Size | None = None) -> None:
     made = {size: made_for(recipe.model, size) for size in map(recipe.stage_size, recipe.stage)}
     for size in made:
         if made[size] is None:
-            *first, last = map(_said, near(recipe.model, size))
+            *first, last = map(_text, near(recipe.model, size))
             raise SpecError(
                 f"{recipe.model} should get images of {', '.join(first)}{' or ' * bool(first)}"
-                f"{last} pixels, say, got image_size = {_said(size)} in recipe {recipe.name}; set "
+                f"{last} pixels, say, got image_size = {_text(size)} in recipe {recipe.name}; set "
                 "image_size to one of these"
             )
     if all(size == native_size(recipe.model) for size in made.values()):
@@ -120,7 +122,7 @@ def check_sizes(recipe: SizedRecipe, start: Size | None = None) -> None:
         if len(set(made.values())) > 1:
             raise SpecError(
                 f"{recipe.model} keeps the size that it is made for, got "
-                f"{' and '.join(map(_said, made))} in recipe {recipe.name}; set one image_size in "
+                f"{' and '.join(map(_text, made))} in recipe {recipe.name}; set one image_size in "
                 "all stages"
             )
         if start is not None:
@@ -128,7 +130,7 @@ def check_sizes(recipe: SizedRecipe, start: Size | None = None) -> None:
             remade(model, recipe.model, next(iter(made)), {"num_classes": 2})
 
 
-def takes(recipe: SizedRecipe, start: Size | None = None) -> bool:
+def takes(recipe: SizedRecipe, start: HeightWidth | None = None) -> bool:
     """Whether the recipe's model takes all of its image sizes; see `check_sizes`."""
     try:
         check_sizes(recipe, start)
@@ -137,7 +139,7 @@ def takes(recipe: SizedRecipe, start: Size | None = None) -> bool:
     return True
 
 
-def near(name: str, size: Size) -> list[Size]:
+def near(name: str, size: HeightWidth) -> list[HeightWidth]:
     """Sizes that a model takes: the nearest below and above, and its own; in order."""
     found = [native_size(name)]
     for up in (False, True):
@@ -154,7 +156,7 @@ def _next(side: int, grid: int, up: bool) -> int:
     return grid * max((side - 1) // grid + up, 1)
 
 
-def _takes(name: str, made: Size, size: Size) -> bool:
+def _takes(name: str, made: HeightWidth, size: HeightWidth) -> bool:
     """Whether a model that is made for one size takes images of another, down to their edges."""
     try:
         with _on_paper(), torch.inference_mode():
@@ -183,12 +185,12 @@ def _config(name: str) -> Any:
     return timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
 
 
-def _current(body: Any) -> Size:
+def _current(body: Any) -> HeightWidth:
     """The size that a timm model is made for now."""
     height, width = get_model_input_config(body)["input_size"][1:]
     return height, width
 
 
-def _said(size: Size) -> str:
+def _text(size: HeightWidth) -> str:
     """A size as a recipe has it."""
     return str(size[0]) if size[0] == size[1] else f"[{size[0]}, {size[1]}]"

@@ -23,7 +23,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
     Raises: WeightsError: the file is missing, damaged, or holds more than tensors.
     """
-    need_readable(existing(path))
+    need_readable(need_existing(path))
     with _damage(path):
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -38,7 +38,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
 def tensor_names(path: Path) -> list[str]:
     """The names of a file's tensors. Raises: WeightsError: see `load_state`."""
-    existing(path)
+    need_existing(path)
     if path.suffix != ".safetensors":
         return list(load_state(path))
     with _damage(path), safe_open(path, framework="pt") as handle:
@@ -110,7 +110,7 @@ def _body_of(
     body = {n.removeprefix(BODY): t for n, t in state.items() if n.startswith(BODY)}
     bare = copy.deepcopy(model)
     as_timm(bare).reset_classifier(0, "")
-    unpooled = {name: _unpooled(tensor, own.get(name)) for name, tensor in body.items()}
+    unpooled = {name: _unpool(tensor, own.get(name)) for name, tensor in body.items()}
     return unpooled, own.keys() - bare.state_dict().keys()
 
 
@@ -131,7 +131,7 @@ def _layer(name: str) -> str:
     return name.rsplit(".", 1)[0]
 
 
-def _unpooled(tensor: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:
+def _unpool(tensor: torch.Tensor, own: torch.Tensor | None) -> torch.Tensor:
     """A 1x1 convolution's weights as those of the linear layer that stands for it behind pooling:
     a body without pooling keeps the hidden layer of its classifier as a convolution."""
     if own is not None and own.ndim == 2 and tensor.shape == (*own.shape, 1, 1):
@@ -175,7 +175,7 @@ def load_head(model: Headed, path: Path) -> None:
         model.head.load_state_dict(state)
 
 
-def existing(path: Path) -> Path:
+def need_existing(path: Path) -> Path:
     """The path itself. Raises: WeightsError: no file is there."""
     if not path.is_file():
         raise WeightsError(f"expected a weights file at {path}, found none")

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 # what oneDNN computes while a convolution's results are still at hand, by its name for it
-ACTIVATIONS = {
+FUSABLE_ACTIVATIONS = {
     nn.ReLU: "relu",
     nn.SiLU: "swish",
     F.relu: "relu",
@@ -81,7 +81,7 @@ def for_prediction(model: nn.Module, images: torch.Tensor, precision: str) -> nn
     model = copy.deepcopy(model).eval()
     if any(isinstance(layer, NORMS) for layer in model.modules()):
         try:
-            fused = _fused(copy.deepcopy(model), onednn=images.device.type == "cpu")
+            fused = _fuse(copy.deepcopy(model), onednn=images.device.type == "cpu")
             difference, scale = _difference(model, fused, images)
             if difference <= CLOSE * scale:
                 with autocast(precision, images.device):
@@ -113,7 +113,7 @@ def _difference(model: nn.Module, fused: nn.Module, images: torch.Tensor) -> tup
         return float((fused(images) - expected).abs().max()), float(expected.abs().max())
 
 
-def _fused(model: nn.Module, onednn: bool) -> fx.GraphModule:
+def _fuse(model: nn.Module, onednn: bool) -> fx.GraphModule:
     """The model with its layers joined, in place."""
     traced = fx.GraphModule(model, Tracer().trace(model))
     for node in list(traced.graph.nodes):
@@ -213,5 +213,5 @@ def _followers(node: fx.Node) -> Iterator[fx.Node]:
 def _activation(traced: fx.GraphModule, node: fx.Node) -> str | None:
     """oneDNN's name for what a node computes."""
     if node.op == "call_module":
-        return ACTIVATIONS.get(type(_layer(traced, node)))
-    return ACTIVATIONS.get(node.target) if node.op == "call_function" else None
+        return FUSABLE_ACTIVATIONS.get(type(_layer(traced, node)))
+    return FUSABLE_ACTIVATIONS.get(node.target) if node.op == "call_function" else None

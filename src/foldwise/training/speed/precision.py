@@ -32,7 +32,7 @@ def resolve(wanted: str, on: torch.device) -> str:
     return "bf16" if _cpu_has_bf16() else "fp32"
 
 
-def sent(tensor: torch.Tensor, on: torch.device) -> torch.Tensor:
+def send(tensor: torch.Tensor, on: torch.device) -> torch.Tensor:
     """The tensor on a device; from pinned memory to a GPU, so that nobody waits for it."""
     if on.type != "cuda":
         return tensor.to(on)

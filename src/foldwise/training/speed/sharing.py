@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-ROOM = 0.9  # of its part; what a process takes beside its tensors needs some too
+USABLE_SHARE = 0.9  # of its part; what a process takes beside its tensors needs some too
 
 
 @contextmanager
@@ -14,7 +14,7 @@ def part_of_gpu(part: float | None) -> Iterator[None]:
     if not part or part >= 1 or not torch.cuda.is_available():
         yield
         return
-    torch.cuda.set_per_process_memory_fraction(ROOM * part)
+    torch.cuda.set_per_process_memory_fraction(USABLE_SHARE * part)
     try:
         yield
     finally:

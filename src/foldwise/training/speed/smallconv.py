@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-LEAST = 64  # channels; below, a convolution is quick enough
+FEWEST_CHANNELS = 64  # channels; below, a convolution is quick enough
 MANY, PIXELS = 256, 16  # channels; and results per image, for which patches pay
 
 
@@ -26,7 +26,7 @@ def with_small_convs(model: nn.Module) -> nn.Module:
     """The model itself, in place; its 3x3 and 1x1 convolutions look at their input's size."""
     for parent in list(model.modules()):
         for name, layer in parent.named_children():
-            if type(layer) is nn.Conv2d and _fitting(layer):
+            if type(layer) is nn.Conv2d and _is_small_conv(layer):
                 small = SmallConv.__new__(SmallConv)
                 small.__dict__ = layer.__dict__  # the parameters themselves, hooks and all
                 setattr(parent, name, small)
@@ -36,7 +36,7 @@ def with_small_convs(model: nn.Module) -> nn.Module:
 def applies(conv: nn.Conv2d, images: torch.Tensor) -> bool:
     """Whether a convolution of `images` (n, c, h, w) is better a matrix product: on a CPU, for up
     to 2x2 pixels, or with many channels for results of up to 4x4 pixels."""
-    if images.device.type != "cpu" or not _fitting(conv):
+    if images.device.type != "cpu" or not _is_small_conv(conv):
         return False
     height, width = images.shape[2:]
     results = -(-height // conv.stride[0]) * -(-width // conv.stride[1])
@@ -96,7 +96,7 @@ def _by_patches(pixels: torch.Tensor, taps: torch.Tensor, stride: int) -> torch.
     return out.view(n, rows, columns, len(taps))
 
 
-def _fitting(conv: nn.Conv2d) -> bool:
+def _is_small_conv(conv: nn.Conv2d) -> bool:
     """Whether a convolution is of the kind that `small_conv` computes."""
     kernel, stride = conv.kernel_size, conv.stride
     return (
@@ -104,5 +104,5 @@ def _fitting(conv: nn.Conv2d) -> bool:
         and conv.padding == (kernel[0] // 2, kernel[1] // 2)
         and stride in ((1, 1), (2, 2))
         and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, "zeros")
-        and min(conv.in_channels, conv.out_channels) >= LEAST
+        and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Geometric(Augmentation, ABC):
+class GeometricAugmentation(Augmentation, ABC):
     """An augmentation that moves pixels: a homography per image."""
 
     @abstractmethod

@@ -21,9 +21,9 @@ class Contrast(Colouring):
 
     def colours(self, u: "Tensor") -> ColourMap:
         """See `Colouring`."""
-        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.draws import signed_draws
 
-        factor = 1 + signed(u[0], u[1], self.p) * self.amount
+        factor = 1 + signed_draws(u[0], u[1], self.p) * self.amount
         return ColourMap(factor=factor, offset=0.5 * (1 - factor))
 
 
@@ -41,9 +41,9 @@ class Brightness(Colouring):
         """See `Colouring`."""
         import torch
 
-        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.draws import signed_draws
 
-        offset = signed(u[0], u[1], self.p) * self.amount
+        offset = signed_draws(u[0], u[1], self.p) * self.amount
         return ColourMap(factor=torch.ones_like(offset), offset=offset)
 
 
@@ -61,7 +61,7 @@ class Saturation(Colouring):
         """See `Colouring`."""
         import torch
 
-        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.draws import signed_draws
 
-        blend = 1 + signed(u[0], u[1], self.p) * self.amount
+        blend = 1 + signed_draws(u[0], u[1], self.p) * self.amount
         return ColourMap(factor=torch.ones_like(blend), offset=torch.zeros_like(blend), blend=blend)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from foldwise.kinds.bounds import Share
-from foldwise.training.loading.augmentations.base import Geometric
+from foldwise.training.loading.augmentations.base import GeometricAugmentation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Pair = tuple[float, float]
 
 
-def _between(least: float, most: float) -> AfterValidator:
+def _within(least: float, most: float) -> AfterValidator:
     """A check of ranges [low, high]."""
 
     def check(value: Pair) -> Pair:
@@ -26,7 +26,7 @@ def _between(least: float, most: float) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Warp(Geometric):
+class Warp(GeometricAugmentation):
     """Perspective: the edges of an image get longer on one side, and shorter on the other."""
 
     main: ClassVar[str] = "magnitude"
@@ -38,14 +38,14 @@ class Warp(Geometric):
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
-        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.draws import signed_draws
         from foldwise.training.loading.geometry import perspectives
 
-        x, y = (signed(u[i], u[i + 1], self.p) * self.magnitude for i in (0, 2))
+        x, y = (signed_draws(u[i], u[i + 1], self.p) * self.magnitude for i in (0, 2))
         return perspectives(x, y)
 
 
-class Shift(Geometric):
+class Shift(GeometricAugmentation):
     """A move to the side."""
 
     main: ClassVar[str] = "share"
@@ -57,15 +57,17 @@ class Shift(Geometric):
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
-        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.draws import signed_draws
         from foldwise.training.loading.geometry import regions
 
         side = 2 * self.share  # coordinates of a side are 2 long
         x, y, chance = u
-        return regions(x=signed(x, chance, self.p) * side, y=signed(y, chance, self.p) * side)
+        return regions(
+            x=signed_draws(x, chance, self.p) * side, y=signed_draws(y, chance, self.p) * side
+        )
 
 
-class HorizontalFlip(Geometric):
+class HorizontalFlip(GeometricAugmentation):
     """A mirror image, left for right."""
 
     main: ClassVar[str] = "p"
@@ -80,7 +82,7 @@ class HorizontalFlip(Geometric):
         return regions(width=1.0 - 2.0 * (u[0] < self.p))
 
 
-class VerticalFlip(Geometric):
+class VerticalFlip(GeometricAugmentation):
     """A mirror image, top for bottom."""
 
     main: ClassVar[str] = "p"
@@ -95,7 +97,7 @@ class VerticalFlip(Geometric):
         return regions(height=1.0 - 2.0 * (u[0] < self.p))
 
 
-class Dihedral(Geometric):
+class Dihedral(GeometricAugmentation):
     """One of the eight symmetries of the square."""
 
     name: Literal["dihedral"] = "dihedral"
@@ -115,7 +117,7 @@ class Dihedral(Geometric):
             )
 
 
-class Rotate(Geometric):
+class Rotate(GeometricAugmentation):
     """A rotation about the middle."""
 
     main: ClassVar[str] = "degrees"
@@ -127,13 +129,13 @@ class Rotate(Geometric):
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
-        from foldwise.training.loading.draws import signed
+        from foldwise.training.loading.draws import signed_draws
         from foldwise.training.loading.geometry import rotations
 
-        return rotations(signed(u[0], u[1], self.p) * math.radians(self.degrees), size)
+        return rotations(signed_draws(u[0], u[1], self.p) * math.radians(self.degrees), size)
 
 
-class Zoom(Geometric):
+class Zoom(GeometricAugmentation):
     """A change of scale about the middle."""
 
     main: ClassVar[str] = "factor"
@@ -141,7 +143,7 @@ class Zoom(Geometric):
     draws: ClassVar[int] = 2
 
     name: Literal["zoom"] = "zoom"
-    factor: Annotated[Pair, _between(0.1, 10)]  # drawn from this range, by octaves; > 1 shows less
+    factor: Annotated[Pair, _within(0.1, 10)]  # drawn from this range, by octaves; > 1 shows less
     p: Share = 1.0
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
@@ -155,7 +157,7 @@ class Zoom(Geometric):
         return regions(scale, scale)
 
 
-class Crop(Geometric):
+class Crop(GeometricAugmentation):
     """A random resized crop: a part of the image anywhere in it, as large as the whole."""
 
     main: ClassVar[str] = "share"
@@ -163,9 +165,9 @@ class Crop(Geometric):
     draws: ClassVar[int] = 4
 
     name: Literal["crop"] = "crop"
-    share: Annotated[Pair, _between(0.01, 1)]  # of the area that is kept, drawn from this range
+    share: Annotated[Pair, _within(0.01, 1)]  # of the area that is kept, drawn from this range
     # width by height, as shares of an image's own; drawn from this range, by octaves
-    ratio: Annotated[Pair, _between(0.1, 10)] = (0.75, 1.3333)
+    ratio: Annotated[Pair, _within(0.1, 10)] = (0.75, 1.3333)
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
