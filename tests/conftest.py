@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from costs import mark_slow
 from foldwise.commands.submit import submit
 from foldwise.data.opened import open_competition
 from foldwise.submitting.entry import Entry
@@ -23,6 +24,12 @@ os.environ["WANDB_MODE"] = "disabled"
 os.environ["HOME"] = tempfile.mkdtemp(prefix="foldwise-home-")
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains, submits or starts a process, so that `make quick` leaves it out."""
+    mark_slow(items)
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,16 @@
-"""No test passes because there was nothing to look at."""
+"""No test passes because there was nothing to look at, and the quick ones are quick."""
 
 import ast
+import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
 import pytest
+
+import costs
 
 TESTS = Path(__file__).resolve().parent
 OF_AN_ARGUMENT = ("enumerate", "sorted", "reversed", "list", "tuple", "set", "permutations")
@@ -169,3 +173,28 @@ def test_no_loop_that_asserts_may_be_over_nothing() -> None:
 def test_a_loop_that_may_be_over_nothing_is_found(body: str, idle: bool) -> None:
     test = f"@pytest.mark.parametrize('given', LISTED)\ndef test_it(given):\n {body}\n"
     assert bool(perhaps_idle(ast.parse(f"LISTED = {{1: 2}}\n{test}"))) == idle
+
+
+@pytest.mark.parametrize("name", sorted(costs.COSTLY))
+def test_what_makes_a_test_slow_is_there_by_that_name(name: str) -> None:
+    module, _, thing = name.rpartition(".")
+    assert costs.name_of(getattr(import_module(module), thing)) == name
+
+
+def through_a_fixture() -> None:
+    """Start a process."""
+    subprocess.run(["true"], check=True)
+
+
+def test_a_test_is_slow_by_what_it_calls() -> None:
+    def direct() -> None:
+        subprocess.run(["true"], check=True)
+
+    def later() -> Callable[[], None]:
+        return lambda: through_a_fixture()
+
+    def never() -> None:
+        subprocess.list2cmdline(["true"])
+
+    assert [costs.is_costly(each, {}) for each in (direct, later, never)] == [True, True, False]
+    assert costs.is_costly(through_a_fixture, {})

@@ -1,5 +1,6 @@
 """The command line: one line for a mistake, JSON where asked, help with examples."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from foldwise.cli import app, printing
@@ -38,8 +40,14 @@ VERBS = (
 )
 
 
-def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does, without a terminal."""
+def foldwise(*words: str, cwd: Path) -> Result:
+    """Run the command in this process; a mistake of the code is raised."""
+    with contextlib.chdir(cwd):
+        return CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def as_a_user(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, without a terminal."""
     return subprocess.run(
         [sys.executable, "-m", "foldwise", *words],
         cwd=cwd,
@@ -53,7 +61,7 @@ def foldwise(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose competition was submitted from the command line."""
     workspace = write_tiny(tmp_path_factory.mktemp("cli"))
-    finished = foldwise("submit", "tiny", cwd=workspace.root)
+    finished = as_a_user("submit", "tiny", cwd=workspace.root)
     assert finished.returncode == 0, finished.stderr
     for words in ("local   ", "public  ", "private ", "place ", "file    "):
         assert words in finished.stdout
@@ -182,6 +190,7 @@ def test_the_table_of_runs_shows_what_is_not_known_as_a_dash() -> None:
     assert str(meaning).startswith("accuracy, higher is better")
 
 
+@pytest.mark.slow
 def test_a_trial_says_in_a_line_what_ran(workspace: Workspace) -> None:
     words = ["train", "tiny", "--fast", "--fold", "1", "--set", "precision=fp32"]
     result = CliRunner().invoke(app, [*words, "--root", str(workspace.root)])
@@ -193,6 +202,7 @@ def test_a_trial_says_in_a_line_what_ran(workspace: Workspace) -> None:
     assert list(workspace.runs.rglob("run.json")) == []
 
 
+@pytest.mark.slow
 def test_suggested_rates_are_printed_with_the_place_of_the_curve(workspace: Workspace) -> None:
     result = CliRunner().invoke(app, ["train", "tiny", "--find-lr", "--root", str(workspace.root)])
     assert result.exit_code == 0, result.output
@@ -223,7 +233,7 @@ def test_options_that_do_not_fit_together_are_bad_usage(words: list[str], messag
 
 def test_check_prints_facts_and_json(done: Workspace) -> None:
     text = foldwise("check", "tiny", cwd=done.root)
-    assert text.returncode == 0
+    assert text.exit_code == 0
     assert text.stdout.startswith("warning folds 'default' are random, but train and test share no")
     assert text.stdout.endswith("ok\n")
     document = json.loads(foldwise("check", "tiny", "--json", cwd=done.root).stdout)
@@ -234,13 +244,12 @@ def test_check_prints_facts_and_json(done: Workspace) -> None:
 def test_check_fails_with_one_document_where_something_is_wrong(workspace: Workspace) -> None:
     (workspace.raw("tiny") / "train_labels.csv").unlink()
     done = foldwise("check", "tiny", "--json", cwd=workspace.root)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     document = json.loads(done.stdout)
     assert document["ok"] is False
     assert "1 of 4 files are missing" in document["errors"][0]
 
 
-@pytest.mark.slow
 def test_blend_prints_members_and_blend(done: Workspace) -> None:
     rows = json.loads(foldwise("blend", "tiny", "--json", cwd=done.root).stdout)
     assert len(rows) == 2
@@ -251,7 +260,7 @@ def test_blend_prints_members_and_blend(done: Workspace) -> None:
 @pytest.mark.slow
 def test_train_takes_a_fold_and_overrides(workspace: Workspace) -> None:
     done = foldwise("train", "tiny", "--fold", "2", "--set", "batch_size=4", cwd=workspace.root)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "1 of 3 folds done" in done.stdout
     (run,) = (workspace.runs / "tiny").glob("tiny-s0-*/run.json")
     assert json.loads(run.read_text())["recipe"]["batch_size"] == 4
@@ -269,26 +278,16 @@ def test_train_takes_a_fold_and_overrides(workspace: Workspace) -> None:
             ["status", "tiny", "--run", "x"],
             "no run or blend of tiny is called 'x'; there are: none",
         ),
-        pytest.param(
-            ["blend", "tiny"], "folds 0, 1, 2 of 3 are not trained yet", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            ["blend", "tiny", "--method", "median"],
-            "no blend method is called 'median'",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["train", "tiny", "--fold", "7"],
-            "folds are numbered 0 to 2, got 7",
-            marks=pytest.mark.slow,
-        ),
+        (["blend", "tiny"], "folds 0, 1, 2 of 3 are not trained yet"),
+        (["blend", "tiny", "--method", "median"], "no blend method is called 'median'"),
+        (["train", "tiny", "--fold", "7"], "folds are numbered 0 to 2, got 7"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_1(
     workspace: Workspace, words: list[str], message: str
 ) -> None:
     done = foldwise(*words, cwd=workspace.root)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert len(errors) == 1
     assert message in errors[0]
@@ -304,7 +303,7 @@ def test_data_exits_1_while_images_are_missing_and_names_what_is_packed(
     (raw / "in").mkdir()
     make_zip(raw / "in" / "images.zip", images)
     result = foldwise("data", "tiny", cwd=workspace.root)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     packed = "still packed: in/images.zip (1 in all); where something in it is needed: foldwise"
     assert f"{packed} data tiny --from {raw}/in/images.zip" in result.stdout
     assert f"{len(images)} images are still missing, e.g. 'images/" in result.stdout
@@ -314,17 +313,16 @@ def test_data_exits_1_while_images_are_missing_and_names_what_is_packed(
     )
     shutil.move(raw / "in" / "images.zip", workspace.root)
     result = foldwise("data", "tiny", "--from", "images.zip", cwd=workspace.root)
-    assert (result.returncode, "still" in result.stdout) == (0, False)
+    assert (result.exit_code, "still" in result.stdout) == (0, False)
 
 
 def test_no_workspace_and_bad_usage(tmp_path: Path) -> None:
     done = foldwise("list", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (1, "")
     assert "expected a folder with competitions/" in done.stderr
-    assert foldwise("submit", cwd=tmp_path).returncode == 2
+    assert foldwise("submit", cwd=tmp_path).exit_code == 2
 
 
-@pytest.mark.slow
 def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -> None:
     first = subprocess.Popen(
         [sys.executable, "-m", "foldwise", "submit", "tiny"],
@@ -338,14 +336,13 @@ def test_a_second_submit_while_one_is_at_work_is_refused(workspace: Workspace) -
         if "images" in line:
             break
     second = foldwise("submit", "tiny", cwd=workspace.root)
-    assert second.returncode == 1
+    assert second.exit_code == 1
     assert "submitting tiny is already at work in another process" in second.stderr
     first.communicate()
     assert first.returncode == 0
     assert len(status.status(workspace)) == 1
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on(workspace: Workspace) -> None:
     done = subprocess.Popen(
         [sys.executable, "-m", "foldwise", "train", "tiny", "--set", "stage.0.epochs=500"],
@@ -369,7 +366,7 @@ def test_an_interrupted_run_says_how_to_go_on(workspace: Workspace) -> None:
 def test_a_bug_keeps_its_traceback(workspace: Workspace) -> None:
     adapter = workspace.competition("tiny") / "adapter.py"
     adapter.write_text("def read_test(spec, raw):\n    return 1 / 0\n")
-    done = foldwise("check", "tiny", cwd=workspace.root)
+    done = as_a_user("check", "tiny", cwd=workspace.root)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
 

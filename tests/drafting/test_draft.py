@@ -72,6 +72,7 @@ def unsure_of(made: Draft, start: str) -> str:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FIXTURES if name not in HOOKED])
 def test_the_draft_of_a_download_passes_its_check_and_agrees_with_the_catalogue(
     name: str, place: Workspace, repository: Path

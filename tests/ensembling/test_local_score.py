@@ -34,7 +34,11 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "thresholds": ({"name": "f1", "average": "macro"}, {"shape": "tags", "none": "-"}, True),
     "cuts": ({"name": "kappa"}, {"shape": "label"}, False),
 }
-CASES = [(method, steps) for method in METHODS for steps in KINDS]
+CASES = [
+    pytest.param(method, steps, marks=[pytest.mark.slow] if method not in ("mean", "stack") else [])
+    for method in METHODS
+    for steps in KINDS
+]
 
 
 def of_kind(data: CompetitionData, steps: str) -> CompetitionData:

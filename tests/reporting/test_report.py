@@ -123,6 +123,7 @@ def test_what_tta_gains_is_that_of_the_folds(
     assert (tta["plain"], tta["views"]) == (pytest.approx(np.mean(values["oof_plain"])), 2)
 
 
+@pytest.mark.slow
 def test_what_training_wrote_is_shown_with_its_numbers(whole: dict[str, Any]) -> None:
     page = Page(run_page(whole))
     assert page.tables["folds"][0][3:] == ["seconds", "images per second", "memory GB"]

@@ -82,6 +82,7 @@ def test_a_key_that_no_longer_works_is_said_before_anything_is_trained(
     assert not trained(workspace)
 
 
+@pytest.mark.slow
 def test_what_changes_while_folds_train_is_said_before_sending(
     server: Standin, workspace: Workspace
 ) -> None:

@@ -69,21 +69,22 @@ def test_the_averaged_weights_are_validated_saved_and_predicted_with(
 
 
 @pytest.mark.parametrize("setting", ["ema=0.9", "swa=4"])
-@pytest.mark.parametrize("stop", [8, 9])  # of 2 batches in each of 4 epochs, then 2 epochs
-@pytest.mark.slow
 def test_an_average_over_two_stages_goes_on_where_it_was_stopped(
-    tmp_path: Path, setting: str, stop: int
+    tmp_path: Path, setting: str
 ) -> None:
-    hashes = []
-    for name in ("whole", "stopped"):
-        workspace = write_tiny(tmp_path / name)
+    whole, stopped = write_tiny(tmp_path / "whole"), write_tiny(tmp_path / "stopped")
+    for workspace in (whole, stopped):
         path = workspace.competition("tiny") / "recipes" / "tiny.toml"
         path.write_text(path.read_text() + STAGE)
-        if name == "stopped":
-            with pytest.raises(Stop):
-                trained(workspace, setting, "stage.1.lr=find", stop=stop)
-        run = trained(workspace, setting, "stage.1.lr=find")
-        hashes.append(sha256_file(run.fold(0).path / "weights.safetensors"))
+    settings = (setting, "stage.1.lr=find")
+    # the end of the first stage, then within the second: 2 batches in each of 4 + 2 epochs
+    for stop in (8, 9):
+        with pytest.raises(Stop):
+            trained(stopped, *settings, stop=stop)
+    hashes = [
+        sha256_file(trained(workspace, *settings).fold(0).path / "weights.safetensors")
+        for workspace in (whole, stopped)
+    ]
     assert hashes[0] == hashes[1]
 
 

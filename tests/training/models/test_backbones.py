@@ -75,6 +75,7 @@ def test_each_parameter_is_in_one_group_and_all_classifiers_are_the_last(name: s
     assert {id(p) for p in groups[-1]} == {id(p) for p in own.parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_step_reaches_every_parameter_and_weights_are_loaded_again(
     name: str, tmp_path: Path
@@ -137,6 +138,7 @@ def test_a_norm_that_goes_with_the_classifier_is_not_missed_under_fastais_head(
         assert torch.equal(state[name], first.body.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_a_family_whose_own_names_begin_as_those_of_fastais_head_do_is_loaded(
     tmp_path: Path,
 ) -> None:

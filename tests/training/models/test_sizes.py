@@ -42,6 +42,7 @@ def recipe(model: str, *sizes: Any, **settings: Any) -> SizedRecipe:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "size", "made"),
     [
@@ -63,6 +64,7 @@ def test_a_model_is_made_for_its_own_size_or_where_it_takes_no_other_for_the_ima
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_size_that_a_model_does_not_take_is_one_line_with_sizes_that_go() -> None:
     with pytest.raises(
         SpecError,
