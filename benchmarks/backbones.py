@@ -257,7 +257,7 @@ def recipe_of(name: str, head: str, size: tuple[int, int], train: str) -> SizedR
             "stage": [stage.model_dump()],
         }
     )
-    return recipe.settled(
+    return recipe.settle(
         {"precision": "fp32", "batch_size": BATCH, "compile": False, "loss": "cross_entropy"}
     )
 

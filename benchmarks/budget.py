@@ -148,7 +148,7 @@ def ours(images: Path, seconds: float, seed: int) -> tuple[float, float, int]:
             return FoldInputs(
                 "budget",
                 folder / "fold0",
-                recipe.settled({**values, "loss": "cross_entropy"}),
+                recipe.settle({**values, "loss": "cross_entropy"}),
                 seed,
                 0,
                 folds,

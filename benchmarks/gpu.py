@@ -371,7 +371,7 @@ def batch(scale: Scale) -> Iterator[Figure]:
 def compiling(scale: Scale, ends: float) -> Iterator[Figure]:
     """What torch.compile costs and wins, measured as `compile = "auto"` measures it."""
     recipe = recipe_of(scale)
-    recipe = recipe.settled({**tuning.settle(recipe, 1, 8, 3, 1), "loss": "cross_entropy"})
+    recipe = recipe.settle({**tuning.settle(recipe, 1, 8, 3, 1), "loss": "cross_entropy"})
     eager, _ = tuning.step_seconds(
         tuning.step_of(recipe, recipe.precision, 8, 3, scale.batch, compiled=False)
     )

@@ -111,7 +111,7 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     test = np.array([name.startswith("test/") for name in names])
     folds = Folds("bench", table.frame[["id"]].assign(fold=np.where(test, 0, 1)), "bench")
     values = settle(recipe, int((~test).sum()), len(table.classes), 3, 1)
-    recipe = recipe.settled({**values, "loss": "cross_entropy"})
+    recipe = recipe.settle({**values, "loss": "cross_entropy"})
     cache = cache_of(folder, table, images, recipe.cache_sizes[0])
     preprocessing = preprocessing_of(recipe, table.task, "RGB")
     with seed_block(seed, 0, "init"):

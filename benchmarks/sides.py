@@ -52,7 +52,7 @@ class Own:
     ) -> None:
         self.cache = cache
         self.on = device()
-        self.recipe = recipe.settled(
+        self.recipe = recipe.settle(
             {**settle(recipe, 1, 2, cache.channels, 1), "loss": "cross_entropy"}
         )
         self.frame = frame.head(64 + batches * self.recipe.batch_size)

@@ -277,7 +277,7 @@ class Watch(Callback):
 
 def sized(folder: Path, name: str) -> SizedRecipe:
     """A recipe of a competition; none of them asks its weights for its size."""
-    return load_recipe(folder, name).sized((0, 0), "bilinear")
+    return load_recipe(folder, name).with_sizes((0, 0), "bilinear")
 
 
 def at_toy_scale(recipe: SizedRecipe) -> list[str]:

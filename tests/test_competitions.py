@@ -45,7 +45,7 @@ def test_every_competition_and_recipe_is_valid_and_explained(name: str) -> None:
     assert recipe_names(folder)
     for recipe in recipe_names(folder):
         preprocessing_of(
-            load_recipe(folder, recipe).sized((0, 0), "bilinear"),
+            load_recipe(folder, recipe).with_sizes((0, 0), "bilinear"),
             MultiClass(("a", "b")),
             spec.images.mode,
         )

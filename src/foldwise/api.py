@@ -169,7 +169,7 @@ class Competition(OpenCompetition):
         rows, channels = int((folds.frame["fold"] > 0).sum()), self.data.spec.images.channels
         values = settle(sized, rows, len(self.classes), channels, folds.n)
         values["loss"] = LOSSES.name_of(recipe.loss_for(self.data.task.usual_loss))
-        return self._with(sized.settled(values), folds, recipe.seeds[0], fold)
+        return self._with(sized.settle(values), folds, recipe.seeds[0], fold)
 
     def _with(self, recipe: SettledRecipe, folds: Folds, seed: int, fold: int) -> FoldInputs:
         from foldwise.training.fitting.fold import FoldInputs

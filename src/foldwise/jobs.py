@@ -171,7 +171,7 @@ def fold_inputs(job: FoldJob, data: CompetitionData | None = None) -> Any:
     return FoldInputs(
         run=job.run.name,
         folder=run.fold(job.fold).path,
-        recipe=recipe.settled(record.resolved),
+        recipe=recipe.settle(record.resolved),
         seed=record.seed,
         fold=job.fold,
         folds=Folds(record.scheme, read_folds(run.folds), record.folds_sha256),

@@ -95,7 +95,7 @@ def test_a_size_of_the_weights_is_the_one_that_a_trained_run_recorded(
 
     def as_weights(recipe: Recipe) -> SizedRecipe:
         asked.append(recipe.name)
-        return recipe.sized((32, 32), "bilinear")
+        return recipe.with_sizes((32, 32), "bilinear")
 
     monkeypatch.setattr("foldwise.training.models.building.as_weights", as_weights)
     monkeypatch.setattr(

@@ -57,7 +57,7 @@ def plan(
     counts = batches or [100] * len(which.stage)
     measures = Measures(costs_of=of, left=lambda: seconds)
     made = fit_budget(which, counts, list(range(folds)), len(which.seeds), measures)
-    return which.planned(made), made.model_dump(mode="json")
+    return which.with_plan(made), made.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(

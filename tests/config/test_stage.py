@@ -30,12 +30,12 @@ def test_sgdrs_epochs_follow_from_its_cycles() -> None:
 def test_a_schedule_says_which_lengths_it_can_have_and_takes_them() -> None:
     restarts = cycles(cycles=2, cycle_mult=2)
     assert restarts.schedule.lengths(20) == [1, 3, 7, 15]
-    assert restarts.lengthened(15).schedule == Sgdr(cycles=4, cycle_mult=2)
+    assert restarts.with_epochs(15).schedule == Sgdr(cycles=4, cycle_mult=2)
     warm = stage(schedule={"name": "constant", "warmup": 2})
     assert warm.schedule.lengths(5) == [1, 2, 3, 4, 5]
-    assert warm.lengthened(1).schedule == Constant(warmup=0.5)
-    assert warm.lengthened(8).schedule == Constant(warmup=2)
-    assert stage().lengthened(7).schedule == stage().schedule
+    assert warm.with_epochs(1).schedule == Constant(warmup=0.5)
+    assert warm.with_epochs(8).schedule == Constant(warmup=2)
+    assert stage().with_epochs(7).schedule == stage().schedule
 
 
 def test_pct_start_is_fastais_for_the_schedule() -> None:

@@ -39,7 +39,9 @@ def write_run(
 ) -> Path:
     """A run of the recipe `tiny` whose logits of the label lie by `sure` above noise."""
     folder, folds = workspace.runs / "tiny" / name, folds_of(data, shift)
-    recipe = load_recipe(workspace.competition("tiny"), "tiny", overrides).sized((0, 0), "bilinear")
+    recipe = load_recipe(workspace.competition("tiny"), "tiny", overrides).with_sizes(
+        (0, 0), "bilinear"
+    )
     write_csv(folder / "folds.csv", folds)
     write_json(
         folder / "run.json",

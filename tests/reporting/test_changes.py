@@ -137,7 +137,7 @@ def test_the_command_makes_the_same_recipe(
     assert words[:5] == ["foldwise", "train", "tiny", "--recipe", "tiny"]
     sets = words[6::2]
     assert words[5::2] == ["--set"] * len(sets)
-    again = load_recipe(workspace.competition("tiny"), "tiny", sets).sized((0, 0), "bilinear")
+    again = load_recipe(workspace.competition("tiny"), "tiny", sets).with_sizes((0, 0), "bilinear")
     assert again.model_dump(mode="json") == told.recipe
 
 

@@ -105,13 +105,15 @@ def test_what_weights_and_rounding_left_is_brought_back(task: Task) -> None:
 def test_the_probability_of_the_truth_is_that_of_the_class_or_of_the_worst_cell() -> None:
     block = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]])
     codes, marks = Targets(np.array([1, 2])), Targets(np.array([[0, 1, 0], [1, 0, 1]]))
-    assert ONE.given(codes, block).tolist() == ONE.right(codes, block).tolist() == [0.7, 0.1]
-    assert MANY.given(marks, block) == pytest.approx(np.array([[0.8, 0.7, 0.9], [0.6, 0.7, 0.1]]))
+    assert ONE.likelihood(codes, block).tolist() == ONE.right(codes, block).tolist() == [0.7, 0.1]
+    assert MANY.likelihood(marks, block) == pytest.approx(
+        np.array([[0.8, 0.7, 0.9], [0.6, 0.7, 0.1]])
+    )
     assert MANY.right(marks, block) == pytest.approx([0.7, 0.1])
-    assert ONE.log_loss(ONE.given(codes, block)) == pytest.approx(-np.log([0.7, 0.1]).mean())
+    assert ONE.log_loss(ONE.likelihood(codes, block)) == pytest.approx(-np.log([0.7, 0.1]).mean())
     cells = -np.log([[0.8, 0.7, 0.9], [0.6, 0.7, 0.1]])
-    assert MANY.log_loss(MANY.given(marks, block)) == pytest.approx(cells.mean())
-    weighted = MANY.log_loss(MANY.given(marks, block), (0, 0, 2))
+    assert MANY.log_loss(MANY.likelihood(marks, block)) == pytest.approx(cells.mean())
+    weighted = MANY.log_loss(MANY.likelihood(marks, block), (0, 0, 2))
     assert weighted == pytest.approx(cells[:, 2].mean())
 
 
@@ -119,7 +121,7 @@ def test_the_probability_of_the_truth_is_that_of_the_class_or_of_the_worst_cell(
 def test_what_is_likely_is_named_and_as_sure_as_its_least_sure_decision(task: Task) -> None:
     block = blocks(task)
     likely = task.likely(block)
-    assert (task.marks(likely) == task.named(block, 0.5)).all()
+    assert (task.marks(likely) == task.name_classes(block, 0.5)).all()
     assert task.sureness(block) == pytest.approx(task.right(likely, block))
     confidence, right = task.decisions(likely, block)
     assert len(confidence) == len(right)
@@ -144,7 +146,7 @@ def test_an_expected_value_is_the_mean_over_drawn_labels(task: Task) -> None:
     block = np.tile(blocks(task, 1), (60_000, 1))
     values = np.log(task.outcomes(blocks(task, 1)[:, ::-1].copy()))
     given = task.draw(block, FREE, np.random.default_rng(1))
-    lost = task.log_loss(task.given(given, block[:, ::-1]))
+    lost = task.log_loss(task.likelihood(given, block[:, ::-1]))
     tiled = np.repeat(values, len(block), axis=-2)
     assert task.expect(block, tiled) == pytest.approx(-lost, abs=0.01)
 

@@ -110,7 +110,7 @@ def recipes_of(
 
 def _with_sizes(recipe: Recipe, folder: Path, runs: CompetitionRuns | None) -> SizedRecipe:
     if recipe.weights == "none" and recipe.image_size != "auto":
-        return recipe.sized((0, 0), "bilinear")
+        return recipe.with_sizes((0, 0), "bilinear")
     if runs is not None and recipe.weights == "auto":  # a file could be another one by now
         for run in runs.runs():
             if run.name.startswith(f"{recipe.name}-s") and run.finished():
@@ -128,7 +128,7 @@ def _as_recorded(recipe: Recipe, folder: Path, run: RunFolder) -> SizedRecipe | 
         recorded = recorded_recipe(folder, RunRecord.read(run.record).recipe, run.name)
         size = recorded.image_size
         sides = (size, size) if isinstance(size, int) else size
-        known = recipe.sized(sides, recorded.interpolation)
+        known = recipe.with_sizes(sides, recorded.interpolation)
     except FoldwiseError:  # of another version, or of sizes that do not go with these
         return None
     return known if known.model_dump() == recorded.model_dump() else None

@@ -176,7 +176,7 @@ def predict_fold(job: PhotoJob, observe: Observer) -> None:
 def recipe_of(competition: Path, run: Path) -> SettledRecipe:
     """The settled recipe of a run's directory. competition: the competition's folder."""
     record = RunRecord.read(RunFolder(run).record)
-    return recorded_recipe(competition, record.recipe, run.name).settled(record.resolved)
+    return recorded_recipe(competition, record.recipe, run.name).settle(record.resolved)
 
 
 def _jobs(

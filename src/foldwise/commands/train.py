@@ -92,7 +92,7 @@ def _tell_score(tracker: Tracker, run: Run, data: CompetitionData) -> None:
     if not run.unfinished():
         value = score_of(run.oof(), data, run.name)
         if value is not None:
-            tracker.scored(run.name, {"oof_score": value, "metric": data.spec.metric.title})
+            tracker.log_score(run.name, {"oof_score": value, "metric": data.spec.metric.title})
 
 
 def _folds_to_train(run: Run, only_folds: Sequence[int] | None) -> list[int]:

@@ -40,7 +40,7 @@ class Augment(Strict):
         for key in table.keys() & cls.moved.keys():
             raise ValueError(f"unknown key {key!r}; {cls.moved[key]}")
         return {
-            key: value if key == "padding" else AUGMENTATIONS.tagged(key, value, info.context)
+            key: value if key == "padding" else AUGMENTATIONS.tag(key, value, info.context)
             for key, value in table.items()
             if value is not False
         }

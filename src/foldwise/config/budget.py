@@ -129,7 +129,7 @@ def sizes_that_go(
 
 def with_lengths(recipe: "SettledRecipe", lengths: Sequence[int]) -> "SettledRecipe":
     """The recipe with other numbers of epochs, each one that its stage's schedule can have."""
-    stages = [stage.lengthened(n) for stage, n in zip(recipe.stage, lengths, strict=True)]
+    stages = [stage.with_epochs(n) for stage, n in zip(recipe.stage, lengths, strict=True)]
     swa = min(recipe.swa, sum(lengths))
     return recipe.model_copy(update={"stage": tuple(stages), "swa": swa})
 

@@ -64,7 +64,7 @@ class Images(Strict):
 
     @field_validator("range")
     @classmethod
-    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+    def _check_rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value and value[0] >= value[1]:
             raise ValueError(f"should be [low, high], e.g. [0, 4095], got {list(value)}")
         return value

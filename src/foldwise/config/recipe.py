@@ -113,7 +113,7 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
-    def _averaged(self) -> Self:
+    def _check_averaging(self) -> Self:
         epochs = sum(stage.length for stage in self.stage)
         if self.swa > epochs:
             raise ValueError(f"swa must be at most all stages' epochs, {epochs}, got {self.swa}")
@@ -144,7 +144,7 @@ class Recipe(Strict):
         """The loss; where it is `auto` the task's usual one, by its name."""
         return LOSSES.parse(usual) if self.loss == "auto" else self.loss
 
-    def sized(self, size: tuple[int, int], interpolation: str) -> "SizedRecipe":
+    def with_sizes(self, size: tuple[int, int], interpolation: str) -> "SizedRecipe":
         """The recipe with what its weights were trained with, where it says `auto`.
 
         Raises: SpecError: other sizes of the recipe do not go with that one.
@@ -178,7 +178,7 @@ class Recipe(Strict):
         """
         return self.model_dump(mode="json", exclude=set(APART), exclude_defaults=True)
 
-    def recorded(self) -> dict[str, object]:
+    def as_record(self) -> dict[str, object]:
         """All settings as plain values, defaults too: what a run's record holds."""
         return self.model_dump(mode="json")
 
@@ -240,7 +240,7 @@ class SizedRecipe(Recipe):
         height, width = (-(-kept[i] * size[i] // whole[i]) for i in (0, 1))  # rounded up
         return height, width
 
-    def settled(self, values: Mapping[str, object]) -> "SettledRecipe":
+    def settle(self, values: Mapping[str, object]) -> "SettledRecipe":
         """The recipe with what else is `auto` put in; values: `resolved` of run.json."""
         settings = dict(self)
         settings |= {key: values[key] for key in ("precision", "batch_size", "compile")}
@@ -248,7 +248,7 @@ class SizedRecipe(Recipe):
             settings["loss"] = LOSSES.parse(values["loss"])
         recipe = SettledRecipe.model_construct(**settings)
         return (
-            recipe.planned(BudgetPlan.model_validate(values["plan"]))
+            recipe.with_plan(BudgetPlan.model_validate(values["plan"]))
             if "plan" in values
             else recipe
         )
@@ -269,7 +269,7 @@ class SettledRecipe(SizedRecipe):
         """A stage's batch size: its own, else the recipe's."""
         return stage.batch_size or self.batch_size
 
-    def planned(self, plan: BudgetPlan) -> Self:
+    def with_plan(self, plan: BudgetPlan) -> Self:
         """The recipe with the stages that fit its budget."""
         stages = tuple(
             Stage.model_validate(

@@ -56,9 +56,9 @@ class Stage(Strict):
         """The number of epochs."""
         return self.schedule.length(self.epochs)
 
-    def lengthened(self, epochs: int) -> "Stage":
+    def with_epochs(self, epochs: int) -> "Stage":
         """The stage with another number of epochs, one of its schedule's `lengths`."""
-        schedule = self.schedule.stretched(self.length, epochs)
+        schedule = self.schedule.stretch(self.length, epochs)
         return self.model_copy(update={"epochs": epochs, "schedule": schedule})
 
     def short(self) -> "Stage":

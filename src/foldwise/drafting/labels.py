@@ -126,7 +126,7 @@ def find_labels(found: Survey, roles: Roles) -> FoundLabels:
         return labels
     unsure = labels.unsure
     keys: LabelKeys = {"format": labels.keys["format"], "id": train.id}
-    if roles.colliding:
+    if roles.ids_collide:
         keys["id_prefix"] = "train-"
     if sql:
         column = labels.columns[0]

@@ -43,7 +43,7 @@ class Roles:
         return self.files["format"].columns[1:] if "format" in self.files else []
 
     @property
-    def colliding(self) -> bool:
+    def ids_collide(self) -> bool:
         """True where ids stand in train and test for different images."""
         train, test = self.train, self.test
         if not train or not test or train.image.templates == test.image.templates != ():

@@ -265,6 +265,6 @@ def write_folds(sheet: Sheet, roles: Roles, labels: FoundLabels) -> None:
 
 def has_solution(roles: Roles, labels: FoundLabels) -> bool:
     """True where a solution beside the format file can be read as the training labels are."""
-    if not {"solution", "format"} <= roles.files.keys() or not labels.columns or roles.colliding:
+    if not {"solution", "format"} <= roles.files.keys() or not labels.columns or roles.ids_collide:
         return False
     return {labels.keys["id"], *labels.columns} <= {*roles.files["solution"].columns}

@@ -215,7 +215,7 @@ def fit_blend(
     chosen, tried = _compare_methods(fits, stack, goal, parts)
     fit = fits[chosen]
     weights = goal.column_weights if goal.log_loss else None
-    single = best_temperature(task, goal.targets, fit.unstepped(stack, parts), weights)
+    single = best_temperature(task, goal.targets, fit.without_steps(stack, parts), weights)
     pool = pool_of(task, fit.chain, count, members, single, weights)
     chain = for_the_mean(fit.chain, pool)
     test, oof = final(chain, pool), fit.oof(stack, parts)

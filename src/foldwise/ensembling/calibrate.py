@@ -44,7 +44,7 @@ def best_temperature(
         return 1.0
     rows = some(np.arange(len(targets)), probs.shape[1], NUMBERS_FITTED)
     known = targets[rows]
-    return _lowest(task, probs[rows], lambda at: task.log_loss(task.given(known, at), weights))
+    return _lowest(task, probs[rows], lambda at: task.log_loss(task.likelihood(known, at), weights))
 
 
 def _lowest(task: Task, probs: Array, cost: Callable[[Array], float]) -> float:

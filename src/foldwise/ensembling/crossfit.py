@@ -100,7 +100,7 @@ class CrossFit:
         """The same of the blend alone."""
         return _fold_by_fold(self.blends, stack, folds)
 
-    def unstepped(self, stack: Stack, folds: Array) -> Array:
+    def without_steps(self, stack: Stack, folds: Array) -> Array:
         """The same of the chains without their steps, members' own temperatures included."""
         return _fold_by_fold([{**chain, "steps": []} for chain in self.by_fold], stack, folds)
 

@@ -40,7 +40,7 @@ def _probability_of_truth(stack: Stack, rows: Array, goal: Goal) -> Array:
     """The probability that each member gave to what was true, (M, rows), or with many labels of
     each cell, (M, rows * C): all that the log loss of a weighted mean depends on."""
     true = goal.targets[rows]
-    given = (goal.task.given(true, stack.of(m, rows)) for m in range(len(stack)))
+    given = (goal.task.likelihood(true, stack.of(m, rows)) for m in range(len(stack)))
     return np.stack([each.ravel() for each in given])
 
 
@@ -242,7 +242,7 @@ class Stacked(Blending):
 
         def cost(free: Array) -> tuple[float, Array]:
             probs = task.from_scores(np.tensordot(free[:count], members, 1) + free[count:])
-            given = task.given(true, probs)
+            given = task.likelihood(true, probs)
             error = probs - marks  # (rows, C), the gradient by the sums of scores
             gradient = np.concatenate([np.tensordot(members, error, 2), error.sum(axis=0)])
             away = free - middle

@@ -136,7 +136,7 @@ class OnRay:
                 place = place.options(name=job.what, **need.options())
                 ref = place.remote(function, asked, order, own, self.desk)
                 waiting[cast(ray.ObjectRef[Outcome], ref)] = number
-            for number, (result, error) in self._ended(waiting, needs, observe):
+            for number, (result, error) in self._finished_jobs(waiting, needs, observe):
                 results[number] = result
                 if error is not None:
                     failed[number] = error
@@ -147,7 +147,7 @@ class OnRay:
         _raise(failed, todo)
         return [cast(R, results[number]) for number in range(len(todo))]
 
-    def _ended(
+    def _finished_jobs(
         self, waiting: Waiting, needs: Sequence[Needs], observe: Observer
     ) -> Iterator[tuple[int, Outcome]]:
         """Each job as it ends, what it gave and what stopped it; events are passed on."""

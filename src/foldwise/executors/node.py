@@ -145,7 +145,7 @@ def _raw(
 
 
 def _link(there: Path, here: Path) -> None:
-    pairs = zip(DataFolder(there).shipped(), DataFolder(here).shipped(), strict=True)
+    pairs = zip(DataFolder(there).files_to_ship(), DataFolder(here).files_to_ship(), strict=True)
     for target, link in pairs:
         if target.exists() and not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)

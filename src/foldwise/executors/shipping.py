@@ -50,7 +50,7 @@ def list_files(folder: Path) -> list[ShippedFile]:
 
 def _names(folder: Path) -> Iterator[str]:
     """The files that nodes need, by every way that leads to one: a spec may name any of them."""
-    for entry in DataFolder(folder).shipped():
+    for entry in DataFolder(folder).files_to_ship():
         if entry.is_file():
             yield entry.relative_to(folder).as_posix()
         for inner, inside, files in os.walk(entry, followlinks=True):

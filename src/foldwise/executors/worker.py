@@ -35,7 +35,7 @@ class RemoteDesk(Protocol):
 
     put: RemoteMethod[None]
     take: RemoteMethod[list[News]]
-    list_files: RemoteMethod[list[ShippedFile]]
+    files_in: RemoteMethod[list[ShippedFile]]
     part: RemoteMethod[bytes]
 
 
@@ -43,29 +43,29 @@ class Desk:
     """Beside the driver: takes what jobs tell, and gives raw files to nodes."""
 
     def __init__(self) -> None:
-        self.told: list[News] = []
+        self.news: list[News] = []
         self.files: dict[Path, list[ShippedFile]] = {}
 
     def put(self, told: Sequence[News]) -> None:
         """Take what a job tells."""
-        self.told += told
+        self.news += told
 
     def take(self) -> list[News]:
         """What was told since."""
-        told, self.told = self.told, []
+        told, self.news = self.news, []
         return told
 
     @ray.method(concurrency_group="files")
-    def listed(self, folder: Path) -> list[ShippedFile]:
+    def files_in(self, folder: Path) -> list[ShippedFile]:
         """The raw files of a competition's data folder."""
-        return self._listed(folder)
+        return self._files_in(folder)
 
     @ray.method(concurrency_group="files")
     def part(self, folder: Path, place: Position) -> bytes:
         """The bytes of these files from a place on."""
-        return part_of(folder, self._listed(folder), place)
+        return part_of(folder, self._files_in(folder), place)
 
-    def _listed(self, folder: Path) -> list[ShippedFile]:
+    def _files_in(self, folder: Path) -> list[ShippedFile]:
         self.files[folder] = self.files.get(folder) or list_files(folder)
         return self.files[folder]
 
@@ -143,7 +143,7 @@ def _raw_files(
     """What gives the list of the driver's raw files, and what fetches them; see `supply`."""
 
     def files_of() -> list[ShippedFile]:
-        return ray.get(desk.listed.remote(order.data))
+        return ray.get(desk.files_in.remote(order.data))
 
     def fetch(folder: Path, files: list[ShippedFile]) -> None:
         size = sum(file.size for file in files) / 1e9

@@ -37,7 +37,7 @@ class Augmentation(Kind):
 class Augmentations(Family[Augmentation]):
     """The family: in TOML a kind's name is the key, its setting or table the value."""
 
-    def tagged(self, name: str, value: object, context: Context | None) -> object:
+    def tag(self, name: str, value: object, context: Context | None) -> object:
         """The table, its kind's name included, that a value under that name stands for.
 
         Raises: ValueError: no augmentation has the name, or the value cannot be its setting.

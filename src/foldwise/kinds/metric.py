@@ -45,10 +45,10 @@ class Answers:
         """1 where a row has a class, uint8 (n, C)."""
         return self.task.marks(self.targets)
 
-    def named(self, threshold: float) -> Array:
+    def name_classes(self, threshold: float) -> Array:
         """1 for the classes that are named, else 0, uint8 (n, C): with many labels those at or
         above the threshold, else the most probable one, of equal ones the first."""
-        return self.task.named(self.block, threshold)
+        return self.task.name_classes(self.block, threshold)
 
 
 class Metric(Kind):

@@ -35,7 +35,7 @@ class Schedule(Kind):
         """The numbers of epochs that a stage with it can have, up to most; one at least."""
         return list(range(1, most + 1))
 
-    def stretched(self, epochs: int, to: int) -> "Schedule":
+    def stretch(self, epochs: int, to: int) -> "Schedule":
         """The schedule of a stage that has another number of epochs, one of `lengths`."""
         return self
 

@@ -188,11 +188,11 @@ class Task(ABC):
         """1 where a row has a class, uint8 (n, C)."""
         raise self._no_classes()
 
-    def named(self, block: Array, threshold: float) -> Array:
+    def name_classes(self, block: Array, threshold: float) -> Array:
         """1 for the classes that an answer names, uint8 (n, C)."""
         raise self._no_classes()
 
-    def given(self, targets: Targets, block: Array) -> Array:
+    def likelihood(self, targets: Targets, block: Array) -> Array:
         """The probability of what is true, decision by decision: (n,) or (n, C)."""
         raise self._no_classes()
 
@@ -215,7 +215,7 @@ class Task(ABC):
         raise self._no_classes()
 
     def log_loss(self, given: Array, weights: Sequence[float] | None = None) -> float:
-        """The mean log loss of what `given` gives. weights: of the columns, where they differ."""
+        """The mean log loss of a `likelihood`. weights: of the columns, where they differ."""
         raise self._no_classes()
 
     def _no_classes(self) -> TypeError:

@@ -78,7 +78,7 @@ class Counted(Named):
 
     def rule(self, answers: Answers) -> Array | Weighted:
         """See the class."""
-        named = answers.named(self.threshold)
+        named = answers.name_classes(self.threshold)
         hits = answers.marks & named
         if self.average == "samples":
             sums = (table.sum(axis=1, dtype=np.float64) for table in (hits, answers.marks, named))
@@ -101,7 +101,7 @@ class Counted(Named):
     def class_values(self, answers: Answers) -> list[float | None]:
         """The rate of each class; None where it neither occurs nor is named."""
         alone = self.model_copy(update={"average": "macro", "weights": {}})
-        columns = zip(answers.marks.T, answers.named(self.threshold).T, strict=True)
+        columns = zip(answers.marks.T, answers.name_classes(self.threshold).T, strict=True)
         return [
             column_value(alone, hot, named) if hot.any() or named.any() else None
             for hot, named in columns

@@ -243,7 +243,7 @@ def _by_class(metric: Metric, answers: Answers) -> list[ClassScore]:
             {"class": name, "rows": rows, "value": value, "precision": None, "recall": None}
             for name, value in zip(answers.task.columns, values, strict=True)
         ]
-    marks, named = answers.marks, answers.named(metric.cutoff or HALF)
+    marks, named = answers.marks, answers.name_classes(metric.cutoff or HALF)
     true, said, hits = (table.sum(axis=0, dtype=int) for table in (marks, named, marks & named))
     return [
         {

@@ -111,7 +111,7 @@ class Sending:
                 self.process.wait()
         self.process.stdin.close()
 
-    def arrived(self) -> bool:
+    def has_arrived(self) -> bool:
         """Whether the whole run is at the server; else its marker is removed, if it has one."""
         marker = self.file.with_name(f"{self.file.name}.synced")
         if self.process.poll() is None or not marker.exists():
@@ -179,7 +179,7 @@ def sync(runs: Path) -> tuple[int, list[Path]]:
         except StorageError as error:
             log.info("%s", error)
             continue
-        if sending.arrived():
+        if sending.has_arrived():
             sent += 1
         else:
             left.append(file)

@@ -122,7 +122,7 @@ class Tracker:
         if not isinstance(event, BatchDone):
             self._later(functools.partial(self._take, event))
 
-    def scored(self, run: str, numbers: Mapping[str, object]) -> None:
+    def log_score(self, run: str, numbers: Mapping[str, object]) -> None:
         """Tell a run's group what all its folds come to, in a W&B run of its own."""
         self._later(functools.partial(self.scores, f"{run}-oof", numbers, run))
 
@@ -197,7 +197,7 @@ class Tracker:
         now = time.monotonic()
         for sending in self.sending if self.mode == "online" else ():
             over = sending.process.poll() is not None or now - (sending.since or now) > SEND
-            if over and not sending.arrived():
+            if over and not sending.has_arrived():
                 log.warning(
                     "W&B at %s %s; tracking goes on offline, and `foldwise status --sync` "
                     "sends it later",
@@ -212,7 +212,7 @@ class Tracker:
         ends = time.monotonic() + SEND
         for sending in self.sending:
             sending.wait(ends - time.monotonic() if sending.since else 0.0)
-        left = [sending for sending in self.sending if not sending.arrived()]
+        left = [sending for sending in self.sending if not sending.has_arrived()]
         self.sending.clear()
         self.written.close()
         if left:

@@ -63,7 +63,7 @@ class BoardRecord(Record):
     entries: tuple[BoardEntry, ...] = ()
 
     @classmethod
-    def upgraded(cls, value: object, version: int) -> object:
+    def upgrade(cls, value: object, version: int) -> object:
         """Earlier ones are a list of entries."""
         return {"of": None, "entries": value} if isinstance(value, list) else value
 
@@ -125,7 +125,7 @@ class ShippedRecord(Record):
     files: dict[str, tuple[int, int, str]] = Field(default_factory=dict)
 
     @classmethod
-    def upgraded(cls, value: object, version: int) -> object:
+    def upgrade(cls, value: object, version: int) -> object:
         """Earlier ones have the files alone."""
         return value if version else {"files": value}
 

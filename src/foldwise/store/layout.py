@@ -102,7 +102,7 @@ class RunFolder(Folder):
         folders = [FoldFolder(path) for path in self.path.glob(f"{FOLD}[0-9]*")]
         return sorted(folders, key=lambda fold: fold.number)
 
-    def having(self, what: str) -> list[FoldFolder]:
+    def folds_with(self, what: str) -> list[FoldFolder]:
         """The folders of folds that have a table for reports, by number.
 
         what: `rates`, `augmented` or `maps`.
@@ -322,7 +322,7 @@ class DataFolder(Folder):
         """The practice competition's platform."""
         return PlatformFolder(self.path / "platform")
 
-    def shipped(self) -> tuple[Path, ...]:
+    def files_to_ship(self) -> tuple[Path, ...]:
         """The files, and folders of files, that a cluster's nodes need of it."""
         return self.raw, self.prepared, self.platform.holdout
 

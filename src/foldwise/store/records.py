@@ -34,7 +34,7 @@ class Record(Values):
     error: ClassVar[type[FoldwiseError]] = StorageError
 
     @classmethod
-    def upgraded(cls, value: object, version: int) -> object:
+    def upgrade(cls, value: object, version: int) -> object:
         """What a file of an earlier version says, as the newest one says it."""
         return value
 
@@ -65,7 +65,7 @@ class Record(Values):
         try:
             if version < cls.oldest:
                 raise cls.error(f"{_earlier(path)}; {cls.remedy(path)}")
-            return cls.model_validate(cls.upgraded(value, version))
+            return cls.model_validate(cls.upgrade(value, version))
         except ValidationError as error:
             keys = [".".join(map(str, each["loc"])) for each in error.errors()]
             raise cls.error(

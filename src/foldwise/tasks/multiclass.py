@@ -111,7 +111,7 @@ class MultiClass(ProbableTask):
         """One 1 a row."""
         return np.eye(len(self), dtype=np.uint8)[targets.values]
 
-    def named(self, block: Array, threshold: float) -> Array:
+    def name_classes(self, block: Array, threshold: float) -> Array:
         """The most probable class, whatever the threshold."""
         return self.marks(self.likely(block))
 
@@ -119,13 +119,13 @@ class MultiClass(ProbableTask):
         """The largest probability of each row."""
         return np.asarray(block.max(axis=1))
 
-    def given(self, targets: Targets, block: Array) -> Array:
+    def likelihood(self, targets: Targets, block: Array) -> Array:
         """That of each row's class, (n,)."""
         return block[np.arange(len(block)), targets.values]
 
     def right(self, targets: Targets, block: Array) -> Array:
-        """As `given`: a row is one decision."""
-        return self.given(targets, block)
+        """As `likelihood`: a row is one decision."""
+        return self.likelihood(targets, block)
 
     def decisions(self, targets: Targets, block: Array) -> tuple[Array, Array]:
         """One a row: its most probable class."""

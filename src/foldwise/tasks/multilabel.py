@@ -65,7 +65,7 @@ class MultiLabel(ProbableTask):
 
     def likely(self, block: Array) -> Targets:
         """Each label whose probability is one half or more."""
-        return Targets(self.named(block, 0.5))
+        return Targets(self.name_classes(block, 0.5))
 
     def draw(self, block: Array, known: Known, rng: np.random.Generator) -> Targets:
         """Each label for itself; a row that gets fewer or more than any known row has is drawn
@@ -130,7 +130,7 @@ class MultiLabel(ProbableTask):
         """The targets themselves."""
         return targets.values
 
-    def named(self, block: Array, threshold: float) -> Array:
+    def name_classes(self, block: Array, threshold: float) -> Array:
         """The labels at or above the threshold."""
         return (block >= threshold).astype(np.uint8)
 
@@ -138,13 +138,13 @@ class MultiLabel(ProbableTask):
         """The least of p or 1 - p, which is more, over the labels."""
         return np.asarray(np.maximum(block, 1 - block).min(axis=1))
 
-    def given(self, targets: Targets, block: Array) -> Array:
+    def likelihood(self, targets: Targets, block: Array) -> Array:
         """p of a label that is there, 1 - p of one that is not, (n, C)."""
         return np.where(targets.values == 1, block, 1 - block)
 
     def right(self, targets: Targets, block: Array) -> Array:
         """That of the worst cell."""
-        return np.asarray(self.given(targets, block).min(axis=1))
+        return np.asarray(self.likelihood(targets, block).min(axis=1))
 
     def decisions(self, targets: Targets, block: Array) -> tuple[Array, Array]:
         """Every cell: whether the row has the label."""

@@ -187,7 +187,7 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
     filled(workspace, {number: 4000 - 16 * number for number in range(42)})
     data, cache = load_data(workspace, "tiny"), cache_of(workspace)
     folds = scheme_folds(OpenCompetition(workspace, data))
-    recipe = load_recipe(workspace.competition("tiny"), "tiny").sized((0, 0), "bilinear")
+    recipe = load_recipe(workspace.competition("tiny"), "tiny").with_sizes((0, 0), "bilinear")
     record = open_run(workspace.runs, data, recipe, 0, folds, [cache], dict).record
     assert record.levels == (0, 4095)
     look = look_of(recipe, record)

@@ -96,7 +96,7 @@ def folds_of(workspace: Workspace) -> Folds:
 
 def student(workspace: Workspace, *overrides: str) -> SizedRecipe:
     recipe = load_recipe(workspace.competition("tiny"), "student", overrides)
-    return recipe.sized((0, 0), "bilinear")
+    return recipe.with_sizes((0, 0), "bilinear")
 
 
 def opened(workspace: Workspace, *overrides: str) -> Run:

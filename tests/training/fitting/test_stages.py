@@ -40,7 +40,7 @@ def recipe_of(*table: dict[str, Any], **settings: Any) -> SizedRecipe:
             "stage": table,
             **settings,
         }
-    ).settled(Settled)
+    ).settle(Settled)
 
 
 def blank(recipe: SizedRecipe) -> nn.Module:

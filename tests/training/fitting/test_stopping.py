@@ -21,11 +21,11 @@ class Losses(Callback):
     order = 55  # after the Recorder's own
 
     def __init__(self, losses: list[float]) -> None:
-        self.given, self.epochs = iter(losses), 0
+        self.likelihood, self.epochs = iter(losses), 0
 
     def after_epoch(self) -> None:
         self.epochs += 1
-        self.learn.recorder.log[2] = next(self.given)
+        self.learn.recorder.log[2] = next(self.likelihood)
 
 
 def run(stop: EarlyStop, losses: list[float], epochs: list[int]) -> int:

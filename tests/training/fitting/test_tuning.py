@@ -64,7 +64,7 @@ def test_a_run_of_few_steps_is_not_even_timed(monkeypatch: pytest.MonkeyPatch) -
 def test_an_automatic_batch_is_64_on_a_cpu() -> None:
     values = tuning.settle(recipe(batch_size="auto"), 128, 3, 1, 1)
     assert values["batch_size"] == 64
-    assert recipe(batch_size="auto").settled({**values, "loss": "bce"}).batch_size == 64
+    assert recipe(batch_size="auto").settle({**values, "loss": "bce"}).batch_size == 64
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_where_compiling_fails_it_is_said_and_the_run_goes_on_without(
 
 @pytest.mark.slow
 def test_a_compiled_step_is_timed_in_another_process() -> None:
-    settled = recipe(stage=[{"epochs": 1, "lr": 1e-3}]).settled(SETTLED)
+    settled = recipe(stage=[{"epochs": 1, "lr": 1e-3}]).settle(SETTLED)
     arguments = (settled.model_dump(mode="json"), 3, 1, 8, 1)
     compiled, first = apart(tuning.compiled_seconds, arguments, 600)
     assert 0 < compiled < first

@@ -114,9 +114,9 @@ def test_many_labels_are_mixed_as_they_are() -> None:
 
 def test_the_same_stream_mixes_the_same_way_and_another_one_does_not() -> None:
     callback = Mixing(0.4, 1.0, N)
-    first, second = (callback.mixed(plain(), torch.eye(N)) for _ in range(2))
+    first, second = (callback.mix(plain(), torch.eye(N)) for _ in range(2))
     callback.streams.begin(stream)
-    again = callback.mixed(plain(), torch.eye(N))
+    again = callback.mix(plain(), torch.eye(N))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.equal(first[1], second[1])
@@ -126,7 +126,7 @@ def test_the_stream_does_not_depend_on_the_settings() -> None:
     after = []
     for mixup, cutmix in ((0.4, 0), (0, 1.0), (2.0, 2.0)):
         callback = Mixing(mixup, cutmix, N)
-        callback.mixed(plain(), torch.eye(N))
+        callback.mix(plain(), torch.eye(N))
         after.append(torch.rand(2, generator=callback.streams.generators["mix"]))
     assert torch.equal(after[0], after[1])
     assert torch.equal(after[0], after[2])
@@ -160,7 +160,7 @@ def test_each_epoch_has_its_own_stream() -> None:
 
 def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float, float]:
     """A trained model, the validation loss reported, and that of the plain validation images."""
-    table = competition.recipe("tiny").settled(SETTLED).model_dump()
+    table = competition.recipe("tiny").settle(SETTLED).model_dump()
     table["stage"][0]["epochs"] = 2
     recipe = SettledRecipe.model_validate(
         {**table, "precision": "fp32", "compile": False, **settings}

@@ -31,7 +31,7 @@ def competition(workspace: Workspace) -> Competition:
 
 def recipe_of(competition: Competition, **settings: object) -> SettledRecipe:
     return SettledRecipe.model_validate(
-        {**competition.recipe("tiny").settled(SETTLED).model_dump(), **settings}
+        {**competition.recipe("tiny").settle(SETTLED).model_dump(), **settings}
     )
 
 

@@ -178,7 +178,7 @@ def competition(workspace: Workspace) -> Competition:
 def test_images_may_grow_from_stage_to_stage_with_averages_and_the_last_size_is_saved(
     competition: Competition, tmp_path: Path
 ) -> None:
-    growing = recipe("vit_tiny_patch16_224", 32, 64, ema=0.5).settled(
+    growing = recipe("vit_tiny_patch16_224", 32, 64, ema=0.5).settle(
         {"precision": "fp32", "batch_size": 8, "compile": False, "loss": "cross_entropy"}
     )
     with seed_block(0, "test"):

@@ -29,7 +29,7 @@ class Levels:
         """Both, as JSON files and names of caches have them: the same for 4095 and 4095.0."""
         return [float(self.low), float(self.high)]
 
-    def applied(self, values: Array) -> Array:
+    def apply(self, values: Array) -> Array:
         """Values as uint8; of a whole number of bits the upper 8 are taken."""
         bits = math.log2(self.high + 1) if self.low == 0 else 0.0
         if values.dtype.kind in "iu" and bits.is_integer() and bits >= 8:
@@ -85,7 +85,7 @@ def in_8_bits(image: Image.Image, levels: Levels | None) -> Image.Image:
             "holds pixels that are no numbers (NaN or infinite); give them a value, or read it "
             "with a read_image hook"
         )
-    return Image.fromarray((levels or FULL).applied(values))
+    return Image.fromarray((levels or FULL).apply(values))
 
 
 def is_deep_colour(image: Image.Image) -> bool:
@@ -105,7 +105,7 @@ def colours_in_8_bits(image: Image.Image, path: Path, levels: Levels) -> Image.I
     """
     result = Image.new(image.mode, image.size)
     for top, values in _whole_colours(image, path):
-        scaled = levels.applied(values)
+        scaled = levels.apply(values)
         scaled[..., 3:] = values[..., 3:] >> 8
         result.paste(Image.fromarray(scaled), (0, top))
     return result

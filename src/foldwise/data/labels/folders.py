@@ -66,7 +66,7 @@ class ImageFolders(Labels):
         own = self.pattern and "group" in re.compile(self.pattern).groupindex
         return self.group or ("group" if own else None)
 
-    def listed(self, spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    def list_images(self, spec: CompetitionSpec, raw: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         """One row per image: `path, root, folder, name` and the pattern's named groups; counts.
 
         Raises: DataError: a root is missing or empty. LabelError: the pattern misses an image.
@@ -104,8 +104,8 @@ class FileName(ImageFolders):
     )
 
     def read(self, spec: CompetitionSpec, raw: Path, classes: Sequence[str] | None) -> Rows:
-        """A row for each image. Raises: DataError, LabelError: see `listed`."""
-        source, counts = self.listed(spec, raw)
+        """A row for each image. Raises: DataError, LabelError: see `list_images`."""
+        source, counts = self.list_images(spec, raw)
         return _rows(source, raw, counts)
 
 
@@ -120,7 +120,7 @@ class FolderName(ImageFolders):
         Raises: DataError: a root is missing or empty. LabelError: an image lies in no class
                 folder, or the pattern (for id and group) misses one.
         """
-        source, counts = self.listed(spec, raw)
+        source, counts = self.list_images(spec, raw)
         loose = source["folder"] == ""
         if loose.any():
             raise LabelError(

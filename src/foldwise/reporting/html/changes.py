@@ -131,7 +131,7 @@ def flat(values: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 def _as_recorded(recipe: Recipe) -> dict[str, object]:
     """A recipe as a run's record has it, as far as no weights have to be asked for it."""
     unknown = recipe.weights != "none" or recipe.image_size == "auto"
-    known = recipe if unknown else recipe.sized((0, 0), "bilinear")
+    known = recipe if unknown else recipe.with_sizes((0, 0), "bilinear")
     return known.model_dump(mode="json")
 
 

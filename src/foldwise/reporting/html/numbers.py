@@ -172,7 +172,7 @@ def _worst(
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
     probs, task = rows[columns_of(data.classes)].to_numpy(), data.task
     losses, sure = task.losses(table.targets, probs), task.probabilities
-    given = task.given(table.targets, probs) if sure else losses
+    given = task.likelihood(table.targets, probs) if sure else losses
     names, labels = np.array(data.classes), table.labels().to_numpy()
     predicted = names[probs.argmax(axis=1)] if sure else task.text(task.likely(probs)).to_numpy()
     number = dict(zip(folds["id"], folds["fold"], strict=True))

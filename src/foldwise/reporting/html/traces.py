@@ -104,7 +104,7 @@ def rates_of(run: RunFolder) -> Rates | None:
 
     rows: `batch, stage, low, high`: the lowest and the highest rate of all layer groups.
     """
-    for fold in run.having("rates"):
+    for fold in run.folds_with("rates"):
         frame = read_stored(fold.rates)
         step = -(-len(frame) // POINTS)
         ends = frame["stage"] != frame["stage"].shift(-1)
@@ -139,7 +139,7 @@ def augmented_of(run: RunFolder) -> list[AugmentedRow]:
 
     image: a data URL.
     """
-    for fold in run.having("augmented"):
+    for fold in run.folds_with("augmented"):
         rows = read_stored(fold.augmented).head(AUGMENTED_SAMPLES).to_dict("records")
         return [
             {"id": row["id"], "label": row["label"], "image": data_url(row["image"])}
@@ -150,6 +150,6 @@ def augmented_of(run: RunFolder) -> list[AugmentedRow]:
 
 def maps_of(run: RunFolder) -> dict[str, tuple[str, bytes]]:
     """By id, the class that an activation map speaks for, and the map: a grey PNG."""
-    folds = run.having("maps")
+    folds = run.folds_with("maps")
     rows = (row for fold in folds for row in read_stored(fold.maps).to_dict("records"))
     return {row["id"]: (row["said"], row["map"]) for row in rows}

@@ -120,7 +120,7 @@ class KaggleCompetition:
         kept = "the submission is there"
         row = parse_row(self._plain("GetSubmission", request("GetSubmission", ref=ref), kept))
         if row is None:
-            raise self.told(ValueError("a submission without its number"), kept)
+            raise self.explain(ValueError("a submission without its number"), kept)
         return row
 
     def upload(self, file: Path, description: str, uploaded: Callable[[], None]) -> int:
@@ -145,7 +145,7 @@ class KaggleCompetition:
                 raise UnclearError(
                     f"Kaggle did not confirm the submission ({words_of(error)})"
                 ) from error
-            raise self.told(error) from error
+            raise self.explain(error) from error
         if reply.ref > 0:
             return int(reply.ref)
         if stage:
@@ -170,7 +170,7 @@ class KaggleCompetition:
         except StorageError:  # the network is not to blame
             raise
         except Exception as error:  # the client raises what its libraries do
-            raise self.told(error, "what was downloaded is kept, and goes on") from error
+            raise self.explain(error, "what was downloaded is kept, and goes on") from error
         archives = sorted(folder.glob(f"{self.slug}.*"), key=lambda path: path.stat().st_mtime)
         whole = [path for path in archives if not path.name.endswith(".kaggle-partial")]
         if not whole:
@@ -189,14 +189,14 @@ class KaggleCompetition:
         except StorageError:
             raise
         except Exception as error:  # the client raises what its libraries do
-            raise self.told(error) from error
+            raise self.explain(error) from error
         path = folder / f"{self.slug}.zip"
         if not zipfile.is_zipfile(path):
             path.unlink(missing_ok=True)
             raise PlatformError(f"Kaggle sent no leaderboard for {self.slug}")
         return path
 
-    def told(self, error: Exception, kept: str = "nothing was sent") -> PlatformError:
+    def explain(self, error: Exception, kept: str = "nothing was sent") -> PlatformError:
         """A failure of the client as one line that says what to do."""
         status, page = status_of(error), f"{SITE}/{self.slug}"
         advice = {
@@ -229,7 +229,7 @@ class KaggleCompetition:
             with quiet():
                 return self.api.with_retry(once, max_retries=READ_TRIES)()
         except Exception as error:  # the client raises what its libraries do
-            raise self.told(error, kept) from error
+            raise self.explain(error, kept) from error
 
 
 def connect(slug: str) -> KaggleCompetition:
@@ -247,7 +247,7 @@ def connect(slug: str) -> KaggleCompetition:
     except SystemExit:
         raise PlatformError(f"{credentials.refusal_advice()}; nothing was sent") from None
     except Exception as error:  # the client raises what its libraries do
-        raise made.told(error) from error
+        raise made.explain(error) from error
     return made
 
 

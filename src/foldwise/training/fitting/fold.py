@@ -84,7 +84,7 @@ class FoldInputs:
         task, of = self.train.task, self.folds.of(self.train.frame["id"])
         trained = self.train.targets[(of != self.fold) & (of >= 0)]
         about = preprocessing_of(self.recipe, task, self.mode)
-        return about.standardised(task.scaling(trained))
+        return about.with_scaling(task.scaling(trained))
 
     def block(self, preprocessing: Preprocessing, stage: int = -1) -> FrameBlock:
         """The fold's DataBlock at a stage."""

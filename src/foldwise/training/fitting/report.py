@@ -38,7 +38,7 @@ class Report(Callback):
         self.run_name, self.fold, self.n_epochs, self.observe = run, fold, epochs, observe
         kept = np.linspace(1, batches, min(batches, RATES)).round().astype(int)
         self.kept = set(kept.tolist())  # the batches whose rates are
-        self.scored: Callable[[], float | None] = lambda: None  # the metric, after an epoch
+        self.log_score: Callable[[], float | None] = lambda: None  # the metric, after an epoch
         self.stage, self.done = 0, 0
         self.history: list[dict[str, float]] = []
         self.epochs: list[dict[str, float]] = []
@@ -114,7 +114,7 @@ class Report(Callback):
                 images_per_second=speed,
                 seconds=self.seconds,
                 accuracy=entry.get("accuracy"),
-                score=self.scored(),
+                score=self.log_score(),
                 rates=self.used[-1][2:],
             )
         )

@@ -158,7 +158,7 @@ def need_same_settings(
     foldwise. Raises: RunError: one has; the message has the remedy.
     """
     then = {**record.recipe, **(record.data or {})}
-    now = {**recipe.recorded(), **data.spec.training_settings()}
+    now = {**recipe.as_record(), **data.spec.training_settings()}
     place = different(then, {key: now[key] for key in then if key in now and key not in APART})
     if place is not None:
         key, old, new = place
@@ -227,7 +227,7 @@ def open_run(
             levels = next((cache.levels for cache in caches if cache.levels), None)
             RunRecord(
                 competition=data.spec.name,
-                recipe=recipe.recorded(),
+                recipe=recipe.as_record(),
                 data=data.spec.training_settings(),
                 seed=seed,
                 identity=digest,
@@ -282,7 +282,7 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
 
         values["plan"] = plan(
             data,
-            recipe.settled(values),
+            recipe.settle(values),
             left.folds,
             caches,
             left.rows,

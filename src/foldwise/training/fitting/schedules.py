@@ -69,7 +69,7 @@ class Warmed(Schedule):
             raise ValueError(f"warmup must be shorter than the stage, got {self.warmup} epochs")
         return number
 
-    def stretched(self, epochs: int, to: int) -> Schedule:
+    def stretch(self, epochs: int, to: int) -> Schedule:
         """With a warm-up that shrinks with the stage, and does not grow."""
         return self.model_copy(update={"warmup": min(self.warmup, self.warmup * to / epochs)})
 
@@ -155,7 +155,7 @@ class Sgdr(Schedule):
             found.append(found[-1] + cycle)
         return found
 
-    def stretched(self, epochs: int, to: int) -> Schedule:
+    def stretch(self, epochs: int, to: int) -> Schedule:
         """With more cycles, or fewer."""
         return self.model_copy(update={"cycles": self.lengths(to).index(to) + 1})
 

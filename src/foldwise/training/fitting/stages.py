@@ -96,7 +96,7 @@ def train_stages(
     if recipe.early_stop:
         kept.append(stopping)
     score = ValidationScore(place.score, meaning)
-    report.scored = score.value
+    report.log_score = score.value
     learner.add_cbs([*kept, score])
     saver = saver_of(place, learner, kept)
     with (

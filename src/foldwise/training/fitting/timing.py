@@ -118,7 +118,7 @@ def plan_of(
     go = partial(takes, start=weights_size(recipe))
     measures = Measures(costs_of=costs_of, left=left, takes=go)
     made = fit_budget(recipe, batches, wanted, len(recipe.seeds), measures)
-    fitted = recipe.planned(made)
+    fitted = recipe.with_plan(made)
     log.info(
         "%s: %d of %d folds with %s epochs (the recipe has %s) at %s px (%s): about %.1f min%s",
         recipe.name,

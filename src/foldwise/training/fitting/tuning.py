@@ -55,7 +55,7 @@ def settle(
         values["compile"] = recipe.compile is True if plain else recipe.compile
         if values["compile"] == "auto":
             loss = {"loss": "cross_entropy"}  # a measured step has no recipe's own
-            settled = recipe.settled({**values, **loss, "compile": False})
+            settled = recipe.settle({**values, **loss, "compile": False})
             values["compile"], values["measured"] = _pays(settled, rows, n_classes, channels, folds)
     return values
 

@@ -34,10 +34,10 @@ class Mixing(Callback):
         )
         if not targets.is_floating_point():
             targets = F.one_hot(targets, self.n_classes).to(images.dtype)
-        images, *others = self.mixed(images, targets, *weights)
+        images, *others = self.mix(images, targets, *weights)
         self.learn.xb, self.learn.yb = (images,), tuple(others)
 
-    def mixed(self, images: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def mix(self, images: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images (n, c, h, w) and whatever belongs to them, targets (n, C) and weights (n,), say.
 
         Each with its share of its partner's.

@@ -65,7 +65,7 @@ class Preprocessing:
         """What the outputs mean."""
         return Meaning(self.outputs, self.centers, self.scales)
 
-    def standardised(self, scaling: tuple[Array, Array] | None) -> "Preprocessing":
+    def with_scaling(self, scaling: tuple[Array, Array] | None) -> "Preprocessing":
         """The same with a training part's scaling, see `Task.scaling`."""
         if scaling is None:
             return self
@@ -275,7 +275,7 @@ def as_weights(recipe: Recipe) -> SizedRecipe:
         size = config.input_size[1:]
         interpolation = "bilinear" if recipe.weights == "none" else config.interpolation
     known = interpolation if interpolation in ("bilinear", "bicubic") else "bicubic"
-    return recipe.sized(size, known)
+    return recipe.with_sizes(size, known)
 
 
 def _own(recipe: Recipe) -> Preprocessing | None:
