@@ -11,6 +11,8 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.config.recipe import SizedRecipe
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import ImageCache
+from foldwise.data.images.resizing import Resizing
+from foldwise.data.images.sources import ImageSources
 from foldwise.data.labels.table import LabelTable
 from foldwise.tasks import MultiClass
 
@@ -85,7 +87,8 @@ def caches_of(
         }
     )
     hashes = pd.Series(table.frame["path"].to_numpy(), index=table.frame["id"])
-    return build_caches(spec, table, raw, hashes, list(sizes), "squash")
+    sources = ImageSources(spec=spec, table=table, raw=raw, hashes=hashes)
+    return build_caches(sources, list(sizes), Resizing(shape="squash"))
 
 
 def invented(folder: Path, rows: int, settings: dict[str, object], noise: bool = False):

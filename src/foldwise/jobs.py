@@ -14,6 +14,7 @@ from foldwise.config.recipe import Recipe, SizedRecipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache, open_cache
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import StorageError
 from foldwise.executors import Execute, FoldJob, Job
@@ -204,7 +205,7 @@ def _caches(
         log.info("%s: building image caches in %s", job.what, data.home.caches.path)
         for cache in caches:
             _begin(cache)
-        image_caches(data, recipe.cache_sizes, recipe.resize, None, recipe.interpolation)
+        image_caches(data, recipe.cache_sizes, Resizing.of(recipe))
     return tuple(open_cache(cache.path) for cache in caches)
 
 

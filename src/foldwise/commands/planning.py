@@ -11,6 +11,7 @@ from foldwise.data.competition import CompetitionData, digests, image_caches
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.images.decoding import Progress
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import FoldwiseError, SpecError, nearest
 from foldwise.executors import Execute, run_here
@@ -138,7 +139,7 @@ def caches_of(
     data: CompetitionData, recipe: SizedRecipe, progress: Progress | None = None
 ) -> list[ImageCache]:
     """The image caches of a recipe's stages, see `image_caches`; recipes of one size share them."""
-    return image_caches(data, recipe.cache_sizes, recipe.resize, progress, recipe.interpolation)
+    return image_caches(data, recipe.cache_sizes, Resizing.of(recipe), progress)
 
 
 def scheme_folds(

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.config.adapter import Hooks, ReadImage, load_adapter
+from foldwise.config.adapter import Hooks, load_adapter
 from foldwise.config.competition import CompetitionSpec, load_competition, need_hooks
 from foldwise.data.holdout import split_holdout, write_solution
 from foldwise.data.images.building import build_caches
-from foldwise.data.images.cache import ImageCache, sources_key
-from foldwise.data.images.decoding import BILINEAR, Progress, missing_images
+from foldwise.data.images.cache import ImageCache
+from foldwise.data.images.decoding import Progress, missing_images
 from foldwise.data.images.duplicates import pixel_digests
-from foldwise.data.images.levels import Levels
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.images.scale import settled_levels
-from foldwise.data.images.sources import source_hashes
+from foldwise.data.images.sources import ImageSources, source_hashes
 from foldwise.data.labels.corrections import correct
 from foldwise.data.labels.hook import hook_rows
 from foldwise.data.labels.table import (
@@ -90,7 +90,7 @@ class CompetitionData:
         source = pd.concat([self.train.source, self.test.source], join="inner")
         first = ~frame["id"].duplicated().to_numpy()
         frame, source = (part[first].reset_index(drop=True) for part in (frame, source))
-        return LabelTable(frame, source, self.task)
+        return LabelTable(frame=frame, source=source, task=self.task)
 
 
 def need_images(data: CompetitionData) -> None:
@@ -111,9 +111,8 @@ def need_images(data: CompetitionData) -> None:
 def image_caches(
     data: CompetitionData,
     sizes: Sequence[tuple[int, int]],
-    resize: str,
+    resizing: Resizing,
     progress: Progress | None = None,
-    interpolation: str = BILINEAR,
 ) -> list[ImageCache]:
     """The caches of all training and test images at each size, built where they are not there yet.
 
@@ -121,10 +120,7 @@ def image_caches(
     """
     if not sizes:  # a model that sees no images
         return []
-    rows, hashes, hook, levels = _sources(data)
-    return build_caches(
-        data.spec, rows, data.raw, hashes, sizes, resize, hook, progress, interpolation, levels
-    )
+    return build_caches(image_sources(data), sizes, resizing, progress)
 
 
 def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Series[str]":
@@ -132,22 +128,25 @@ def digests(data: CompetitionData, progress: Progress | None = None) -> "pd.Seri
 
     Raises: ImageError: images are missing or unreadable.
     """
-    rows, hashes, hook, levels = _sources(data)
-    return pixel_digests(data.spec, rows, data.raw, hashes, hook, progress, levels)
+    return pixel_digests(image_sources(data), progress)
 
 
-def _sources(
-    data: CompetitionData,
-) -> tuple[LabelTable, "pd.Series[str]", ReadImage | None, Levels | None]:
-    """All rows, the content hash of each one's source, the hook that reads it, deep images' levels.
+def image_sources(data: CompetitionData) -> ImageSources:
+    """Where all training and test images come from.
 
-    Hook and levels where there are some.
+    Raises: ImageError: images are missing, or deep ones have no common scale.
     """
     need_images(data)
     rows, hook = data.all_rows(), data.hooks.get("read_image")
     hashes = source_hashes(rows, data.raw, hook)
-    levels = None if hook else settled_levels(data.spec, rows, data.raw, hashes)
-    return rows, hashes, hook, levels
+    return ImageSources(
+        spec=data.spec,
+        table=rows,
+        raw=data.raw,
+        hashes=hashes,
+        read_image=hook,
+        levels=None if hook else settled_levels(data.spec, rows, data.raw, hashes),
+    )
 
 
 def same_sources(data: CompetitionData, names: Sequence[str]) -> bool:
@@ -156,10 +155,10 @@ def same_sources(data: CompetitionData, names: Sequence[str]) -> bool:
 
     Raises: ImageError: images are missing.
     """
-    _, hashes, *_ = _sources(data)
+    now = image_sources(data).key
     caches = [data.home.caches.cache(name) for name in names]
     made_of = [CacheRecord.read(cache.record).sources for cache in caches if cache.finished]
-    return all(key in (None, sources_key(hashes)) for key in made_of)
+    return all(key in (None, now) for key in made_of)
 
 
 def load_data(workspace: Workspace, name: str) -> CompetitionData:
@@ -181,10 +180,12 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     if file is None:
         nothing = train.where(np.zeros(len(train), bool))
         shape = submission_format(None, spec, [], train.task)
-        data = CompetitionData(spec, raw, train, nothing, shape, hooks)
+        data = CompetitionData(
+            spec=spec, raw=raw, train=train, test=nothing, format=shape, hooks=hooks
+        )
         train, test = split_holdout(spec, train, data.home.platform.path, lambda: digests(data))
         shape = submission_format(None, spec, sorted(test.frame["id"]), train.task)
-        return CompetitionData(spec, raw, train, test, shape, hooks)
+        return replace(data, train=train, test=test, format=shape)
     rows = rows_of_format(file, spec)
     if "read_test" in hooks:
         frame = hooks["read_test"](spec, raw)
@@ -196,7 +197,7 @@ def load_data(workspace: Workspace, name: str) -> CompetitionData:
     _check_ids(spec, train, test, shape)
     if spec.files.solution:
         write_solution(spec, raw, DataFolder(raw.parent).platform.path, test)
-    return CompetitionData(spec, raw, train, test, shape, hooks)
+    return CompetitionData(spec=spec, raw=raw, train=train, test=test, format=shape, hooks=hooks)
 
 
 def _check_answers(spec: CompetitionSpec, task: Task) -> None:

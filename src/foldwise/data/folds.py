@@ -88,7 +88,7 @@ def load_folds(
             )
     if frame_hash(frame, saved.duplicates) != saved.sha256:
         raise FoldError(f"{path} was changed after it was made; restore it, or remove {marker}")
-    return Folds(name, frame, saved.sha256, saved.duplicates)
+    return Folds(name=name, frame=frame, sha256=saved.sha256, duplicates=saved.duplicates)
 
 
 def make_folds(

@@ -42,4 +42,4 @@ def open_competition(workspace: Workspace, name: str) -> OpenCompetition:
 
     Raises: SpecError, DataError, LabelError: see `load_data`.
     """
-    return OpenCompetition(workspace, load_data(workspace, name))
+    return OpenCompetition(workspace=workspace, data=load_data(workspace, name))

@@ -86,9 +86,9 @@ def check_copies(data: CompetitionData, same: "pd.Series[str]", findings: Findin
     labels = dict(zip(data.train.frame["id"], data.train.labels(), strict=True))
     found = [
         Copy(
-            tuple(id for id in ids if id in labels),
-            tuple(id for id in ids if id not in labels),
-            tuple(labels[id] for id in ids if id in labels),
+            train=tuple(id for id in ids if id in labels),
+            test=tuple(id for id in ids if id not in labels),
+            labels=tuple(labels[id] for id in ids if id in labels),
         )
         for ids in copies(data.all_rows(), same).values()
     ]

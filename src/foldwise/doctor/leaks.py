@@ -63,7 +63,11 @@ def group_only_losses(
     values = _codes(groups)
     random_prior, random = _row_losses(classes, values, random_folds)
     _, grouped = _row_losses(classes, values, grouped_folds)
-    return GroupOnly(float(random_prior.mean()), float(random.mean()), float(grouped.mean()))
+    return GroupOnly(
+        prior=float(random_prior.mean()),
+        random=float(random.mean()),
+        grouped=float(grouped.mean()),
+    )
 
 
 def telling_columns(
@@ -92,7 +96,8 @@ def telling_columns(
         gain = prior - losses  # (n used rows,)
         sure = gain.mean() > SURE_AT * gain.std() / np.sqrt(len(gain))
         if sure and gain.mean() > NOTABLE * prior.mean():
-            found.append(Telling(str(column), float(prior.mean()), float(losses.mean())))
+            prior_loss, loss = float(prior.mean()), float(losses.mean())
+            found.append(Telling(column=str(column), prior=prior_loss, loss=loss))
     return sorted(found, key=lambda telling: telling.loss)
 
 

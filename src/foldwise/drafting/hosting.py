@@ -12,6 +12,7 @@ from foldwise.arrays import Array
 from foldwise.config.competition import load_competition
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.images.decoding import Progress
+from foldwise.data.images.resizing import Resizing
 from foldwise.drafting.draft import Draft, draft
 from foldwise.errors import SpecError
 from foldwise.metrics.scoring import score
@@ -118,7 +119,7 @@ def _regression(data: CompetitionData, progress: Progress | None) -> Array:
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-    (cache,) = image_caches(data, [THUMBNAIL_SIZE], "squash", progress)
+    (cache,) = image_caches(data, [THUMBNAIL_SIZE], Resizing(shape="squash"), progress)
     ids = data.train.frame["id"], pd.Series(data.format.ids, dtype=str)
     train, test = (cache.pixels[cache.rows(rows)].reshape(len(rows), -1) / 255 for rows in ids)
     model = LogisticRegression(max_iter=200)

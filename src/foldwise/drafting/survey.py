@@ -85,7 +85,14 @@ def survey(folder: Path) -> Survey:
             "first, then name the folder"
         )
     others += [readable(path) for path in odd]
-    found = Survey([], tuple(images), tuple(others), [], [], unreadable)
+    found = Survey(
+        tables=[],
+        images=tuple(images),
+        others=tuple(others),
+        sizes=[],
+        modes=[],
+        unreadable=unreadable,
+    )
     some = {*images[:: -(-len(images) // OPENED) or 1]}
     for path in paths:
         try:
@@ -105,7 +112,8 @@ def _tables(folder: Path, path: str) -> list[Table]:
     if path.lower().endswith(".csv"):
         frame = read_table(folder / path)
         index = is_index(frame) and len(frame.columns) > 1
-        return [Table(path, frame.drop(columns=frame.columns[0]) if index else frame)]
+        own = frame.drop(columns=frame.columns[0]) if index else frame
+        return [Table(name=path, frame=own)]
     names = query(folder / path, "SELECT name FROM sqlite_master WHERE type = 'table'", [])
     queries = ['SELECT * FROM "{}"'.format(n.replace('"', '""')) for n in names["name"]]
-    return [Table(path, query(folder / path, sql, []), sql) for sql in queries]
+    return [Table(name=path, frame=query(folder / path, sql, []), sql=sql) for sql in queries]

@@ -13,8 +13,7 @@ import foldwise
 from foldwise.config.recipe import recorded_recipe
 from foldwise.data.competition import CompetitionData, need_images
 from foldwise.data.folds import labels_hash
-from foldwise.data.images.cache import sources_key
-from foldwise.data.images.sources import source_hashes
+from foldwise.data.images.sources import source_hashes, sources_key
 from foldwise.ensembling.blend import Blend
 from foldwise.errors import WeightsError
 from foldwise.metrics.scoring import Score

@@ -24,7 +24,7 @@ def wanted_of(spec: CompetitionSpec) -> Wanted:
     fixed = (template.partition("{")[0].rpartition("/")[0] for template in templates)
     folders = (*spec.images.folders, *spec.labels.folders, *fixed)
     clean = {str(PurePosixPath(folder)) for folder in folders}
-    return Wanted(frozenset(spec.files.names()), frozenset(clean - {"."}))
+    return Wanted(files=frozenset(spec.files.names()), folders=frozenset(clean - {"."}))
 
 
 def destination(names: Sequence[str], at: str, stem: str, wanted: Wanted) -> tuple[str, str]:

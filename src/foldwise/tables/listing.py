@@ -57,7 +57,7 @@ def images_below(raw: Path, root: str) -> Below:
         *folders, name = path.split("/")
         hidden = any(part.startswith(".") or part in CLUTTER for part in folders)
         (others if hidden or not is_image(name) else found).append(path)
-    return Below(found, sorted(others))
+    return Below(images=found, others=sorted(others))
 
 
 def files_below(base: Path, passed: Sequence[str] = ()) -> tuple[list[str], list[str]]:

@@ -17,7 +17,8 @@ from foldwise.data.competition import image_caches, load_data
 from foldwise.data.images import building
 from foldwise.data.images import decoding as images
 from foldwise.data.images.cache import ROW, ImageCache
-from foldwise.data.images.decoding import load_image, resize_image
+from foldwise.data.images.decoding import load_image
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.opened import open_competition
 from foldwise.errors import StorageError
 from foldwise.jobs import fold_inputs
@@ -28,7 +29,7 @@ ALL = np.arange(42)
 
 
 def built(workspace: Workspace, *sizes: tuple[int, int], how: str = "squash") -> list[ImageCache]:
-    return image_caches(load_data(workspace, "tiny"), sizes, how)
+    return image_caches(load_data(workspace, "tiny"), sizes, Resizing(shape=how))
 
 
 def photo(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -82,7 +83,7 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale(workspace: Workspace, how: s
     assert (row["width"], row["height"], row["scale"]) == (163, 211, 2)
     full = load_image(workspace.raw("tiny") / "images" / f"{id}.png", "L")
     assert full.size == (163, 211)
-    expected = resize_image(full, (16, 24), how)[:, :, 0].astype(float)
+    expected = Resizing(shape=how).fit(full, (16, 24))[:, :, 0].astype(float)
     assert not (pixels_of(cache, id) == expected).all()
     assert np.abs(pixels_of(cache, id) - expected).mean() < 3
     assert (np.fromfile(cache.folder / "rows.bin", ROW)["scale"] == 2).sum() == 1
@@ -96,7 +97,7 @@ def test_a_turned_jpeg_is_recorded_as_it_is_seen(workspace: Workspace) -> None:
     row = known(cache, id)
     assert (row["width"], row["height"], row["scale"]) == (200, 410, 8)
     full = load_image(workspace.raw("tiny") / "images" / f"{id}.png", "L")
-    expected = resize_image(full, (12, 12), "squash")[:, :, 0].astype(float)
+    expected = Resizing(shape="squash").fit(full, (12, 12))[:, :, 0].astype(float)
     assert np.abs(pixels_of(cache, id) - expected).mean() < 3
 
 
@@ -273,7 +274,7 @@ def test_each_stage_trains_on_the_cache_of_its_size(workspace: Workspace) -> Non
 def test_another_interpolation_makes_another_cache_of_other_pixels(workspace: Workspace) -> None:
     data = load_data(workspace, "tiny")
     soft, sharp = (
-        image_caches(data, [(16, 24)], "squash", interpolation=kernel)[0]
+        image_caches(data, [(16, 24)], Resizing(shape="squash", interpolation=kernel))[0]
         for kernel in ("bilinear", "bicubic")
     )
     assert soft.folder != sharp.folder

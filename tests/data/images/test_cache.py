@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,11 @@ import pandas as pd
 import pytest
 
 from foldwise.commands.data import clear_cache
-from foldwise.data.competition import image_caches, load_data
+from foldwise.data.competition import image_caches, image_sources, load_data
 from foldwise.data.images.cache import ROW, ImageCache, crc_of, finished_cache, open_cache
-from foldwise.data.images.sources import source_hashes
+from foldwise.data.images.resizing import Resizing
 from foldwise.errors import ImageError, StorageError
 from foldwise.store.files import hold_lock, read_json
-from foldwise.store.layout import CachesFolder
 from foldwise.workspace import Workspace
 from tiny import small_disk
 
@@ -29,7 +29,7 @@ def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
 
 
 def built(workspace: Workspace) -> ImageCache:
-    return image_caches(load_data(workspace, "tiny"), [(48, 64)], "squash")[0]
+    return image_caches(load_data(workspace, "tiny"), [(48, 64)], Resizing(shape="squash"))[0]
 
 
 def pixel_file(folder: Path) -> Path:
@@ -117,16 +117,17 @@ def test_changed_records_of_rows_are_noticed(workspace: Workspace) -> None:
 
 def test_a_finished_cache_is_found_by_its_sources_and_mode(workspace: Workspace) -> None:
     cache = built(workspace)
-    data = load_data(workspace, "tiny")
-    hashes = source_hashes(data.all_rows(), data.raw)
-    folder = CachesFolder(cache.folder.parent)
-    found = finished_cache(folder, "L", hashes.sample(frac=1, random_state=0))
+    sources = image_sources(load_data(workspace, "tiny"))
+    hashes = sources.hashes
+    found = finished_cache(replace(sources, hashes=hashes.sample(frac=1, random_state=0)))
     assert found is not None
     assert (found[0].path, found[1].ids) == (cache.folder, (*cache.ids,))
-    assert finished_cache(folder, "RGB", hashes) is None
-    assert finished_cache(folder, "L", hashes.iloc[1:]) is None
+    images = sources.spec.images.model_copy(update={"mode": "RGB"})
+    colour = sources.spec.model_copy(update={"images": images})
+    assert finished_cache(replace(sources, spec=colour)) is None
+    assert finished_cache(replace(sources, hashes=hashes.iloc[1:])) is None
     changed = pd.Series([*hashes[:-1], "other"], index=hashes.index)
-    assert finished_cache(folder, "L", changed) is None
+    assert finished_cache(replace(sources, hashes=changed)) is None
 
 
 def test_clearing_removes_images_and_keeps_what_is_known_of_them(

@@ -14,8 +14,9 @@ from PIL import Image
 from foldwise.data.competition import load_data
 from foldwise.data.images.building import build_caches
 from foldwise.data.images.cache import ImageCache, open_cache
-from foldwise.data.images.decoding import decode, load_image, resize_image
-from foldwise.data.images.sources import source_hashes
+from foldwise.data.images.decoding import decode, load_image
+from foldwise.data.images.resizing import Resizing
+from foldwise.data.images.sources import ImageSources, source_hashes
 from foldwise.errors import ImageError, StorageError
 from foldwise.workspace import Workspace
 from tiny import edit, ids
@@ -27,7 +28,8 @@ def cache_of(
     data = load_data(workspace, "tiny")
     rows, hook = data.all_rows(), data.hooks.get("read_image")
     hashes = source_hashes(rows, data.raw, hook)
-    return build_caches(data.spec, rows, data.raw, hashes, [size], how, hook)[0]
+    sources = ImageSources(data.spec, rows, data.raw, hashes, hook)
+    return build_caches(sources, [size], Resizing(shape=how))[0]
 
 
 def test_the_cache_holds_every_image_at_its_size(workspace: Workspace) -> None:
@@ -207,7 +209,9 @@ def test_a_jpeg_that_is_truncated_is_refused_at_a_reduced_scale_too(tmp_path: Pa
 def test_squash_crop_and_pad() -> None:
     image = Image.new("L", (40, 20), 100)
     image.paste(200, (30, 0, 40, 20))  # the right quarter is bright
-    made = {how: resize_image(image, (10, 10), how)[:, :, 0] for how in ("squash", "crop", "pad")}
+    made = {
+        how: Resizing(shape=how).fit(image, (10, 10))[:, :, 0] for how in ("squash", "crop", "pad")
+    }
     squashed, cropped, padded = made.values()
     assert squashed.shape == cropped.shape == padded.shape == (10, 10)
     assert squashed[5, 0] == 100

@@ -9,13 +9,19 @@ import pytest
 from PIL import Image
 
 from foldwise.commands.planning import scheme_folds
-from foldwise.data.competition import CompetitionData, digests, image_caches, load_data
+from foldwise.data.competition import (
+    CompetitionData,
+    digests,
+    image_caches,
+    image_sources,
+    load_data,
+)
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images import decoding as images
 from foldwise.data.images.cache import ROW
 from foldwise.data.images.decoding import known_digests, load_image, pixel_digest
 from foldwise.data.images.duplicates import copies, join_units, pixel_digests, suspects
-from foldwise.data.images.sources import source_hashes
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.labels.table import LabelTable
 from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.errors import FoldError, ImageError
@@ -243,7 +249,7 @@ def test_what_the_cache_tells_to_be_no_copy_is_not_decoded_again(workspace: Work
     data = load_data(workspace, "tiny")
     names = all_ids("train")
     put_copy(workspace, names[2], names[8])
-    image_caches(data, [(16, 16)], "squash")
+    image_caches(data, [(16, 16)], Resizing(shape="squash"))
     whole = {number: image_of(workspace, "train", number).read_bytes() for number in (2, 8)}
     make_unreadable(workspace)
     for number, content in whole.items():
@@ -279,7 +285,7 @@ def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def records(data: CompetitionData, *numbers: int) -> np.ndarray:
     """What the one cache's records say of training rows."""
-    (cache,) = image_caches(data, [(24, 24)], "squash")
+    (cache,) = image_caches(data, [(24, 24)], Resizing(shape="squash"))
     names = pd.Series([all_ids("train")[number] for number in numbers])
     return np.fromfile(cache.folder / "rows.bin", ROW)[cache.rows(names)]
 
@@ -384,9 +390,8 @@ def test_unreadable_images_are_said_and_the_others_are_kept(workspace: Workspace
     data = load_data(workspace, "tiny")
     for number in (3, 9):
         image_of(workspace, "train", number).write_bytes(b"no image")
-    rows = data.all_rows()
     with pytest.raises(ImageError) as caught:
-        pixel_digests(data.spec, rows, data.raw, source_hashes(rows, data.raw))
+        pixel_digests(image_sources(data))
     bad = min(all_ids("train")[number] for number in (3, 9))
     listing = workspace.data / "tiny" / "unreadable.txt"
     assert str(caught.value).startswith(
@@ -401,12 +406,11 @@ def test_unreadable_images_are_said_and_the_others_are_kept(workspace: Workspace
 
 def test_an_image_that_went_missing_is_said(workspace: Workspace) -> None:
     data = load_data(workspace, "tiny")
-    rows = data.all_rows()
-    hashes = source_hashes(rows, data.raw)
+    sources = image_sources(data)
     gone = image_of(workspace, "test", 4)
     gone.unlink()
     with pytest.raises(ImageError) as caught:
-        pixel_digests(data.spec, rows, data.raw, hashes)
+        pixel_digests(sources)
     assert (
         f"1 of 42 images are missing or unreadable, e.g. id '{gone.stem}': {gone} is missing;"
         in (str(caught.value))

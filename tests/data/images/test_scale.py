@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from PIL import Image
 from foldwise.commands.planning import scheme_folds
 from foldwise.config.competition import load_competition
 from foldwise.config.recipe import load_recipe
-from foldwise.data.competition import digests, image_caches, load_data
+from foldwise.data.competition import digests, image_caches, image_sources, load_data
 from foldwise.data.images.cache import ImageCache, cache_folder
 from foldwise.data.images.decoding import load_image
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.photos import Look, decode_photos, look_of
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.images.scale import describe_levels, recorded_levels
-from foldwise.data.images.sources import source_hashes
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import ImageError, SpecError
 from foldwise.training.fitting.run import open_run
@@ -54,7 +55,7 @@ def png(width: int, height: int, colour: int, bits: int, rows: bytes) -> bytes:
 
 
 def cache_of(workspace: Workspace) -> ImageCache:
-    return image_caches(load_data(workspace, "tiny"), [SIZE], "squash")[0]
+    return image_caches(load_data(workspace, "tiny"), [SIZE], Resizing(shape="squash"))[0]
 
 
 def pixel(cache: ImageCache, number: int) -> int:
@@ -64,8 +65,8 @@ def pixel(cache: ImageCache, number: int) -> int:
 def unnamed(workspace: Workspace) -> Path:
     """The cache's folder as it was before images had levels."""
     data = load_data(workspace, "tiny")
-    hashes = source_hashes(data.all_rows(), data.raw)
-    return cache_folder(data.home.caches, data.spec.images.mode, SIZE, 4, "squash", hashes).path
+    sources = replace(image_sources(data), levels=None)
+    return cache_folder(sources, Resizing(shape="squash"), SIZE, 4).path
 
 
 def set_range(workspace: Workspace, text: str) -> None:
@@ -195,7 +196,7 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
     assert look.levels == Levels(0, 4095)
     save(tmp_path / "photo.png", 1600, "uint16")  # alone, it would be taken for 12 bits, too
     save(tmp_path / "dark.png", 160, "uint16")
-    mine = Look(SIZE, 4, "squash", "bilinear", False, look.levels)
+    mine = Look(SIZE, 4, Resizing(shape="squash"), False, look.levels)
     files = [tmp_path / "photo.png", tmp_path / "dark.png"]
     paths, failures = decode_photos(files, "L", [mine], tmp_path)
     assert np.load(paths[mine])[:, 0, 0, 0].tolist() == [100, 10]

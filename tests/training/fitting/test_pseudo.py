@@ -19,6 +19,7 @@ from foldwise.config.pseudo import Pseudo
 from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe
 from foldwise.data.competition import CompetitionData, image_caches, load_data
 from foldwise.data.folds import Folds
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.labels.table import LabelTable
 from foldwise.data.opened import open_competition
 from foldwise.errors import RunError
@@ -102,7 +103,7 @@ def student(workspace: Workspace, *overrides: str) -> SizedRecipe:
 def opened(workspace: Workspace, *overrides: str) -> Run:
     """The student's run, its pseudo-labels written; nothing is trained."""
     data, recipe = load_data(workspace, "tiny"), student(workspace, *overrides)
-    caches = image_caches(data, recipe.cache_sizes, recipe.resize)
+    caches = image_caches(data, recipe.cache_sizes, Resizing.of(recipe))
     (run,) = open_runs(workspace.runs, data, recipe, folds_of(workspace), caches)
     return run
 

@@ -4,17 +4,12 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from PIL import Image
 
-from foldwise.arrays import Array
-from foldwise.config.adapter import ReadImage
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import (
     ROW,
@@ -24,98 +19,65 @@ from foldwise.data.images.cache import (
     end_of,
     intact,
     open_cache,
-    sources_key,
 )
 from foldwise.data.images.decoding import (
-    BILINEAR,
     Decoded,
     Progress,
     each_image,
-    images_of,
     raise_unreadable,
-    resize_image,
 )
-from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PER_CORE, QUALITY, about, encode_pixels
-from foldwise.data.labels.table import LabelTable
+from foldwise.data.images.resizing import Resizing
+from foldwise.data.images.sources import ImageSources
 from foldwise.errors import StorageError
 from foldwise.store.data_records import CachePlan, CacheRecord
 from foldwise.store.files import allocate, disk_errors, hold_lock, sha256_file
-from foldwise.store.layout import CacheFolder, DataFolder
-from foldwise.store.records import Plain
+from foldwise.store.layout import CacheFolder
 
 log = logging.getLogger(__name__)
-
-Resizer = Callable[[Image.Image, tuple[int, int]], Array]  # an image at a size, as uint8
 
 KEPT_FREE = 0.1  # of the free disk: other things are written too
 WORTH_SAYING = 1e9  # bytes
 
 
 def build_caches(
-    spec: CompetitionSpec,
-    table: LabelTable,
-    raw: Path,
-    hashes: "pd.Series[str]",
+    sources: ImageSources,
     sizes: Sequence[tuple[int, int]],
-    resize: str,
-    read_image: ReadImage | None = None,
+    resizing: Resizing,
     progress: Progress | None = None,
-    interpolation: str = BILINEAR,
-    levels: Levels | None = None,
 ) -> list[ImageCache]:
-    """The caches of table's images at each size (height, width); built where they are not there.
+    """The caches of images at each size (height, width); built where they are not there.
 
-    hashes: the content hash of each id's source, indexed by id: with mode, resize, interpolation,
-    the size and the longest side of all sizes they name a cache, so another source makes another
-    one, and another order of rows does not. All that is missing is made from one decoding per
-    image. A build that was killed goes on with the rows that are not there yet. levels: of deep
-    images.
+    Content hashes, mode, levels, resizing, the size and the longest side of all sizes name a cache,
+    so another source makes another one, and another order of rows does not. All that is missing is
+    made from one decoding per image. A build that was killed goes on with the rows that are not
+    there yet.
 
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
             StorageError: the disk is too full.
     """
-    caches, mode = DataFolder(raw.parent).caches, spec.images.mode
+    spec, rows = sources.spec, sources.table.frame["id"]
     side = max(max(size) for size in sizes)
-    own = levels if levels and levels.named else None
-    bases = [
-        cache_folder(caches, mode, size, side, resize, hashes, interpolation, own) for size in sizes
-    ]
+    bases = [cache_folder(sources, resizing, size, side) for size in sizes]
     shapes = {
-        base: (len(table), *size, spec.images.channels)
+        base: (len(rows), *size, spec.images.channels)
         for base, size in zip(bases, sizes, strict=True)
     }
     with ExitStack() as stack:
         for base in sorted(shapes, key=lambda base: base.path):  # one order in every process
             stack.enter_context(hold_lock(base.lock, f"the image cache {base.name}"))
         kinds = _kinds(spec, shapes)
-        stack.enter_context(disk_errors(caches.path))
+        stack.enter_context(disk_errors(sources.caches.path))
         sites = [
-            stack.enter_context(Site(base, kinds[base], shape, [*table.frame["id"]]))
+            stack.enter_context(Site(base, kinds[base], shape, [*rows]))
             for base, shape in shapes.items()
             if not base.of_kind(kinds[base]).finished
         ]
         if sites:
-            fitted = partial(resize_image, resize=resize, interpolation=interpolation)
-            _fill(
-                sites,
-                images_of(spec, table, raw, read_image, side, levels),
-                fitted,
-                table,
-                raw,
-                progress,
-            )
+            _fill(sites, sources, side, resizing, progress)
             for site in sites:
-                site.finish(
-                    {"mode": mode, "sources": sources_key(hashes), **_levels_record(levels, own)}
-                )
+                site.finish(sources)
     return [open_cache(base.of_kind(kinds[base]).path) for base in bases]
-
-
-def _levels_record(levels: Levels | None, named: Levels | None) -> Plain:
-    """What a cache's record says of levels: those of its pixels, those in its name."""
-    told = {"levels": levels, "named_levels": named}
-    return {key: each.pair() for key, each in told.items() if each}
 
 
 class Site:
@@ -143,41 +105,47 @@ class Site:
             log.info("%s: %d of %d images are there already", home.name, self.there.sum(), shape[0])
 
     def __enter__(self) -> "Site":
-        self.file = os.open(self.home.part, os.O_RDWR)
+        self.file = self.home.part.open("r+b", buffering=0)
         return self
 
     def __exit__(self, *error: object) -> None:
-        os.close(self.file)
+        self.file.close()
 
-    def put(self, row: int, image: Decoded, fitted: Resizer) -> None:
-        """Write a row: the image fitted to the size."""
+    def put(self, row: int, image: Decoded, resizing: Resizing) -> None:
+        """Write a row: the image brought to the size."""
         size = self.shape[1], self.shape[2]
-        pixels = np.ascontiguousarray(fitted(image.image, size))
+        pixels = np.ascontiguousarray(resizing.fit(image.image, size))
         content = memoryview(encode_pixels(pixels) if self.packed else pixels.reshape(-1).data)
         with self.lock:
             start = self.end if self.packed else row * len(content)
             self.end = max(self.end, start + len(content))
-        written = 0
-        while written < len(content):
-            written += os.pwrite(self.file, content[written:], start + written)
+            self.file.seek(start)
+            written = 0
+            while written < len(content):
+                written += self.file.write(content[written:])
         self.rows[row] = (start, len(content), image.width, image.height, image.scale, 0)
         self.rows["crc"][row] = crc_of(content)
 
-    def finish(self, what: Plain) -> None:
-        """Flush, name the files as finished ones, and write the record. what: goes into it."""
-        os.ftruncate(self.file, end_of(self.rows))
-        os.fsync(self.file)
+    def finish(self, sources: ImageSources) -> None:
+        """Flush, name the files as finished ones, and write the record. sources: of the images."""
+        self.file.truncate(end_of(self.rows))
+        os.fsync(self.file.fileno())
+        self.file.close()  # an open file cannot be renamed everywhere
         self.rows.flush()
         file = self.home.pixels(self.packed)
         os.replace(self.home.part, file)
-        CacheRecord(
-            **what,
+        levels = {"levels": sources.levels, "named_levels": sources.named_levels}
+        record = CacheRecord(
+            mode=sources.mode,
+            sources=sources.key,
             packed=self.packed,
             modified_ns=file.stat().st_mtime_ns,
             rows_sha256=sha256_file(self.home.rows),
             shape=self.shape,
             ids=tuple(self.ids),
-        ).write(self.home.record)
+        )
+        known = {name: tuple(each.pair()) for name, each in levels.items() if each}
+        record.model_copy(update=known).write(self.home.record)
 
     def _prepare(self) -> None:
         """Make the files, unless they are those of an interrupted build of the same rows."""
@@ -198,27 +166,30 @@ class Site:
 
 def _fill(
     sites: Sequence[Site],
-    load: Callable[[int], Decoded],
-    fitted: Resizer,
-    table: LabelTable,
-    raw: Path,
+    sources: ImageSources,
+    side: int,
+    resizing: Resizing,
     progress: Progress | None,
 ) -> None:
-    """Fill all sites, image by image. Raises: ImageError: see `build_caches`."""
+    """Fill all sites, image by image. side: the longest one of all sizes.
+
+    Raises: ImageError: see `build_caches`.
+    """
     complete = np.all([site.there for site in sites], axis=0)
+    load, table = sources.decoder(side), sources.table
 
     def fill(row: int) -> None:
         image = load(row)
         for site in sites:
             if not site.there[row]:
-                site.put(row, image, fitted)
+                site.put(row, image, resizing)
 
     wanted = np.flatnonzero(~complete).tolist()
     failures = each_image(fill, wanted, table, progress, before=int(complete.sum()))
     if failures:
         for site in sites:
             shutil.rmtree(site.home.path)  # mended images make other caches
-        raise_unreadable(failures, raw, len(table))
+        raise_unreadable(failures, sources.raw, len(table))
 
 
 def _kinds(

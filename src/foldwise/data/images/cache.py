@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
-from foldwise.data.images.decoding import BILINEAR
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import PackedPixels
+from foldwise.data.images.resizing import BILINEAR, Resizing
+from foldwise.data.images.sources import ImageSources
 from foldwise.errors import ImageError, examples
 from foldwise.store.data_records import CacheRecord
 from foldwise.store.files import hold_lock, sha256_file, sha256_json
@@ -88,8 +89,12 @@ def open_cache(folder: Path) -> ImageCache:
         if done.packed
         else data.reshape(done.shape)
     )
-    levels = Levels(*done.levels) if done.levels else None
-    return ImageCache(folder, pd.Index(list(done.ids), dtype=str), pixels, levels)
+    return ImageCache(
+        folder=folder,
+        ids=pd.Index(list(done.ids), dtype=str),
+        pixels=pixels,
+        levels=Levels.of(done.levels),
+    )
 
 
 def of_size(caches: Sequence[ImageCache], size: tuple[int, int]) -> ImageCache:
@@ -108,16 +113,14 @@ def read_rows(cache: CacheFolder, done: CacheRecord) -> Array:
     return np.fromfile(path, ROW)
 
 
-def finished_cache(
-    caches: CachesFolder, mode: str, hashes: "pd.Series[str]", levels: Levels | None = None
-) -> tuple[CacheFolder, CacheRecord] | None:
-    """A finished cache of exactly these sources, and what it says of itself; or None.
+def finished_cache(sources: ImageSources) -> tuple[CacheFolder, CacheRecord] | None:
+    """A finished cache of exactly these images, and what it says of itself; or None.
 
-    Its size is any. hashes: the content hash of each id's source, indexed by id. levels: those
-    that are in its name.
+    Its size is any.
     """
-    wanted = (mode, sources_key(hashes), tuple(levels.pair()) if levels else None)
-    for cache in caches.finished():
+    levels = sources.named_levels
+    wanted = (sources.mode, sources.key, tuple(levels.pair()) if levels else None)
+    for cache in sources.caches.finished():
         done = CacheRecord.read(cache.record)
         if (done.mode, done.sources, done.named_levels) == wanted:
             return cache, done
@@ -125,31 +128,20 @@ def finished_cache(
 
 
 def cache_folder(
-    caches: CachesFolder,
-    mode: str,
-    size: tuple[int, int],
-    side: int,
-    resize: str,
-    hashes: "pd.Series[str]",
-    interpolation: str = BILINEAR,
-    levels: Levels | None = None,
+    sources: ImageSources, resizing: Resizing, size: tuple[int, int], side: int
 ) -> CacheFolder:
     """The folder of a cache of raw pixels; its `of_kind` is that of recompressed ones.
 
     side: the longest side of all sizes that were made from the same decoding: it tells the scale
-    of that. Whatever the pixels hang on is in the name, and nothing else: no order of rows.
-    levels: of deep images, where they give other pixels than without levels.
+    of that. Whatever the pixels hang on is in the name, and nothing else: no order of rows, and
+    levels only where they give other pixels than without levels.
     """
-    content = [DECODER, mode, list(size), side, resize, sources_key(hashes)]
+    mode, shape, interpolation = sources.mode, resizing.shape, resizing.interpolation
+    content = [DECODER, mode, list(size), side, shape, sources.key]
     content += [interpolation] * (interpolation != BILINEAR)
-    content += [levels.pair()] if levels else []
+    content += [sources.named_levels.pair()] if sources.named_levels else []
     key = sha256_json(content)[:16]
-    return caches.cache(f"{size[0]}x{size[1]}-{mode}-{resize}-{key}")
-
-
-def sources_key(hashes: "pd.Series[str]") -> str:
-    """A hash over the ids and contents of all sources, whatever their order."""
-    return sha256_json(sorted(zip(hashes.index, hashes, strict=True)))
+    return sources.caches.cache(f"{size[0]}x{size[1]}-{mode}-{shape}-{key}")
 
 
 def clear_caches(caches: CachesFolder) -> tuple[int, int]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
-from foldwise.arrays import Array
 from foldwise.config.adapter import ReadImage
 from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.levels import (
@@ -35,7 +34,6 @@ from foldwise.store.layout import DataFolder, lock_of
 from foldwise.tables.listing import present
 
 Progress = Callable[[int, int], None]  # images done, images in all
-BILINEAR = "bilinear"
 ORIENTATION = 0x0112  # EXIF's tag; what its values ask for, and those of them that turn by 90°
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -131,7 +129,7 @@ def images_of(
                 f"got {pixels.dtype} {pixels.shape}"
             )
         image = Image.fromarray(pixels.squeeze())
-        return Decoded(image, *image.size)
+        return Decoded(image=image, width=image.width, height=image.height)
 
     return from_hook
 
@@ -209,7 +207,7 @@ def decode(path: Path, mode: str, side: int | None = None, levels: Levels | None
         image = image.transpose(TURNS[turn])
     if turn in ON_ITS_SIDE:
         width, height = height, width
-    return Decoded(image, width, height, scale)
+    return Decoded(image=image, width=width, height=height, scale=scale)
 
 
 def _orientation(image: Image.Image) -> object:
@@ -242,23 +240,3 @@ def _to_mode(image: Image.Image, mode: str, levels: Levels | None) -> Image.Imag
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image if image.mode == mode else image.convert(mode)
-
-
-def resize_image(
-    image: Image.Image, size: tuple[int, int], resize: str, interpolation: str = BILINEAR
-) -> Array:
-    """The image as uint8 (height, width, channels): squashed, centre-cropped or padded to size.
-
-    interpolation: Pillow's filter by its name: bilinear, bicubic, lanczos, box or nearest.
-    """
-    height, width = size
-    kernel = Image.Resampling[interpolation.upper()]
-    if image.size != (width, height):
-        if resize == "crop":
-            image = ImageOps.fit(image, (width, height), kernel)
-        elif resize == "pad":
-            image = ImageOps.pad(image, (width, height), kernel)
-        else:
-            image = image.resize((width, height), kernel)
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels

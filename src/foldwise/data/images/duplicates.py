@@ -1,71 +1,52 @@
 """Copies: images whose decoded pixels are the same, whatever their files' names and formats."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
-from foldwise.config.adapter import ReadImage
-from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.cache import finished_cache, read_rows
 from foldwise.data.images.decoding import (
     Progress,
     each_image,
-    images_of,
     known_digests,
     pixel_digest,
     raise_unreadable,
     remember_digests,
 )
-from foldwise.data.images.levels import Levels
+from foldwise.data.images.sources import ImageSources
 from foldwise.data.labels.table import LabelTable
-from foldwise.store.layout import DataFolder
 
 
-def pixel_digests(
-    spec: CompetitionSpec,
-    table: LabelTable,
-    raw: Path,
-    hashes: "pd.Series[str]",
-    read_image: ReadImage | None = None,
-    progress: Progress | None = None,
-    levels: Levels | None = None,
-) -> "pd.Series[str]":
+def pixel_digests(sources: ImageSources, progress: Progress | None = None) -> "pd.Series[str]":
     """The digest of each id's decoded pixels in the competition's mode, indexed by id.
 
     Missing where a finished cache of these images tells that no other one is its copy: such images
     are not decoded for it. Digests that an earlier call found are known.
-    hashes: the content hash of each id's source, indexed by id. levels: of deep images.
     Raises: ImageError: images are missing or unreadable; all are listed in a file.
     """
-    own = levels if levels and levels.named else None
-    known = known_digests(raw, spec.images.mode, own)
-    sources = hashes.reindex(table.frame["id"]).to_list()
-    wanted = [row for row, source in enumerate(sources) if source not in known]
-    cache = (
-        finished_cache(DataFolder(raw.parent).caches, spec.images.mode, hashes, own)
-        if wanted
-        else None
-    )
+    raw, levels, ids = sources.raw, sources.named_levels, sources.table.frame["id"]
+    known = known_digests(raw, sources.mode, levels)
+    contents = sources.hashes.reindex(ids).to_list()
+    wanted = [row for row, content in enumerate(contents) if content not in known]
+    cache = finished_cache(sources) if wanted else None
     if cache is not None:
         maybe = suspects(read_rows(*cache))
-        ids = {id for id, is_one in zip(cache[1].ids, maybe, strict=True) if is_one}
-        wanted = [row for row in wanted if table.frame["id"].iloc[row] in ids]
-    load = images_of(spec, table, raw, read_image, levels=levels)
+        copied = {id for id, is_one in zip(cache[1].ids, maybe, strict=True) if is_one}
+        wanted = [row for row in wanted if ids.iloc[row] in copied]
+    load = sources.decoder()
     found: dict[str, str] = {}
 
     def digest(row: int) -> None:
-        found[sources[row]] = pixel_digest(load(row).image)
+        found[contents[row]] = pixel_digest(load(row).image)
 
-    failures = each_image(digest, wanted, table, progress)
-    remember_digests(raw, spec.images.mode, found, own)
+    failures = each_image(digest, wanted, sources.table, progress)
+    remember_digests(raw, sources.mode, found, levels)
     if failures:
-        raise_unreadable(failures, raw, len(table))
+        raise_unreadable(failures, raw, len(ids))
     known |= found
     return pd.Series(
-        [known.get(source) for source in sources],
-        index=hashes.index[:0].append(pd.Index(table.frame["id"], dtype=str)),
+        [known.get(content) for content in contents],
+        index=sources.hashes.index[:0].append(pd.Index(ids, dtype=str)),
         dtype=str,
     )
 

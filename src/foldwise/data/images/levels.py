@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,11 @@ class Levels:
     high: float
     named: bool = field(default=False, compare=False)
 
+    @classmethod
+    def of(cls, pair: tuple[float, float] | None) -> Self | None:
+        """The levels that a record has; None where it has none."""
+        return cls(low=pair[0], high=pair[1]) if pair else None
+
     def pair(self) -> list[float]:
         """Both, as JSON files and names of caches have them: the same for 4095 and 4095.0."""
         return [float(self.low), float(self.high)]
@@ -41,7 +47,7 @@ class Levels:
         return rounded.astype(np.uint8)
 
 
-FULL = Levels(0, 65535)  # 16 bits
+FULL = Levels(low=0, high=65535)  # 16 bits
 GREY_ALPHA = "LA;16B"  # a PNG's, which Pillow reads as RGBA
 # Of 16-bit colours Pillow unpacks the upper bytes; the raw mode that unpacks the lower ones. Grey
 # with alpha has none: of it read as RGBA, G and A are the lower bytes.
@@ -149,7 +155,7 @@ def extremes(path: Path) -> Extremes | None:
             )
             known = (part[np.isfinite(part)] for part in parts)
             lows, highs = zip(*((v.min(), v.max()) for v in known if v.size), strict=True)
-            return Extremes(float(min(lows)), float(max(highs)), image.mode)
+            return Extremes(low=float(min(lows)), high=float(max(highs)), mode=image.mode)
     except (ImageError, OSError):  # said when the image itself is wanted
         return None
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
-from foldwise.data.images.decoding import Decoded, Progress, decode, each_image, resize_image
+from foldwise.data.images.decoding import Decoded, Progress, decode, each_image
 from foldwise.data.images.levels import Levels
 from foldwise.data.images.packed import decode_pixels, encode_pixels
+from foldwise.data.images.resizing import Resizing
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, examples
 from foldwise.store.files import need_space
@@ -34,14 +35,13 @@ class Look:
 
     size: tuple[int, int]  # height and width in pixels
     side: int  # the longest side that the photo is decoded for
-    resize: str
-    interpolation: str
+    resizing: Resizing
     recompressed: bool
     levels: Levels | None = None  # of photos with more than 8 bits a channel
 
     def at(self, photo: Decoded) -> Array:
         """The photo's pixels, uint8 (height, width, channels)."""
-        pixels = resize_image(photo.image, self.size, self.resize, self.interpolation)
+        pixels = self.resizing.fit(photo.image, self.size)
         return (
             decode_pixels(encode_pixels(np.ascontiguousarray(pixels)))
             if self.recompressed
@@ -58,15 +58,15 @@ def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
         return None
     size = recipe.stage_presize(recipe.stage[-1])
     own = f"{size[0]}x{size[1]}-"
+    recompressed = any(
+        name.startswith(own) and CacheFolder(Path(name)).recompressed for name in record.caches
+    )
     return Look(
-        size,
-        max(max(each) for each in recipe.cache_sizes),
-        recipe.resize,
-        recipe.interpolation,
-        any(
-            name.startswith(own) and CacheFolder(Path(name)).recompressed for name in record.caches
-        ),
-        Levels(*record.levels) if record.levels else None,
+        size=size,
+        side=max(max(each) for each in recipe.cache_sizes),
+        resizing=Resizing.of(recipe),
+        recompressed=recompressed,
+        levels=Levels.of(record.levels),
     )
 
 

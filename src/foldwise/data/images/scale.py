@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from foldwise.config.competition import CompetitionSpec
-from foldwise.data.images.cache import sources_key
 from foldwise.data.images.levels import Extremes, Levels, extremes
 from foldwise.data.images.opening import MEMORY
+from foldwise.data.images.sources import sources_key
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
 from foldwise.store.data_records import LevelsRecord
@@ -101,7 +101,7 @@ def _levels(spec: CompetitionSpec, found: LevelsRecord) -> Levels | None:
     if not found.images and not spec.images.range:
         return None
     named = any((low, high) != before for before in found.before)
-    return Levels(low, high, named)
+    return Levels(low=low, high=high, named=named)
 
 
 def _from_data(spec: CompetitionSpec, found: LevelsRecord) -> tuple[float, float]:

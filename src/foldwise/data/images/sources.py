@@ -1,18 +1,70 @@
-"""Content hashes of image files, remembered so that unchanged files are not read again."""
+"""Where images come from; and their content hashes, remembered so that unchanged files are not
+read again."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from foldwise.config.adapter import ReadImage
+from foldwise.config.competition import CompetitionSpec
+from foldwise.data.images.decoding import Decoded, images_of
+from foldwise.data.images.levels import Levels
 from foldwise.data.labels.table import LabelTable
-from foldwise.store.files import hold_lock, replace_file, sha256_file, sha256_text
+from foldwise.store.files import hold_lock, replace_file, sha256_file, sha256_json, sha256_text
 from foldwise.store.frames import read_stored
-from foldwise.store.layout import DataFolder, lock_of
+from foldwise.store.layout import CachesFolder, DataFolder, lock_of
 
 SOURCE_COLUMNS = ["path", "bytes", "modified_ns", "sha256"]
+
+
+@dataclass(frozen=True)
+class ImageSources:
+    """The images of a competition's rows: where each comes from, and how it is read.
+
+    table: the rows. raw: the folder of their files. hashes: the content hash of each id's source,
+    indexed by id, see `source_hashes`. read_image: the hook that gives the pixels, where there is
+    one. levels: of deep images, where there are some.
+    """
+
+    spec: CompetitionSpec
+    table: LabelTable
+    raw: Path
+    hashes: "pd.Series[str]"
+    read_image: ReadImage | None = None
+    levels: Levels | None = None
+
+    @property
+    def mode(self) -> str:
+        """Pillow's mode of the decoded images."""
+        return self.spec.images.mode
+
+    @property
+    def caches(self) -> CachesFolder:
+        """The folder of their caches."""
+        return DataFolder(self.raw.parent).caches
+
+    @property
+    def named_levels(self) -> Levels | None:
+        """The levels, where they are in names of caches and digests."""
+        return self.levels if self.levels and self.levels.named else None
+
+    @property
+    def key(self) -> str:
+        """A hash over the ids and contents of all sources, whatever their order."""
+        return sources_key(self.hashes)
+
+    def decoder(self, side: int | None = None) -> Callable[[int], Decoded]:
+        """A function from a row number to its decoded image, see `images_of`."""
+        return images_of(self.spec, self.table, self.raw, self.read_image, side, self.levels)
+
+
+def sources_key(hashes: "pd.Series[str]") -> str:
+    """A hash over the ids and contents of all sources, whatever their order."""
+    return sha256_json(sorted(zip(hashes.index, hashes, strict=True)))
 
 
 def source_hashes(

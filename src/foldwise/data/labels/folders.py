@@ -160,4 +160,11 @@ def _rows(source: pd.DataFrame, raw: Path, counts: dict[str, int]) -> Rows:
             f"e.g. {source.loc[empty, 'path'].iloc[0]!r}"
         )
     tags = [(label,) for label in source["label"]]
-    return Rows(source, source["id"], tags, raw, None, list(source["path"]), counts)
+    return Rows(
+        source=source,
+        ids=source["id"],
+        tags=tags,
+        file=raw,
+        paths=list(source["path"]),
+        counts=counts,
+    )

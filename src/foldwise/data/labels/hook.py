@@ -62,6 +62,5 @@ def hook_rows(
     paths_inside(paths or [], ids if paths else [], file)
     paths = paths and as_on_disk(raw, paths)
     tags = [] if test else labels.split(source["label"], ids, file)
-    return Rows(
-        source, ids, tags, file, paths=paths, counts={REPEATED_ROWS: again} if again else {}
-    )
+    counts = {REPEATED_ROWS: again} if again else {}
+    return Rows(source=source, ids=ids, tags=tags, file=file, paths=paths, counts=counts)

@@ -106,7 +106,15 @@ class Sqlite(TableLabels):
         if spec.images.path:
             paths = image_paths(source, spec.images.path, self.id, path, raw)
         order = (rules.no, rules.yes) if rules else None
-        return Rows(source, source[self.id], tags, path, order, paths, counts)
+        return Rows(
+            source=source,
+            ids=source[self.id],
+            tags=tags,
+            file=path,
+            order=order,
+            paths=paths,
+            counts=counts,
+        )
 
     @model_validator(mode="after")
     def _column_or_rules(self) -> "Sqlite":

@@ -109,12 +109,14 @@ def read_test(spec: CompetitionSpec, raw: Path, task: Task, asked: pd.DataFrame)
         source = read_table(file, [id])
     ids = unique_ids(source, id, file)
     paths = image_paths(source, template, id, file, raw) if template else None
-    return unlabelled_table(Rows(source, ids, [], file, None, paths), spec, task)
+    rows = Rows(source=source, ids=ids, tags=[], file=file, paths=paths)
+    return unlabelled_table(rows, spec, task)
 
 
 def unlabelled_table(rows: Rows, spec: CompetitionSpec, task: Task) -> LabelTable:
     """Test rows as a table without targets; their groups may be unknown."""
-    return LabelTable(_frame(rows, spec, need_group=False), rows.source, task)
+    frame = _frame(rows, spec, need_group=False)
+    return LabelTable(frame=frame, source=rows.source, task=task)
 
 
 def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) -> LabelTable:
@@ -129,7 +131,8 @@ def label_table(rows: Rows, spec: CompetitionSpec, given: Sequence[str] | None) 
     _add_soft(frame, rows, spec)
     task = task_of(order, spec.labels.target)
     targets = task.frame(task.encode(rows))
-    return LabelTable(pd.concat([frame, targets], axis=1), rows.source, task, rows.counts)
+    whole = pd.concat([frame, targets], axis=1)
+    return LabelTable(frame=whole, source=rows.source, task=task, counts=rows.counts)
 
 
 def _add_soft(frame: pd.DataFrame, rows: Rows, spec: CompetitionSpec) -> None:

@@ -55,7 +55,9 @@ class TableLabels(Labels):
         template = spec.images.path
         paths = image_paths(source, template, self.id, file, raw) if template else None
         counts = {REPEATED_ROWS: again} if again else {}
-        return Rows(source, source[self.id], [], file, paths=paths, counts=counts)
+        return Rows(
+            source=source, ids=source[self.id], tags=[], file=file, paths=paths, counts=counts
+        )
 
     def _one_each(
         self, spec: CompetitionSpec, source: pd.DataFrame, labels: Sequence[str]
