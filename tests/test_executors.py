@@ -376,6 +376,15 @@ def test_without_ray_the_command_that_installs_it_is_named(
             pass
 
 
+def test_an_unknown_executor_is_bad_usage_and_the_nearest_one_is_named(
+    workspace: Workspace,
+) -> None:
+    words = ["train", "tiny", "--executor", "rya", "--root", str(workspace.root)]
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "expected --executor local or ray, got 'rya'; did you mean 'ray'?" in result.output
+
+
 def test_an_address_needs_the_executor_that_goes_there(workspace: Workspace) -> None:
     for verb in ("train", "submit"):
         words = [verb, "tiny", "--address", "10.0.0.1:6379", "--root", str(workspace.root)]

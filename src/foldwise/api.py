@@ -47,7 +47,7 @@ class Competition(OpenCompetition):
     def load(cls, name: str, root: str | Path | None = None) -> Competition:
         """A competition by name, its tables checked. Raises: FoldwiseError: see `load_data`."""
         workspace = Workspace.find(root)
-        return cls(workspace, load_data(workspace, name))
+        return cls(workspace=workspace, data=load_data(workspace, name))
 
     def __repr__(self) -> str:
         return (
@@ -115,7 +115,8 @@ class Competition(OpenCompetition):
         overrides: of the recipe, as "stage.0.epochs=3". What is trained is not trained again.
         """
         chosen = None if folds is None else tuple(folds)
-        made = train(self, Selection((recipe,), tuple(overrides), chosen))
+        selection = Selection(recipes=(recipe,), overrides=tuple(overrides), folds=chosen)
+        made = train(self, selection)
         rows = self.runs()
         return rows[rows["run"].isin([run.name for run in made])].reset_index(drop=True)
 
@@ -145,7 +146,7 @@ class Competition(OpenCompetition):
         recipe = recipe_of(self.folder, self.files.path / run)
         if not recipe.stage:
             raise _no_images_error(recipe)
-        made = Folds(record.scheme, folds, record.folds_sha256)
+        made = Folds(name=record.scheme, frame=folds, sha256=record.folds_sha256)
         return interpretation(self._with(recipe, made, record.seed, 0), oof)
 
     def predict(
@@ -176,16 +177,16 @@ class Competition(OpenCompetition):
 
         caches, mode = tuple(caches_of(self.data, recipe)), self.data.spec.images.mode
         return FoldInputs(
-            "notebook",
-            self.files.path,
-            recipe,
-            seed,
-            fold,
-            folds,
-            caches,
-            self.data.train,
-            self.data.test,
-            mode,
+            run="notebook",
+            folder=self.files.path,
+            recipe=recipe,
+            seed=seed,
+            fold=fold,
+            folds=folds,
+            caches=caches,
+            train=self.data.train,
+            test=self.data.test,
+            mode=mode,
         )
 
 

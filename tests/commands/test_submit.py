@@ -28,7 +28,7 @@ import pandas as pd
 
 read, paths = pd.read_csv, []
 def counted(path, **options):
-    if "nrows" not in options:  # a header alone
+    if options.get("nrows") is None:  # else a header alone
         paths.append(str(path))
     return read(path, **options)
 pd.read_csv = counted

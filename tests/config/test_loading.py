@@ -25,6 +25,7 @@ def test_a_spec_is_frozen_and_named_after_its_folder(workspace: Workspace) -> No
     ("old", "new", "message"),
     [
         ('title = "Tiny"', 'titel = "Tiny"', "unknown key 'titel'; did you mean 'title'"),
+        ('title = "Tiny"', 'title = "Tiny"\npag = "x"', "key 'pag'; did you mean 'page'"),
         ('mode = "L"', 'mdoe = "L"', "unknown key 'images.mdoe'; did you mean 'mode'"),
         ("n = 3\nseed = 1\n\n[folds.sites]", "m = 3\n\n[folds.sites]", "folds.default.m'"),
         ('title = "Tiny"', "", "the key 'title' is missing"),

@@ -3,15 +3,14 @@
 import json
 
 from foldwise import doctor
-from foldwise.data.competition import load_data
+from foldwise.data.opened import open_competition
 from foldwise.workspace import Workspace
 from tiny import edit
 
 
 def test_findings_are_kept_by_who_looked(workspace: Workspace) -> None:
-    data = load_data(workspace, "tiny")
     path = workspace.data / "tiny" / "findings.json"
-    quick = doctor.examine(workspace, data, images=False)
+    quick = doctor.examine(open_competition(workspace, "tiny"), images=False)
     assert json.loads(path.read_text()) == {
         "version": 1,
         "submit": {

@@ -51,12 +51,19 @@ def test_a_blends_row_is_that_of_its_record_and_its_out_of_fold_rows(
     assert row["difference"] == pytest.approx(gain)
 
 
-def test_blends_of_earlier_versions_or_without_runs_are_left_out(
-    submitted: tuple[Workspace, Entry], tmp_path: Path
+def test_blends_of_other_versions_or_without_runs_are_left_out(
+    submitted: tuple[Workspace, Entry], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace = copy(submitted[0], tmp_path)
     data, folder = load_data(workspace, "tiny"), workspace.runs / "tiny"
     assert compare_blends(folder, data, []) == []
+    assert not caplog.records
     (path,) = folder.glob("*/blend.json")
     path.write_text('{"method": "mean", "runs": ["tiny"]}')
     assert compare_blends(folder, data, compare_runs(folder, data)) == []
+    path.write_text('{"version": 99}')
+    assert compare_blends(folder, data, compare_runs(folder, data)) == []
+    earlier, later = (record.getMessage() for record in caplog.records)
+    left_out = f"1 blends are left out of the comparison, e.g. {path} was written by"
+    assert earlier.startswith(f"{left_out} an earlier version of foldwise")
+    assert later.startswith(f"{left_out} a later version of foldwise (of version 99")

@@ -143,7 +143,7 @@ def test_what_check_found_is_shown_and_what_nobody_looked_at_is_said(
     folder = workspace.raw("tiny") / "images"
     names = sorted(path.name for path in folder.iterdir())
     (folder / names[0]).write_bytes((folder / names[1]).read_bytes())
-    doctor.examine(workspace, load_data(workspace, "tiny"), images=False)
+    doctor.examine(open_competition(workspace, "tiny"), images=False)
     page = competition_page(gather_competition(workspace, "tiny"))
     assert "not checked (<code>foldwise check tiny</code> looks)" in page
     assert "<b>warning</b> (submit): folds &#39;default&#39; are random" in page

@@ -7,7 +7,7 @@ import pytest
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
-from foldwise.data.competition import CompetitionData, load_data
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.errors import PlatformError, SpecError
 from foldwise.submitting.parts import board_parts
 from foldwise.submitting.platforms.kaggle import Kaggle
@@ -23,38 +23,39 @@ SPEC = {
 }
 
 
-def on(data: CompetitionData, share: float | None) -> CompetitionData:
+def on(competition: OpenCompetition, share: float | None) -> OpenCompetition:
     """The competition on Kaggle, with a public share."""
-    changes = {"platform": Kaggle(public_share=share)}
-    return replace(data, spec=data.spec.model_copy(update=changes))
+    spec = competition.spec.model_copy(update={"platform": Kaggle(public_share=share)})
+    return replace(competition, data=replace(competition.data, spec=spec))
 
 
 def test_a_local_board_is_counted(workspace: Workspace) -> None:
-    data = load_data(workspace, "tiny")
-    assert board_parts(workspace, data) == {"public": 3, "private": 3}  # 12 rows of 6 sites
+    competition = open_competition(workspace, "tiny")
+    data = competition.data
+    assert board_parts(competition) == {"public": 3, "private": 3}  # 12 rows of 6 sites
     truth = workspace.data / "tiny" / "platform" / "truth.csv"
     frame = pd.read_csv(truth, dtype=str)
     groups = data.test.frame.set_index("id")["group"].loc[frame["id"]].to_numpy()
     first = groups == groups[0]
     parts = pd.Series("private", frame.index).mask(first, "public")
     frame.assign(part=parts).to_csv(truth, index=False)
-    assert board_parts(workspace, data) == {"public": 1, "private": 5}
+    assert board_parts(competition) == {"public": 1, "private": 5}
     data.train.frame["group"] = None
     count = int(first.sum())
-    assert board_parts(workspace, data) == {"public": count, "private": 12 - count}
+    assert board_parts(competition) == {"public": count, "private": 12 - count}
     frame.iloc[:5].to_csv(truth, index=False)
     with pytest.raises(PlatformError, match=r"7 are missing"):
-        board_parts(workspace, data)
+        board_parts(competition)
     truth.unlink()
-    assert board_parts(workspace, data) == {}
+    assert board_parts(competition) == {}
 
 
 def test_elsewhere_the_spec_has_to_say_it(workspace: Workspace) -> None:
-    data = load_data(workspace, "tiny")
-    assert board_parts(workspace, on(data, None)) == {}
-    assert board_parts(workspace, on(data, 0.34)) == {"public": 2, "private": 4}
-    assert board_parts(workspace, on(data, 0.001)) == {"public": 1, "private": 5}
-    assert board_parts(workspace, on(data, 0.999)) == {"public": 5, "private": 1}
+    competition = open_competition(workspace, "tiny")
+    assert board_parts(on(competition, None)) == {}
+    assert board_parts(on(competition, 0.34)) == {"public": 2, "private": 4}
+    assert board_parts(on(competition, 0.001)) == {"public": 1, "private": 5}
+    assert board_parts(on(competition, 0.999)) == {"public": 5, "private": 1}
 
 
 def test_the_platform_may_be_a_table() -> None:

@@ -1,15 +1,18 @@
 """Options of the verbs whose jobs can run elsewhere."""
 
 from contextlib import AbstractContextManager
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from foldwise import executors
+from foldwise.errors import nearest
 
 Executor = Annotated[
-    Literal["local", "ray"],
-    typer.Option(help="Where folds run: in this process, or on a Ray cluster (docs/cluster.md)."),
+    str,
+    typer.Option(
+        help="Where folds run: local, in this process; ray, on a cluster (docs/cluster.md)."
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -18,7 +21,17 @@ Address = Annotated[
 
 
 def open_executor(executor: str, address: str | None) -> AbstractContextManager[executors.Execute]:
-    """What runs the jobs. Raises: typer.BadParameter: an address, but no cluster is asked for."""
-    if address is not None and executor != "ray":
-        raise typer.BadParameter(f"expected --executor ray with --address {address}")
+    """What runs the jobs.
+
+    Raises: typer.BadParameter: there is no such executor, or it has no address and one is given.
+    """
+    known = executors.EXECUTORS
+    if executor not in known:
+        hint = nearest(executor, [*known])
+        raise typer.BadParameter(
+            f"expected --executor {' or '.join(known)}, got {executor!r}{hint}"
+        )
+    if address is not None and not known[executor].addressed:
+        others = " or ".join(name for name, runner in known.items() if runner.addressed)
+        raise typer.BadParameter(f"expected --executor {others} with --address {address}")
     return executors.executor(executor, address or "auto")

@@ -43,7 +43,7 @@ def submit(
 
     with open_executor(executor, address) as execute, show_progress(err) as (observe, images):
         competition = open_competition(Workspace.find(root), name)
-        session = Session(observe, images, execute, track=not no_track)
+        session = Session(observe=observe, progress=images, execute=execute, track=not no_track)
         entry = run(competition, dry_run, again, resend, session)
     say(printing.entry_lines(entry))
     say(printing.headline_lines(headline(competition, entry.file)))

@@ -74,9 +74,11 @@ def train(
             "expected --fast, --find-lr or --show-batch, with one --fold at most, and no --executor"
         )
     folds = tuple(fold) if fold else None
-    selection = Selection(tuple(recipe or ()), tuple(set_ or ()), folds, scheme)
+    selection = Selection(
+        recipes=tuple(recipe or ()), overrides=tuple(set_ or ()), folds=folds, scheme=scheme
+    )
     with open_executor(executor, address) as execute, show_progress(err) as (observe, images):
-        session = Session(observe, images, execute, track=not no_track)
+        session = Session(observe=observe, progress=images, execute=execute, track=not no_track)
         competition = open_competition(Workspace.find(root), name)
         lines: list[RenderableType] = []
         if fast:

@@ -33,7 +33,7 @@ def blend(
         for recipe, its_own in zip(chosen, caches, strict=True)
         for run in open_runs(workspace.runs, data, recipe, folds, its_own)
     ]
-    parts = board_parts(workspace, data)
+    parts = board_parts(competition)
     try:
         by = BLENDINGS.parse(method, kinds_of(competition.folder)) if method else None
     except ValueError as error:

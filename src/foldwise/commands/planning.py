@@ -88,7 +88,7 @@ def make_plan(
     for fold in selection.folds or ():
         if not 0 <= fold < folds.n:
             raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
-    return Plan(tuple(made), folds)
+    return Plan(recipes=tuple(made), folds=folds)
 
 
 def recipes_of(

@@ -137,7 +137,7 @@ def find_trained(workspace: Workspace, name: str) -> Trained:
                 f"{folder.name}: no fold is trained yet; run `foldwise train "
                 f"{competition}`, it goes on with them"
             )
-        return Trained(competition, (folder,), tuple(done), ALONE)
+        return Trained(competition=competition, runs=(folder,), folds=tuple(done), chain=ALONE)
     record = BlendRecord.read(BlendFolder(folder).record)
     runs = []
     for member in record.members:
@@ -158,7 +158,12 @@ def find_trained(workspace: Workspace, name: str) -> Trained:
                 f"run `foldwise blend {competition}` and use that one"
             )
         runs.append(run.path)
-    return Trained(competition, tuple(runs), tuple(range(record.folds)), record.chain)
+    return Trained(
+        competition=competition,
+        runs=tuple(runs),
+        folds=tuple(range(record.folds)),
+        chain=record.chain,
+    )
 
 
 def predict_fold(job: PhotoJob, observe: Observer) -> None:
@@ -166,7 +171,7 @@ def predict_fold(job: PhotoJob, observe: Observer) -> None:
     from foldwise.training.applying import predict_photos
     from foldwise.training.speed.machine import computing_with, threads
 
-    workspace = Workspace(job.root, job.data, job.runs)
+    workspace = Workspace(root=job.root, data=job.data, runs=job.runs)
     recipe = recipe_of(workspace.competition(job.competition), job.run)
     with computing_with(job.cpus or threads()):
         fold = RunFolder(job.run).fold(job.fold)
@@ -219,7 +224,13 @@ def _member(
         frame = read_predictions(jobs[run, folds[number]].target, classes)
         return frame[columns_of(classes)].to_numpy()
 
-    return Member(run.name, "", lambda: np.empty((0, len(classes))), test, {})
+    return Member(
+        name=run.name,
+        identity="",
+        oof=lambda: np.empty((0, len(classes))),
+        test=test,
+        facts={},
+    )
 
 
 def _run_record(run: RunFolder) -> RunRecord:

@@ -40,10 +40,12 @@ def submit(
             RunError: the data changed meanwhile. SubmissionError: the ledger is not understood.
             StorageError: another submit of this is at work.
     """
-    workspace, data, name = competition.workspace, competition.data, competition.name
+    data, name = competition.data, competition.name
     with hold_lock(competition.files.submit_lock, f"submitting {name}", wait=False):
         practice = data.spec.platform.practice
-        ledger.read_ledger(submissions_of(workspace, name, practice).ledger)  # all understood?
+        ledger.read_ledger(
+            submissions_of(competition.workspace, name, practice).ledger
+        )  # all understood?
         ready = functools.cache(lambda: _need_ready(competition, dry_run))
         if not all(is_begun(competition, recipe) for recipe in data.spec.submit.recipes):
             ready()  # before images are decoded
@@ -56,13 +58,13 @@ def submit(
         runs = train(competition, SUBMITTED, session=session, before=before)
         if training:
             _need_same(competition, runs)
-        parts = board_parts(workspace, data)
+        parts = board_parts(competition)
         blended = blend_runs(competition.files.path, data, runs, parts=parts)
-        entry = write_entry(workspace, data, blended)
+        entry = write_entry(competition, blended)
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)
             return entry
-        entry = send_entry(workspace, data, entry, again, resend)
+        entry = send_entry(competition, entry, again, resend)
         if session.track:
             sum_up(competition.files.path, data, blended, entry)
         return entry
@@ -74,7 +76,7 @@ def _need_ready(competition: OpenCompetition, dry_run: bool) -> None:
     Raises: DataError: `check` finds errors. PlatformError: see `ask_first`.
     """
     # without images: the cache looks closer
-    findings = doctor.examine(competition.workspace, competition.data, images=False)
+    findings = doctor.examine(competition, images=False)
     for warning in findings.warnings:
         log.warning("%s: %s", competition.name, warning)
     if not findings.ok:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
@@ -131,6 +131,8 @@ class Submit(Strict):
 
 class CompetitionSpec(Strict):
     """The facts of one competition."""
+
+    beside: ClassVar[tuple[str, ...]] = BESIDE
 
     name: Name
     title: str

@@ -9,6 +9,7 @@ from foldwise.config.recipe import load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images.decoding import Progress
+from foldwise.data.opened import OpenCompetition
 from foldwise.doctor.findings import Facts, Findings
 from foldwise.doctor.images import check_copies, check_files, check_headers, decoded_digests
 from foldwise.doctor.leaks import (
@@ -41,31 +42,28 @@ def check(workspace: Workspace, name: str, progress: Progress | None = None) -> 
         findings = Findings(errors=[str(error)])
         findings.save(workspace.data / name, "check")
         return findings
-    return examine(workspace, data, progress=progress)
+    return examine(OpenCompetition(workspace=workspace, data=data), progress=progress)
 
 
 def examine(
-    workspace: Workspace,
-    data: CompetitionData,
-    images: bool = True,
-    progress: Progress | None = None,
+    competition: OpenCompetition, images: bool = True, progress: Progress | None = None
 ) -> Findings:
     """The findings about tables that could be read; with `images`, every image is looked at too.
 
     They are kept for reports, see `Findings.save`.
     """
-    findings = _examine(workspace, data, images, progress)
-    findings.save(workspace.data / data.spec.name, "check" if images else "submit")
+    findings = _examine(competition, images, progress)
+    home = competition.workspace.data / competition.name
+    findings.save(home, "check" if images else "submit")
     return findings
 
 
-def _examine(
-    workspace: Workspace, data: CompetitionData, images: bool, progress: Progress | None
-) -> Findings:
+def _examine(competition: OpenCompetition, images: bool, progress: Progress | None) -> Findings:
+    data = competition.data
     findings = Findings(facts=_facts(data))
     for recipe in data.spec.submit.recipes:
         try:
-            load_recipe(workspace.competition(data.spec.name), recipe)
+            load_recipe(competition.folder, recipe)
         except FoldwiseError as error:
             findings.errors.append(str(error))
     empty = [name for name, share in findings.facts.get("classes", {}).items() if share == 0]
@@ -84,7 +82,7 @@ def _examine(
         if digests is not None:
             check_copies(data, digests, findings)
     for name, scheme in data.spec.folds.items():
-        _check_folds(workspace, data, name, scheme, digests, findings)
+        _check_folds(competition, name, scheme, digests, findings)
     _check_leaks(data, findings)
     return findings
 
@@ -133,15 +131,14 @@ def _check_damage(data: CompetitionData, findings: Findings) -> None:
 
 
 def _check_folds(
-    workspace: Workspace,
-    data: CompetitionData,
+    competition: OpenCompetition,
     name: str,
     scheme: FoldScheme,
     digests: "pd.Series[str] | None",
     findings: Findings,
 ) -> None:
     """Make (or read) the folds, note their sizes, compare their split with the platform's."""
-    home = data_of(workspace, data.spec.name).folds
+    data, home = competition.data, data_of(competition.workspace, competition.name).folds
     same = digests if scheme.duplicates else None
     saved = home.record(name).is_file() and (same is not None or not scheme.duplicates)
     try:

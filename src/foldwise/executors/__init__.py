@@ -97,7 +97,18 @@ def _on_ray(address: str) -> Iterator[Execute]:
         yield execute
 
 
-EXECUTORS = {"local": _here, "ray": _on_ray}  # by the word of --executor; each takes an address
+@dataclass(frozen=True)
+class Runner:
+    """Somewhere that jobs can run. open: gives what runs them, at an address."""
+
+    open: Callable[[str], AbstractContextManager[Execute]]
+    addressed: bool  # it has an address that a person may name
+
+
+EXECUTORS = {  # by the word of --executor
+    "local": Runner(open=_here, addressed=False),
+    "ray": Runner(open=_on_ray, addressed=True),
+}
 
 
 def executor(kind: str, address: str = "auto") -> AbstractContextManager[Execute]:
@@ -107,4 +118,4 @@ def executor(kind: str, address: str = "auto") -> AbstractContextManager[Execute
     started for this command on this machine alone.
     Raises, when entered: ClusterError: Ray is not installed, or no cluster answers.
     """
-    return EXECUTORS[kind](address)
+    return EXECUTORS[kind].open(address)

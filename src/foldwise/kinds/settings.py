@@ -24,6 +24,8 @@ class Strict(BaseModel):
 
     # what to write instead of keys that earlier versions had
     moved: ClassVar[Mapping[str, str]] = {}
+    # keys of tables below that may stand in this one
+    beside: ClassVar[tuple[str, ...]] = ()
 
 
 def mistakes(model: type[BaseModel], error: ValidationError, table: Mapping[str, object]) -> str:
@@ -112,6 +114,7 @@ def _describe(model: type[BaseModel], item: ErrorDetails, place: KeyPath) -> str
         owner = _model_at(model, above)
         instead = getattr(owner, "moved", {}).get(last)
         keys = [field.alias or name for name, field in owner.model_fields.items()]
+        keys += getattr(owner, "beside", ())
         return f"unknown key {key!r}{f'; {instead}' if instead else nearest(last, keys)}"
     if item["type"] == "missing":
         *above, last = (str(part) for part in item["loc"])

@@ -1,5 +1,6 @@
 """Runs side by side: scores, time, and whether a difference exceeds the noise of the folds."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from foldwise.store.layout import BlendFolder, CompetitionRuns, RunFolder
 from foldwise.store.predictions import read_predictions
 from foldwise.store.run_records import BlendRecord, FoldRecord, PartRecord, RunRecord
 from foldwise.store.runs import fold_predictions
+
+log = logging.getLogger(__name__)
 
 FEWEST_FOLDS = 3  # folds that two runs share; below that nothing is said of noise
 OTHER_ROWS = "other rows"
@@ -258,20 +261,24 @@ def compare_blends(folder: Path, data: CompetitionData, runs: Sequence[RunRow]) 
     decided without each fold too; `expected, expected_low, expected_high`, on a board, and
     `parts`, the same of its parts by name: `units, of` (how many groups or rows), `value, low,
     high`; `fold_scores, mean, deviation`; `best_member` and its `member_score`, and as in
-    `compare_runs` `difference, error, shared, verdict` to that one. Blends are left out that an
-    earlier version made, and those whose runs have gone or are of other rows or classes.
+    `compare_runs` `difference, error, shared, verdict` to that one. Blends are left out that
+    another version made, with a warning, and those whose runs have gone or are of other rows or
+    classes.
     """
     known = {row["run"]: row for row in runs}
-    rows = []
+    rows, unread = [], list[RunError]()
     for blend in CompetitionRuns(folder).blends():
         try:
             record = BlendRecord.read(blend.record)
-        except RunError:  # of an earlier version
+        except RunError as error:  # of another version
+            unread.append(error)
             continue
         members = [known[member.name] for member in record.members if member.name in known]
         members = [row for row in members if row["score"] is not None]
         if members:
             rows.append(_blend_row(blend, record, members, data))
+    if unread:
+        log.warning("%d blends are left out of the comparison, e.g. %s", len(unread), unread[0])
     sign = -1 if data.spec.metric.higher else 1
     return sorted(rows, key=lambda row: sign * (row["score"] or 0.0))
 

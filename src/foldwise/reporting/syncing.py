@@ -143,7 +143,7 @@ def send(file: Path, live: bool = False) -> Sending:
         )
     with contextlib.suppress(AttributeError, OSError):  # Windows; or it is over already
         os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
-    return Sending(file, process, path)
+    return Sending(file=file, process=process, log=path)
 
 
 def offline_runs(runs: Path) -> list[Path]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from foldwise.commands.planning import caches_of
 from foldwise.config.recipe import SizedRecipe, recorded_recipe
-from foldwise.data.competition import CompetitionData, digests, load_data
+from foldwise.data.competition import digests
 from foldwise.data.folds import Folds, load_folds
 from foldwise.data.images.cache import ImageCache
 from foldwise.data.images.decoding import Progress
+from foldwise.data.opened import OpenCompetition, open_competition
 from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.errors import DataError, SubmissionError
 from foldwise.executors import FoldJob, run_here
@@ -99,7 +100,7 @@ def reproduce(
     """
     path = find_manifest(workspace, submission)
     told = Manifest.read(path)
-    file, name = path.with_suffix(".csv"), told.competition
+    file = path.with_suffix(".csv")
     if file.is_file() and sha256_file(file) != told.sha256:
         raise SubmissionError(
             f"{file} is not the file that its manifest tells of (its bytes have "
@@ -109,11 +110,11 @@ def reproduce(
 
     differences = _warn(other_differences(told, workspace))
     with scratch(workspace, path, told) as here:
-        data = load_data(here, name)
-        differences += _warn(check_data(told, data, here.competition(name)))
+        again = open_competition(here, told.competition)
+        differences += _warn(check_data(told, again.data, again.folder))
         with computing_with(told.machine["threads"]):
-            blend = _make_blend(here, workspace, data, told, observe, progress)
-            made = _compare_submission(here, data, blend, told, file, differences)
+            blend = _make_blend(again, workspace, told, observe, progress)
+            made = _compare_submission(again, blend, told, file, differences)
         if made.same:
             shutil.rmtree(here.root)
     return made
@@ -127,46 +128,40 @@ def _warn(differences: Iterable[str]) -> tuple[str, ...]:
 
 
 def _make_blend(
-    here: Workspace,
+    here: OpenCompetition,
     workspace: Workspace,
-    data: CompetitionData,
     told: Manifest,
     observe: Observer,
     progress: Progress | None,
 ) -> Blend:
     """The manifest's blend of its runs, trained again where they are not done yet."""
     runs = [*told.teachers, *told.runs]
-    folder = here.competition(data.spec.name)
     recipes = [
-        recorded_recipe(folder, each.recipe, f"the manifest's run {each.run}") for each in runs
+        recorded_recipe(here.folder, each.recipe, f"the manifest's run {each.run}") for each in runs
     ]
-    caches = [caches_of(data, recipe, progress) for recipe in recipes]
-    folds = _folds(here, workspace, data, told, progress)  # after the caches, as in training
+    caches = [caches_of(here.data, recipe, progress) for recipe in recipes]
+    folds = _folds(here, workspace, told, progress)  # after the caches, as in training
     made = {
-        each.run: _train_run(here, data, each, recipe, folds, its_own, observe)
+        each.run: _train_run(here, each, recipe, folds, its_own, observe)
         for each, recipe, its_own in zip(runs, recipes, caches, strict=True)
     }
-    return blend_runs(here.runs / data.spec.name, data, [made[each.run] for each in told.runs])
+    return blend_runs(here.files.path, here.data, [made[each.run] for each in told.runs])
 
 
 def _folds(
-    here: Workspace,
-    workspace: Workspace,
-    data: CompetitionData,
-    told: Manifest,
-    progress: Progress | None,
+    here: OpenCompetition, workspace: Workspace, told: Manifest, progress: Progress | None
 ) -> Folds:
     """The manifest's folds: those in the data folder where they are the same, else made anew.
 
     Raises: DataError: folds made anew are others.
     """
     scheme, wanted = told.folds.scheme, told.folds.sha256
-    definition, kept = data.spec.folds[scheme], data_of(workspace, data.spec.name).folds
-    same = digests(data, progress) if definition.duplicates else None
+    definition, kept = here.spec.folds[scheme], data_of(workspace, here.name).folds
+    same = digests(here.data, progress) if definition.duplicates else None
     saved = FoldsRecord.read_if_there(marker := kept.record(scheme))
     known = saved is not None and saved.sha256 == wanted
-    folder = kept.path if known else ReproductionFolder(here.root).folds
-    folds = load_folds(data.train, scheme, definition, folder, same)
+    folder = kept.path if known else ReproductionFolder(here.workspace.root).folds
+    folds = load_folds(here.data.train, scheme, definition, folder, same)
     if folds.sha256 != wanted:
         raise DataError(
             f"the folds {scheme!r} should be those of the submission ({wanted[:8]}), but this "
@@ -177,8 +172,7 @@ def _folds(
 
 
 def _train_run(
-    here: Workspace,
-    data: CompetitionData,
+    here: OpenCompetition,
     told: ManifestRun,
     recipe: SizedRecipe,
     folds: Folds,
@@ -187,14 +181,15 @@ def _train_run(
 ) -> Run:
     """A run of the manifest, trained again with what was resolved and found the first time."""
     resolved = {key: value for key, value in told.resolved.items() if key != "pseudo"}
-    pseudo = pseudo_labels(here.runs, data, recipe, told.seed, folds)
-    run = open_run(here.runs, data, recipe, told.seed, folds, caches, lambda: resolved, pseudo)
+    runs, data = here.workspace.runs, here.data
+    pseudo = pseudo_labels(runs, data, recipe, told.seed, folds)
+    run = open_run(runs, data, recipe, told.seed, folds, caches, lambda: resolved, pseudo)
     for fold in range(folds.n):
         own = run.fold(fold)
         for file, found in told.rates.get(own.name, {}).items():
             RateSearch(suggestions=found).write(own.path / Path(file).name)
     jobs = [
-        FoldJob(**folders_of(here, data.spec.name), run=run.folder, fold=fold)
+        FoldJob(**folders_of(here.workspace, here.name), run=run.folder, fold=fold)
         for fold in run.planned_folds()
         if fold in run.unfinished()
     ]
@@ -209,15 +204,15 @@ def _train_run(
 
 
 def _compare_submission(
-    here: Workspace,
-    data: CompetitionData,
+    here: OpenCompetition,
     blend: Blend,
     told: Manifest,
     file: Path,
     differences: tuple[str, ...],
 ) -> Reproduction:
     """The blend's submission, written, read back, scored, and compared with the first one."""
-    home = ReproductionFolder(here.root)
+    data, root = here.data, here.workspace.root
+    home = ReproductionFolder(root)
     new, largest, rows = home.submission, None, None
     write_submission(new, blend.test(), data.format)
     answers = read_submission(new, data.format)
@@ -233,17 +228,17 @@ def _compare_submission(
     if not close and low is not None and high is not None and low <= own.value <= high:
         verdict += "; the local score is within the interval of the first one"
     return Reproduction(
-        str(file),
-        digest,
-        same,
-        close,
-        verdict,
-        largest,
-        rows,
-        told.local.value,
-        own.value,
-        differences,
-        None if same else str(here.root),
+        file=str(file),
+        sha256=digest,
+        same=same,
+        close=close,
+        verdict=verdict,
+        largest=largest,
+        rows=rows,
+        local=told.local.value,
+        again=own.value,
+        differences=differences,
+        kept=None if same else str(root),
     )
 
 

@@ -69,7 +69,7 @@ def scratch(workspace: Workspace, path: Path, told: Manifest) -> Iterator[Worksp
                 write_text(copy / "recipes" / f"{recipe['name']}.toml", toml_of(recipe))
             begun.write(home.record)
         try:
-            yield Workspace(root, workspace.data, home.runs)
+            yield Workspace(root=root, data=workspace.data, runs=home.runs)
         finally:
             if not home.runs.exists():  # refused before anything was trained
                 shutil.rmtree(root, ignore_errors=True)

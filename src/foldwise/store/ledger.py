@@ -7,10 +7,11 @@ may say that a file was sent, which is not to be sent again.
 import json
 import logging
 import os
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, ClassVar, TypedDict, cast
+from typing import IO, ClassVar, TypedDict, cast
 
 from pydantic import ValidationError
 
@@ -183,7 +184,7 @@ class Attempt:
         }
 
 
-def append(ledger: Path, event: str, file: str, **fields: Any) -> Event:
+def append(ledger: Path, event: str, file: str, **fields: object) -> Event:
     """Append one event about a submission file, by its name in EVENTS, and return it.
 
     The write is one call under a kernel lock, so two writers do not mix; a line that a crash tore
@@ -236,7 +237,7 @@ def read_ledger(ledger: Path, strict: bool = True) -> list[Event]:
     return events
 
 
-def _parse_event(values: Any) -> Event:
+def _parse_event(values: object) -> Event:
     """The event of a line's values. Raises: ValueError: it is not understood; says what it is."""
     if not isinstance(values, dict):
         raise ValueError(f"{str(values)[:40]!r}")
@@ -286,7 +287,7 @@ def attempts(ledger: Path, sha256: str | None = None, strict: bool = True) -> li
     return [row for row in rows if sha256 in (None, row.sha256)]
 
 
-def _values_of(entry: Event, keys: Any) -> Plain:
+def _values_of(entry: Event, keys: Container[str]) -> Plain:
     """What an event says of these keys."""
     return {k: v for k, v in entry.plain().items() if k in keys and v is not None}
 

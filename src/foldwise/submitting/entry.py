@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
+from foldwise.data.opened import OpenCompetition
 from foldwise.ensembling.blend import Blend
 from foldwise.errors import DataError
 from foldwise.metrics.scoring import Score, score
@@ -21,7 +22,6 @@ from foldwise.submitting.fetching import save_board
 from foldwise.submitting.leaderboard import place, read_leaderboard
 from foldwise.submitting.platforms import Parcel, Receipt, Remote, destination
 from foldwise.submitting.sending import Outgoing, send_once, stored_receipt
-from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,14 @@ class Entry:
     receipt: Receipt | None = None
 
 
-def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> Entry:
+def write_entry(competition: OpenCompetition, blend: Blend) -> Entry:
     """Write, read back, validate and score the blend's submission, with manifest and ledger line.
 
     The same bytes are not written twice: an earlier file with them is the entry then.
     Raises: SubmissionError: the file breaks a rule; nothing is kept of it.
     """
-    home = submissions_of(workspace, data.spec.name, data.spec.platform.practice)
+    data = competition.data
+    home = submissions_of(competition.workspace, competition.name, data.spec.platform.practice)
     folder = home.path
     with scratch(folder, "new") as temporary:
         candidate = temporary / "submission.csv"
@@ -65,7 +66,7 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
             )
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
-        told = manifest.describe(workspace, data, blend, own, digest)
+        told = manifest.describe(competition, blend, own, digest)
         write_manifest(manifest_of(file), told)
         if not earlier:  # before the file itself: a crash in between leaves a line, which is found
             ledger.append(
@@ -87,25 +88,22 @@ def write_entry(workspace: Workspace, data: CompetitionData, blend: Blend) -> En
 
 
 def send_entry(
-    workspace: Workspace,
-    data: CompetitionData,
-    entry: Entry,
-    again: bool = False,
-    resend: bool = False,
+    competition: OpenCompetition, entry: Entry, again: bool = False, resend: bool = False
 ) -> Entry:
     """Send the file to its platform, unless its bytes are there already; enter the outcome.
 
     again, resend: see `send_once`. Raises: PlatformError: the platform refused, or could not be
     asked. UnclearError: it may have the file; the message says what to do.
     """
-    parcel, book = _parcel(workspace, data, entry), SubmissionsFolder(entry.file.parent).ledger
+    parcel = _parcel(competition, entry)
+    book = SubmissionsFolder(entry.file.parent).ledger
     known = ledger.find_bytes(book, entry.sha256)
     if known and known["state"] == "scored" and not again:  # perhaps by hand
         log.info("%s: submitted already; nothing is sent twice (--again does)", entry.file.name)
         return replace(entry, receipt=stored_receipt(known))
-    platform = destination(data.spec)
+    platform = destination(competition.spec)
     if platform.can_ask:
-        return replace(entry, receipt=_over_the_network(data, entry, parcel, again, resend))
+        return replace(entry, receipt=_over_the_network(entry, parcel, again, resend))
     receipt = platform.send(parcel)
     outcome = {k: v for k, v in asdict(receipt).items() if k not in ("state", "message")}
     if known is None or not {"state": receipt.state, **outcome}.items() <= known.items():
@@ -113,15 +111,13 @@ def send_entry(
     return replace(entry, receipt=receipt)
 
 
-def _over_the_network(
-    data: CompetitionData, entry: Entry, parcel: Parcel, again: bool, resend: bool
-) -> Receipt:
+def _over_the_network(entry: Entry, parcel: Parcel, again: bool, resend: bool) -> Receipt:
     """Send over the network once; with a public score the receipt has its place on the board."""
-    platform, higher = destination(data.spec), data.spec.metric.higher
+    platform, higher = destination(parcel.spec), parcel.spec.metric.higher
     remotes: list[Remote] = []
 
     def connect() -> Remote:
-        remotes.append(platform.connect(data.spec.name))
+        remotes.append(platform.connect(parcel.spec.name))
         return remotes[-1]
 
     book = SubmissionsFolder(entry.file.parent).ledger
@@ -155,7 +151,9 @@ def score_through_file(data: CompetitionData, oof: pd.DataFrame, path: Path) -> 
     )
 
 
-def _parcel(workspace: Workspace, data: CompetitionData, entry: Entry) -> Parcel:
+def _parcel(competition: OpenCompetition, entry: Entry) -> Parcel:
+    data = competition.data
+
     def grade(truth: pd.DataFrame, predictions: pd.DataFrame) -> float:
         hook = data.hooks.get("score")
         return score(data.spec.metric, truth, predictions, hook, interval=False).value
@@ -165,5 +163,5 @@ def _parcel(workspace: Workspace, data: CompetitionData, entry: Entry) -> Parcel
         file=entry.file,
         shape=data.format,
         grade=grade,
-        data=workspace.data / data.spec.name,
+        data=competition.workspace.data / competition.name,
     )

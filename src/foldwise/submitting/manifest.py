@@ -14,6 +14,7 @@ from foldwise.config.recipe import recorded_recipe
 from foldwise.data.competition import CompetitionData, need_images
 from foldwise.data.folds import labels_hash
 from foldwise.data.images.sources import source_hashes, sources_key
+from foldwise.data.opened import OpenCompetition
 from foldwise.ensembling.blend import Blend
 from foldwise.errors import WeightsError
 from foldwise.metrics.scoring import Score
@@ -22,7 +23,6 @@ from foldwise.store.files import sha256_file, sha256_json, sha256_text
 from foldwise.store.layout import RunFolder
 from foldwise.store.run_records import RateSearch, RunRecord
 from foldwise.store.versions import versions
-from foldwise.workspace import Workspace
 
 
 class Rows(TypedDict):
@@ -65,7 +65,7 @@ class Code(TypedDict):
 
 
 def describe(
-    workspace: Workspace, data: CompetitionData, blend: Blend, own: Score, digest: str
+    competition: OpenCompetition, blend: Blend, own: Score, digest: str
 ) -> dict[str, object]:
     """What a submission file was made of. own: its local score. digest: its bytes' SHA-256.
 
@@ -74,11 +74,10 @@ def describe(
     each after its own) and `folds` are what makes it again; `data`, `code`, `versions` and
     `machine` are what has to be the same then.
     """
-    name, folds = data.spec.name, blend.members[0].folds
-    competition = workspace.competition(name)
+    data, folder, folds = competition.data, competition.folder, blend.members[0].folds
     seen = any(run.record.caches for run in blend.members)  # a prior looks at no image
     return {
-        "competition": name,
+        "competition": competition.name,
         "created": ledger.now(),
         "sha256": digest,
         "local": asdict(own),
@@ -86,12 +85,12 @@ def describe(
         "data": facts(data, seen or data.spec.folds[folds.name].duplicates),
         "blend": {"directory": blend.folder.name, **blend.made_of()},
         "runs": [
-            {**_run_entry(run.folder, competition), "local": asdict(blend.member_scores[run.name])}
+            {**_run_entry(run.folder, folder), "local": asdict(blend.member_scores[run.name])}
             for run in blend.members
         ],
-        "teachers": _teachers((run.folder for run in blend.members), competition),
+        "teachers": _teachers((run.folder for run in blend.members), folder),
         "folds": {"scheme": folds.name, "sha256": folds.sha256},
-        "code": code(workspace.root, competition),
+        "code": code(competition.workspace.root, folder),
         "versions": versions(),
         "machine": machine(),
     }

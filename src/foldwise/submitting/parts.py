@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from foldwise.data.competition import CompetitionData
+from foldwise.data.opened import OpenCompetition
 from foldwise.ensembling.forecast import units_of
 from foldwise.submitting.platforms import destination
-from foldwise.workspace import Workspace
 
 
-def board_parts(workspace: Workspace, data: CompetitionData) -> dict[str, int]:
+def board_parts(competition: OpenCompetition) -> dict[str, int]:
     """How many rows, or groups (see `units_of`), the parts of the board have, by name.
 
     `public` and `private` of a local board, or of one whose `public_share` the spec states; nothing
     of another one. Raises: PlatformError: the local board's truth is not what it should be.
     """
+    data = competition.data
 
     def units(ids: Sequence[str] | None) -> int:
         rows = data.test
@@ -21,5 +21,5 @@ def board_parts(workspace: Workspace, data: CompetitionData) -> dict[str, int]:
             rows = rows.where(rows.frame["id"].isin(ids).to_numpy())
         return units_of(rows, data.train)
 
-    folder = workspace.data / data.spec.name
+    folder = competition.workspace.data / competition.name
     return destination(data.spec).parts(folder, data.format, units)

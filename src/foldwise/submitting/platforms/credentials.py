@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 SETTINGS = "https://www.kaggle.com/settings"
 HOW = (
@@ -100,20 +99,20 @@ def _sources() -> Iterator[CredentialSource]:
     if "KAGGLE_KERNEL_RUN_TYPE" in os.environ and "KAGGLE_DATA_PROXY_URL" in os.environ:
         path = os.environ.get("KAGGLE_API_V1_TOKEN")
         if path and _text(Path(path)):
-            yield CredentialSource("token", "KAGGLE_API_V1_TOKEN")
+            yield CredentialSource(kind="token", where="KAGGLE_API_V1_TOKEN")
     if token and (not os.path.exists(token) or _text(Path(token))):
-        yield CredentialSource("token", "KAGGLE_API_TOKEN")
+        yield CredentialSource(kind="token", where="KAGGLE_API_TOKEN")
     for file in (home / "access_token", home / "access_token.txt"):
         if _text(file):
-            yield CredentialSource("token", str(file))
+            yield CredentialSource(kind="token", where=str(file))
     file = _folder() / "kaggle.json"
     stored = _json(_text(file))
     if all(os.environ.get(name) for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")):
-        yield CredentialSource("key", "KAGGLE_USERNAME and KAGGLE_KEY")
+        yield CredentialSource(kind="key", where="KAGGLE_USERNAME and KAGGLE_KEY")
     elif all(os.environ.get(f"KAGGLE_{n.upper()}") or stored.get(n) for n in ("username", "key")):
-        yield CredentialSource("key", str(file))
+        yield CredentialSource(kind="key", where=str(file))
     if _json(_text(home / "credentials.json")).get("refresh_token"):
-        yield CredentialSource("oauth", str(home / "credentials.json"))
+        yield CredentialSource(kind="oauth", where=str(home / "credentials.json"))
 
 
 def _folder() -> Path:
@@ -146,7 +145,7 @@ def _secrets() -> set[str]:
         if path.name == ".netrc":
             secrets.update(re.findall(r"\bpassword\s+(\S+)", text))
         elif stored:
-            secrets.update(str(stored[key]) for key in KEYS if stored.get(key))
+            secrets.update(stored[key] for key in KEYS if stored.get(key))
             names.append(stored.get("username"))
             keys.append(stored.get("key"))
         else:
@@ -164,9 +163,10 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _json(text: str) -> dict[str, Any]:
+def _json(text: str) -> dict[str, str]:
+    """The values of a JSON object as text, empty where one is null; nothing of other texts."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
         return {}
-    return value if isinstance(value, dict) else {}
+    return {key: str(own or "") for key, own in value.items()} if isinstance(value, dict) else {}

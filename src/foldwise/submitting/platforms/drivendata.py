@@ -19,7 +19,7 @@ class DrivenData(Shared):
         read_submission(parcel.file, parcel.shape)
         page = f"{(self.page or 'https://www.drivendata.org/').rstrip('/')}/submissions/"
         return Receipt(
-            "ready",
-            f"upload {parcel.file} by hand at {page}, then enter its score: foldwise status "
-            f"{parcel.file.name} --record --public <score> --rank <place>",
+            state="ready",
+            message=f"upload {parcel.file} by hand at {page}, then enter its score: foldwise "
+            f"status {parcel.file.name} --record --public <score> --rank <place>",
         )

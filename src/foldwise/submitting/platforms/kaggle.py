@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from foldwise.errors import (
     DataError,
@@ -29,6 +29,9 @@ from foldwise.submitting.platforms import (
 )
 from foldwise.submitting.platforms.kaggle_client import (
     BUSY,
+    Api,
+    Competitions,
+    Opened,
     client,
     plain,
     quiet,
@@ -40,6 +43,7 @@ from foldwise.submitting.platforms.kaggle_client import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 SITE = "https://www.kaggle.com/competitions"
 PAGE_ROWS = 100  # submissions asked for at once
 READ_TRIES = 3  # of a call that changes nothing, after 429 or a lost connection
@@ -52,14 +56,15 @@ class KaggleCompetition:
     """One competition on Kaggle: a `Remote`, which also downloads data and leaderboard."""
 
     slug: str
-    api: Any  # a KaggleApi that has authenticated
+    api: Api  # has authenticated
 
     def examine(self, file: Path | None = None) -> None:
         """Raise for what would make an upload fail; warn of what would make it worthless.
 
         file: the one that is to be sent; None: nothing is trained yet.
         """
-        facts = self._read("get_competition", request("GetCompetition", self.slug))
+        asked = request("GetCompetition", self.slug)
+        facts = self._ask(lambda client: _calls(client).get_competition(asked))
         page, kept = f"{SITE}/{self.slug}", f"{file} is kept" if file else "nothing was trained"
         if facts.is_kernels_submissions_only:
             raise PlatformError(
@@ -95,9 +100,13 @@ class KaggleCompetition:
 
     def quota(self) -> Quota:
         """What the team has used today and ever, and may still send today."""
-        limits = self._read("get_submission_limits", request("GetSubmissionLimits", self.slug))
+        asked = request("GetSubmissionLimits", self.slug)
+        limits = self._ask(lambda client: _calls(client).get_submission_limits(asked))
         return Quota(
-            limits.num_today, limits.num_total, limits.num_allowed_now, limits.limited_by_total
+            today=limits.num_today,
+            total=limits.num_total,
+            left=limits.num_allowed_now,
+            for_good=limits.limited_by_total,
         )
 
     def submissions(self) -> list[Listed]:
@@ -105,13 +114,14 @@ class KaggleCompetition:
         found: dict[int, Listed] = {}
         token, page = "", 1
         while True:
-            at = {"page_token": token} if token else {"page": page}
+            at: dict[str, object] = {"page_token": token} if token else {"page": page}
             asked = request("ListSubmissions", self.slug, page_size=PAGE_ROWS, **at)
             reply = self._plain("ListSubmissions", asked)
-            rows = reply.get("submissions") or []
+            rows = reply.get("submissions")
+            rows = rows if isinstance(rows, list) else []
             new = {row.ref: row for row in map(parse_row, rows) if row and row.ref not in found}
             found |= new
-            token, page = reply.get("nextPageToken") or "", page + 1
+            token, page = str(reply.get("nextPageToken") or ""), page + 1
             if not new or (not token and len(rows) < PAGE_ROWS):
                 return sorted(found.values(), key=lambda row: row.ref, reverse=True)
 
@@ -210,18 +220,16 @@ class KaggleCompetition:
         kind = PlatformError if status in CERTAIN and status not in BUSY else UnreachedError
         return kind(f"Kaggle: {words_of(error)}; {kept}: {advice}; then run the same command again")
 
-    def _read(self, method: str, asked: Any) -> Any:
-        """The reply of a method of the client's SDK that changes nothing."""
-        return self._ask(
-            lambda client: getattr(client.competitions.competition_api_client, method)(asked)
-        )
+    def _plain(
+        self, method: str, asked: object, kept: str = "nothing was sent"
+    ) -> dict[str, object]:
+        """The reply of a call that changes nothing, by its name on the wire, as plain JSON."""
+        return self._ask(lambda client: plain(client, method, asked), kept)
 
-    def _plain(self, method: str, asked: Any, kept: str = "nothing was sent") -> dict[str, Any]:
-        """The same as plain JSON, of a method by its name on the wire."""
-        return dict(self._ask(lambda client: plain(client, method, asked), kept))
+    def _ask(self, call: Callable[[Opened], T], kept: str = "nothing was sent") -> T:
+        """What a call that changes nothing gives."""
 
-    def _ask(self, call: Callable[[Any], Any], kept: str = "nothing was sent") -> Any:
-        def once() -> Any:
+        def once() -> T:
             with self.api.build_kaggle_client() as client:
                 return call(client)
 
@@ -232,6 +240,10 @@ class KaggleCompetition:
             raise self.explain(error, kept) from error
 
 
+def _calls(client: Opened) -> Competitions:
+    return client.competitions.competition_api_client
+
+
 def connect(slug: str) -> KaggleCompetition:
     """The competition, with the credentials that the client finds by itself.
 
@@ -240,7 +252,7 @@ def connect(slug: str) -> KaggleCompetition:
     for warning in credentials.warnings():
         log.warning("%s", warning)
     api = client(timeout())
-    made = KaggleCompetition(slug, api)
+    made = KaggleCompetition(slug=slug, api=api)
     try:
         with quiet():
             api.authenticate()
@@ -261,9 +273,9 @@ class Kaggle(Shared):
     def send(self, parcel: Parcel) -> Receipt:
         """Without credentials: the file is ready, and it is said how it gets there."""
         return Receipt(
-            "ready",
-            f"no Kaggle credentials here: {credentials.HOW}; then run the same command again. Or "
-            f"upload {parcel.file} at {SITE}/{self.slug or parcel.spec.name}/submit",
+            state="ready",
+            message=f"no Kaggle credentials here: {credentials.HOW}; then run the same command "
+            f"again. Or upload {parcel.file} at {SITE}/{self.slug or parcel.spec.name}/submit",
         )
 
     def connect(self, competition: str) -> KaggleCompetition:
@@ -285,31 +297,32 @@ class Kaggle(Shared):
         return None if credentials.find_source() else credentials.HOW
 
 
-def parse_row(row: Any) -> Listed | None:
+def parse_row(row: object) -> Listed | None:
     """A submission as foldwise knows it, from a row of JSON; None of a row without its number.
 
     Fields of their default value are left out. Whatever is no finite number is no score.
     """
-    ref = row.get("ref") if isinstance(row, dict) else None
+    row = row if isinstance(row, dict) else {}
+    ref = row.get("ref")
     if not isinstance(ref, int) or ref < 1:
         log.debug("Kaggle listed a submission without its number")
         return None
     date = re.sub(r"(\.\d*)?Z?$", "Z", str(row["date"])) if row.get("date") else ""
     status = re.split(r"[._]", str(row.get("status") or "pending"))[-1].lower()
     return Listed(
-        ref,
-        date,
-        str(row.get("description") or ""),
-        status,
-        _number(row.get("publicScore")),
-        _number(row.get("privateScore")),
-        credentials.redact(str(row.get("errorDescription") or "")),
+        ref=ref,
+        date=date,
+        description=str(row.get("description") or ""),
+        status=status,
+        public=_number(row.get("publicScore")),
+        private=_number(row.get("privateScore")),
+        error=credentials.redact(str(row.get("errorDescription") or "")),
     )
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = float(str(value))
+    except ValueError:
         return None
     return number if isfinite(number) else None

@@ -1,7 +1,8 @@
 """Kaggle's own client, tamed: silent, with a timeout on each request, failures in few words.
 
 It (2.2.4) has no timeouts, authenticates when it is imported, and prints; docs/platforms.md says
-how it fails. It is imported here alone.
+how it fails. It is imported here alone. It has no types: what others use of it is the protocols
+below.
 """
 
 import contextlib
@@ -10,16 +11,98 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from foldwise.errors import UnreachedError
 from foldwise.store.files import need_space
 from foldwise.submitting.platforms import credentials
 
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response, Session
+    from urllib3 import Retry
+
+T = TypeVar("T")
 LONGEST_WAIT = 30.0  # seconds before a request is repeated, at most, whatever the server asks for
 PUT_TRIES = 3  # of an upload, which counts for nothing until it is submitted
 BUSY = (429, 500, 502, 503, 504)  # statuses of what may be asked again
+
+
+class Facts(Protocol):
+    """What the client tells of a competition."""
+
+    is_kernels_submissions_only: bool
+    submissions_disabled: bool
+    user_has_entered: bool
+    deadline: datetime | None
+
+
+class Limits(Protocol):
+    """What the client tells of a team's submissions."""
+
+    num_today: int
+    num_total: int
+    num_allowed_now: int
+    limited_by_total: bool
+
+
+class Competitions(Protocol):
+    """The calls about competitions that change nothing. They take requests, see `request`."""
+
+    def get_competition(self, asked: object, /) -> Facts:
+        """What the competition is."""
+
+    def get_submission_limits(self, asked: object, /) -> Limits:
+        """What the team has sent, and may send."""
+
+
+class Services(Protocol):
+    """The part of an opened client that has these calls."""
+
+    competition_api_client: Competitions
+
+
+class Opened(Protocol):
+    """An opened client."""
+
+    competitions: Services
+
+
+class Submitted(Protocol):
+    """The client's reply to a submission: its number, 0 where it failed."""
+
+    ref: int
+    message: str
+
+
+class Api(Protocol):
+    """The client, as far as it is used here."""
+
+    uploaded: Callable[[], None] | None  # called when a file's bytes are at Kaggle
+
+    def authenticate(self) -> None:
+        """Find credentials and try them."""
+
+    def build_kaggle_client(self) -> AbstractContextManager[Opened]:
+        """Open it."""
+
+    def with_retry(self, call: Callable[[], T], max_retries: int) -> Callable[[], T]:
+        """The call, made again where nobody answers."""
+
+    def competition_submit(
+        self, file: str, message: str, competition: str, *, quiet: bool
+    ) -> Submitted:
+        """Submit a file."""
+
+    def competition_download_files(self, competition: str, path: str, *, quiet: bool) -> object:
+        """Download the data."""
+
+    def competition_leaderboard_download(
+        self, competition: str, path: str, *, quiet: bool
+    ) -> object:
+        """Download the leaderboard."""
 
 
 def timeout() -> float:
@@ -27,16 +110,17 @@ def timeout() -> float:
     return float(os.environ.get("FOLDWISE_TIMEOUT") or 60)
 
 
-def client(seconds: float) -> Any:
+def client(seconds: float) -> Api:
     """A KaggleApi that waits this long at most; not yet authenticated.
 
     Its `uploaded` is called when a file's bytes are at Kaggle, before the submission counts.
     Raises: UnreachedError: the client's import did not end in time.
     """
-    return _with_timeout(_import_client(2 * seconds), seconds)()
+    made: Api = _with_timeout(_import_client(2 * seconds), seconds)()
+    return made
 
 
-def request(name: str, slug: str | None = None, **fields: Any) -> Any:
+def request(name: str, slug: str | None = None, **fields: object) -> object:
     """A request of the client's SDK with its fields set."""
     from kagglesdk.competitions.types import competition_api_service as types
 
@@ -45,10 +129,10 @@ def request(name: str, slug: str | None = None, **fields: Any) -> Any:
         made.competition_name = slug
     for key, value in fields.items():
         setattr(made, key, value)
-    return made
+    return cast(object, made)
 
 
-def plain(client: Any, method: str, asked: Any) -> dict[str, Any]:
+def plain(client: Any, method: str, asked: object) -> dict[str, object]:
     """A reply of the client's SDK as plain JSON.
 
     The SDK's own types refuse a whole page for one status that they do not know.
@@ -59,7 +143,7 @@ def plain(client: Any, method: str, asked: Any) -> dict[str, Any]:
 
 class _Plain:
     @classmethod
-    def prepare_from(cls, response: Any) -> Any:
+    def prepare_from(cls, response: "Response") -> dict[str, object]:
         """The reply's JSON; the SDK calls this, by its name for it."""
         reply = response.json()
         if not isinstance(reply, dict):
@@ -136,17 +220,19 @@ def _with_timeout(kaggle_api: Any, seconds: float) -> Any:
         def _is_retriable(self, error: Exception) -> bool:
             return super()._is_retriable(error) or status_of(error) in BUSY
 
-        def _get_retry_after_delay(self, response: Any) -> float | None:
+        def _get_retry_after_delay(self, response: "Response") -> float | None:
             asked = super()._get_retry_after_delay(response)
             return None if asked is None else min(asked, LONGEST_WAIT)
 
-        def download_file(self, response: Any, outfile: str, *rest: Any, **settings: Any) -> Any:
+        def download_file(
+            self, response: "Response", outfile: str, *rest: object, **settings: object
+        ) -> object:
             target, size = Path(outfile), int(response.headers.get("Content-Length") or 0)
             there = target.stat().st_size if target.is_file() else 0
             need_space(target.parent, size - there, f"downloading {target.name}")
             return super().download_file(response, outfile, *rest, **settings)
 
-        def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
+        def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> object:
             from kaggle.models.kaggle_models_extended import ResumableUploadResult
 
             status = _upload(path, url, seconds, self._get_retry_after_delay)
@@ -160,7 +246,9 @@ def _with_timeout(kaggle_api: Any, seconds: float) -> Any:
     return Timed
 
 
-def _upload(path: str, url: str, seconds: float, asked: Callable[[Any], float | None]) -> int:
+def _upload(
+    path: str, url: str, seconds: float, asked: Callable[["Response"], float | None]
+) -> int:
     """The HTTP status of an upload; the client's own has no timeout and blocks for minutes.
 
     asked: the seconds that a reply asks to wait, if it does. A busy server gets the whole file
@@ -180,14 +268,14 @@ def _upload(path: str, url: str, seconds: float, asked: Callable[[Any], float | 
     return int(reply.status_code)
 
 
-def _limit(session: Any, seconds: float, retries: Any = 0) -> None:
+def _limit(session: "Session", seconds: float, retries: "Retry | int" = 0) -> None:
     """Give each request of a session a timeout."""
     from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
-        def send(self, request: Any, **settings: Any) -> Any:  # type: ignore[override]
+        def send(self, request: "PreparedRequest", *rest: Any, **settings: Any) -> "Response":
             settings["timeout"] = settings.get("timeout") or seconds
-            return super().send(request, **settings)
+            return super().send(request, *rest, **settings)
 
     for scheme in ("http://", "https://"):
         session.mount(scheme, Adapter(max_retries=retries))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -48,12 +48,12 @@ class Local(Destination):
         board = enter(parcel, parcel.file)
         rank, teams = place_of_team(board, parcel.spec.metric.higher)
         return Receipt(
-            "scored",
-            f"on the local leaderboard: place {rank} of {teams}",
-            board[-1].public,
-            board[-1].private,
-            rank,
-            teams,
+            state="scored",
+            message=f"on the local leaderboard: place {rank} of {teams}",
+            public=board[-1].public,
+            private=board[-1].private,
+            rank=rank,
+            teams=teams,
         )
 
     def parts(
@@ -75,9 +75,9 @@ def enter(parcel: Parcel, file: Path | None = None) -> list[BoardEntry]:
         truth = _truth(home, parcel.shape)
         metric = parcel.spec.metric.model_dump(mode="json")
         of = sha256_json([sha256_file(home.truth), metric])
-        mine = (
-            [BoardEntry(team=TEAM, file=file.name, **_scores(parcel, file, truth))] if file else []
-        )
+        mine = []
+        if file:
+            mine = [_with_scores(BoardEntry(team=TEAM, file=file.name), parcel, file, truth)]
         board = [
             entry
             for entry in _board(home, parcel, truth, of)
@@ -126,7 +126,7 @@ def _board(home: PlatformFolder, parcel: Parcel, truth: pd.DataFrame, of: str) -
             board.append(entry)
             continue
         try:
-            board.append(entry.model_copy(update=_scores(parcel, file, truth)))
+            board.append(_with_scores(entry, parcel, file, truth))
         except SubmissionError as error:
             log.warning(
                 "the local leaderboard leaves out an entry of %r, which cannot be scored: %s",
@@ -185,12 +185,12 @@ def _halves(home: PlatformFolder, truth: pd.DataFrame, shape: SubmissionFormat) 
     return np.where(truth["id"].isin(saved.public), *PARTS)
 
 
-def _scores(parcel: Parcel, file: Path, truth: pd.DataFrame) -> dict[str, Any]:
-    """The metric on the public and on the private part, and the file's hash."""
+def _with_scores(entry: BoardEntry, parcel: Parcel, file: Path, truth: pd.DataFrame) -> BoardEntry:
+    """The entry with the metric on the public and on the private part, and the file's hash."""
     predictions = read_submission(file, parcel.shape)
-    scores: dict[str, Any] = {"sha256": sha256_file(file)}
+    scores: dict[str, object] = {"sha256": sha256_file(file)}
     for part in PARTS:
         half = truth[truth["part"] == part].reset_index(drop=True)
         rows = predictions[predictions["id"].isin(half["id"])]
         scores[part] = round(parcel.grade(half.drop(columns="part"), rows), 6)
-    return scores
+    return entry.model_copy(update=scores)
