@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import pandas as pd
 
@@ -27,6 +27,9 @@ from foldwise.store.layout import CacheFolder, RunFolder
 from foldwise.store.run_records import RunRecord
 from foldwise.training.fitting.run import Open, Run, need_same_data, need_same_versions, settle
 from foldwise.workspace import Workspace
+
+if TYPE_CHECKING:
+    from foldwise.training.fitting.fold import FoldInputs
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,11 @@ class Folders(TypedDict):
 def folders_of(workspace: Workspace, name: str) -> Folders:
     """The folders of a competition's jobs."""
     return Folders(root=workspace.root, data=workspace.data, runs=workspace.runs, competition=name)
+
+
+def _workspace_of(job: Job) -> Workspace:
+    """The workspace of a job's folders."""
+    return Workspace(root=job.root, data=job.data, runs=job.runs)
 
 
 def knock(competition: OpenCompetition, execute: Execute, recipes: Iterable[Recipe]) -> None:
@@ -153,15 +161,15 @@ def _await(job: FoldJob) -> None:
             time.sleep(0.5)
 
 
-def fold_inputs(job: FoldJob, data: CompetitionData | None = None) -> Any:
-    """What training a job's fold needs (a training.fold.FoldInputs), from disk.
+def fold_inputs(job: FoldJob, data: CompetitionData | None = None) -> "FoldInputs":
+    """What training a job's fold needs, from disk.
 
     data: see `run_fold`.
     Raises: RunError: data or versions are not those that the run was begun with.
     """
     from foldwise.training.fitting.fold import FoldInputs
 
-    workspace = Workspace(job.root, job.data, job.runs)
+    workspace = _workspace_of(job)
     if data is None:
         data = load_data(workspace, job.competition)
     need_same_data(job.run, data)
@@ -175,7 +183,7 @@ def fold_inputs(job: FoldJob, data: CompetitionData | None = None) -> Any:
         recipe=recipe.settle(record.resolved),
         seed=record.seed,
         fold=job.fold,
-        folds=Folds(record.scheme, read_folds(run.folds), record.folds_sha256),
+        folds=Folds(name=record.scheme, frame=read_folds(run.folds), sha256=record.folds_sha256),
         caches=_caches(job, data, recipe, record.caches),
         train=data.train,
         test=data.test,
@@ -217,7 +225,7 @@ def _begin(cache: CacheFolder) -> None:
             CachePlan().write(cache.plan)
 
 
-def settle_there(job: SettleJob, observe: Observer) -> dict[str, Any]:
+def settle_there(job: SettleJob, observe: Observer) -> dict[str, object]:
     """What `auto` and a budget become on the machine that runs the job; see `settle`.
 
     On a CPU the number of threads is among it: results depend on it.
@@ -226,7 +234,7 @@ def settle_there(job: SettleJob, observe: Observer) -> dict[str, Any]:
     from foldwise.training.speed.sharing import part_of_gpu
 
     recipe = job.open.recipe
-    data = load_data(Workspace(job.root, job.data, job.runs), job.competition)
+    data = load_data(_workspace_of(job), job.competition)
     caches = _caches(job, data, recipe, job.caches) if recipe.budget else ()
     with computing_with(job.cpus or threads()), part_of_gpu(job.gpus):
         values = settle(data, caches, job.open)
@@ -239,10 +247,10 @@ def make_settler(
     observe: Observer,
     caches: Sequence[ImageCache],
     beside: int,
-) -> Callable[[Open], dict[str, Any]]:
+) -> Callable[[Open], dict[str, object]]:
     """A function that has what a recipe leaves open settled by an executor."""
 
-    def settled(left: Open) -> dict[str, Any]:
+    def settled(left: Open) -> dict[str, object]:
         recipe = left.recipe
         job = SettleJob(
             **folders_of(competition.workspace, competition.name),

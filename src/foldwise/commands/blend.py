@@ -9,7 +9,7 @@ from foldwise.ensembling.blend import Blend, blend_runs
 from foldwise.errors import SpecError
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.submitting.parts import board_parts
-from foldwise.training.fitting.run import open_runs
+from foldwise.training.fitting.run import RunData, open_runs
 
 
 def blend(
@@ -31,7 +31,11 @@ def blend(
     runs = [
         run
         for recipe, its_own in zip(chosen, caches, strict=True)
-        for run in open_runs(workspace.runs, data, recipe, folds, its_own)
+        for run in open_runs(
+            workspace.runs,
+            RunData(competition=data, folds=folds, caches=its_own),
+            recipe,
+        )
     ]
     parts = board_parts(competition)
     try:

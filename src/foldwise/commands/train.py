@@ -15,7 +15,7 @@ from foldwise.executors import FoldJob, run_here
 from foldwise.jobs import jobs_of, knock, make_settler, run_fold
 from foldwise.metrics.out_of_fold import score_of
 from foldwise.reporting.tracking import Tracker, track_runs
-from foldwise.training.fitting.run import Run, need_same_versions, open_runs
+from foldwise.training.fitting.run import Run, RunData, need_same_versions, open_runs
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,8 @@ def train(
                 todo, since = [], time.monotonic()  # its time begins
             opened = open_runs(
                 competition.workspace.runs,
-                data,
+                RunData(competition=data, folds=plan.folds, caches=caches),
                 recipe,
-                plan.folds,
-                caches,
                 selection.folds,
                 since,
                 None if here else make_settler(competition, execute, observe, caches, beside),

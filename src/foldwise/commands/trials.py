@@ -20,7 +20,7 @@ from foldwise.store.files import scratch
 from foldwise.store.frames import write_csv
 from foldwise.store.layout import RunFolder
 from foldwise.store.run_records import FoldRecord, RunRecord
-from foldwise.training.fitting.run import open_runs
+from foldwise.training.fitting.run import RunData, open_runs
 
 if TYPE_CHECKING:
     from foldwise.training.fitting.fold import FoldInputs
@@ -191,7 +191,11 @@ def _trials(
         jobs = [
             FoldJob(**where, run=run.folder, fold=fold)
             for recipe, caches in plan.recipes
-            for run in open_runs(runs, competition.data, recipe.short(), plan.folds, caches)
+            for run in open_runs(
+                runs,
+                RunData(competition=competition.data, folds=plan.folds, caches=caches),
+                recipe.short(),
+            )
             for fold in selection.folds or ()
         ]
         try:

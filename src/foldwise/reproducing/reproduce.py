@@ -32,7 +32,7 @@ from foldwise.store.manifests import Manifest, ManifestRun
 from foldwise.store.run_records import RateSearch
 from foldwise.submitting.entry import score_through_file
 from foldwise.training.fitting.pseudo import pseudo_labels
-from foldwise.training.fitting.run import Run, open_run
+from foldwise.training.fitting.run import Run, RunData, open_run
 from foldwise.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,8 @@ def _train_run(
     resolved = {key: value for key, value in told.resolved.items() if key != "pseudo"}
     runs, data = here.workspace.runs, here.data
     pseudo = pseudo_labels(runs, data, recipe, told.seed, folds)
-    run = open_run(runs, data, recipe, told.seed, folds, caches, lambda: resolved, pseudo)
+    on = RunData(competition=data, folds=folds, caches=caches)
+    run = open_run(runs, on, recipe, told.seed, lambda: resolved, pseudo)
     for fold in range(folds.n):
         own = run.fold(fold)
         for file, found in told.rates.get(own.name, {}).items():

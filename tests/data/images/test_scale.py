@@ -23,7 +23,7 @@ from foldwise.data.images.resizing import Resizing
 from foldwise.data.images.scale import describe_levels, recorded_levels
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import ImageError, SpecError
-from foldwise.training.fitting.run import open_run
+from foldwise.training.fitting.run import RunData, open_run
 from foldwise.workspace import Workspace
 from tiny import edit, ids
 
@@ -189,7 +189,8 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
     data, cache = load_data(workspace, "tiny"), cache_of(workspace)
     folds = scheme_folds(OpenCompetition(workspace, data))
     recipe = load_recipe(workspace.competition("tiny"), "tiny").with_sizes((0, 0), "bilinear")
-    record = open_run(workspace.runs, data, recipe, 0, folds, [cache], dict).record
+    on = RunData(competition=data, folds=folds, caches=[cache])
+    record = open_run(workspace.runs, on, recipe, 0, dict).record
     assert record.levels == (0, 4095)
     look = look_of(recipe, record)
     assert look is not None

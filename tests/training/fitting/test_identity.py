@@ -11,7 +11,7 @@ from foldwise.config.recipe import SizedRecipe, load_recipe
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import RunError
-from foldwise.training.fitting.run import Run, open_run
+from foldwise.training.fitting.run import Run, RunData, open_run
 from foldwise.workspace import Workspace
 
 
@@ -24,7 +24,8 @@ class Newer(SizedRecipe):
 def opened(workspace: Workspace, data: CompetitionData, recipe: SizedRecipe) -> Run:
     """The recipe's run, its folder made where there is none."""
     folds = scheme_folds(OpenCompetition(workspace, data))
-    return open_run(workspace.runs, data, recipe, 0, folds, [], lambda: {"precision": "fp32"})
+    on = RunData(competition=data, folds=folds, caches=[])
+    return open_run(workspace.runs, on, recipe, 0, lambda: {"precision": "fp32"})
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from foldwise.store.layout import CompetitionRuns
 from foldwise.store.predictions import predictions_frame, read_predictions, write_predictions
 from foldwise.tasks import task_of
 from foldwise.training.fitting.pseudo import pseudo_labels, surest, teacher_of, with_pseudo
-from foldwise.training.fitting.run import Run, open_runs
+from foldwise.training.fitting.run import Run, RunData, open_runs
 from foldwise.training.loading.batches import FoldSplitter
 from foldwise.workspace import Workspace
 from planted import MANY, ONE
@@ -104,7 +104,8 @@ def opened(workspace: Workspace, *overrides: str) -> Run:
     """The student's run, its pseudo-labels written; nothing is trained."""
     data, recipe = load_data(workspace, "tiny"), student(workspace, *overrides)
     caches = image_caches(data, recipe.cache_sizes, Resizing.of(recipe))
-    (run,) = open_runs(workspace.runs, data, recipe, folds_of(workspace), caches)
+    on = RunData(competition=data, folds=folds_of(workspace), caches=caches)
+    (run,) = open_runs(workspace.runs, on, recipe)
     return run
 
 

@@ -23,7 +23,7 @@ from foldwise.store.predictions import read_predictions
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.fitting.criterion import ClassLoss
 from foldwise.training.fitting.meters import AccuracyMeter
-from foldwise.training.fitting.run import identity
+from foldwise.training.fitting.run import RunData, identity
 from foldwise.training.loading.batches import dataloaders, training_targets
 from foldwise.training.loading.mixing import Mixing
 from foldwise.workspace import Workspace
@@ -202,7 +202,7 @@ def test_a_run_is_another_one_with_other_shares_or_weights_and_the_same_without(
         data = load_data(workspace, "tiny")
         folds = scheme_folds(OpenCompetition(workspace, data))
         own = Competition.load("tiny", workspace.root).recipe("tiny")
-        return identity(data, own, 0, folds, []), folds.sha256
+        return identity(RunData(competition=data, folds=folds, caches=[]), own, 0), folds.sha256
 
     data = load_data(workspace, "tiny")
     folds = scheme_folds(OpenCompetition(workspace, data))
@@ -217,7 +217,9 @@ def test_a_run_is_another_one_with_other_shares_or_weights_and_the_same_without(
         "images": [],
         "folds": folds.sha256,
     }
-    assert identity(data, own, 0, folds, []) == sha256_json(before)
+    assert identity(RunData(competition=data, folds=folds, caches=[]), own, 0) == sha256_json(
+        before
+    )
     rewritten(workspace, soft=True, weight="sure")
     found = {run_of()}
     path = workspace.raw("tiny") / "train_labels.csv"

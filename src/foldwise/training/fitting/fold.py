@@ -29,7 +29,7 @@ from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.run import versions
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import seed_block
-from foldwise.training.loading.batches import FrameBlock, datablock, dataloaders
+from foldwise.training.loading.batches import FoldSplitter, FrameBlock, datablock, dataloaders
 from foldwise.training.loading.showing import augmented_images
 from foldwise.training.maps import worst_maps
 from foldwise.training.models.baselines import Prior, prior_of
@@ -92,8 +92,7 @@ class FoldInputs:
         return datablock(
             of_size(self.caches, size),
             self.train.frame,
-            self.folds,
-            self.fold,
+            FoldSplitter(self.folds, self.fold),
             self.recipe,
             preprocessing,
             stage,

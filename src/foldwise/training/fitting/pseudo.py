@@ -6,10 +6,9 @@ or a mean over folds, would: all other folds' models were trained on these rows.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +38,7 @@ class PseudoLabels:
     """
 
     tables: tuple[pd.DataFrame, ...]
-    record: dict[str, Any]
+    record: Mapping[str, object]
 
     def write(self, run: RunFolder) -> None:
         """Write each fold's table, where it is not there yet."""
@@ -89,7 +88,7 @@ def pseudo_labels(
             }
         )
     told = {"run": teacher.name, "identity": record.identity, "left_out": int(left_out.sum())}
-    return PseudoLabels(tuple(tables), {**told, "folds": sources})
+    return PseudoLabels(tables=tuple(tables), record={**told, "folds": sources})
 
 
 def surest(

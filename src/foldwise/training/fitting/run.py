@@ -3,11 +3,10 @@
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -30,6 +29,15 @@ UNDO = (
     "undo the change, and the same command goes on; or run it as it is: what was changed makes "
     "another run, trained from its start"
 )
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What runs are trained on: a competition's data, one scheme's folds, image caches."""
+
+    competition: CompetitionData
+    folds: Folds
+    caches: Sequence[ImageCache]
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,7 @@ class Run:
 
 
 def identity(
-    data: CompetitionData,
-    recipe: SizedRecipe,
-    seed: int,
-    folds: Folds,
-    caches: Sequence[ImageCache],
-    pseudo: PseudoLabels | None = None,
+    on: RunData, recipe: SizedRecipe, seed: int, pseudo: PseudoLabels | None = None
 ) -> str:
     """The hash over everything that training depends on; metric and platform are not in it.
 
@@ -105,6 +108,7 @@ def identity(
     for the images: they have the hash of their contents. Shares, weights and pseudo-labels are in
     it where there are some.
     """
+    data = on.competition
     new = {"soft": data.train.soft_hash(), "pseudo": pseudo and pseudo.record}
     return sha256_json(
         {
@@ -112,8 +116,8 @@ def identity(
             "recipe": recipe.identity(),
             "seed": seed,
             "labels": labels_hash(data.train),
-            "images": [cache.folder.name for cache in caches],
-            "folds": folds.sha256,
+            "images": [cache.folder.name for cache in on.caches],
+            "folds": on.folds.sha256,
             **{key: value for key, value in new.items() if value is not None},
         }
     )
@@ -169,7 +173,7 @@ def need_same_settings(
         )
 
 
-def different(then: Any, now: Any, place: str = "") -> tuple[str, str, str] | None:
+def different(then: object, now: object, place: str = "") -> tuple[str, str, str] | None:
     """Where two plain values differ in what both have: the keys that lead there, and both values.
 
     None where they do not. Of lists the lengths count too.
@@ -202,12 +206,10 @@ def need_same_versions(folder: Path) -> None:
 
 def open_run(
     runs: Path,
-    data: CompetitionData,
+    on: RunData,
     recipe: SizedRecipe,
     seed: int,
-    folds: Folds,
-    caches: Sequence[ImageCache],
-    settled: Callable[[], dict[str, Any]],
+    settled: Callable[[], Mapping[str, object]],
     pseudo: PseudoLabels | None = None,
 ) -> Run:
     """The run's directory, with run.json and a copy of the folds written the first time.
@@ -217,14 +219,15 @@ def open_run(
 
     Raises: RunError: the directory was made with other folds.
     """
-    digest = identity(data, recipe, seed, folds, caches, pseudo)
+    data, folds = on.competition, on.folds
+    digest = identity(on, recipe, seed, pseudo)
     run = CompetitionRuns(runs / data.spec.name).run(f"{recipe.name}-s{seed}-{digest[:8]}")
     with hold_lock(run.lock, f"the run {run.name}"):
         if pseudo is not None:
             pseudo.write(run)
         if not run.begun:
             write_csv(run.folds, folds.frame)
-            levels = next((cache.levels for cache in caches if cache.levels), None)
+            levels = next((cache.levels for cache in on.caches if cache.levels), None)
             RunRecord(
                 competition=data.spec.name,
                 recipe=recipe.as_record(),
@@ -234,9 +237,9 @@ def open_run(
                 scheme=folds.name,
                 folds_sha256=folds.sha256,
                 classes=data.classes,
-                caches=tuple(cache.folder.name for cache in caches),
+                caches=tuple(cache.folder.name for cache in on.caches),
                 begun_with=_begun_with(data),
-                resolved=settled() | ({"pseudo": pseudo.record} if pseudo else {}),
+                resolved={**settled(), **({"pseudo": pseudo.record} if pseudo else {})},
                 # of deep images, for photos that `predict` is given
                 **({"levels": (levels.low, levels.high)} if levels else {}),
             ).write(run.record)
@@ -249,7 +252,14 @@ def open_run(
             f"{folds.sha256[:8]}); its predictions cannot be mixed with these: remove the "
             "directory, or restore the folds"
         )
-    return Run(run.path, recipe, seed, folds, data.classes, record)
+    return Run(
+        folder=run.path,
+        recipe=recipe,
+        seed=seed,
+        folds=folds,
+        classes=data.classes,
+        record=record,
+    )
 
 
 @dataclass(frozen=True)
@@ -263,7 +273,7 @@ class Open:
     seconds: float  # that are left of a budget
 
 
-def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> dict[str, Any]:
+def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> dict[str, object]:
     """What `auto` and a budget become on this machine: `resolved` of run.json.
 
     Raises: RunError: see `tuning.settle`. SpecError: the budget is too short.
@@ -281,10 +291,8 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
         from foldwise.training.fitting.timing import plan
 
         values["plan"] = plan(
-            data,
+            RunData(competition=data, folds=left.folds, caches=caches),
             recipe.settle(values),
-            left.folds,
-            caches,
             left.rows,
             left.wanted,
             lambda: ends - time.monotonic(),
@@ -294,15 +302,13 @@ def settle(data: CompetitionData, caches: Sequence[ImageCache], left: Open) -> d
 
 def open_runs(
     runs: Path,
-    data: CompetitionData,
+    on: RunData,
     recipe: SizedRecipe,
-    folds: Folds,
-    caches: Sequence[ImageCache],
     only_folds: Sequence[int] | None = None,
     since: float | None = None,
-    settled: Callable[[Open], dict[str, Any]] | None = None,
+    settled: Callable[[Open], Mapping[str, object]] | None = None,
 ) -> list[Run]:
-    """The runs of a recipe, one per seed, with the folds and image caches that they share.
+    """The runs of a recipe, one per seed, on the same data.
 
     For a recipe with a budget: only_folds, those to plan for, by default all; since, when its time
     began, as time.monotonic() has it, by default now. settled: gives what the recipe leaves open,
@@ -311,18 +317,19 @@ def open_runs(
     Raises: RunError: see `open_run` and `pseudo_labels`. SpecError: the budget is too short.
     """
     began = time.monotonic() if since is None else since
+    data, folds = on.competition, on.folds
     taken = [pseudo_labels(runs, data, recipe, seed, folds) for seed in recipe.seeds]
 
     @functools.cache
-    def settle_once() -> dict[str, Any]:
+    def settle_once() -> Mapping[str, object]:
         rows = int((folds.frame["fold"] > 0).sum())
         rows += len(taken[0].tables[0]) if taken[0] else 0
         wanted = tuple(range(folds.n) if only_folds is None else only_folds)
         seconds = began + seconds_of(recipe.budget) - time.monotonic() if recipe.budget else 0.0
-        left = Open(recipe, folds, rows, wanted, seconds)
-        return settled(left) if settled else settle(data, caches, left)
+        left = Open(recipe=recipe, folds=folds, rows=rows, wanted=wanted, seconds=seconds)
+        return settled(left) if settled else settle(data, on.caches, left)
 
     return [
-        open_run(runs, data, recipe, seed, folds, caches, settle_once, pseudo)
+        open_run(runs, on, recipe, seed, settle_once, pseudo)
         for seed, pseudo in zip(recipe.seeds, taken, strict=True)
     ]

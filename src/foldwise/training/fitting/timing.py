@@ -16,13 +16,11 @@ from torch import nn
 
 from foldwise.config.budget import BudgetPlan, Costs, Measures, fit_budget
 from foldwise.config.recipe import SettledRecipe
-from foldwise.data.competition import CompetitionData
-from foldwise.data.folds import Folds
-from foldwise.data.images.cache import ImageCache
 from foldwise.store.files import scratch
 from foldwise.store.layout import FoldFolder
 from foldwise.training.fitting.checkpoint import save_state
 from foldwise.training.fitting.fold import FoldInputs
+from foldwise.training.fitting.run import RunData
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
 from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.batches import dataloaders
@@ -74,26 +72,24 @@ class Timed(Callback):
 
 
 def plan(
-    data: CompetitionData,
+    on: RunData,
     recipe: SettledRecipe,
-    folds: Folds,
-    caches: Sequence[ImageCache],
     rows: int,
     wanted: Sequence[int],
     left: Callable[[], float],
 ) -> BudgetPlan:
     """The plan of a run's recipe: see `plan_of`."""
     inputs = FoldInputs(
-        "plan",
-        Path(),
-        recipe,
-        recipe.seeds[0],
-        wanted[0],
-        folds,
-        tuple(caches),
-        data.train,
-        data.test,
-        data.spec.images.mode,
+        run="plan",
+        folder=Path(),
+        recipe=recipe,
+        seed=recipe.seeds[0],
+        fold=wanted[0],
+        folds=on.folds,
+        caches=tuple(on.caches),
+        train=on.competition.train,
+        test=on.competition.test,
+        mode=on.competition.spec.images.mode,
     )
     return plan_of(inputs, rows, wanted, left)
 
@@ -179,7 +175,14 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
         save_state(FoldFolder(folder).checkpoint, [model.state_dict(), learner.opt.state_dict()])
         save = clock() - begun
     images = len(dls.valid_ds) + len(inputs.test)
-    return Costs(tuple(steps), tuple(starts), tuple(checks), save, predicting * images, fixed)
+    return Costs(
+        step=tuple(steps),
+        start=tuple(starts),
+        check=tuple(checks),
+        save=save,
+        predict=predicting * images,
+        fixed=fixed,
+    )
 
 
 def clock() -> float:

@@ -238,8 +238,7 @@ class FrameBlock(DataBlock):
 def datablock(
     cache: ImageCache,
     frame: pd.DataFrame,
-    folds: Folds,
-    fold: int,
+    splitter: FoldSplitter,
     recipe: SettledRecipe,
     preprocessing: Preprocessing,
     stage: int = -1,
@@ -270,7 +269,7 @@ def datablock(
         dl_type=BalancedLoader if recipe.sampling == "balanced" else GatherLoader,
         get_x=ColReader("id"),
         get_y=ColReader(target),
-        splitter=FoldSplitter(folds, fold),
+        splitter=splitter,
         batch_tfms=[
             Augmenter(recipe.augment, size, preprocessing.mean),
             Resampling(size),

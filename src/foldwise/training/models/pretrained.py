@@ -86,9 +86,11 @@ def source_of(model: str) -> WeightsSource:
             "scratch, or name a weights file"
         )
     if not repository:
-        return WeightsSource(model, None, Path(urlsplit(config.url).path).name, config.url)
+        file = Path(urlsplit(config.url).path).name
+        return WeightsSource(model=model, repository=None, name=file, url=config.url)
     name = config.hf_hub_filename or FILE
-    return WeightsSource(model, repository, name, hf_hub_url(repository, name))
+    url = hf_hub_url(repository, name)
+    return WeightsSource(model=model, repository=repository, name=name, url=url)
 
 
 def _download(source: WeightsSource) -> Path:
