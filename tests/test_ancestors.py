@@ -282,7 +282,9 @@ def sized(folder: Path, name: str) -> SizedRecipe:
 
 def at_toy_scale(recipe: SizedRecipe) -> list[str]:
     """Overrides that make a recipe tiny: another model of its family, smaller sizes and batches."""
-    made = ["weights=none"] if recipe.model == "linear" else ["weights=none", "model=test_resnet"]
+    made = (
+        ["weights=none"] if str(recipe.model) == "linear" else ["weights=none", "model=test_resnet"]
+    )
     parts = {"": recipe, **{f"stage.{i}.": stage for i, stage in enumerate(recipe.stage)}}
     for prefix, part in parts.items():
         for key, by in (("image_size", SIZE), ("presize", SIZE), ("batch_size", BATCH)):
@@ -337,7 +339,7 @@ def test_wildlife_has_the_write_ups_leaking_split_beside_the_honest_one() -> Non
 @pytest.mark.parametrize(("name", "recipe"), RUNS, ids=["/".join(key) for key in RUNS])
 def test_a_recipe_names_the_model_and_images_of_its_write_up(name: str, recipe: str) -> None:
     listed, found = RUNS[name, recipe], sized(ROOT / "competitions" / name, recipe)
-    assert (found.model, found.head, found.presize, found.resize, found.precision) == (
+    assert (str(found.model), found.head, found.presize, found.resize, found.precision) == (
         listed.model,
         listed.head,
         listed.presize,

@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from tests.tiny import edit
+from tests.tiny import edit, ids
 
 from foldwise.commands.planning import Selection
+from foldwise.commands.predict import predict
 from foldwise.commands.submit import submit
 from foldwise.commands.train import train
 from foldwise.data.competition import load_data
 from foldwise.data.opened import open_competition
-from foldwise.errors import DataError
+from foldwise.errors import DataError, SpecError
 from foldwise.reporting.html.changes import commands
 from foldwise.reproducing.reproduce import reproduce
 from foldwise.store.run_records import RunRecord
@@ -125,3 +127,103 @@ def test_an_augmentation_of_an_adapter_is_submitted_and_made_again(workspace: Wo
     assert {"padding": "reflection", "hflip": True, "rotate": 5.0} in augments
     one, other = (workspace.runs / "tiny").glob("*/fold0/oof.parquet")
     assert one.read_bytes() != other.read_bytes()
+
+
+METHOD = '''
+from typing import ClassVar, Literal
+import numpy as np
+from foldwise.kinds.bounds import Amount
+from foldwise.kinds.events import FoldStarted
+from foldwise.training.methods.base import Fitted, TrainingMethod
+
+def _module(means):
+    from torch import nn, tensor
+    module = nn.Module()
+    module.register_buffer("means", tensor(means, dtype=nn.Linear(1, 1).weight.dtype))
+    return module
+
+class _Predictor:
+    def __init__(self, module, scale):
+        self.means, self.scale = module.means.numpy(), scale
+
+    def batches(self, pixels):
+        flat = np.asarray(pixels).reshape(len(pixels), -1) / 255
+        far = ((flat[:, None] - self.means) ** 2).mean(axis=2)
+        near = np.exp(-self.scale * far)
+        yield (near / near.sum(axis=1, keepdims=True),) * 2
+
+    def parts(self, inputs):
+        (cache,), ids = inputs.caches, inputs.train.frame["id"]
+        held = ids[inputs.folds.of(ids) == inputs.fold]
+        for part, own in (("oof", held), ("test", inputs.test.frame["id"])):
+            yield part, own, self.batches(cache.pixels[cache.rows(own)])
+
+    def photos(self, recipe, pixels):
+        return self.batches(np.load(pixels))
+
+class Nearest(TrainingMethod):
+    """The nearer the mean image of a class, the likelier it is: no stage, no gradient."""
+    keys: ClassVar[frozenset[str]] = frozenset({"resize"})
+    name: Literal["nearest"] = "nearest"
+    scale: Amount = 10.0
+
+    def blank(self, about):
+        height, width = about.image_size
+        return _module(np.zeros((len(about.classes), height * width * len(about.mode))))
+
+    def fit(self, inputs, about, observe):
+        observe(FoldStarted(inputs.run, inputs.fold, inputs.folds.n, 0, 0))
+        (cache,), frame = inputs.caches, inputs.train.frame
+        of = inputs.folds.of(frame["id"])
+        part = frame[(of >= 0) & (of != inputs.fold)]
+        flat = cache.pixels[cache.rows(part["id"])].reshape(len(part), -1) / 255
+        labels = part["label"].to_numpy()
+        module = _module([flat[labels == name].mean(axis=0) for name in about.classes])
+        return Fitted(module, self.predictor(module, about), told={"images_per_second": 1.0})
+
+    def predictor(self, model, about):
+        return _Predictor(model, self.scale)
+'''
+NEAREST = """
+model = {name = "nearest", scale = 20.0}
+image_size = 16
+"""
+
+
+def test_a_method_of_an_adapter_is_submitted_made_again_and_predicts_photos(
+    workspace: Workspace,
+) -> None:
+    with_own(workspace, METHOD).write_text(NEAREST)
+    entry = submit(open_competition(workspace, "tiny"))
+    (record,) = records(workspace)
+    assert record["recipe"]["model"] == {"name": "nearest", "scale": 20.0}
+    assert [name.partition("-")[0] for name in record["caches"]] == ["16x16"]
+    assert entry.score.value < 1.0  # of three classes: log(3) = 1.1
+    assert submit(open_competition(workspace, "tiny")).file == entry.file
+    (run,) = (workspace.runs / "tiny").glob("tiny-s0-*")
+    said = predict(workspace, run.name, [workspace.raw("tiny") / "images"])
+    by_name = said.set_index(said["image"].map(lambda path: Path(path).stem))
+    folds = [pd.read_parquet(run / f"fold{k}" / "test.parquet").set_index("id") for k in range(3)]
+    mean = sum(folds) / 3
+    expected = mean.idxmax(axis=1).loc[ids("test", 12)]
+    assert by_name["answer"].loc[ids("test", 12)].tolist() == expected.tolist()
+    assert reproduce(workspace, entry.file.name).same
+
+
+def test_a_method_refuses_the_keys_that_it_does_not_take(workspace: Workspace) -> None:
+    recipe = with_own(workspace, METHOD)
+    recipe.write_text(NEAREST + "mixup = 0.2\n")
+    with pytest.raises(
+        DataError, match=r'model = "nearest" takes no mixup, but .*, resize, seeds;'
+    ):
+        submit(open_competition(workspace, "tiny"))
+    recipe.write_text(NEAREST.replace("scale", "sclae"))
+    with pytest.raises(DataError, match=r"unknown key 'model.sclae'; did you mean 'scale'"):
+        submit(open_competition(workspace, "tiny"))
+
+
+def test_a_method_that_cannot_train_is_told_its_base(workspace: Workspace) -> None:
+    own = "from foldwise.kinds.method import Method\nclass Idle(Method):\n    name: str = 'idle'\n"
+    with_own(workspace, own).write_text('model = {name = "idle"}\nimage_size = 16\n')
+    with pytest.raises(SpecError, match=r'"idle" should be a class of .*methods.base.TrainingMeth'):
+        submit(open_competition(workspace, "tiny"))

@@ -19,6 +19,7 @@ from foldwise.config.stage import Stage
 from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.folds import FOLDS
 from foldwise.kinds.loss import LOSSES
+from foldwise.kinds.method import METHODS
 from foldwise.kinds.metric import METRICS
 from foldwise.kinds.platform import PLATFORMS
 from foldwise.kinds.schedule import SCHEDULES
@@ -30,7 +31,18 @@ MODELS = (
     *(Recipe, SizedRecipe, SettledRecipe),
 )
 FAMILIES = (
-    *(AUGMENTATIONS, BLENDINGS, FOLDS, LABELS, LOSSES, METRICS, PLATFORMS, SCHEDULES, SHAPES),
+    *(
+        AUGMENTATIONS,
+        BLENDINGS,
+        FOLDS,
+        LABELS,
+        LOSSES,
+        METHODS,
+        METRICS,
+        PLATFORMS,
+        SCHEDULES,
+        SHAPES,
+    ),
 )
 
 

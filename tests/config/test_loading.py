@@ -227,7 +227,7 @@ def test_overrides_reach_into_tables_and_lists(workspace: Workspace) -> None:
     assert recipe.loss == Focal(gamma=1.5)  # a word stands for its table
     assert recipe.stage[0].epochs == 7
     assert recipe.augment == Augment(hflip=True, rotate=9.5)
-    assert (recipe.model, recipe.tta) == ("resnet18", ("none",))
+    assert (str(recipe.model), recipe.tta) == ("resnet18", ("none",))
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_value_behind_set_is_a_setting_or_one_line(key: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"model = [0]", r"model: input should be a valid string, got \[0\]"),
+        (b"model = [0]", r'model: should name a model, e.g. "resnet34", got \[0\]'),
         (b"swa = " + b"9" * 5000, "is not valid TOML: a whole number should have at most 18"),
         (b"swa = 9999999999999999999", "whole numbers should have at most 18 digits, got a longer"),
         (b"x = " + b"[" * 5000, "is not valid TOML: "),
@@ -197,7 +197,7 @@ def test_numbers_of_a_stage_have_bounds(setting: dict[str, object], message: str
         ({"accumulate": 10**7}, "accumulate: input should be less than or equal to 10000"),
         ({"seeds": list(range(2000))}, "seeds: tuple should have at most 1000 items"),
         ({"budget": "9" * 400 + "h"}, "longer than nothing and at most a year"),
-        ({"model": ""}, "model: string should have at least 1 character"),
+        ({"model": ""}, "model: should name a model, e.g. \"resnet34\", got ''"),
     ],
 )
 def test_numbers_of_a_recipe_have_bounds(setting: dict[str, object], message: str) -> None:

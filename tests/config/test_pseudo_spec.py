@@ -54,5 +54,5 @@ def test_a_mistake_in_pseudo_is_said(workspace: Workspace, lines: str, message: 
 def test_a_prior_cannot_be_taught(workspace: Workspace) -> None:
     path = workspace.competition("tiny") / "recipes" / "tiny.toml"
     path.write_text('model = "prior"\n[pseudo]\nrun = "first"\n')
-    with pytest.raises(SpecError, match=r"learns from no image; remove \[pseudo\]"):
+    with pytest.raises(SpecError, match=r"takes no pseudo, but .*; remove what it does not take"):
         load_recipe(workspace.competition("tiny"), "tiny")

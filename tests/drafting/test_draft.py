@@ -154,7 +154,11 @@ def test_the_recipe_takes_a_size_that_suits_small_images(place: Workspace) -> No
     labelled(place.raw("new"))
     small, _, _ = drafted(place)
     recipe = load_recipe(small.folder, "resnet34")
-    assert (recipe.model, recipe.weights, recipe.image_size) == ("resnet34.tv_in1k", "auto", 64)
+    assert (str(recipe.model), recipe.weights, recipe.image_size) == (
+        "resnet34.tv_in1k",
+        "auto",
+        64,
+    )
     assert [(stage.train, stage.epochs) for stage in recipe.stage] == [("head", 1), ("all", 4)]
     for path in (place.raw("new") / "train").iterdir():
         with Image.open(path) as opened:

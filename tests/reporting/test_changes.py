@@ -125,7 +125,7 @@ def test_keys_are_those_of_set() -> None:
         (),
         ("batch_size=4", "stage.0.lr=[0.001, 0.01]"),
         ('tta=["none"]', "augment.hflip=false"),
-        ("model=prior", "stage=[]"),
+        ("model=prior", "stage=[]", "augment={}", 'tta=["none"]'),
     ],
 )
 def test_the_command_makes_the_same_recipe(

@@ -91,11 +91,17 @@ def test_a_weight_for_no_class_gets_the_nearest_name() -> None:
         ({"optimizer": "lamb"}, "optimizer"),
         ({"stage": []}, "stage must be a list of at least one stage, got none"),
         ({"model": "linear", "stage": []}, "stage must be a list of at least one stage, got none"),
-        ({"model": "prior"}, 'model = "prior" is not trained, got 1 stages; remove them'),
-        ({"model": "linear", "weights": "auto"}, "needs weights = 'none', got 'auto'; remove it"),
-        ({"model": "linear", "drop_rate": 0.5}, "needs drop_rate = 0, got 0.5; remove it"),
-        ({"model": "linear", "head": "fastai"}, "needs head = 'linear', got 'fastai'"),
-        ({"model": "prior", "stage": [], "drop_path": 0.1}, "needs drop_path = 0, got 0.1"),
+        ({"model": "prior"}, 'model = "prior" takes no stage, but batch_size, budget'),
+        ({"model": "linear", "weights": "auto"}, '"linear" takes no weights, but .*; remove what'),
+        ({"model": "linear", "drop_rate": 0.5}, '"linear" takes no drop_rate, but accumulate, '),
+        (
+            {"model": "linear", "head": "fastai"},
+            '"linear" takes no head, but .*, or name a model of timm',
+        ),
+        (
+            {"model": "prior", "stage": [], "drop_path": 0.1},
+            '"prior" takes no drop_path, but batch_size',
+        ),
         (
             {
                 "model": "linear",

@@ -171,13 +171,7 @@ def _need_weights(competition: OpenCompetition, recipes: Sequence[SizedRecipe]) 
     new = [recipe for recipe in recipes if not is_begun(competition, recipe.name)]
     if not new:
         return
-    from foldwise.training.fitting.streams import seed_block  # loads torch
-    from foldwise.training.models.building import build_model, weights_file, weights_size
-    from foldwise.training.models.sizes import check_sizes
+    from foldwise.training.methods.base import method_of
 
     for recipe in new:
-        weights_file(recipe)
-        check_sizes(recipe, weights_size(recipe))
-        if recipe.drop_path or recipe.head == "fastai":
-            with seed_block(0, "drop path"):  # only the model itself tells
-                build_model(recipe.model_copy(update={"weights": "none"}), 2, 3)
+        method_of(recipe).need(recipe)

@@ -2,7 +2,6 @@
 
 from pydantic import Field
 
-from foldwise.config.baselines import PRIOR
 from foldwise.kinds.bounds import Inside, Name
 from foldwise.kinds.settings import Strict
 
@@ -19,14 +18,10 @@ class Pseudo(Strict):
     soft: bool = False  # train on the probabilities instead of the most probable class
 
 
-def check_pseudo(pseudo: Pseudo | None, recipe: str, model: str) -> None:
-    """Refuse what cannot be. Raises: ValueError: a recipe teaches itself, or is not trained."""
-    if pseudo is None:
-        return
-    if pseudo.run == recipe:
+def check_pseudo(pseudo: Pseudo | None, recipe: str) -> None:
+    """Refuse what cannot be. Raises: ValueError: a recipe teaches itself."""
+    if pseudo is not None and pseudo.run == recipe:
         raise ValueError(
             f"pseudo.run must name another recipe, or a run that is trained already, got "
             f"{pseudo.run!r}, which is this recipe itself"
         )
-    if model == PRIOR:
-        raise ValueError('model = "prior" learns from no image; remove [pseudo]')

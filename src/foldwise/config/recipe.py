@@ -5,11 +5,10 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from foldwise.config.adapter import kinds_of
 from foldwise.config.augment import Augment
-from foldwise.config.baselines import FIXED, check_baseline, check_one_size, with_defaults
 from foldwise.config.budget import BudgetPlan, seconds_of
 from foldwise.config.competition import recipe_names
 from foldwise.config.loading import parse, read_toml, with_overrides
@@ -29,6 +28,7 @@ from foldwise.kinds.bounds import (
     Threads,
 )
 from foldwise.kinds.loss import LOSSES, Loss
+from foldwise.kinds.method import METHODS, Method
 from foldwise.kinds.settings import Strict
 
 View = Literal["none", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
@@ -44,8 +44,8 @@ class Recipe(Strict):
     }
 
     name: Name
-    # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or linear, or prior
-    model: Annotated[str, Field(min_length=1, max_length=300)]
+    # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or another method's name
+    model: Annotated[Method, METHODS]
     weights: Anywhere = "auto"  # auto (timm's), none (random), or a file
     head: Literal["linear", "fastai"] = "linear"  # timm's own, or vision_learner's
     image_size: Size | Literal["auto"]  # pixels that the model sees; auto: as its weights saw
@@ -85,17 +85,24 @@ class Recipe(Strict):
     cpus: Threads | None = None  # of a fold: threads; on a cluster, what it has
     gpus: Share | None = None  # likewise; 0.5: two folds share one
     memory: Amount | None = None  # likewise; GB
-    stage: Annotated[tuple[Stage, ...], Field(max_length=100)] = ()  # none for a prior alone
+    stage: Annotated[tuple[Stage, ...], Field(max_length=100)] = ()  # of methods that have some
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults(cls, table: object) -> object:
-        return with_defaults(table)
+    def _defaults(cls, table: object, info: ValidationInfo) -> object:
+        if not isinstance(table, Mapping):
+            return table
+        try:
+            return METHODS.parse(table.get("model"), info.context).complete(table)
+        except ValueError:  # the field tells it
+            return table
 
     @model_validator(mode="after")
-    def _baseline(self) -> Self:
-        check_baseline(self.model, {key: getattr(self, key) for key in FIXED}, len(self.stage))
-        check_pseudo(self.pseudo, self.name, self.model)
+    def _method(self) -> Self:
+        fields = {k: f for k, f in type(self).model_fields.items() if not f.is_required()}
+        usual = {k: f.get_default(call_default_factory=True) for k, f in fields.items()}
+        self.model.check_keys({key: getattr(self, key) for key in usual}, usual)
+        check_pseudo(self.pseudo, self.name)
         return self
 
     @model_validator(mode="after")
@@ -195,7 +202,7 @@ class SizedRecipe(Recipe):
         _check_sides(size for stage in self.stage for size in (stage.image_size, stage.presize))
         _check_sides(self.cache_sizes)
         sizes = [self.stage_size(stage) for stage in self.stage]
-        check_one_size(self.model, sizes)
+        self.model.check_stages(sizes)
         for stage in self.stage:
             size, presize = self.stage_size(stage), self.stage_presize(stage)
             if presize[0] < size[0] or presize[1] < size[1]:
@@ -213,7 +220,19 @@ class SizedRecipe(Recipe):
     @property
     def cache_sizes(self) -> tuple[tuple[int, int], ...]:
         """The different sizes at which images are cached, (height, width), in order of stages."""
-        return tuple(dict.fromkeys(self.stage_presize(stage) for stage in self.stage))
+        return tuple(dict.fromkeys(self._presizes))
+
+    @property
+    def final_presize(self) -> tuple[int, int] | None:
+        """The cached size, (height, width), of the images that it predicts; None: it sees none."""
+        return self._presizes[-1] if self._presizes else None
+
+    @property
+    def _presizes(self) -> tuple[tuple[int, int], ...]:
+        """The cached size of each stage; of the whole recipe where images are seen at once."""
+        if self.stage or not self.model.sees_images:
+            return tuple(self.stage_presize(stage) for stage in self.stage)
+        return (_sides(self.presize or self.image_size),)
 
     @property
     def final_size(self) -> tuple[int, int]:

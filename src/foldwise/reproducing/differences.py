@@ -109,7 +109,7 @@ def _newest(data: CompetitionData) -> str:
 
 
 def _weights(told: Manifest, folder: Path) -> Iterator[str]:
-    from foldwise.training.models.building import weights_file  # loads torch
+    from foldwise.training.models.backbones import weights_file  # loads torch
 
     for run in (*told.teachers, *told.runs):
         if run.weights_sha256 is not None:

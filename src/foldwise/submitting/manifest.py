@@ -127,7 +127,7 @@ def facts(data: CompetitionData, images: bool) -> DataFacts:
 
 def _run_entry(folder: Path, competition: Path) -> dict[str, object]:
     """What it takes to train a run again, from its directory. competition: the folder."""
-    from foldwise.training.models.building import weights_file  # loads torch
+    from foldwise.training.models.backbones import weights_file  # loads torch
 
     run, weights = RunFolder(folder), None
     record = RunRecord.read(run.record)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from foldwise.config.baselines import LINEAR
 from foldwise.config.recipe import Recipe
 from foldwise.errors import SpecError, nearest
 from foldwise.kinds.loss import LOSSES, Outputs
@@ -29,7 +28,7 @@ def outputs_of(recipe: Recipe, task: Task) -> Outputs:
     for key, instead in unfit:
         raise SpecError(f"recipe {recipe.name}: {key} {task.unfit_because}; use {instead}")
     assert outputs is not None
-    alone = recipe.model == LINEAR and task.sums_to_one and len(task) == 2
+    alone = recipe.model.one_output and task.sums_to_one and len(task) == 2
     return "one_sigmoid" if alone else outputs
 
 

@@ -1,48 +1,85 @@
-"""A trained fold applied to photos: predicted as its validation part and test set were."""
+"""A trained fold as it predicts: its validation part, its test set, and photos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.core import TensorImage
+from torch import nn
 
 from foldwise.arrays import Array
 from foldwise.config.recipe import SettledRecipe
 from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import open_writer
 from foldwise.training.loading.augment import NormalizeInPlace, Resampling
-from foldwise.training.loading.batches import DEPTH, ahead
-from foldwise.training.models.baselines import Prior
+from foldwise.training.loading.batches import DEPTH, ahead, dataloaders
+from foldwise.training.methods.base import Batches, PartPredictions, Predictor, method_of
 from foldwise.training.models.building import Preprocessing, load_trained
 from foldwise.training.predict import predict
 from foldwise.training.speed.precision import CPU, device, resolve, send
+
+if TYPE_CHECKING:
+    from foldwise.training.fitting.fold import FoldInputs
+
+
+class NetworkPredictor:
+    """A network with what its outputs mean. dls: of a fold's last stage, where they are there."""
+
+    def __init__(
+        self, model: nn.Module, about: Preprocessing, dls: DataLoaders | None = None
+    ) -> None:
+        self.model = model.to(device()).to(memory_format=torch.channels_last)
+        self.about, self.dls = about, dls
+
+    def parts(self, inputs: "FoldInputs") -> Iterator[PartPredictions]:
+        """The predictions of the fold's validation part and of the test set."""
+        recipe = inputs.recipe
+        dls = self.dls
+        if dls is None:
+            size = recipe.stage_batch(recipe.stage[-1])  # as after training
+            dls = dataloaders(inputs.block(self.about), size, device())
+        for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
+            yield part, loader.dataset.items["id"], self.predict(loader, recipe, recipe.precision)
+
+    def photos(self, recipe: SettledRecipe, pixels: Path | int) -> Batches:
+        """The predictions of photos, see `Predictor.photos`."""
+        assert isinstance(pixels, Path)
+        on = device()
+        size = 2 * recipe.stage_batch(recipe.stage[-1])  # as fastai's validation batches
+        images = ahead(_batches(np.load(pixels, mmap_mode="r"), self.about, size, on), DEPTH)
+        return self.predict(images, recipe, _precision(recipe, on))
+
+    def predict(
+        self, batches: Iterable[Sequence[torch.Tensor]], recipe: SettledRecipe, precision: str
+    ) -> Batches:
+        """The predictions of batches of images, by the recipe's views; see `predict.predict`."""
+        meaning, shift = self.about.meaning, recipe.tta_shift
+        return predict(self.model, batches, recipe.tta, precision, device(), meaning, shift)
+
+
+def load_predictor(fold: FoldFolder, recipe: SettledRecipe) -> tuple[Predictor, tuple[str, ...]]:
+    """A trained fold as it predicts, from its weights file, and its classes.
+
+    recipe: the one that it was trained by. Raises: WeightsError: see `load_trained`.
+    """
+    method = method_of(recipe)
+    model, about = load_trained(fold.weights, method)
+    return method.predictor(model, about), about.classes
 
 
 def predict_photos(fold: Path, recipe: SettledRecipe, pixels: Path | int, target: Path) -> None:
     """Write the predictions of a fold's model as parquet, `id, *classes`; ids are row numbers.
 
-    recipe: a settled one. pixels: a .npy file, uint8 (n, height, width, channels), as the last
-    stage's cache has them; for a model that sees none, n. The mean over the recipe's TTA views.
+    recipe: a settled one. pixels: see `Predictor.photos`. The mean over the recipe's TTA views.
     Raises: WeightsError: see `load_trained`.
     """
-    model, about = load_trained(FoldFolder(fold).weights)
-    if isinstance(model, Prior):
-        assert isinstance(pixels, int)
-        batches = model.batches(pixels)
-    else:
-        assert isinstance(pixels, Path)
-        on = device()
-        model = model.to(on).to(memory_format=torch.channels_last)
-        size = 2 * recipe.stage_batch(recipe.stage[-1])  # as fastai's validation batches
-        images = ahead(_batches(np.load(pixels, mmap_mode="r"), about, size, on), DEPTH)
-        batches = predict(
-            model, images, recipe.tta, _precision(recipe, on), on, about.meaning, recipe.tta_shift
-        )
-    done = 0
-    with open_writer(target, about.classes) as add:
-        for mean, _ in batches:
+    done, (predictor, classes) = 0, load_predictor(FoldFolder(fold), recipe)
+    with open_writer(target, classes) as add:
+        for mean, _ in predictor.photos(recipe, pixels):
             add(map(str, range(done, done + len(mean))), mean)
             done += len(mean)
 

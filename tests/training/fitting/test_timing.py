@@ -16,7 +16,7 @@ from foldwise.commands.train import train
 from foldwise.data.opened import open_competition
 from foldwise.errors import RunError, SpecError
 from foldwise.store.files import read_json
-from foldwise.training.fitting import fold, run, timing
+from foldwise.training.fitting import networks, run, timing
 from foldwise.training.models import building as models
 from tiny import write_tiny
 
@@ -42,7 +42,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds, self.measured = 0.0, 0
-        for module in (fold, timing):
+        for module in (networks, timing):
             monkeypatch.setattr(module, "build_model", self.build)
         for module in (run, training):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.seconds))

@@ -53,7 +53,6 @@ def recipe(model: str, *sizes: Any, **settings: Any) -> SizedRecipe:
         ("xcit_nano_12_p8_224", (64, 64), (224, 224)),  # positions are convolutions
         ("pit_ti_224", (64, 64), (64, 64)),
         ("mixer_s16_224", (64, 64), (64, 64)),
-        ("linear", (50, 70), (50, 70)),
     ],
 )
 def test_a_model_is_made_for_its_own_size_or_where_it_takes_no_other_for_the_images(
@@ -113,7 +112,7 @@ def test_weights_for_one_size_alone_are_not_taken_at_another(tmp_path: Path) -> 
         r'image_size = 64, or weights = "none"',
     ):
         build_model(next_one, 2, 3)
-    assert not takes(next_one, (64, 64))
+    assert not takes(next_one)
     assert takes(next_one.model_copy(update={"weights": "none"}))
 
 

@@ -54,9 +54,9 @@ def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
 
     record: the run's, for the names of its caches and the levels of its images.
     """
-    if not recipe.stage:
+    size = recipe.final_presize
+    if size is None:
         return None
-    size = recipe.stage_presize(recipe.stage[-1])
     own = f"{size[0]}x{size[1]}-"
     recompressed = any(
         name.startswith(own) and CacheFolder(Path(name)).recompressed for name in record.caches

@@ -1,51 +1,31 @@
 """One fold, whole: train, save the weights, predict validation and test, write the marker last."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
-from fastai.data.core import DataLoaders
 
-from foldwise.arrays import Array
-from foldwise.config.baselines import PRIOR
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
 from foldwise.data.images.cache import ImageCache, of_size
 from foldwise.data.labels.table import LabelTable
-from foldwise.kinds.events import FoldDone, FoldStarted, Observer
+from foldwise.kinds.events import FoldDone, Observer
 from foldwise.store.files import hold_lock, sha256_file
-from foldwise.store.frames import write_parquet
 from foldwise.store.layout import FoldFolder
-from foldwise.store.predictions import open_writer, read_predictions
+from foldwise.store.predictions import open_writer
 from foldwise.store.run_records import FoldRecord, write_history
-from foldwise.training.fitting.activations import Meaning
+from foldwise.training.applying import load_predictor
 from foldwise.training.fitting.pseudo import with_pseudo
-from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.run import versions
-from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import seed_block
-from foldwise.training.loading.batches import FoldSplitter, FrameBlock, datablock, dataloaders
-from foldwise.training.loading.showing import augmented_images
-from foldwise.training.maps import worst_maps
-from foldwise.training.models.baselines import Prior, prior_of
-from foldwise.training.models.building import (
-    Preprocessing,
-    build_model,
-    load_trained,
-    preprocessing_of,
-    save_weights,
-)
-from foldwise.training.predict import predict
+from foldwise.training.loading.batches import FoldSplitter, FrameBlock, datablock
+from foldwise.training.methods.base import PartPredictions, method_of
+from foldwise.training.models.building import Preprocessing, preprocessing_of, save_weights
 from foldwise.training.speed.machine import forget_gpu_memory, gpu_memory, peak_memory
-from foldwise.training.speed.precision import determinism, device
-
-# a part of the data, its ids, and per batch the probabilities: with TTA, and of the plain view
-PartPredictions = tuple[str, "pd.Series[str]", Iterator[tuple[Array, Array]]]
+from foldwise.training.speed.precision import determinism
 
 
 @dataclass(frozen=True)
@@ -117,86 +97,34 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
         with determinism(inputs.recipe.deterministic), seed_block(inputs.seed, inputs.fold, "init"):
             told = _train_and_write(inputs.taught(), observe)
         seconds = time.perf_counter() - begun
-        FoldRecord(
-            fold=inputs.fold,
-            seconds=round(seconds, 2),
-            sha256={path.name: sha256_file(path) for path in files.files()},
-            versions=versions(),
+        record = {
+            "fold": inputs.fold,
+            "seconds": round(seconds, 2),
+            "sha256": {path.name: sha256_file(path) for path in files.files()},
+            "versions": versions(),
             **told,
-        ).write(files.record)
+        }
+        FoldRecord.model_validate(record).write(files.record)
         observe(FoldDone(inputs.run, inputs.fold, seconds))
 
 
-def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, Any]:
+def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, object]:
     """Everything of a fold but its record; returns what that says of the training."""
-    recipe, on = inputs.recipe, device()
-    if recipe.compile:
+    if inputs.recipe.compile:
         torch.compiler.reset()  # it keeps no more than a few models of one class, then gives up
-    preprocessing = inputs.preprocessing
-    if recipe.model == PRIOR:
-        _write_prior(inputs, preprocessing, observe)
-        return _peak_memory()
-    model = build_model(recipe, preprocessing.n_outputs, len(inputs.mode))
-    model = model.to(on).to(memory_format=torch.channels_last)
-    dls, report, stopped = train_stages(
-        model,
-        partial(inputs.block, preprocessing),
-        recipe,
-        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder, inputs.score),
-        observe,
-        preprocessing.meaning,
-    )
-    save_weights(inputs.files.weights, model, preprocessing)
-    parts = _predict_parts(inputs, model, dls, preprocessing.meaning)
-    write_fold_predictions(inputs.files, inputs.train.classes, parts)
-    write_history(inputs.files.history, report.history)
-    _write_shown(inputs, model, dls, preprocessing, report)
-    # of an early stop the images that it validates on decide: so it is said
-    early = {} if stopped is None else {"stopped_early_after_epoch": stopped}
-    return {**_speeds(report), **early, **_peak_memory()}
-
-
-def _speeds(report: Report) -> dict[str, Any]:
-    """Images per second, the mean weighted by time; and what each epoch took."""
-    total = sum(epoch["seconds"] for epoch in report.epochs)
-    images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in report.epochs)
-    epochs = [{key: round(value, 3) for key, value in epoch.items()} for epoch in report.epochs]
-    return {"images_per_second": round(images / total, 1), "epochs": epochs} if total else {}
+    about, files = inputs.preprocessing, inputs.files
+    fitted = method_of(inputs.recipe).fit(inputs, about, observe)
+    save_weights(files.weights, fitted.model, about)
+    write_fold_predictions(files, inputs.train.classes, fitted.predictor.parts(inputs))
+    write_history(files.history, fitted.history)
+    fitted.show()
+    return {**fitted.told, **_peak_memory()}
 
 
 def _peak_memory() -> dict[str, int]:
     """Bytes of memory that the fold took at most; on the CPU with all that came before it."""
     found = {"memory_bytes": peak_memory(), "device_memory_bytes": gpu_memory()}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _write_shown(
-    inputs: FoldInputs,
-    model: torch.nn.Module,
-    dls: DataLoaders,
-    about: Preprocessing,
-    report: Report,
-) -> None:
-    """Write what reports alone look at. Nothing of it takes part in what the fold predicts."""
-    files = inputs.files
-    oof = read_predictions(files.oof, inputs.train.classes)
-    tables = {
-        files.rates: report.rates(),
-        files.augmented: augmented_images(dls, inputs.train, about, inputs.seed, inputs.fold),
-        files.maps: worst_maps(model, dls, inputs.train, oof),
-    }
-    for path, table in tables.items():
-        if table is not None:
-            write_parquet(path, table)
-
-
-def _write_prior(inputs: FoldInputs, preprocessing: Preprocessing, observe: Observer) -> None:
-    """Everything of a prior's fold but its record; no image is looked at."""
-    observe(FoldStarted(inputs.run, inputs.fold, inputs.folds.n, 0, 0))
-    prior = prior_of(inputs.train, inputs.folds, inputs.fold)
-    save_weights(inputs.files.weights, prior, preprocessing)
-    write_fold_predictions(inputs.files, inputs.train.classes, _of_prior(inputs, prior))
-    write_history(inputs.files.history, [])
 
 
 def write_fold_predictions(
@@ -220,36 +148,7 @@ def write_fold_predictions(
                 done += len(mean)
 
 
-def _predict_parts(
-    inputs: FoldInputs, model: torch.nn.Module, dls: DataLoaders, meaning: Meaning
-) -> Iterator[PartPredictions]:
-    """A trained model's predictions of both parts."""
-    recipe = inputs.recipe
-    for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
-        batches = predict(
-            model, loader, recipe.tta, recipe.precision, device(), meaning, recipe.tta_shift
-        )
-        yield part, loader.dataset.items["id"], batches
-
-
-def _of_prior(inputs: FoldInputs, prior: Prior) -> Iterator[PartPredictions]:
-    """A prior's predictions of both parts."""
-    ids = inputs.train.frame["id"]
-    for part, own in (
-        ("oof", ids[inputs.folds.of(ids) == inputs.fold]),
-        ("test", inputs.test.frame["id"]),
-    ):
-        yield part, own, prior.batches(len(own))
-
-
 def predict_again(inputs: FoldInputs, folder: Path) -> None:
     """Make the fold's predictions anew from its weights file, into another folder."""
-    model, preprocessing = load_trained(inputs.files.weights)
-    if isinstance(model, Prior):
-        parts = _of_prior(inputs, model)
-    else:
-        model = model.to(device()).to(memory_format=torch.channels_last)
-        size = inputs.recipe.stage_batch(inputs.recipe.stage[-1])  # as after training
-        dls = dataloaders(inputs.block(preprocessing), size, device())
-        parts = _predict_parts(inputs, model, dls, preprocessing.meaning)
-    write_fold_predictions(FoldFolder(folder), inputs.train.classes, parts)
+    predictor, _ = load_predictor(inputs.files, inputs.recipe)
+    write_fold_predictions(FoldFolder(folder), inputs.train.classes, predictor.parts(inputs))

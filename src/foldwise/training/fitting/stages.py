@@ -149,8 +149,8 @@ def saver_of(place: Place, learner: Learner, kept: list[Callback]) -> Checkpoint
 def resize(learner: Resumable, recipe: SettledRecipe, stage: Stage) -> None:
     """Bring the learner's model, and averages of its weights, to a stage's image size."""
     size = recipe.stage_size(stage)
-    if changes(learner.model, recipe.model, size):
-        bring = partial(bring_to, name=recipe.model, size=size)
+    if changes(learner.model, recipe.model.timm_name, size):
+        bring = partial(bring_to, name=recipe.model.timm_name, size=size)
         for callback in learner.cbs:
             if isinstance(callback, Averaging):
                 callback.follow(learner.model, bring)

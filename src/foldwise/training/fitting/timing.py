@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -24,7 +23,7 @@ from foldwise.training.fitting.run import RunData
 from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
 from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.batches import dataloaders
-from foldwise.training.models.building import build_model, weights_size
+from foldwise.training.models.building import build_model
 from foldwise.training.models.sizes import takes
 from foldwise.training.predict import predict
 from foldwise.training.speed.memory import keep_freed_memory
@@ -111,8 +110,7 @@ def plan_of(
 
     # a short last batch is left out
     batches = [max(rows // recipe.stage_batch(stage), 1) for stage in recipe.stage]
-    go = partial(takes, start=weights_size(recipe))
-    measures = Measures(costs_of=costs_of, left=left, takes=go)
+    measures = Measures(costs_of=costs_of, left=left, takes=takes)
     made = fit_budget(recipe, batches, wanted, len(recipe.seeds), measures)
     fitted = recipe.with_plan(made)
     log.info(

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from foldwise.config.baselines import DEFAULTS
 from foldwise.config.recipe import SettledRecipe, SizedRecipe
 from foldwise.errors import RunError
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.fitting.streams import seed_block
+from foldwise.training.methods.base import method_of
 from foldwise.training.models.building import build_model
 from foldwise.training.models.sizes import bring_to
 from foldwise.training.speed.apart import apart
@@ -48,7 +48,7 @@ def settle(
     values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
     with seed_block(0, "settle"):
         values["batch_size"] = USUAL if recipe.batch_size == "auto" else recipe.batch_size
-        small = recipe.model in DEFAULTS  # a baseline: there is nothing to measure
+        small = not method_of(recipe).measured
         if recipe.batch_size == "auto" and on.type == "cuda" and not small:
             values["batch_size"] = _largest_batch(recipe, values["precision"], n_classes, channels)
         plain = small or recipe.budget  # a budget is for steps, not for compiling
@@ -70,7 +70,7 @@ def step_of(
     on = device()
     height, width = max((recipe.stage_size(s) for s in recipe.stage), key=lambda s: s[0] * s[1])
     model = build_model(recipe.model_copy(update={"weights": "none"}), n_classes, channels)
-    bring_to(model, recipe.model, (height, width))
+    bring_to(model, recipe.model.timm_name, (height, width))
     model = model.to(on).to(memory_format=torch.channels_last).train()
     run = torch.compile(model, dynamic=False) if compiled else model
     optimizer = Adam(list(model.parameters()), lr=1e-6)

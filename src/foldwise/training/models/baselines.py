@@ -1,15 +1,21 @@
 """Two models to compare others with: one linear layer, and the shares of the classes."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from foldwise.arrays import Array
+from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
 from foldwise.data.labels.table import LabelTable
 from foldwise.training.loading.balance import class_counts
+from foldwise.training.methods.base import Batches, PartPredictions
+
+if TYPE_CHECKING:
+    from foldwise.training.fitting.fold import FoldInputs
 
 ROWS = 1024  # of a prior's predictions at a time
 
@@ -37,6 +43,11 @@ class Linear(nn.Module):
         return self.head(images.flatten(1) * self.scale)
 
 
+def linear_of(size: tuple[int, int], channels: int, n_outputs: int) -> Linear:
+    """The layer for images of a size, (height, width)."""
+    return Linear(size[0] * size[1] * channels, n_outputs)
+
+
 class Prior(nn.Module):
     """The shares of the classes in a training part, whatever the image.
 
@@ -55,12 +66,26 @@ class Prior(nn.Module):
         logits = self.shares.logit() if self.many else self.shares.log()
         return logits.float().expand(len(images), -1)
 
-    def batches(self, n: int) -> Iterator[tuple[Array, Array]]:
+    def batches(self, n: int) -> Batches:
         """The probabilities of n rows as `predict` gives them, but to the last digit."""
         shares = self.shares.double().cpu().numpy()
         for start in range(0, n, ROWS):
             probs = np.tile(shares, (min(ROWS, n - start), 1))
             yield probs, probs
+
+    def parts(self, inputs: "FoldInputs") -> Iterator[PartPredictions]:
+        """The predictions of the fold's validation part and of the test set."""
+        ids = inputs.train.frame["id"]
+        for part, own in (
+            ("oof", ids[inputs.folds.of(ids) == inputs.fold]),
+            ("test", inputs.test.frame["id"]),
+        ):
+            yield part, own, self.batches(len(own))
+
+    def photos(self, recipe: SettledRecipe, pixels: Path | int) -> Batches:
+        """The predictions of so many photos."""
+        assert isinstance(pixels, int)
+        return self.batches(pixels)
 
 
 def prior_of(table: LabelTable, folds: Folds, fold: int) -> Prior:

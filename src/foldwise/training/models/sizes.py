@@ -16,9 +16,9 @@ from timm.layers import to_2tuple
 from timm.models import get_model_input_config
 from torch import nn
 
-from foldwise.config.baselines import DEFAULTS
 from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
+from foldwise.training.methods.base import method_of
 from foldwise.training.models.heads import as_timm, body_of
 from foldwise.training.models.positions import HeightWidth, resample
 
@@ -38,7 +38,7 @@ def made_for(name: str, size: HeightWidth) -> HeightWidth | None:
     Its own, where it takes others too: convolutions, and windows that are padded.
     """
     native = native_size(name)
-    if size == native or name in DEFAULTS:
+    if size == native:
         return size
     return next((made for made in (native, size) if _takes(name, made, size)), None)
 
@@ -102,38 +102,37 @@ def check_sizes(recipe: SizedRecipe, start: HeightWidth | None = None) -> None:
     start: the size that its weights are for; None: random ones.
     Raises: SpecError: it takes no such size, or not both of two. WeightsError: see `remade`.
     """
-    if recipe.model in DEFAULTS:
-        return
-    made = {size: made_for(recipe.model, size) for size in map(recipe.stage_size, recipe.stage)}
+    name = recipe.model.timm_name
+    made = {size: made_for(name, size) for size in map(recipe.stage_size, recipe.stage)}
     for size in made:
         if made[size] is None:
-            *first, last = map(_text, near(recipe.model, size))
+            *first, last = map(_text, near(name, size))
             raise SpecError(
-                f"{recipe.model} should get images of {', '.join(first)}{' or ' * bool(first)}"
+                f"{name} should get images of {', '.join(first)}{' or ' * bool(first)}"
                 f"{last} pixels, say, got image_size = {_text(size)} in recipe {recipe.name}; set "
                 "image_size to one of these"
             )
-    if all(size == native_size(recipe.model) for size in made.values()):
+    if all(size == native_size(name) for size in made.values()):
         return
     with _on_paper():
-        model = timm.create_model(recipe.model, num_classes=2)
+        model = timm.create_model(name, num_classes=2)
         if hasattr(model, "set_input_size"):
             return
         if len(set(made.values())) > 1:
             raise SpecError(
-                f"{recipe.model} keeps the size that it is made for, got "
+                f"{name} keeps the size that it is made for, got "
                 f"{' and '.join(map(_text, made))} in recipe {recipe.name}; set one image_size in "
                 "all stages"
             )
         if start is not None:
-            model = remade(model, recipe.model, start, {"num_classes": 2}, keep=False)
-            remade(model, recipe.model, next(iter(made)), {"num_classes": 2})
+            model = remade(model, name, start, {"num_classes": 2}, keep=False)
+            remade(model, name, next(iter(made)), {"num_classes": 2})
 
 
-def takes(recipe: SizedRecipe, start: HeightWidth | None = None) -> bool:
-    """Whether the recipe's model takes all of its image sizes; see `check_sizes`."""
+def takes(recipe: SizedRecipe) -> bool:
+    """Whether the recipe's model takes all of its image sizes; see `check_images` of its method."""
     try:
-        check_sizes(recipe, start)
+        method_of(recipe).check_images(recipe)
     except (SpecError, WeightsError):
         return False
     return True

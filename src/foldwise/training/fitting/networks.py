@@ -1,0 +1,72 @@
+"""A fold of a network: its stages, what predicts afterwards, and what reports look at."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from fastai.data.core import DataLoaders
+
+from foldwise.kinds.events import Observer
+from foldwise.store.frames import write_parquet
+from foldwise.store.predictions import read_predictions
+from foldwise.training.applying import NetworkPredictor
+from foldwise.training.fitting.fold import FoldInputs
+from foldwise.training.fitting.report import Report
+from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.loading.showing import augmented_images
+from foldwise.training.maps import worst_maps
+from foldwise.training.methods.base import Fitted
+from foldwise.training.models.building import Preprocessing, build_model
+from foldwise.training.speed.precision import device
+
+
+def fit_network(inputs: FoldInputs, about: Preprocessing, observe: Observer) -> Fitted:
+    """Train the recipe's network through all stages."""
+    recipe = inputs.recipe
+    model = build_model(recipe, about.n_outputs, len(inputs.mode))
+    model = model.to(device()).to(memory_format=torch.channels_last)
+    dls, report, stopped = train_stages(
+        model,
+        partial(inputs.block, about),
+        recipe,
+        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder, inputs.score),
+        observe,
+        about.meaning,
+    )
+    # of an early stop the images that it validates on decide: so it is said
+    early = {} if stopped is None else {"stopped_early_after_epoch": stopped}
+    return Fitted(
+        model=model,
+        predictor=NetworkPredictor(model, about, dls),
+        history=report.history,
+        told={**_speeds(report), **early},
+        show=partial(_write_shown, inputs, model, dls, about, report),
+    )
+
+
+def _speeds(report: Report) -> dict[str, Any]:
+    """Images per second, the mean weighted by time; and what each epoch took."""
+    total = sum(epoch["seconds"] for epoch in report.epochs)
+    images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in report.epochs)
+    epochs = [{key: round(value, 3) for key, value in epoch.items()} for epoch in report.epochs]
+    return {"images_per_second": round(images / total, 1), "epochs": epochs} if total else {}
+
+
+def _write_shown(
+    inputs: FoldInputs,
+    model: torch.nn.Module,
+    dls: DataLoaders,
+    about: Preprocessing,
+    report: Report,
+) -> None:
+    """Write what reports alone look at. Nothing of it takes part in what the fold predicts."""
+    files = inputs.files
+    oof = read_predictions(files.oof, inputs.train.classes)
+    tables = {
+        files.rates: report.rates(),
+        files.augmented: augmented_images(dls, inputs.train, about, inputs.seed, inputs.fold),
+        files.maps: worst_maps(model, dls, inputs.train, oof),
+    }
+    for path, table in tables.items():
+        if table is not None:
+            write_parquet(path, table)

@@ -1,0 +1,1 @@
+"""How a fold's model comes from its training part: a method each."""
