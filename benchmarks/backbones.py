@@ -336,7 +336,7 @@ def check_saved(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> 
 def predictions(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> np.ndarray:
     """Probabilities (n, C) of the validation part."""
     loader = dataloaders(block(recipe, about), BATCH, device()).valid
-    views = predict(model, loader, recipe.tta, recipe.precision, device(), about.outputs)
+    views = predict(model, loader, recipe.tta, recipe.precision, about.meaning)
     return np.concatenate([mean for mean, _ in views])
 
 

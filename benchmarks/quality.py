@@ -124,7 +124,7 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
             Place("bench", seed, 0, 2),
             lambda event: None,
         )
-        batches = predict(model, dls.valid, ("none",), recipe.precision, device())
+        batches = predict(model, dls.valid, ("none",), recipe.precision)
         probs = np.concatenate([plain for _, plain in batches])
     truth = table.frame.loc[test, "label"].cat.codes
     return log_loss(truth, probs, labels=range(len(table.classes)))

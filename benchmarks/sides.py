@@ -94,7 +94,7 @@ class Own:
         rows = pd.concat([self.frame] * times, ignore_index=True)
         loader = dataloaders(self.block(), self.recipe.batch_size, self.on).test_dl(rows)
         begun = time.perf_counter()
-        for _ in predict(self.model, loader, views, self.recipe.precision, self.on):
+        for _ in predict(self.model, loader, views, self.recipe.precision):
             pass
         return len(rows) / (time.perf_counter() - begun)
 

@@ -10,7 +10,6 @@ from torch import nn
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.predict import MOVES, VIEWS, predict, shift_images
 
-CPU = torch.device("cpu")
 UNDO = {"rot90": "rot270", "rot270": "rot90"}
 
 
@@ -41,14 +40,14 @@ def predicted(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def test_views_are_averaged_and_the_plain_one_is_kept() -> None:
     x = torch.rand(5, 1, 4, 4)
-    mean, plain = predicted(Corner(), [(x[:3],), (x[3:],)], ("none", "hflip"), "fp32", CPU)
+    mean, plain = predicted(Corner(), [(x[:3],), (x[3:],)], ("none", "hflip"), "fp32")
     assert mean.dtype == plain.dtype == np.float64
     assert mean.shape == (5, 2)
     expected = [torch.softmax(Corner()(v).double(), 1).numpy() for v in (x, x.flip(-1))]
     assert plain == pytest.approx(expected[0])
     assert mean == pytest.approx((expected[0] + expected[1]) / 2)
     assert mean.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-15)
-    again, _ = predicted(Corner(), [(x,)], ("none", "hflip"), "fp32", CPU)
+    again, _ = predicted(Corner(), [(x,)], ("none", "hflip"), "fp32")
     assert (again == mean).all()  # the size of batches changes nothing here
 
 
@@ -65,7 +64,7 @@ def test_a_moved_view_has_the_reflection_where_nothing_was() -> None:
 def test_shifted_views_are_averaged_and_the_plain_one_is_not_moved() -> None:
     x = torch.rand(5, 1, 4, 4)
     model = Corner()
-    mean, plain = predicted(model, [(x,)], ("none", "hflip"), "fp32", CPU, Meaning("softmax"), 0.25)
+    mean, plain = predicted(model, [(x,)], ("none", "hflip"), "fp32", Meaning("softmax"), 0.25)
     seen = [shift_images(view, move, 0.25) for view in (x, x.flip(-1)) for move in MOVES]
     expected = [torch.softmax(model(view).double(), 1).numpy() for view in seen]
     assert len(expected) == 10
@@ -76,8 +75,8 @@ def test_shifted_views_are_averaged_and_the_plain_one_is_not_moved() -> None:
 def test_dropout_is_off_and_no_gradient_is_kept() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.Dropout(0.9)).train()
     x = torch.rand(4, 1, 4, 4)
-    first, _ = predicted(model, [(x,)], ("none",), "fp32", CPU)
-    second, _ = predicted(model, [(x,)], ("none",), "fp32", CPU)
+    first, _ = predicted(model, [(x,)], ("none",), "fp32")
+    second, _ = predicted(model, [(x,)], ("none",), "fp32")
     assert (first == second).all()
     assert model.training  # a copy predicted
 
@@ -108,7 +107,7 @@ class Pixels(nn.Module):
 )
 def test_logits_become_probabilities_by_what_they_mean(outputs: str, n: int, by_hand: Any) -> None:
     x = torch.randn(5, 1, 2, 4, generator=torch.Generator().manual_seed(0))
-    mean, plain = predicted(Pixels(n), [(x,)], ("none", "vflip"), "fp32", CPU, Meaning(outputs))
+    mean, plain = predicted(Pixels(n), [(x,)], ("none", "vflip"), "fp32", Meaning(outputs))
     first, second = (by_hand(view[:, 0, 0, :n].double().numpy()) for view in (x, x.flip(-2)))
     assert plain == pytest.approx(first, rel=1e-12)
     assert mean == pytest.approx((first + second) / 2, rel=1e-12)
@@ -125,7 +124,6 @@ def test_probabilities_of_extreme_logits_still_sum_to_one(outputs: str) -> None:
             [(torch.full((1, 1, 2, 4), value),)],
             ("none",),
             "fp32",
-            CPU,
             Meaning(outputs),
         )
         assert plain.sum() == pytest.approx(1)

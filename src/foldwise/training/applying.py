@@ -58,7 +58,7 @@ class NetworkPredictor:
     ) -> Batches:
         """The predictions of batches of images, by the recipe's views; see `predict.predict`."""
         meaning, shift = self.about.meaning, recipe.tta_shift
-        return predict(self.model, batches, recipe.tta, precision, device(), meaning, shift)
+        return predict(self.model, batches, recipe.tta, precision, meaning, shift)
 
 
 def load_predictor(fold: FoldFolder, recipe: SettledRecipe) -> tuple[Predictor, tuple[str, ...]]:

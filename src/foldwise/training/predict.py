@@ -32,7 +32,6 @@ def predict(
     batches: Iterable[Sequence[torch.Tensor]],
     views: Sequence[str],
     precision: str,
-    on: torch.device,
     meaning: Meaning = CLASSES,
     shift: float = 0.0,
 ) -> Iterator[tuple[Array, Array]]:
@@ -53,7 +52,7 @@ def predict(
             probs = {}
             for view, move in product(dict.fromkeys(("none", *views)), moves):
                 seen = shift_images(VIEWS[view](images), move, shift)
-                with autocast(precision, on):
+                with autocast(precision, images.device):
                     logits = ready(seen.contiguous(memory_format=torch.channels_last))
                 logits = logits.float().double()  # (b, outputs)
                 probs[view, move] = meaning.activate(logits)  # (b, C)

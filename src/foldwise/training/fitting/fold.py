@@ -105,7 +105,7 @@ def train_fold(inputs: FoldInputs, observe: Observer) -> None:
             **told,
         }
         FoldRecord.model_validate(record).write(files.record)
-        observe(FoldDone(inputs.run, inputs.fold, seconds))
+        observe(FoldDone(run=inputs.run, fold=inputs.fold, seconds=seconds))
 
 
 def _train_and_write(inputs: FoldInputs, observe: Observer) -> dict[str, object]:

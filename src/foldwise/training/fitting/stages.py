@@ -88,7 +88,15 @@ def train_stages(
     ]
     lengths = [stage.length for stage in recipe.stage]
     batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
-    observe(FoldStarted(place.run, place.fold, place.folds, sum(lengths), batches))
+    observe(
+        FoldStarted(
+            run=place.run,
+            fold=place.fold,
+            folds=place.folds,
+            epochs=sum(lengths),
+            batches=batches,
+        )
+    )
     report = Report(place.run, place.fold, sum(lengths), batches, observe)
     learner = learner_of(model, loaders[0], recipe, meaning)
     kept = [report, *averaging_callbacks(recipe)]

@@ -166,7 +166,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
                 _per_image(_validate(model, dls, recipe), seconds / 3) * len(dls.valid_ds)
             )
         views = predict(
-            model, dls.valid, recipe.tta, recipe.precision, on, about.meaning, recipe.tta_shift
+            model, dls.valid, recipe.tta, recipe.precision, about.meaning, recipe.tta_shift
         )
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()

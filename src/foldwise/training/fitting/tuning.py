@@ -3,8 +3,7 @@
 import gc
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch.nn import functional as F
@@ -36,7 +35,7 @@ FEW = 200  # steps; so few are not even timed
 
 def settle(
     recipe: SizedRecipe, rows: int, n_classes: int, channels: int, folds: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What `precision`, `batch_size` and `compile` become, the device, and what was measured.
 
     rows: in the training part of a fold. A value that is not `auto` stays as it is. Nothing of
@@ -45,12 +44,13 @@ def settle(
     """
     keep_freed_memory()
     on = device()
-    values: dict[str, Any] = {"precision": resolve(recipe.precision, on), "device": on.type}
+    precision = resolve(recipe.precision, on)
+    values: dict[str, object] = {"precision": precision, "device": on.type}
     with seed_block(0, "settle"):
         values["batch_size"] = USUAL if recipe.batch_size == "auto" else recipe.batch_size
         small = not method_of(recipe).measured
         if recipe.batch_size == "auto" and on.type == "cuda" and not small:
-            values["batch_size"] = _largest_batch(recipe, values["precision"], n_classes, channels)
+            values["batch_size"] = _largest_batch(recipe, precision, n_classes, channels)
         plain = small or recipe.budget  # a budget is for steps, not for compiling
         values["compile"] = recipe.compile is True if plain else recipe.compile
         if values["compile"] == "auto":
@@ -179,7 +179,7 @@ def _pays(
 
 
 def compiled_seconds(
-    settings: dict[str, Any], n_classes: int, channels: int, batch: int, threads: int
+    settings: Mapping[str, object], n_classes: int, channels: int, batch: int, threads: int
 ) -> tuple[float, float]:
     """Seconds of a compiled step, and how much longer the first one took; see `apart`.
 

@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import timm
 from torch import nn
@@ -13,7 +12,13 @@ from foldwise.kinds.method import METHODS
 from foldwise.training.models.building import Preprocessing, read_preprocessing
 from foldwise.training.models.heads import with_fastai_head
 from foldwise.training.models.pretrained import hub_file
-from foldwise.training.models.sizes import check_sizes, native_size, remade
+from foldwise.training.models.sizes import (
+    WeightsConfig,
+    check_sizes,
+    config_of,
+    native_size,
+    remade,
+)
 from foldwise.training.models.weights import filled_by_timm, load_head, load_into, need_existing
 from foldwise.training.speed.smallconv import with_small_convs
 
@@ -27,7 +32,7 @@ def build_backbone(recipe: SizedRecipe, n_logits: int, channels: int) -> nn.Modu
     file, random = weights_file(recipe), recipe.weights == "none"
     start = weights_size(recipe)
     check_sizes(recipe, start)
-    options: dict[str, Any] = {"num_classes": n_logits, "in_chans": channels}
+    options: dict[str, object] = {"num_classes": n_logits, "in_chans": channels}
     if recipe.drop_rate:
         options["drop_rate"] = recipe.drop_rate
     if recipe.drop_path:
@@ -70,14 +75,14 @@ def weights_file(recipe: Recipe) -> Path | None:
     return need_existing(Path(recipe.weights).expanduser())
 
 
-def _created(recipe: Recipe, **options: Any) -> Any:
+def _created(recipe: Recipe, **options: object) -> nn.Module:
     """timm's model, of which the recipe's options are asked.
 
     Raises: SpecError: the model is no classifier, or has no such option; some models ignore one
             instead of refusing it.
     """
     try:
-        model = timm.create_model(recipe.model.timm_name, **options)
+        model: nn.Module = timm.create_model(recipe.model.timm_name, **options)
     except TypeError as error:
         if recipe.drop_path and "drop_path_rate" in str(error):
             raise SpecError(_no_drop_path(recipe)) from None
@@ -134,10 +139,10 @@ def _own(recipe: Recipe) -> Preprocessing | None:
     return read_preprocessing(path) if named and path.is_file() else None
 
 
-def _config(recipe: Recipe) -> Any:
+def _config(recipe: Recipe) -> WeightsConfig:
     """timm's own config of the model's weights."""
     _need_known(recipe.model.timm_name)
-    return timm.get_pretrained_cfg(recipe.model.timm_name) or timm.models.PretrainedCfg()
+    return config_of(recipe.model.timm_name)
 
 
 def statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]]:

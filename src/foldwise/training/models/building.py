@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save
 from torch import nn
@@ -50,7 +49,7 @@ class Preprocessing:
     @property
     def meaning(self) -> Meaning:
         """What the outputs mean."""
-        return Meaning(self.outputs, self.centers, self.scales)
+        return Meaning(outputs=self.outputs, centers=self.centers, scales=self.scales)
 
     def with_scaling(self, scaling: tuple[Array, Array] | None) -> "Preprocessing":
         """The same with a training part's scaling, see `Task.scaling`."""
@@ -80,13 +79,13 @@ def preprocessing_of(recipe: SizedRecipe, task: Task, mode: str) -> Preprocessin
             channels[4] = ((*colour, 0.5), (*spread, 0.5))
         mean, std = channels[len(mode)]
     return Preprocessing(
-        str(recipe.model),
-        task.columns,
-        mode,
-        recipe.final_size,
-        recipe.resize,
-        mean,
-        std,
+        model=str(recipe.model),
+        classes=task.columns,
+        mode=mode,
+        image_size=recipe.final_size,
+        resize=recipe.resize,
+        mean=mean,
+        std=std,
         interpolation=recipe.interpolation,
         outputs=outputs_of(recipe, task),
         head=recipe.head,
@@ -140,11 +139,15 @@ def read_preprocessing(path: Path) -> Preprocessing | None:
     text = metadata(path).get(KEY)
     if text is None:
         return None
-    fields: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()
-    }
+    fields = json.loads(text, object_hook=_with_tuples)
     many = fields.pop("multi", False)  # of files from before `outputs`
-    return Preprocessing(**{"outputs": "sigmoids" if many else "softmax", **fields})
+    fields.setdefault("outputs", "sigmoids" if many else "softmax")
+    return Preprocessing(**fields)
+
+
+def _with_tuples(table: dict[str, object]) -> dict[str, object]:
+    """The table with tuples instead of lists, as records have them."""
+    return {key: tuple(each) if isinstance(each, list) else each for key, each in table.items()}
 
 
 def load_trained(

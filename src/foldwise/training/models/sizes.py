@@ -8,7 +8,7 @@ others only when they are made (timm's `img_size`).
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 
 import timm
 import torch
@@ -25,9 +25,18 @@ from foldwise.training.models.positions import HeightWidth, resample
 GRIDS = (8, 14, 16, 28, 32, 64)  # pixels: the sides that a model takes are multiples of one
 
 
+class WeightsConfig(Protocol):
+    """What foldwise reads of timm's configuration of a model's weights."""
+
+    input_size: tuple[int, int, int]  # channels, height, width
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 def native_size(name: str) -> HeightWidth:
     """The image size that timm makes a model for, (height, width)."""
-    height, width = _config(name).input_size[1:]
+    height, width = config_of(name).input_size[1:]
     return height, width
 
 
@@ -59,7 +68,7 @@ def changes(model: nn.Module, name: str, size: HeightWidth) -> bool:
 
 
 def remade(
-    model: Any, name: str, size: HeightWidth, options: Mapping[str, Any], keep: bool = True
+    model: nn.Module, name: str, size: HeightWidth, options: Mapping[str, object], keep: bool = True
 ) -> nn.Module:
     """A timm model brought to a size; or another one, made for it, with the same weights.
 
@@ -72,7 +81,7 @@ def remade(
     if hasattr(model, "set_input_size"):
         bring_to(model, name, size)
         return model
-    new = timm.create_model(name, img_size=made, **options)
+    new: nn.Module = timm.create_model(name, img_size=made, **options)
     if keep:
         _carry(model, new, name, before, made)
     return new
@@ -167,7 +176,7 @@ def _takes(name: str, made: HeightWidth, size: HeightWidth) -> bool:
             patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
             if made == size and patch and any(size[i] % to_2tuple(patch)[i] for i in (0, 1)):
                 return False
-            model.eval()(torch.empty(1, _config(name).input_size[0], *size))
+            model.eval()(torch.empty(1, config_of(name).input_size[0], *size))
     except Exception:  # the model's own code: each family refuses a size by another error
         return False
     return True
@@ -180,11 +189,13 @@ def _on_paper() -> Iterator[None]:
         yield
 
 
-def _config(name: str) -> Any:
-    return timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
+def config_of(name: str) -> WeightsConfig:
+    """timm's own configuration of a model's weights; its defaults where there are none."""
+    config: WeightsConfig = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
+    return config
 
 
-def _current(body: Any) -> HeightWidth:
+def _current(body: nn.Module) -> HeightWidth:
     """The size that a timm model is made for now."""
     height, width = get_model_input_config(body)["input_size"][1:]
     return height, width
