@@ -43,7 +43,7 @@ from foldwise.store.files import replace_file
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import seed_block
-from foldwise.training.loading.batches import datablock, dataloaders
+from foldwise.training.loading.batches import FoldSplitter, datablock, dataloaders
 from foldwise.training.models.building import (
     Preprocessing,
     build_model,
@@ -318,7 +318,7 @@ def block(recipe: SizedRecipe, about: Preprocessing) -> Any:
     frame = pd.DataFrame({"id": ids, "path": ids, "group": None, "label": labels})
     folds = Folds("two", pd.DataFrame({"id": ids, "fold": [int(i < BATCH) for i in range(n)]}), "")
     cache = ImageCache(Path(), pd.Index(ids), pixels)
-    return datablock(cache, frame, folds, 0, recipe, about)
+    return datablock(cache, frame, FoldSplitter(folds, 0), recipe, about)
 
 
 def check_saved(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> None:

@@ -28,7 +28,7 @@ from foldwise.tables.listing import images_below
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.streams import seed_block
 from foldwise.training.fitting.tuning import settle
-from foldwise.training.loading.batches import datablock
+from foldwise.training.loading.batches import FoldSplitter, datablock
 from foldwise.training.models.building import build_model, preprocessing_of
 from foldwise.training.predict import predict
 from foldwise.training.speed.precision import device
@@ -117,9 +117,10 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
     with seed_block(seed, 0, "init"):
         model = build_model(recipe, len(table.classes), 3).to(device())
         model = model.to(memory_format=torch.channels_last)
+        split = FoldSplitter(folds, 0)
         dls, *_ = train_stages(
             model,
-            lambda stage: datablock(cache, table.frame, folds, 0, recipe, preprocessing, stage),
+            lambda stage: datablock(cache, table.frame, split, recipe, preprocessing, stage),
             recipe,
             Place("bench", seed, 0, 2),
             lambda event: None,

@@ -31,7 +31,7 @@ from foldwise.tasks import MultiClass
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.fitting.stages import Place, train_stages
 from foldwise.training.fitting.tuning import settle
-from foldwise.training.loading.batches import datablock, dataloaders
+from foldwise.training.loading.batches import FoldSplitter, datablock, dataloaders
 from foldwise.training.models.building import Preprocessing, build_model, preprocessing_of
 from foldwise.training.predict import predict
 from foldwise.training.speed.fusing import for_prediction
@@ -70,7 +70,12 @@ class Own:
     def block(self, stage: int = -1):
         """The DataBlock of the rows."""
         return datablock(
-            self.cache, self.frame, self.folds, 0, self.recipe, self.preprocessing, stage
+            self.cache,
+            self.frame,
+            FoldSplitter(self.folds, 0),
+            self.recipe,
+            self.preprocessing,
+            stage,
         )
 
     def train(self) -> float:
