@@ -1,7 +1,6 @@
 """A fold of a network: its stages, what predicts afterwards, and what reports look at."""
 
 from functools import partial
-from typing import Any
 
 import torch
 from fastai.data.core import DataLoaders
@@ -29,7 +28,14 @@ def fit_network(inputs: FoldInputs, about: Preprocessing, observe: Observer) -> 
         model,
         partial(inputs.block, about),
         recipe,
-        Place(inputs.run, inputs.seed, inputs.fold, inputs.folds.n, inputs.folder, inputs.score),
+        Place(
+            run=inputs.run,
+            seed=inputs.seed,
+            fold=inputs.fold,
+            folds=inputs.folds.n,
+            folder=inputs.folder,
+            score=inputs.score,
+        ),
         observe,
         about.meaning,
     )
@@ -44,7 +50,7 @@ def fit_network(inputs: FoldInputs, about: Preprocessing, observe: Observer) -> 
     )
 
 
-def _speeds(report: Report) -> dict[str, Any]:
+def _speeds(report: Report) -> dict[str, object]:
     """Images per second, the mean weighted by time; and what each epoch took."""
     total = sum(epoch["seconds"] for epoch in report.epochs)
     images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in report.epochs)

@@ -34,7 +34,9 @@ class ClassPrior(TrainingMethod):
         """Count the rows of the other folds."""
         from foldwise.training.models.baselines import prior_of
 
-        observe(FoldStarted(inputs.run, inputs.fold, inputs.folds.n, 0, 0))
+        observe(
+            FoldStarted(run=inputs.run, fold=inputs.fold, folds=inputs.folds.n, epochs=0, batches=0)
+        )
         prior = prior_of(inputs.train, inputs.folds, inputs.fold)
         return Fitted(model=prior, predictor=prior)
 

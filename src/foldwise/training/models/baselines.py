@@ -40,7 +40,8 @@ class Linear(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (b, outputs) of images (b, c, h, w)."""
-        return self.head(images.flatten(1) * self.scale)
+        logits: torch.Tensor = self.head(images.flatten(1) * self.scale)
+        return logits
 
 
 def linear_of(size: tuple[int, int], channels: int, n_outputs: int) -> Linear:
