@@ -275,14 +275,14 @@ def resume(scale: Scale, folder: Path) -> Iterator[Figure]:
         "deterministic": True,
         "stage": [{"epochs": 2, "lr": 1e-3}],
     }
-    every, checkpoint.EVERY = checkpoint.EVERY, 0.0  # after each batch
+    every, checkpoint.CHECKPOINT_SECONDS = checkpoint.CHECKPOINT_SECONDS, 0.0  # after each batch
     try:
         for precision in ("bf16", "fp16"):
             make = partial(scale.own, folder, scale.small, 4, precision=precision, **settings)
             hashes = {ending(make, folder / f"{precision}-{stop}", stop) for stop in (None, 2, 5)}
             yield Figure(f"resume_{precision}_same_bytes", float(len(hashes) == 1), "", 1.0)
     finally:
-        checkpoint.EVERY = every
+        checkpoint.CHECKPOINT_SECONDS = every
 
 
 def ending(make: Callable[[], sides.Own], folder: Path, stop: int | None) -> str:

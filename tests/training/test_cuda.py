@@ -73,7 +73,7 @@ def test_deterministic_runs_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_training_that_was_stopped_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)  # within epochs, too
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)  # within epochs, too
     settings = [
         f"precision={precision}",
         "stage.0.epochs=2",

@@ -14,7 +14,7 @@ from foldwise.config.adapter import kinds_of
 from foldwise.config.competition import load_competition
 from foldwise.config.recipe import SettledRecipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
-from foldwise.data.images.photos import Look, decode_photos, look_of, photos_of
+from foldwise.data.images.photos import Preparation, decode_photos, look_of, photos_of
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import average_folds
 from foldwise.errors import RunError, SpecError, nearest
@@ -189,8 +189,8 @@ def _jobs(
     own: Trained,
     folder: Path,
     count: int,
-    looks: Mapping[Path, Look | None],
-    pixels: Mapping[Look, Path],
+    looks: Mapping[Path, Preparation | None],
+    pixels: Mapping[Preparation, Path],
 ) -> dict[tuple[Path, int], PhotoJob]:
     """A job for each run and fold; pixels: of each look. Predictions come into the folder."""
     jobs = {}

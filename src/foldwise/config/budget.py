@@ -17,7 +17,7 @@ LONGEST_STRETCH = 4  # times the recipe's epochs; a longer budget is not used up
 ENOUGH, LEAST = 0.5, 0.25  # shares of the recipe's epochs
 FACTORS = (1.0, 0.75, 0.5)  # of the image sizes' sides
 SIDE = 24  # pixels: no smaller side,
-GRIDS = (8, 14, 16, 28, 32, 64)  # and sides are multiples of the first that the model takes
+GRIDS = (8, 14, 16, 28, 32, 64)  # pixels: sides are multiples of the first that the model takes
 KEPT = 0.96  # share of the time left that is planned for: no two epochs take the same
 LONGEST = 366 * 24 * 3600.0  # seconds
 

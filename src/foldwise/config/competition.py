@@ -20,7 +20,6 @@ from foldwise.kinds.platform import PLATFORMS, Platform
 from foldwise.kinds.settings import Strict
 from foldwise.kinds.shape import SHAPES, Shape
 
-HALF = 0.5  # the probability from which on a class is named, where nothing says another
 BESIDE = ("public_share", "slug", "page")  # keys of a platform that may stand beside it
 
 

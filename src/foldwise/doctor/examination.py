@@ -10,7 +10,7 @@ from foldwise.data.competition import CompetitionData, load_data
 from foldwise.data.folds import load_folds, make_folds
 from foldwise.data.images.decoding import Progress
 from foldwise.data.opened import OpenCompetition
-from foldwise.doctor.findings import Facts, Findings
+from foldwise.doctor.findings import Findings, Understood
 from foldwise.doctor.images import check_copies, check_files, check_headers, decoded_digests
 from foldwise.doctor.leaks import (
     group_only_losses,
@@ -87,14 +87,14 @@ def _examine(competition: OpenCompetition, images: bool, progress: Progress | No
     return findings
 
 
-def _facts(data: CompetitionData) -> Facts:
+def _facts(data: CompetitionData) -> Understood:
     """What the tables say."""
-    facts: Facts = {
+    facts: Understood = {
         "task": data.spec.task,
         "train_rows": len(data.train),
         "test_rows": len(data.test),
     }
-    facts |= cast(Facts, data.task.facts(data.train.targets))
+    facts |= cast(Understood, data.task.facts(data.train.targets))
     facts |= {
         "format": {
             "file": data.spec.files.format or "made for the holdout",

@@ -8,7 +8,7 @@ from foldwise.store.data_records import FindingsRecord
 from foldwise.store.layout import DataFolder
 
 
-class Groups(TypedDict):
+class GroupCounts(TypedDict):
     """The column of the groups, and how many of them train and test have, and both."""
 
     column: str
@@ -17,7 +17,7 @@ class Groups(TypedDict):
     shared: int | None
 
 
-class Facts(TypedDict, total=False):
+class Understood(TypedDict, total=False):
     """What was understood: what the task says of its targets, and the keys below.
 
     classes: the share of the training rows of each. changes: numbers of rows by what was done.
@@ -32,7 +32,7 @@ class Facts(TypedDict, total=False):
     metric: str
     image_mode: str
     changes: dict[str, int]
-    groups: Groups
+    groups: GroupCounts
     images: dict[str, object]
     levels: str
     copies: dict[str, int]
@@ -46,7 +46,7 @@ class Findings:
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    facts: Facts = field(default_factory=Facts)
+    facts: Understood = field(default_factory=Understood)
 
     @property
     def ok(self) -> bool:

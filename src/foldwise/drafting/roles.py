@@ -20,7 +20,7 @@ ID_CANDIDATES = 12  # columns of a table that are tried as ids
 
 
 @dataclass(frozen=True)
-class Part:
+class TableRole:
     """Training or test rows: their id column, how they lead to images, ids left out of them."""
 
     rows: pd.DataFrame
@@ -34,8 +34,8 @@ class Roles:
     """The tables by their key of [files]; the rows of train and test (else the format file's)."""
 
     files: dict[str, Table]
-    train: Part | None = None
-    test: Part | None = None
+    train: TableRole | None = None
+    test: TableRole | None = None
 
     @property
     def answers(self) -> list[str]:
@@ -77,7 +77,7 @@ def find_roles(found: Survey) -> Roles:
 
 def _find_test(
     shape: Table, tables: Sequence[Table], id: str, images: ImageIndex
-) -> tuple[Table | None, Part]:
+) -> tuple[Table | None, TableRole]:
     """The table of the test rows, if there is one, and the rows that the format file asks for.
 
     id: the column with the ids of the training rows.
@@ -85,10 +85,10 @@ def _find_test(
     ids = shape.frame.iloc[:, 0]
     test = next((t for t in tables if {*t.frame.get(id, [])} == {*ids}), None)
     rows, id = (test.frame, id) if test else (shape.frame.assign(id=ids), "id")
-    return test, Part(rows=rows, id=id, image=locate(rows, id, images, "test"))
+    return test, TableRole(rows=rows, id=id, image=locate(rows, id, images, "test"))
 
 
-def _join(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
+def _join(part: TableRole, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFrame]:
     """The table with the labels of a part's ids, if there is one, and the rows joined with it.
 
     Ids that stand several times cannot be joined.
@@ -104,14 +104,14 @@ def _join(part: Part, tables: Sequence[Table]) -> tuple[Table | None, pd.DataFra
 
 def _best(
     tables: Sequence[Table], asked: set[str], known: list[str], images: ImageIndex
-) -> tuple[Table, Part] | tuple[None, None]:
+) -> tuple[Table, TableRole] | tuple[None, None]:
     """The table and id column that suit best as the training rows.
 
     A few rows may have the id of another; both are left out. asked: the format file's ids.
     """
     likely = {*known, *(c for t in tables for c in t.columns if asked and asked == {*t.frame[c]})}
     most = max((len(table.frame) for table in tables), default=0)
-    found: list[tuple[float, Table, Part]] = []
+    found: list[tuple[float, Table, TableRole]] = []
     for table in (t for t in tables if len(t.columns) > 1):
         frame, base = table.frame, 3 * _name_fits(table, "train") - 6 * _name_fits(table, TEST)
         base += _name_fits(table, LABEL_NAMES)
@@ -125,7 +125,7 @@ def _best(
             here = len(rows) <= len(asked) and rows[column].isin(asked).mean() > 0.5
             if base + 4 * image.share - 6 * here >= 0:
                 repeated = tuple(frame.loc[again, column].unique())
-                part = Part(rows=rows, id=column, image=image, repeated=repeated)
+                part = TableRole(rows=rows, id=column, image=image, repeated=repeated)
                 points += base + 7 * image.share - 6 * path - again.any() / 2
                 found.append((points + 3 * len(rows) / most, table, part))
     return max(found, key=lambda entry: entry[0])[1:] if found else (None, None)

@@ -9,7 +9,7 @@ from typing import TypedDict
 from foldwise.drafting.groups import NUMBER, fold_numbers
 from foldwise.drafting.labels import TAG_SEPARATORS, FoundLabels
 from foldwise.drafting.matching import fill_template
-from foldwise.drafting.roles import Part, Roles
+from foldwise.drafting.roles import Roles, TableRole
 from foldwise.drafting.survey import ARCHIVES, Survey
 from foldwise.kinds.shape import SHAPES
 from foldwise.tables.listing import example
@@ -181,7 +181,7 @@ def _inside(path: str, root: str) -> bool:
     return root == "." or path.startswith(f"{root}/")
 
 
-def _template(sheet: Sheet, key: str, part: Part | None) -> tuple[str, ...]:
+def _template(sheet: Sheet, key: str, part: TableRole | None) -> tuple[str, ...]:
     """Write where a part's images lie; returns the folders."""
     what = "test" if key == "test_path" else "training"
     if part is None or not part.image.templates:

@@ -131,7 +131,7 @@ class Rank(Blending):
         return np.stack(columns, axis=1)
 
 
-class Weighted(Blending):
+class WeightedMean(Blending):
     """A weighted mean; what differs is how its weights are found."""
 
     def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
@@ -139,7 +139,7 @@ class Weighted(Blending):
         return _sum(stack, rows, fitted["weights"], lambda probs: probs)
 
 
-class Single(Weighted):
+class Single(WeightedMean):
     """The best member by itself."""
 
     tempers: ClassVar[bool] = False
@@ -152,7 +152,7 @@ class Single(Weighted):
         return {"weights": [float(m == np.argmin(costs)) for m in range(len(stack))]}
 
 
-class Weights(Weighted):
+class Weights(WeightedMean):
     """Convex weights that minimise the metric: by gradient for log loss, which is convex in them;
     else a search from the weights that are best for log loss, or from equal ones."""
 
@@ -189,7 +189,7 @@ class Weights(Weighted):
         return {"weights": weights.tolist()}
 
 
-class Climb(Weighted):
+class Climb(WeightedMean):
     """Weights by hill climbing with replacement, averaged over bags.
 
     Ensemble selection (Caruana et al. 2004, "Ensemble selection from libraries of models", ICML;

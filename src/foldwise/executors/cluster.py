@@ -86,7 +86,7 @@ def _last(output: bytes | None) -> str:
     return re.sub(r"^\[[^]]*\] (\w+\.(cc|h):\d+: )?", "", lines[-1]) if lines else ""
 
 
-Files = dict[str, bytes]  # of a competition's folder, by their names
+FileContents = dict[str, bytes]  # of a competition's folder, by their names
 Outcome = tuple[object, Exception | None]  # what a job gave, and what stopped it
 Waiting = dict[ray.ObjectRef[Outcome], int]  # the number of the job by what it will give
 
@@ -116,7 +116,7 @@ class OnRay:
         self.desk = cast(RemoteDesk, desk.options(scheduling_strategy=here).remote())
         self.work = remote(max_retries=RETRIES)(work)
         self.gpu_work = remote(max_retries=RETRIES, max_calls=1)(work)  # a process for each
-        self.orders: dict[tuple[Path, Path, str], tuple[Order, ray.ObjectRef[Files]]] = {}
+        self.orders: dict[tuple[Path, Path, str], tuple[Order, ray.ObjectRef[FileContents]]] = {}
 
     def __call__(
         self, function: Callable[[T, Observer], R], jobs: Iterable[T], observe: Observer
@@ -184,7 +184,7 @@ class OnRay:
             else:
                 observe(told)
 
-    def _order(self, job: Job) -> tuple[Order, ray.ObjectRef[Files]]:
+    def _order(self, job: Job) -> tuple[Order, ray.ObjectRef[FileContents]]:
         """The order for jobs of a competition, and its folder's files: once, after a survey."""
         key = job.root, job.runs, job.competition
         if key not in self.orders:

@@ -178,7 +178,7 @@ SHAPES = Family(
         "positive": "positive:Positive",
         "label": "cells:Label",
         "top": "cells:Top",
-        "tags": "cells:Tags",
+        "tags": "cells:TagsCell",
         "long": "long:Long",
         "numbers": "measured:Numbers",
     },

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
+from foldwise.ensembling.goal import FEWEST_FOLDS
 from foldwise.errors import RunError
 from foldwise.metrics.intervals import paired_interval
 from foldwise.metrics.out_of_fold import score_of
@@ -22,7 +23,6 @@ from foldwise.store.runs import fold_predictions
 
 log = logging.getLogger(__name__)
 
-FEWEST_FOLDS = 3  # folds that two runs share; below that nothing is said of noise
 OTHER_ROWS = "other rows"
 VISIBLE_DIFFERENCE = 5e-6  # a difference below this is shown as 0.00000, and is none
 

@@ -87,7 +87,7 @@ class RunSummary(Made, Summary):
 
 
 T = TypeVar("T")
-Scored = TypeVar("Scored", ClassScore, GroupScore)
+AnyScore = TypeVar("AnyScore", ClassScore, GroupScore)
 
 
 def run_summary(
@@ -278,7 +278,7 @@ def _by_group(metric: Metric, answers: Answers, groups: Array | None) -> list[Gr
     return listed
 
 
-def _worst_first(rows: list[Scored], higher: bool) -> list[Scored]:
+def _worst_first(rows: list[AnyScore], higher: bool) -> list[AnyScore]:
     """The rows by value, those without one last."""
     sign = 1 if higher else -1
     return sorted(rows, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0)))

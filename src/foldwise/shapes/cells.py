@@ -155,7 +155,7 @@ class Top(Several):
         return answer
 
 
-class Tags(Several):
+class TagsCell(Several):
     """Every class at or above a threshold."""
 
     usual_metric: ClassVar[str] = "f1"

@@ -64,7 +64,7 @@ class SubmissionRow(OutcomeRow):
     tag: str | None
 
 
-class Event(Values):
+class LedgerEvent(Values):
     """A line: what happened to a file. An attempt to submit has a tag."""
 
     event: ClassVar[str]
@@ -74,7 +74,7 @@ class Event(Values):
     tag: str | None = None
 
 
-class Written(Event):
+class Written(LedgerEvent):
     """The file was validated and scored here."""
 
     event = "written"
@@ -83,7 +83,7 @@ class Written(Event):
     local: float | None = None
 
 
-class Intent(Event):
+class Intent(LedgerEvent):
     """An attempt begins; nothing is sent yet. Counts are the platform's, as it said before."""
 
     event = "intent"
@@ -94,14 +94,14 @@ class Intent(Event):
     listed: int
 
 
-class Uploaded(Event):
+class Uploaded(LedgerEvent):
     """The bytes are at the platform, and do not count yet."""
 
     event = "uploaded"
     tag: str
 
 
-class Unsent(Event):
+class Unsent(LedgerEvent):
     """The attempt does not count, and never will."""
 
     event = "unsent"
@@ -109,7 +109,7 @@ class Unsent(Event):
     error: str | None = None
 
 
-class Outcome(Event):
+class PlatformOutcome(LedgerEvent):
     """What the platform has made of the file so far."""
 
     public: float | None = None
@@ -120,31 +120,31 @@ class Outcome(Event):
     error: str | None = None
 
 
-class Ready(Outcome):
+class Ready(PlatformOutcome):
     """The file is to be uploaded by hand."""
 
     event = "ready"
 
 
-class Sent(Outcome):
+class Sent(PlatformOutcome):
     """The file is at the platform, and counts."""
 
     event = "sent"
 
 
-class Scored(Outcome):
+class Scored(PlatformOutcome):
     """The platform has scored it."""
 
     event = "scored"
 
 
-class Failed(Outcome):
+class Failed(PlatformOutcome):
     """The platform could not score it."""
 
     event = "failed"
 
 
-EVENTS: dict[str, type[Event]] = {
+EVENTS: dict[str, type[LedgerEvent]] = {
     kind.event: kind for kind in (Written, Intent, Uploaded, Unsent, Ready, Sent, Scored, Failed)
 }
 
@@ -184,7 +184,7 @@ class Attempt:
         }
 
 
-def append(ledger: Path, event: str, file: str, **fields: object) -> Event:
+def append(ledger: Path, event: str, file: str, **fields: object) -> LedgerEvent:
     """Append one event about a submission file, by its name in EVENTS, and return it.
 
     The write is one call under a kernel lock, so two writers do not mix; a line that a crash tore
@@ -208,7 +208,7 @@ def append(ledger: Path, event: str, file: str, **fields: object) -> Event:
     return entry
 
 
-def read_ledger(ledger: Path, strict: bool = True) -> list[Event]:
+def read_ledger(ledger: Path, strict: bool = True) -> list[LedgerEvent]:
     """The ledger's events in order; a line that a crash tore is left out.
 
     strict: False: a line that is not understood is left out too, with a warning.
@@ -237,7 +237,7 @@ def read_ledger(ledger: Path, strict: bool = True) -> list[Event]:
     return events
 
 
-def _parse_event(values: object) -> Event:
+def _parse_event(values: object) -> LedgerEvent:
     """The event of a line's values. Raises: ValueError: it is not understood; says what it is."""
     if not isinstance(values, dict):
         raise ValueError(f"{str(values)[:40]!r}")
@@ -287,7 +287,7 @@ def attempts(ledger: Path, sha256: str | None = None, strict: bool = True) -> li
     return [row for row in rows if sha256 in (None, row.sha256)]
 
 
-def _values_of(entry: Event, keys: Container[str]) -> Plain:
+def _values_of(entry: LedgerEvent, keys: Container[str]) -> Plain:
     """What an event says of these keys."""
     return {k: v for k, v in entry.plain().items() if k in keys and v is not None}
 

@@ -18,7 +18,6 @@ from foldwise.kinds.columns import classes_of, columns_of
 from foldwise.store.files import need_readable, replace_file
 
 MANY_CLASSES = 1000  # above this, files hold float32
-TINY = 1e-15  # the smallest probability that has a logarithm here
 BUFFERED_NUMBERS = 4_000_000  # numbers in memory before they are written: 32 MB
 
 

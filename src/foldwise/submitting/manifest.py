@@ -25,7 +25,7 @@ from foldwise.store.run_records import RateSearch, RunRecord
 from foldwise.store.versions import versions
 
 
-class Rows(TypedDict):
+class RowCounts(TypedDict):
     """How many rows there are."""
 
     train: int
@@ -35,7 +35,7 @@ class Rows(TypedDict):
 class DataFacts(TypedDict):
     """What the data are, see `facts`."""
 
-    rows: Rows
+    rows: RowCounts
     changes: dict[str, int]
     labels: str
     soft: str | None

@@ -45,10 +45,10 @@ def untrained_learner(inputs: FoldInputs, number: int = 0) -> Learner:
     return learner
 
 
-class Told(Learner):
+class KnownPredictions(Learner):
     """A Learner that gives known predictions instead of its model's."""
 
-    def know(self, oof: pd.DataFrame) -> "Told":
+    def know(self, oof: pd.DataFrame) -> "KnownPredictions":
         """Take predictions `id, *classes`."""
         self.oof = oof.set_index("id")
         return self
@@ -81,7 +81,9 @@ def interpretation(inputs: FoldInputs, oof: pd.DataFrame) -> Interpretation:
     about = inputs.preprocessing
     rows = train.where(train.frame["id"].isin(oof["id"]).to_numpy())
     dls = loaders_of(inputs)
-    learner = Told(dls, nn.Identity(), loss_func=loss_of(recipe, about.meaning)).know(oof)
+    learner = KnownPredictions(dls, nn.Identity(), loss_func=loss_of(recipe, about.meaning)).know(
+        oof
+    )
     probs = learner.oof.loc[rows.frame["id"]].to_numpy()
     losses = TensorBase(train.task.losses(rows.targets, probs))
     kind = ClassificationInterpretation if train.task.sums_to_one else Interpretation

@@ -18,7 +18,7 @@ from foldwise.data.competition import digests, image_caches, image_sources, load
 from foldwise.data.images.cache import ImageCache, cache_folder
 from foldwise.data.images.decoding import load_image
 from foldwise.data.images.levels import Levels
-from foldwise.data.images.photos import Look, decode_photos, look_of
+from foldwise.data.images.photos import Preparation, decode_photos, look_of
 from foldwise.data.images.resizing import Resizing
 from foldwise.data.images.scale import describe_levels, recorded_levels
 from foldwise.data.opened import OpenCompetition
@@ -197,7 +197,7 @@ def test_photos_are_scaled_as_the_run_remembers(workspace: Workspace, tmp_path: 
     assert look.levels == Levels(0, 4095)
     save(tmp_path / "photo.png", 1600, "uint16")  # alone, it would be taken for 12 bits, too
     save(tmp_path / "dark.png", 160, "uint16")
-    mine = Look(SIZE, 4, Resizing(shape="squash"), False, look.levels)
+    mine = Preparation(SIZE, 4, Resizing(shape="squash"), False, look.levels)
     files = [tmp_path / "photo.png", tmp_path / "dark.png"]
     paths, failures = decode_photos(files, "L", [mine], tmp_path)
     assert np.load(paths[mine])[:, 0, 0, 0].tolist() == [100, 10]

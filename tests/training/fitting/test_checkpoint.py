@@ -70,7 +70,7 @@ def test_it_ends_with_the_same_bytes_wherever_it_was_stopped(
     settings = [*COMMON, *SCHEDULES[name]]
     whole, stopped = write_tiny(tmp_path / "whole"), write_tiny(tmp_path / "stopped")
     train(whole, settings)
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)  # within epochs, too
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)  # within epochs, too
     # the first batch, within an epoch, its last batch, the first of the next, the last of all
     for stop in (1, 3, 4, 5, 12):
         with pytest.raises(Stop):

@@ -30,7 +30,7 @@ PATH_COLUMNS = ("path", "image", "file", "filename")  # where a CSV names its im
 
 
 @dataclass(frozen=True)
-class Look:
+class Preparation:
     """How a model's pixels come from a photo, as in the cache that it was trained with."""
 
     size: tuple[int, int]  # height and width in pixels
@@ -49,7 +49,7 @@ class Look:
         )
 
 
-def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
+def look_of(recipe: SettledRecipe, record: RunRecord) -> Preparation | None:
     """How a recipe's last stage sees photos; None for one that sees none.
 
     record: the run's, for the names of its caches and the levels of its images.
@@ -61,7 +61,7 @@ def look_of(recipe: SettledRecipe, record: RunRecord) -> Look | None:
     recompressed = any(
         name.startswith(own) and CacheFolder(Path(name)).recompressed for name in record.caches
     )
-    return Look(
+    return Preparation(
         size=size,
         side=max(max(each) for each in recipe.cache_sizes),
         resizing=Resizing.of(recipe),
@@ -128,10 +128,10 @@ def _below(folder: Path) -> list[Path]:
 def decode_photos(
     files: Sequence[Path],
     mode: str,
-    looks: Sequence[Look],
+    looks: Sequence[Preparation],
     folder: Path,
     progress: Progress | None = None,
-) -> tuple[dict[Look, Path], dict[int, str]]:
+) -> tuple[dict[Preparation, Path], dict[int, str]]:
     """Each look's pixels as a .npy file in folder, uint8 (n, height, width, channels); and why
     photos could not be read, by their number: their pixels are 0.
 

@@ -6,7 +6,7 @@ from foldwise.data.competition import load_data
 from foldwise.reporting.comparing import BlendRow, RunRow, compare_blends, compare_runs
 from foldwise.reporting.headline import Head
 from foldwise.reporting.html.changes import HistoryRow, what_changed
-from foldwise.reporting.html.gathering import Facts, facts
+from foldwise.reporting.html.gathering import PageFacts, facts
 from foldwise.reporting.standing import (
     DescribedRow,
     board_after,
@@ -33,7 +33,7 @@ class LinkedRun(RunRow):
     link: str | None
 
 
-class CompetitionPage(Facts):
+class CompetitionPage(PageFacts):
     """All that a competition's page shows, see `gather_competition`."""
 
     metric: str

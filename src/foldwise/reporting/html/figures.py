@@ -29,7 +29,7 @@ ENDS: tuple[Literal["local_low", "local_high"], ...] = ("local_low", "local_high
 Points = Sequence[Mapping[str, float]]
 
 
-class Look(TypedDict):
+class LineStyle(TypedDict):
     """A line's colour and shape."""
 
     color: str
@@ -49,7 +49,7 @@ def curves(folds: Sequence[FoldTrace]) -> str | None:
         epochs = _floats(row["epoch"] for row in fold["epochs"])
         for key, style in (("train_loss", "--"), ("valid_loss", "-")):
             values = _floats(row.get(key) for row in fold["epochs"])
-            look: Look = _look(number) if style == "-" else {**_look(number), "marker": None}
+            look: LineStyle = _look(number) if style == "-" else {**_look(number), "marker": None}
             axes.plot(
                 epochs,
                 values,
@@ -189,7 +189,7 @@ def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
     return _svg(figure, f"{metric}: board by local score; on the dotted line both agree")
 
 
-def _look(number: int) -> Look:
+def _look(number: int) -> LineStyle:
     colour, shape = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     return {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4}
 

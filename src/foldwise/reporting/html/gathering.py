@@ -20,7 +20,7 @@ from foldwise.reporting.html.pictures import SeenRecipe
 from foldwise.reporting.html.traces import (
     AugmentedRow,
     FoldTrace,
-    Rates,
+    RateRows,
     Search,
     augmented_of,
     finder_of,
@@ -51,7 +51,7 @@ class CompetitionFacts(TypedDict):
     page: str | None
 
 
-class Facts(TypedDict):
+class PageFacts(TypedDict):
     """What is known of a competition's data, see `facts`."""
 
     competition: CompetitionFacts
@@ -100,7 +100,7 @@ class Extras(TypedDict):
     """What not every page has, see `_of_run` and `_of_blend`."""
 
     record: Plain | None
-    rates: Rates | None
+    rates: RateRows | None
     finder: list[Search]
     tta: Views | None
     augmented: list[AugmentedRow]
@@ -111,14 +111,14 @@ class Extras(TypedDict):
     blend: BlendTold | None
 
 
-class Told(numbers.Numbers, Extras):
+class PageParts(numbers.OutOfFoldNumbers, Extras):
     """What a page says beside the facts."""
 
     headline: Head
     folds: list[FoldTrace]
 
 
-class RunPage(Facts, Told):
+class RunPage(PageFacts, PageParts):
     """All that the page of a run or a blend shows, see `gather`."""
 
     run: str
@@ -155,7 +155,7 @@ def gather(workspace: Workspace, name: str, what: str) -> RunPage:
     return {**facts(workspace, data), "run": what, "runs": rows, **told}
 
 
-def facts(workspace: Workspace, data: CompetitionData) -> Facts:
+def facts(workspace: Workspace, data: CompetitionData) -> PageFacts:
     """What is known of a competition's data.
 
     Keys: `competition`: `name, title, platform, page`; `train_rows, test_rows, classes`;
@@ -180,7 +180,7 @@ def facts(workspace: Workspace, data: CompetitionData) -> Facts:
 
 def _of_run(
     workspace: Workspace, data: CompetitionData, run: RunFolder, rows: list[RunRow]
-) -> Told:
+) -> PageParts:
     """What a run's page says beside the facts.
 
     Keys: `summary`; `record`: the run's; `folds`: see `folds_of`; `rates, finder, augmented, maps`:
@@ -244,7 +244,7 @@ def _tta(run: RunFolder, data: CompetitionData, own: RunRow, recipe: Plain) -> V
 
 def _of_blend(
     workspace: Workspace, data: CompetitionData, blend: BlendFolder, rows: list[RunRow]
-) -> Told:
+) -> PageParts:
     """What a blend's page says beside the facts.
 
     Keys: `summary`; `folds`: as there; `blend`: its row of `compare_blends`, `record`,

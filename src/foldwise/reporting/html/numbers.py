@@ -23,7 +23,7 @@ THIS_RUN = "this run"  # a reliability curve's name
 Maps = dict[str, tuple[str, bytes]]  # see `traces.maps_of`
 
 
-class Numbers(TypedDict):
+class OutOfFoldNumbers(TypedDict):
     """What out-of-fold predictions tell, see `of_predictions`."""
 
     summary: Summary
@@ -43,7 +43,7 @@ def of_predictions(
     oof: pd.DataFrame,
     maps: Maps | None = None,
     recipe: SeenRecipe | None = None,
-) -> Numbers:
+) -> OutOfFoldNumbers:
     """What out-of-fold predictions `id, *classes` tell.
 
     Keys: `summary` (see `summarise`); `accuracy`: None with many labels; `pairs`: see `confusion`;

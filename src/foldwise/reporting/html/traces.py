@@ -39,7 +39,7 @@ class RateRow(TypedDict):
     high: float
 
 
-class Rates(TypedDict):
+class RateRows(TypedDict):
     """The learning rates of a fold, see `rates_of`."""
 
     fold: int
@@ -99,7 +99,7 @@ def folds_of(run: RunFolder, scored: Sequence[FoldScore]) -> list[FoldTrace]:
     return found
 
 
-def rates_of(run: RunFolder) -> Rates | None:
+def rates_of(run: RunFolder) -> RateRows | None:
     """The learning rates of the first fold that has them: `fold`, and `rows`, at most POINTS.
 
     rows: `batch, stage, low, high`: the lowest and the highest rate of all layer groups.

@@ -39,7 +39,7 @@ class Facts(Protocol):
     deadline: datetime | None
 
 
-class Limits(Protocol):
+class RequestLimits(Protocol):
     """What the client tells of a team's submissions."""
 
     num_today: int
@@ -54,7 +54,7 @@ class Competitions(Protocol):
     def get_competition(self, asked: object, /) -> Facts:
         """What the competition is."""
 
-    def get_submission_limits(self, asked: object, /) -> Limits:
+    def get_submission_limits(self, asked: object, /) -> RequestLimits:
         """What the team has sent, and may send."""
 
 

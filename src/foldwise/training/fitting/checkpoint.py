@@ -20,7 +20,7 @@ from foldwise.errors import Interrupted, RunError, terminate
 from foldwise.store.files import need_readable, replace_file
 from foldwise.training.fitting.streams import StreamStates, capture, restore_globals, restore_own
 
-EVERY = 600.0  # seconds between checkpoints within an epoch
+CHECKPOINT_SECONDS = 600.0  # seconds between checkpoints within an epoch
 FORMAT = 2  # of the file; 2: random streams have names
 
 
@@ -137,7 +137,7 @@ class Checkpoints(Callback):
 
     def after_batch(self) -> None:
         """Save where it is time, or where the training was interrupted; then stop."""
-        due = self.stop.is_set() or time.monotonic() - self.saved > EVERY
+        due = self.stop.is_set() or time.monotonic() - self.saved > CHECKPOINT_SECONDS
         within = self.iter + 1 < self.n_iter  # the last batch is followed by the epoch's end
         pending = any(param.grad is not None for param in self.model.parameters())  # accumulated
         if due and within and not pending:

@@ -12,7 +12,7 @@ from foldwise.errors import RunError
 from foldwise.store.files import need_space, scratch
 from foldwise.store.run_records import RateSearch
 
-METHODS = {
+SUGGESTIONS = {
     "valley": valley,
     "steep": steep,
     "minimum/10": minimum,
@@ -42,7 +42,7 @@ def find_rate(
         need_space(folder, sum(value.nbytes for value in state.values()), "searching a rate")
         learner.path, learner.model_dir = folder, "."  # the weights are kept here meanwhile
         try:
-            found = learner.lr_find(show_plot=False, suggest_funcs=tuple(METHODS.values()))
+            found = learner.lr_find(show_plot=False, suggest_funcs=tuple(SUGGESTIONS.values()))
         except (IndexError, ValueError, RuntimeError) as error:
             raise RunError(
                 f"the learning-rate finder found nothing ({error}): too few batches had a finite "
@@ -50,7 +50,7 @@ def find_rate(
             ) from error
         finally:
             learner.path, learner.model_dir = path
-    suggestions = {name: float(rate) for name, rate in zip(METHODS, found, strict=True)}
+    suggestions = {name: float(rate) for name, rate in zip(SUGGESTIONS, found, strict=True)}
     return RateSearch(
         suggestions=suggestions,
         rates=tuple(float(rate) for rate in learner.recorder.lrs),

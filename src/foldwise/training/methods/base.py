@@ -66,7 +66,7 @@ class TrainingMethod(Method, ABC):
 
     measured: ClassVar[bool] = False
 
-    def seen(self, recipe: Recipe) -> tuple[tuple[int, int], str]:
+    def pretraining_size(self, recipe: Recipe) -> tuple[tuple[int, int], str]:
         """What `auto` becomes: the image size (height, width), and the interpolation, that the
         weights were trained with."""
         return (224, 224), "bilinear"

@@ -35,7 +35,7 @@ class FineTune(Network):
         """The backbone."""
         return self.backbone
 
-    def seen(self, recipe: Recipe) -> tuple[tuple[int, int], str]:
+    def pretraining_size(self, recipe: Recipe) -> tuple[tuple[int, int], str]:
         """As the weights file or timm's config has them."""
         from foldwise.training.models.backbones import native_look
 

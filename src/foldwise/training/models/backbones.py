@@ -39,9 +39,9 @@ def build_backbone(recipe: SizedRecipe, n_logits: int, channels: int) -> nn.Modu
         options["drop_path_rate"] = recipe.drop_path
     if file is not None and recipe.weights == "auto":
         known = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
-        model, file = filled_by_timm(file, partial(_created, recipe, **options, **known)), None
+        model, file = filled_by_timm(file, partial(_create, recipe, **options, **known)), None
     else:
-        model = _created(recipe, **options)
+        model = _create(recipe, **options)
     if file is not None:
         model = remade(model, name, start or native_size(name), options, keep=False)
         load_into(model, file, channels)
@@ -75,7 +75,7 @@ def weights_file(recipe: Recipe) -> Path | None:
     return need_existing(Path(recipe.weights).expanduser())
 
 
-def _created(recipe: Recipe, **options: object) -> nn.Module:
+def _create(recipe: Recipe, **options: object) -> nn.Module:
     """timm's model, of which the recipe's options are asked.
 
     Raises: SpecError: the model is no classifier, or has no such option; some models ignore one

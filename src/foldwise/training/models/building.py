@@ -112,7 +112,7 @@ def as_weights(recipe: Recipe) -> SizedRecipe:
         return recipe
     size, interpolation = (224, 224), "bilinear"
     if "auto" in (recipe.image_size, recipe.interpolation):
-        size, interpolation = method_of(recipe).seen(recipe)
+        size, interpolation = method_of(recipe).pretraining_size(recipe)
     return recipe.with_sizes(size, interpolation)
 
 

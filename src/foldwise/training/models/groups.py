@@ -11,10 +11,10 @@ from foldwise.config.stage import Stage
 from foldwise.errors import RunError
 from foldwise.training.models.heads import body_of, classifier_parameters
 
-Groups = list[list[nn.Parameter]]
+LayerGroups = list[list[nn.Parameter]]
 
 
-def layer_groups(model: nn.Module, how: str) -> Groups:
+def layer_groups(model: nn.Module, how: str) -> LayerGroups:
     """The parameters of a model, each in one group; the head alone is the last group.
 
     how: `stage` and `block` are timm's own coarse and fine groups (6 and 18 for a ResNet-34; a ViT
@@ -26,7 +26,7 @@ def layer_groups(model: nn.Module, how: str) -> Groups:
     seen = {id(param) for param in head}
     body = body_of(model)
     named = dict(body.named_parameters())
-    groups: Groups = []
+    groups: LayerGroups = []
     for names in _names(body, how != "block", seen):
         group = [named[name] for name in names if id(named[name]) not in seen]
         if groups and len(group) < len(names):  # what stands before the classifier, a norm say
@@ -39,7 +39,7 @@ def layer_groups(model: nn.Module, how: str) -> Groups:
     return [*groups, head]
 
 
-def check_groups(model: nn.Module, groups: Groups) -> None:
+def check_groups(model: nn.Module, groups: LayerGroups) -> None:
     """Raises: RunError: a parameter of the model is in no group, or in two: it would not train."""
     count = Counter(id(param) for group in groups for param in group)
     wrong = [name for name, param in model.named_parameters() if count[id(param)] != 1]

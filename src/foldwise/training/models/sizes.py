@@ -16,13 +16,12 @@ from timm.layers import to_2tuple
 from timm.models import get_model_input_config
 from torch import nn
 
+from foldwise.config.budget import GRIDS
 from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
 from foldwise.training.methods.base import method_of
 from foldwise.training.models.heads import as_timm, body_of
 from foldwise.training.models.positions import HeightWidth, resample
-
-GRIDS = (8, 14, 16, 28, 32, 64)  # pixels: the sides that a model takes are multiples of one
 
 
 class WeightsConfig(Protocol):
