@@ -27,7 +27,8 @@ Given = TypeVar("Given")
 class RemoteMethod(Protocol, Generic[Given]):
     """A method of an actor, called in its process."""
 
-    def remote(self, *arguments: object) -> ray.ObjectRef[Given]: ...
+    def remote(self, *arguments: object) -> ray.ObjectRef[Given]:
+        """Begin the call; what it will give."""
 
 
 class RemoteDesk(Protocol):

@@ -30,11 +30,14 @@ class TimmModel(Protocol):
 
     pretrained_cfg: TimmConfig
 
-    def get_classifier(self) -> nn.Module | tuple[nn.Module, ...]: ...
+    def get_classifier(self) -> nn.Module | tuple[nn.Module, ...]:
+        """The layer, or the layers, that turn features into logits."""
 
-    def reset_classifier(self, num_classes: int, global_pool: str) -> None: ...
+    def reset_classifier(self, num_classes: int, global_pool: str) -> None:
+        """Put another classifier and pooling in their place; 0 classes: none."""
 
-    def set_input_size(self, img_size: tuple[int, int] | None) -> None: ...
+    def set_input_size(self, img_size: tuple[int, int] | None) -> None:
+        """Bring the model to images of a size; only some models have this."""
 
 
 class Headed(nn.Module):
