@@ -15,9 +15,10 @@ from foldwise.cli import app
 from foldwise.errors import PlatformError
 from foldwise.kinds.events import EpochDone, FoldDone, FoldStarted
 from foldwise.reporting import syncing, tracking
-from foldwise.reporting.syncing import LOCK, offline_runs, sync, trouble
+from foldwise.reporting.syncing import offline_runs, sync, trouble
 from foldwise.reporting.tracking import Tracker, mode
 from foldwise.store.files import hold_lock, write_json
+from foldwise.store.layout import TrackedRun
 from foldwise.workspace import Workspace
 from records import run_values
 from wandb_server import KEY, STREAM, VIEWER, WandbServer
@@ -169,7 +170,7 @@ def test_a_run_that_is_still_written_is_left_to_its_training(
     monkeypatch.setenv("WANDB_MODE", "offline")
     train(runs)
     (file,) = offline_runs(runs)
-    with hold_lock(file.parent / LOCK, "a training"):
+    with hold_lock(TrackedRun(file.parent).lock, "a training"):
         assert sync(runs) == (0, [])
     assert server.asked == [VIEWER]
 

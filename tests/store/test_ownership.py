@@ -13,13 +13,14 @@ MODULES = {
     for path in sorted(SOURCE.rglob("*.py"))
     if path.relative_to(SOURCE).parts[0] != "store"
 }
-FILES = {
+STORED = {
     each.name
     for kind in vars(layout).values()
     if isinstance(kind, type) and issubclass(kind, layout.Folder)
     for each in vars(kind).values()
-    if isinstance(each, layout.NamedFile) and "." in each.name
+    if isinstance(each, layout.NamedFile)
 }
+FILES = {name for name in STORED if "." in name}  # the others are words, too: see `parts`
 JSON_OF_OTHERS = {  # module -> whose JSON it reads
     "data/labels/coco.py": "annotations in the COCO format, of a competition",
     "submitting/platforms/credentials.py": "Kaggle's own files, of its command",
@@ -28,6 +29,7 @@ JSON_OF_OTHERS = {  # module -> whose JSON it reads
 }
 NAMES_OF_OTHERS = {  # module -> what it names that only looks like a stored file
     "submitting/entry.py": "files of a scratch folder, which are gone at its end",
+    "workspace.py": "the folders of all competitions, in which the store has its own",
 }
 
 
@@ -55,6 +57,15 @@ def names(tree: ast.Module) -> Iterator[str]:
                 yield ast.unparse(node)
 
 
+def parts(tree: ast.Module) -> Iterator[str]:
+    """The names of stored files and folders that a module puts behind a path with `/`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            text = node.right.value if isinstance(node.right, ast.Constant) else None
+            if isinstance(text, str) and text.partition("/")[0] in STORED:
+                yield text
+
+
 def test_json_of_foldwises_own_is_read_and_written_in_the_store_alone() -> None:
     found = {module: [*readers(tree)] for module, tree in MODULES.items()}
     assert {module for module, calls in found.items() if calls} == {*JSON_OF_OTHERS}, found
@@ -62,7 +73,8 @@ def test_json_of_foldwises_own_is_read_and_written_in_the_store_alone() -> None:
 
 def test_stored_files_are_named_in_the_store_alone() -> None:
     assert {"run.json", "done.json", "blend.json", "ledger.jsonl", "folds.csv"} < FILES
-    found = {module: [*names(tree)] for module, tree in MODULES.items()}
+    assert {"raw", "folds", "wandb", "done"} < STORED - FILES
+    found = {module: [*names(tree), *parts(tree)] for module, tree in MODULES.items()}
     assert {module for module, own in found.items() if own} == {*NAMES_OF_OTHERS}, {
         module: own for module, own in found.items() if own
     }

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 THUMBNAIL_SIZE = (8, 8)  # pixels
 QUICK_CELLS = 200_000  # rows times classes up to which the regression takes seconds
-FORMAT_FILE = "submission_format.csv"
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,16 @@ def host(workspace: Workspace, name: str, source: Path, progress: Progress | Non
         predictions = predictions_frame(data.format.ids, probs, data.classes)
         write_submission(platform.entry(team), predictions, data.format)
         if team == "uniform" and spec.holdout:
-            write_submission(raw.parent / FORMAT_FILE, predictions, data.format)
+            write_submission(data.home.format, predictions, data.format)
     # no file of the team's is entered; those that were lie in this folder
     parcel = Parcel(
         spec=spec,
-        file=workspace.submissions(name, spec.platform.practice) / FORMAT_FILE,
+        file=workspace.submissions(name, spec.platform.practice) / data.home.format.name,
         shape=data.format,
         grade=_grade(data),
         data=raw.parent,
     )
-    form = raw / spec.files.format if spec.files.format else raw.parent / FORMAT_FILE
+    form = raw / spec.files.format if spec.files.format else data.home.format
     group = spec.labels.group_column if spec.holdout else None
     return Hosted(
         name=name,

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from foldwise.errors import PlatformError, StorageError
 from foldwise.store.files import hold_lock
+from foldwise.store.layout import CompetitionRuns, TrackedRun
 
 log = logging.getLogger(__name__)
 
 ANSWER = 3.0  # seconds that a server has to answer a question
 SYNC = 600.0  # seconds for one run to be sent later
 END = 5.0  # seconds for W&B's command to end once it is asked to
-LOCK = ".writing.lock"  # in a run's folder, held while it is written
 SERVICE = "WANDB_SERVICE"  # where W&B finds the service of the process that started it
 NICE = 10  # a training comes first
 SENDER = """
@@ -148,7 +148,7 @@ def send(file: Path, live: bool = False) -> Sending:
 
 def offline_runs(runs: Path) -> list[Path]:
     """The files of offline runs below a competition's runs folder that were not sent, by time."""
-    files = sorted(runs.glob("wandb/offline-run-*/run-*.wandb"))
+    files = sorted(CompetitionRuns(runs).tracked.glob("offline-run-*/run-*.wandb"))
     return [file for file in files if not file.with_name(f"{file.name}.synced").exists()]
 
 
@@ -161,8 +161,8 @@ def sync(runs: Path) -> tuple[int, list[Path]]:
     waiting, sent, left = offline_runs(runs), 0, list[Path]()
     if waiting and (why := trouble()):
         raise PlatformError(
-            f"W&B at {server()} {why}; {len(waiting)} offline runs wait in {runs / 'wandb'}, and "
-            "the same command sends them later"
+            f"W&B at {server()} {why}; {len(waiting)} offline runs wait in "
+            f"{CompetitionRuns(runs).tracked}, and the same command sends them later"
         )
     for number, file in enumerate(waiting, 1):
         log.info(
@@ -173,7 +173,7 @@ def sync(runs: Path) -> tuple[int, list[Path]]:
             server(),
         )
         try:
-            with hold_lock(file.parent / LOCK, f"the W&B run {file.stem}", wait=False):
+            with hold_lock(TrackedRun(file.parent).lock, f"the W&B run {file.stem}", wait=False):
                 sending = send(file)
                 sending.wait(SYNC)
         except StorageError as error:

@@ -28,9 +28,9 @@ from foldwise.kinds.events import (
     FoldStarted,
     Observer,
 )
-from foldwise.reporting.syncing import LOCK, Sending, key, send, server, trouble
+from foldwise.reporting.syncing import Sending, key, send, server, trouble
 from foldwise.store.files import hold_lock
-from foldwise.store.layout import CompetitionRuns
+from foldwise.store.layout import CompetitionRuns, TrackedRun
 from foldwise.store.run_records import RunRecord
 
 if TYPE_CHECKING:
@@ -300,7 +300,9 @@ class Tracker:
             settings=settings,
         )
         folder = Path(run.settings.sync_file).parent
-        self.written.enter_context(hold_lock(folder / LOCK, f"the W&B run {name}", wait=False))
+        self.written.enter_context(
+            hold_lock(TrackedRun(folder).lock, f"the W&B run {name}", wait=False)
+        )
         return run
 
     def _config(self, event: FoldStarted) -> dict[str, object]:

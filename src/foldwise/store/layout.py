@@ -6,6 +6,7 @@ Names of files and folders, and how a finished one is told from an unfinished on
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from foldwise.workspace import Workspace
 
@@ -35,7 +36,18 @@ class NamedFile:
         return folder.path / self.name
 
 
-class FoldFolder(Folder):
+class MarkedFolder(Folder):
+    """A folder that is whole once its record is there: that is written last."""
+
+    record: ClassVar[NamedFile]
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything is there."""
+        return self.record.is_file()
+
+
+class FoldFolder(MarkedFolder):
     """One fold of a run: weights, predictions, and a record that is written last."""
 
     record = NamedFile(DONE)
@@ -56,11 +68,6 @@ class FoldFolder(Folder):
     def number(self) -> int:
         """The fold's number, from 0."""
         return int(self.name.removeprefix(FOLD))
-
-    @property
-    def finished(self) -> bool:
-        """Whether everything of the fold is there."""
-        return self.record.is_file()
 
     def predictions(self, part: str, plain: bool) -> Path:
         """The predictions of a part, `oof` or `test`. plain: without test-time augmentation."""
@@ -118,7 +125,7 @@ class RunFolder(Folder):
         return [number for number in range(count) if not self.fold(number).finished]
 
 
-class BlendFolder(Folder):
+class BlendFolder(MarkedFolder):
     """A blend: its predictions, and a record that is written last."""
 
     record = NamedFile("blend.json")
@@ -127,11 +134,6 @@ class BlendFolder(Folder):
     test = NamedFile("test.parquet")
     thresholds = NamedFile("thresholds.csv")
     report = NamedFile("report.html")
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is such a blend, whole."""
-        return self.record.is_file()
 
 
 class ReproductionFolder(Folder):
@@ -194,6 +196,12 @@ class CompetitionRuns(Folder):
         return self.tracked / f"{submission}.json"
 
 
+class TrackedRun(Folder):
+    """A run of W&B's, as W&B writes it."""
+
+    lock = NamedFile(".writing.lock")  # held while it is written
+
+
 class FoldsFolder(Folder):
     """The fold schemes of a competition."""
 
@@ -210,7 +218,7 @@ class FoldsFolder(Folder):
         return self.path / f".{scheme}.lock"
 
 
-class CacheFolder(Folder):
+class CacheFolder(MarkedFolder):
     """An image cache, of raw or of recompressed pixels."""
 
     record = NamedFile("done.json")
@@ -219,11 +227,6 @@ class CacheFolder(Folder):
     packed = NamedFile("pixels.pack")
     rows = NamedFile("rows.bin")
     part = NamedFile("pixels.part")
-
-    @property
-    def finished(self) -> bool:
-        """Whether the cache is whole."""
-        return self.record.is_file()
 
     @property
     def lock(self) -> Path:
@@ -306,6 +309,7 @@ class DataFolder(Folder):
     download_lock = NamedFile(".download.lock")
     raw_lock = NamedFile(".raw.lock")
     unreadable = NamedFile("unreadable.txt")
+    format = NamedFile("submission_format.csv")  # of a practice competition that has none
 
     @property
     def folds(self) -> FoldsFolder:

@@ -7,7 +7,7 @@ import math
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from foldwise.tables.listing import FORMATS, readable
 
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Formats by their first bytes, the package that reads each, what registers it, how to get it.
-PLUGINS = (
+PLUGINS: tuple[tuple[str, Callable[[bytes], bool], str, str], ...] = (
     (
         "HEIF",
         lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIC,
