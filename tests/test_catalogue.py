@@ -117,6 +117,7 @@ def test_every_download_ends_where_it_belongs_however_it_is_packed(
     assert contents(tmp_path / "flat" / "raw") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parts"),
     [

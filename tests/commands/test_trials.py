@@ -193,6 +193,7 @@ def test_a_model_that_is_not_trained_has_no_rate_and_no_sheet(workspace: Workspa
     assert tree(workspace.runs) == {}
 
 
+@pytest.mark.slow
 def test_a_sheet_of_training_images_is_saved_and_nothing_is_trained(
     workspace: Workspace, trial_folder: Path
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_sheet_of_training_images_is_saved_and_nothing_is_trained(
     assert tree(workspace.runs) != before
 
 
+@pytest.mark.slow
 def test_the_place_of_a_sheet_is_printed(workspace: Workspace) -> None:
     words = ["train", "tiny", "--show-batch", "--fold", "2", "--root", str(workspace.root)]
     result = CliRunner().invoke(app, words)

@@ -99,6 +99,7 @@ def test_the_draft_of_a_download_passes_its_check_and_agrees_with_the_catalogue(
         assert positive_of(spec) == positive_of(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digit-recognizer", "iwildcam-2020", "statoil"])
 def test_labels_that_no_column_holds_are_said_to_need_hooks(name: str, place: Workspace) -> None:
     FIXTURES[name](place.raw("new"))

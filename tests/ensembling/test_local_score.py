@@ -35,7 +35,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "cuts": ({"name": "kappa"}, {"shape": "label"}, False),
 }
 CASES = [
-    pytest.param(method, steps, marks=[pytest.mark.slow] if method not in ("mean", "stack") else [])
+    pytest.param(method, steps, marks=[pytest.mark.slow] if method != "mean" else [])
     for method in METHODS
     for steps in KINDS
 ]
@@ -115,6 +115,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
         assert made.record.in_sample != own.value or method == "rank"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_file_says_the_same(
     data: CompetitionData,

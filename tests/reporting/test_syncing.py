@@ -64,6 +64,7 @@ def epochs(server: WandbServer, fold: int = 0) -> list[int]:
     return [row["epoch"] for row in server.history[f"{RUN}-fold{fold}"]]
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_at_the_server_when_the_training_is_over(
     server: WandbServer, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_run_that_is_still_written_is_left_to_its_training(
     assert server.asked == [VIEWER]
 
 
+@pytest.mark.slow
 def test_status_sync_says_what_it_does_and_exits_1_where_something_was_not_sent(
     server: WandbServer,
     workspace: Workspace,

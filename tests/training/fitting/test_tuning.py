@@ -143,6 +143,7 @@ def test_a_step_is_real_and_leaves_the_generators_alone(monkeypatch: pytest.Monk
     assert 0 < values["measured"]["eager_step_seconds"] < 5
 
 
+@pytest.mark.slow
 def test_the_largest_batch_that_fits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     used = {"batch": 0}
 

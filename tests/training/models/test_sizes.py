@@ -149,6 +149,7 @@ def test_what_is_learned_of_places_is_interpolated_and_nothing_else() -> None:
         assert of(tensor, *shape) is None
 
 
+@pytest.mark.slow
 def test_a_budget_shrinks_to_sizes_that_the_model_takes() -> None:
     def sizes(which: SizedRecipe) -> dict[float, list[tuple[int, int]]]:
         found = sizes_that_go(which, takes)
