@@ -14,10 +14,10 @@ SEED ?=
 FOLDWISE := .venv/bin/foldwise
 # two workers with a thread each; JOBS=0: one process with all cores
 PYTEST := .venv/bin/python -m pytest -n $(JOBS) --dist worksteal
-CODE := $(wildcard src tests benchmarks competitions)
+CODE := $(wildcard src tests benchmarks competitions tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data check train submit reproduce status test quick lint bench bench-quality bench-budget bench-blend bench-cluster bench-boards leak backbones gpu torture clean
+.PHONY: help setup data check train submit reproduce status test quick lint docs docs-serve reference bench bench-quality bench-budget bench-blend bench-cluster bench-boards leak backbones gpu torture clean
 
 help: ## this table
 	@echo "make <target> [COMP=$(COMP)] [ARGS=\"more options of the command\"]"
@@ -57,6 +57,13 @@ lint: setup ## ruff format, ruff check, mypy; changes nothing
 	@.venv/bin/ruff check $(CODE)
 	@.venv/bin/mypy
 
+docs: setup ## the documentation as a site in site/; a link that leads nowhere is an error
+	@rm -rf site
+	@.venv/bin/zensical build --clean --strict
+
+docs-serve: setup ## the same at localhost:8000, built anew when a page changes ## make docs-serve ARGS="--dev-addr localhost:8001"
+	@.venv/bin/zensical serve $(ARGS)
+
 bench: setup ## speed beside fastai, timm and the bare step, on generated photos or your own ## make bench IMAGES=../photos
 	@.venv/bin/python benchmarks/speed.py $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
@@ -88,5 +95,5 @@ torture: setup ## kills and malformed inputs; its last line counts what must not
 	@.venv/bin/python benchmarks/torture.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove caches and build files; never data/, runs/, submissions/ or .venv
-	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
-	@find $(CODE) tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf build dist site .cache .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
