@@ -142,7 +142,7 @@ def board(images: ImageSet, split: Split, kind: str) -> dict[str, Any]:
     file, plain = value(made.test), value(_mean_of(members, count))
     others = [value(probs) for probs in singles]
     cheapest = min(sign * each for each in (file, plain, *others)) * sign
-    steps = [step["step"] for step in made.chain["steps"]]
+    steps = [step.step for step in made.chain.steps]
     return {
         "set": split.set,
         "kind": kind,

@@ -93,7 +93,8 @@ from typing import Literal
 
 import numpy as np
 
-from foldwise.kinds.blending import Blending, Fitted, Rows, Stack
+from foldwise.arrays import RowIndex
+from foldwise.kinds.blending import Blending, Fitted, Stack
 from foldwise.kinds.goal import Goal
 
 
@@ -107,7 +108,7 @@ class Median(Blending):
         costs = [goal.cost(stack.of(m, rows), rows) for m in range(len(stack))]
         return {"best": int(np.argmin(costs))}
 
-    def apply(self, fitted: Fitted, stack: Stack, rows: Rows) -> np.ndarray:
+    def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> np.ndarray:
         middle = np.median([stack.of(m, rows) for m in range(len(stack))], axis=0)
         return (1 - self.share) * middle + self.share * stack.of(fitted["best"], rows)
 '''

@@ -14,7 +14,8 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.config.loading import parse
 from foldwise.data.competition import CompetitionData, load_data
 from foldwise.ensembling.blend import Blend, blend_runs
-from foldwise.ensembling.crossfit import apply_chain, apply_steps
+from foldwise.ensembling.calibrate import Temperature
+from foldwise.ensembling.chain import Chain, apply_chain, apply_steps
 from foldwise.ensembling.members import of_run
 from foldwise.errors import PredictionError, RunError, SpecError
 from foldwise.kinds.blending import BLENDINGS, Stack
@@ -58,20 +59,19 @@ def test_the_temperature_of_the_chain_is_that_of_the_folds_mean(
     data: CompetitionData, runs: list[Run], tmp_path: Path
 ) -> None:
     made = blend_runs(tmp_path, data, runs, BLENDINGS.parse("weights"))
-    chain = written(made)["chain"]
-    (step,) = (step for step in chain["steps"] if step["step"] == "temperature")
-    assert step["of_each"] == 1  # the blend is too timid: only its mean is sharpened
-    assert step["of_mean"] < step["temperature"] < 1
+    chain = Chain.model_validate(written(made)["chain"])
+    (step,) = (step for step in chain.steps if isinstance(step, Temperature))
+    assert step.of_each == 1  # the blend is too timid: only its mean is sharpened
+    assert step.of_mean < step.temperature < 1
     ids = list(data.test.frame["id"])
     tests = [[probs(frame) for frame in run.test(ids)] for run in runs]
-    first = {**chain, "steps": [{"step": "temperature", "temperature": step["of_each"]}]}
+    first = chain.with_steps([Temperature(temperature=step.of_each)])
     folds = [
         apply_chain(first, Stack([member[k] for member in tests], ONE), slice(None))
         for k in range(N)
     ]
     after = [
-        {**each, "temperature": step["of_mean"]} if each is step else each
-        for each in chain["steps"]
+        Temperature(temperature=step.of_mean) if each is step else each for each in chain.steps
     ]
     wanted = apply_steps(after, np.mean(folds, axis=0), ONE)
     assert probs(made.test()) == pytest.approx(wanted, abs=1e-12)
@@ -88,10 +88,10 @@ def test_the_score_is_that_of_the_cross_fitted_oof_and_the_record_has_both(
     stack = Stack([of_run(run, ids, []).oof() for run in runs], ONE)
     assert len(record["by_fold"]) == N
     for k, chain in enumerate(record["by_fold"]):
-        own = apply_chain(chain, stack, folds == k)
+        own = apply_chain(Chain.model_validate(chain), stack, folds == k)
         assert probs(made.oof())[folds == k] == pytest.approx(own)
     assert made.score == score(data.spec.metric, data.train.frame, made.oof())
-    everything = apply_chain(record["chain"], stack, slice(None))
+    everything = apply_chain(Chain.model_validate(record["chain"]), stack, slice(None))
     frame = predictions_frame(ids, everything, CLASSES)
     in_sample = score(data.spec.metric, data.train.frame, frame).value
     assert record["in_sample"] == pytest.approx(in_sample)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from foldwise.ensembling.calibrate import (
+    Clip,
+    Temperature,
     calibration_error,
-    clip,
-    fit_clip,
-    fit_temperature,
     reliability,
 )
 from foldwise.kinds.targets import Targets
@@ -24,7 +23,7 @@ def test_the_temperature_of_sharpened_predictions_is_recovered(planted: float) -
     scores = rng.normal(size=(4000, 4)) * 2
     target = goal(drawn(softmax(scores), rng))
     sharpened = softmax(scores * planted)
-    found = fit_temperature(sharpened, ROWS, target)["temperature"]
+    found = Temperature.fit(sharpened, ROWS, target).temperature
     assert found == pytest.approx(planted, rel=0.06)
     assert ONE.at_temperature(sharpened, planted) == pytest.approx(softmax(scores))
 
@@ -35,7 +34,7 @@ def test_the_temperature_of_many_labels_is_of_each_logit() -> None:
     probs = 1 / (1 + np.exp(-scores))
     target = goal(flipped(probs, rng), multi=True)
     sharpened = 1 / (1 + np.exp(-scores * 3))
-    assert fit_temperature(sharpened, ROWS, target)["temperature"] == pytest.approx(3, rel=0.06)
+    assert Temperature.fit(sharpened, ROWS, target).temperature == pytest.approx(3, rel=0.06)
     assert MANY.at_temperature(sharpened, 3) == pytest.approx(probs)
 
 
@@ -56,8 +55,8 @@ def test_bounds_are_found_where_one_label_in_fifty_is_wrong() -> None:
     sure[rng.choice(4000, 80, replace=False)] = [[0.5, 0.5]] * 80
     sure[:80] = 1 - sure[:80]  # confidently wrong
     target = goal(hot)
-    found = fit_clip(sure, ROWS, target)
-    made = clip(found, sure, ONE)
+    found = Clip.fit(sure, ROWS, target)
+    made = found.apply(sure, ONE)
     assert made.sum(axis=1) == pytest.approx(np.ones(4000))
     assert made.min() == pytest.approx(0.02, abs=0.004)  # what 80 in 4000 deserve
     assert target.cost(made, ROWS) < target.cost(sure, ROWS) / 5
@@ -67,9 +66,9 @@ def test_bounds_are_left_open_where_none_helps() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.full(3, 0.3), 4000)
     target = goal(drawn(probs, rng))
-    found = fit_clip(probs, ROWS, target)
-    assert found["low"] <= 1e-3
-    assert found["high"] == 1
+    found = Clip.fit(probs, ROWS, target)
+    assert found.low <= 1e-3
+    assert found.high == 1
 
 
 def test_many_labels_have_an_upper_bound_too() -> None:
@@ -79,10 +78,10 @@ def test_many_labels_have_an_upper_bound_too() -> None:
     sure[:40] = np.where(hot[:40] == 1, 0.0, 1.0)
     missing = np.flatnonzero(hot[40:, 0] == 0)[:200] + 40
     sure[missing, 0] = 1  # ones are wrong more often than noughts
-    found = fit_clip(sure, ROWS, goal(hot, multi=True))
-    assert found["low"] == pytest.approx(0.01, abs=0.004)
-    assert found["high"] == pytest.approx(0.95, abs=0.001)
-    made = clip({"low": 0.1, "high": 0.8}, np.array([[0.0, 0.5, 1.0]]), MANY)
+    found = Clip.fit(sure, ROWS, goal(hot, multi=True))
+    assert found.low == pytest.approx(0.01, abs=0.004)
+    assert found.high == pytest.approx(0.95, abs=0.001)
+    made = Clip(low=0.1, high=0.8).apply(np.array([[0.0, 0.5, 1.0]]), MANY)
     assert made.tolist() == [[0.1, 0.5, 0.8]]  # each label for itself
 
 

@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldwise.ensembling.chain import Chain, apply_chain, as_record
 from foldwise.ensembling.crossfit import (
     MEMBER_TEMPERATURE,
-    Chain,
     CrossFit,
-    apply_chain,
-    as_record,
     crossfit,
     parts_of,
     simplest,
@@ -69,7 +67,7 @@ def crossfit_by(
 
 def form(chain: Chain) -> tuple[bool, list[str]]:
     """Whether the members have temperatures, and the names of the steps."""
-    return chain["temperatures"] is not None, [step["step"] for step in chain["steps"]]
+    return chain.temperatures is not None, [step.step for step in chain.steps]
 
 
 def text(chain: Chain) -> str:
@@ -116,7 +114,8 @@ def test_a_folds_chain_is_the_one_fitted_where_that_fold_is_not_there_at_all(kin
 def test_a_chain_written_as_json_and_read_again_does_the_same(kind: str, method: str) -> None:
     stack, target = problem(kind, 120)
     chain = crossfit_by(stack, target, dealt(120, 3), method, slots_of(target)).chain
-    again = json.loads(json.dumps(as_record(chain)))
+    again = Chain.model_validate(json.loads(json.dumps(as_record(chain))))
+    assert again == chain
     made = apply_chain(again, stack, slice(None))
     assert (made == apply_chain(chain, stack, slice(None))).all()
     assert made.shape == (120, 3)
@@ -128,12 +127,13 @@ def test_what_a_step_gains_is_in_the_cross_fitted_score() -> None:
     stack, target = problem("log loss", 900)
     folds, rows = dealt(900, 5), np.arange(900)
     fit = crossfit_by(stack, target, folds, "mean", slots_of(target))
-    assert {trial["step"] for trial in fit.trials} == {MEMBER_TEMPERATURE, "temperature", "clip"}
-    kept = {trial["step"] for trial in fit.trials if trial["kept"]}
+    assert {trial.step for trial in fit.trials} == {MEMBER_TEMPERATURE, "temperature", "clip"}
+    kept = {trial.step for trial in fit.trials if trial.kept}
     assert MEMBER_TEMPERATURE in kept
-    assert fit.chain["temperatures"][0] == pytest.approx(5, rel=0.3)  # 6 where it was alone
-    assert len(fit.chain["steps"]) == len(kept - {MEMBER_TEMPERATURE})
-    own = next(trial["gain"] for trial in fit.trials if trial["step"] == MEMBER_TEMPERATURE)
+    assert fit.chain.temperatures is not None
+    assert fit.chain.temperatures[0] == pytest.approx(5, rel=0.3)  # 6 where it was alone
+    assert len(fit.chain.steps) == len(kept - {MEMBER_TEMPERATURE})
+    own = next(trial.gain for trial in fit.trials if trial.step == MEMBER_TEMPERATURE)
     plain = crossfit_by(Stack(stack.probs, ONE), target, folds, "mean", ())
     assert (plain.oof(stack, folds) == fit.before(stack, folds)).all()
     before, after = (target.cost(p(stack, folds), rows) for p in (fit.before, fit.oof))
@@ -148,9 +148,9 @@ def test_a_step_that_gains_nothing_is_dropped_and_leaves_every_bit_as_it_is() ->
     target = goal(drawn(probs[0], rng))
     stack, folds = Stack(probs, ONE), dealt(3000, 5)
     fit = crossfit_by(stack, target, folds, "mean", slots_of(target))
-    assert [trial["kept"] for trial in fit.trials] == [False, False]
-    assert all(trial["gain"] <= 1e-6 for trial in fit.trials)
-    assert fit.chain["steps"] == []
+    assert [trial.kept for trial in fit.trials] == [False, False]
+    assert all(trial.gain <= 1e-6 for trial in fit.trials)
+    assert fit.chain.steps == ()
     blend = crossfit_by(stack, target, folds, "mean")
     assert (fit.in_sample(stack, folds) == blend.oof(stack, folds)).all()
 
@@ -162,12 +162,10 @@ def test_thresholds_are_one_or_one_per_class_as_the_folds_say() -> None:
     for planted, expected in (([0.3] * 3, "threshold"), ([0.8, 0.1, 0.5], "thresholds")):
         target = goal((probs[0] >= planted).astype(np.uint8), **settings)
         fit = crossfit_by(Stack(probs, MANY), target, dealt(900, 5), "mean", slots_of(target))
-        assert [trial["step"] for trial in fit.trials] == ["threshold", "thresholds"]
-        (step,) = fit.chain["steps"]
-        assert step["step"] == expected
-        assert step["thresholds"] == pytest.approx(
-            planted if expected[-1] == "s" else 0.3, abs=0.02
-        )
+        assert [trial.step for trial in fit.trials] == ["threshold", "thresholds"]
+        (step,) = fit.chain.steps
+        assert step.step == expected
+        assert step.thresholds == pytest.approx(planted if expected[-1] == "s" else 0.3, abs=0.02)
         oof = fit.oof(Stack(probs, MANY), dealt(900, 5))
         assert target.value(oof, np.arange(900)) > 0.97
 
@@ -220,14 +218,14 @@ def test_two_folds_are_too_few_for_steps_and_are_split_in_halves() -> None:
     stack, target = problem("log loss")
     folds = dealt(240, 2)
     fit = crossfit_by(stack, target, folds, "weights", slots_of(target))
-    assert (fit.chain["steps"], fit.trials) == ([], ())
+    assert (fit.chain.steps, fit.trials) == ((), ())
     assert len(fit.by_fold) == 2
     parts = parts_of(target, folds)
     assert (parts // 2 == folds).all()
     halves = target.marks[folds == 1], target.marks[parts == 3]
     assert halves[1].sum(axis=0) == pytest.approx(halves[0].sum(axis=0) / 2, abs=1)
     fit = crossfit_by(stack, target, parts, "weights", slots_of(target))
-    assert [trial["step"] for trial in fit.trials] == [MEMBER_TEMPERATURE, "temperature", "clip"]
+    assert [trial.step for trial in fit.trials] == [MEMBER_TEMPERATURE, "temperature", "clip"]
 
 
 def test_halves_of_a_fold_keep_groups_whole_and_three_folds_stay_as_they_are() -> None:

@@ -14,7 +14,7 @@ from foldwise.data.labels.table import LabelTable
 from foldwise.ensembling import blend as blending
 from foldwise.ensembling import crossfit
 from foldwise.ensembling.blend import Blend, blend_runs
-from foldwise.ensembling.crossfit import apply_chain
+from foldwise.ensembling.chain import Chain, apply_chain
 from foldwise.ensembling.members import of_run
 from foldwise.kinds.blending import BLENDINGS, Stack
 from foldwise.metrics.scoring import score
@@ -106,7 +106,7 @@ def test_it_is_the_metric_of_the_submitted_chain_cross_fitted(
         for key in ("method", "temperatures"):  # the same form, other values
             assert type(chain[key]) is type(submitted[key])
         assert [step["step"] for step in chain["steps"]] == steps.split()
-        probs[folds == k] = apply_chain(chain, stack, folds == k)
+        probs[folds == k] = apply_chain(Chain.model_validate(chain), stack, folds == k)
     frame = predictions_frame(ids, probs, CLASSES)
     own = score(kind.spec.metric, kind.train.frame, kind.format.decide(frame))
     assert made.score == own

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from foldwise.ensembling.calibrate import best_temperature
-from foldwise.ensembling.crossfit import Chain
+from foldwise.ensembling.calibrate import Clip, Temperature, best_temperature
+from foldwise.ensembling.chain import Chain
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import average_folds, final, for_the_mean, pool_of
+from foldwise.ensembling.thresholds import Threshold
+from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.targets import Targets
 from foldwise.kinds.task import Known
 from foldwise.tasks import MultiClass, MultiLabel, Task
 
-PLAIN: Chain = {"method": "mean", "fitted": {}, "temperatures": None, "steps": []}
+PLAIN = Chain(method=BLENDINGS.parse("mean"), fitted={}, temperatures=None, steps=())
 FOLDS = 4
 CLASSES = ("a", "b", "c")
 ONE, MANY = MultiClass(CLASSES), MultiLabel(CLASSES)
@@ -80,11 +82,11 @@ def test_without_steps_the_mean_is_submitted_as_it_is() -> None:
 
 def test_temperature_and_bounds_change_the_mean() -> None:
     _, probs = models(50, ONE, 1.0)
-    steps = [{"step": "temperature", "temperature": 1.3}, {"step": "clip", "low": 0.1, "high": 1.0}]
-    pool = pool_of(ONE, {**PLAIN, "steps": steps}, FOLDS, members(probs), 1.3)
-    chain = for_the_mean({**PLAIN, "steps": steps}, pool)
-    own = {"of_each": 1.3, "of_mean": pool.of_mean}
-    assert chain["steps"] == [{**steps[0], **own}, steps[1]]
+    steps = Temperature(temperature=1.3), Clip(low=0.1, high=1.0)
+    pool = pool_of(ONE, PLAIN.with_steps(steps), FOLDS, members(probs), 1.3)
+    chain = for_the_mean(PLAIN.with_steps(steps), pool)
+    own = Temperature(temperature=1.3, of_each=1.3, of_mean=pool.of_mean)
+    assert chain.steps == (own, steps[1])
     flat = ONE.at_temperature(probs[:FOLDS].reshape(-1, 3), 1.3).reshape(FOLDS, -1, 3).mean(axis=0)
     at = np.clip(ONE.at_temperature(flat, pool.of_mean), 0.1, 1)
     wanted = at / at.sum(axis=1, keepdims=True)
@@ -96,7 +98,7 @@ def test_temperature_and_bounds_change_the_mean() -> None:
 
 def test_a_chain_of_an_earlier_version_goes_on_as_it_was() -> None:
     _, probs = models(50, ONE, 1.0)
-    chain = {**PLAIN, "steps": [{"step": "temperature", "temperature": 1.3}]}
+    chain = PLAIN.with_steps([Temperature(temperature=1.3)])
     each = ONE.at_temperature(probs[:FOLDS].reshape(-1, 3), 1.3).reshape(FOLDS, -1, 3)
     found = average_folds(ONE, chain, FOLDS, members(probs))
     np.testing.assert_allclose(found, each.mean(axis=0))
@@ -104,9 +106,9 @@ def test_a_chain_of_an_earlier_version_goes_on_as_it_was() -> None:
 
 def test_thresholds_move_each_fold_before_the_mean() -> None:
     _, probs = models(50, MANY, 1.0)
-    steps = [{"step": "threshold", "thresholds": 0.25, "to": 0.5}]
-    pool = pool_of(MANY, {**PLAIN, "steps": steps}, FOLDS, members(probs), 1.0)
-    chain = for_the_mean({**PLAIN, "steps": steps}, pool)
+    steps = [Threshold(thresholds=0.25, to=0.5)]
+    pool = pool_of(MANY, PLAIN.with_steps(steps), FOLDS, members(probs), 1.0)
+    chain = for_the_mean(PLAIN.with_steps(steps), pool)
     moved = np.where(probs >= 0.25, 0.5 + (probs - 0.25) * 0.5 / 0.75, probs * 2)
     np.testing.assert_allclose(final(chain, pool), moved[:FOLDS].mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(average_folds(MANY, chain, FOLDS, members(probs)), pool.answers)

@@ -6,11 +6,9 @@ import pytest
 from foldwise.ensembling.crossfit import slots_of
 from foldwise.ensembling.thresholds import (
     MANY,
-    apply_cuts,
-    apply_thresholds,
-    fit_cuts,
-    fit_threshold,
-    fit_thresholds,
+    Cuts,
+    Threshold,
+    Thresholds,
     move_threshold,
     sweep,
 )
@@ -39,9 +37,9 @@ def test_a_planted_threshold_for_all_classes_is_found() -> None:
     rng = np.random.default_rng(0)
     probs = rng.random((400, 3))
     target = goal((probs >= 0.3).astype(np.uint8), {"name": "f1"}, multi=True, **TAGS)
-    found = fit_threshold(probs, np.arange(400), target)
-    assert found == {"thresholds": pytest.approx(0.3, abs=0.011), "to": 0.5}
-    made = apply_thresholds(found, probs, target.task)
+    found = Threshold.fit(probs, np.arange(400), target)
+    assert (found.thresholds, found.to) == (pytest.approx(0.3, abs=0.011), 0.5)
+    made = found.apply(probs, target.task)
     assert target.value(made, np.arange(400)) > target.value(probs, np.arange(400))
 
 
@@ -53,19 +51,17 @@ def test_planted_thresholds_of_each_class_are_found_rare_classes_too() -> None:
     hot = (probs >= planted).astype(np.uint8)
     assert 20 < hot[:, 2].sum() < 150
     target, rows = goal(hot, F1, multi=True, **TAGS), np.arange(1500)
-    found = fit_thresholds(probs, rows, target)
-    assert found["thresholds"] == pytest.approx(planted, abs=0.02)
-    value = target.value(apply_thresholds(found, probs, target.task), rows)
-    one = fit_threshold(probs, rows, target)
-    assert value > 0.98 > target.value(apply_thresholds(one, probs, target.task), rows)
+    found = Thresholds.fit(probs, rows, target)
+    assert found.thresholds == pytest.approx(planted, abs=0.02)
+    value = target.value(found.apply(probs, target.task), rows)
+    one = Threshold.fit(probs, rows, target)
+    assert value > 0.98 > target.value(one.apply(probs, target.task), rows)
 
 
 def test_a_flat_stretch_of_thresholds_is_taken_in_its_middle() -> None:
     probs = np.repeat([0.2, 0.8], 50)[:, None]
     target = goal(np.repeat([[0], [1]], 50, axis=0), {"name": "f1"}, multi=True, **TAGS)
-    assert fit_threshold(probs, np.arange(100), target)["thresholds"] == pytest.approx(
-        0.5, abs=0.02
-    )
+    assert Threshold.fit(probs, np.arange(100), target).thresholds == pytest.approx(0.5, abs=0.02)
 
 
 def test_rows_where_nothing_passes_have_no_label_or_the_most_probable_one() -> None:
@@ -120,26 +116,26 @@ def test_cut_points_improve_kappa_on_rows_that_they_were_not_fitted_on() -> None
     codes, probs = graded(np.random.default_rng(0))
     target = goal(np.eye(5, dtype=np.uint8)[codes], {"name": "kappa"}, shape="label")
     train, other = np.arange(1000), np.arange(1000, 1500)
-    found = fit_cuts(probs[train], train, target)
-    assert (np.diff(found["cuts"]) > 0).all()
+    found = Cuts.fit(probs[train], train, target)
+    assert (np.diff(found.cuts) > 0).all()
     before = target.value(probs[other], other)
-    after = target.value(apply_cuts(found, probs[other], target.task), other)
+    after = target.value(found.apply(probs[other], target.task), other)
     assert after > before + 0.2
     assert after > 0.8
 
 
 def test_cut_points_call_a_row_by_where_its_expected_class_lies() -> None:
-    cuts = {"cuts": [0.2, 1.9]}
+    cuts = Cuts(cuts=(0.2, 1.9))
     expected = np.array([0.0, 0.19, 0.21, 1.0, 1.89, 1.91, 2.0])
     probs = np.stack([1 - expected / 2, np.zeros(7), expected / 2], axis=1)
-    made = apply_cuts(cuts, probs, GRADES)
+    made = cuts.apply(probs, GRADES)
     assert made.argmax(axis=1).tolist() == [0, 0, 1, 1, 1, 2, 2]
     assert made.sum(axis=1) == pytest.approx(np.ones(7))
     assert ((made >= 0) & (made <= 1)).all()
 
 
 def test_of_several_folds_the_undecided_one_weighs_least() -> None:
-    cuts = {"cuts": [0.5, 1.5]}
+    cuts = Cuts(cuts=(0.5, 1.5))
     folds = [np.array([[1 - e / 2, 0, e / 2]]) for e in (0.55, 0.1, 0.55)]  # 1, 0 and 1, just so
-    mean = np.mean([apply_cuts(cuts, fold, GRADES) for fold in folds], axis=0)
+    mean = np.mean([cuts.apply(fold, GRADES) for fold in folds], axis=0)
     assert mean.argmax() == 0

@@ -12,15 +12,16 @@ import pandas as pd
 from foldwise.arrays import Array
 from foldwise.config.adapter import kinds_of
 from foldwise.config.competition import load_competition
+from foldwise.config.loading import parse
 from foldwise.config.recipe import SettledRecipe, recorded_recipe
 from foldwise.data.images.decoding import Progress
 from foldwise.data.images.photos import Preparation, decode_photos, look_of, photos_of
+from foldwise.ensembling.chain import Chain
 from foldwise.ensembling.members import Member
 from foldwise.ensembling.pooling import average_folds
 from foldwise.errors import RunError, SpecError, nearest
 from foldwise.executors import Execute, FoldJob, run_here
 from foldwise.jobs import folders_of
-from foldwise.kinds.blending import BLENDINGS
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.events import Observer
 from foldwise.kinds.goal import named_from
@@ -97,8 +98,7 @@ def predict(
         jobs = _jobs(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, jobs.values(), lambda event: None)
         members = [_member(run, own.folds, jobs, classes) for run in own.runs]
-        method = BLENDINGS.parse(own.chain["method"], kinds_of(competition))
-        chain = {**own.chain, "method": method}
+        chain = parse(Chain, own.chain, f"the chain of {name}", kinds_of(competition))
         probs = average_folds(task, chain, len(own.folds), members)
     probs[list(failures)] = np.nan
     cutoff = 0.0 if task.sums_to_one else named_from(spec.submission, spec.metric)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,9 @@ import pandas as pd
 from foldwise.arrays import Array
 from foldwise.data.competition import CompetitionData
 from foldwise.ensembling.calibrate import best_temperature, calibration_error, reliability
+from foldwise.ensembling.chain import Chain, as_record
 from foldwise.ensembling.crossfit import (
-    Chain,
     CrossFit,
-    as_record,
     crossfit,
     parts_of,
     simplest,
@@ -77,12 +76,12 @@ class Blend:
         """Test predictions `id, *classes`, averaged over the folds."""
         return read_predictions(BlendFolder(self.folder).test, self.classes)
 
-    def made_of(self) -> dict[str, Any]:
+    def made_of(self) -> dict[str, object]:
         """What a manifest says of the blend: all of the record but its long parts."""
         long = ("by_fold", "reliability")
         return {key: value for key, value in self.record.plain().items() if key not in long}
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, object]]:
         """Rows for people: what `auto` tried, else the members' scores and the blend's.
 
         Of `auto`: `method, metric, cross_fitted, in_sample`; `difference` to the best cross-fitted
@@ -148,7 +147,14 @@ def blend_runs(
     record = BlendRecord.read(target.record)
     scores = {member.name: Score(**member.score.plain()) for member in record.members}
     own = Score(**record.score.plain())
-    return Blend(target.path, tuple(runs), scores, own, data.classes, record)
+    return Blend(
+        folder=target.path,
+        members=tuple(runs),
+        member_scores=scores,
+        score=own,
+        classes=data.classes,
+        record=record,
+    )
 
 
 def _members(
@@ -188,7 +194,7 @@ class Fitted:
     oof: Array
     test: Array
     gain: float
-    tried: list[dict[str, Any]]
+    tried: list[dict[str, object]]
 
 
 def fit_blend(
@@ -278,16 +284,18 @@ def _make(
         folds=int(fold.max()) + 1,
         **_values(made),
         members=tuple(
-            MemberRecord(
-                name=member.name,
-                identity=member.identity,
-                score=_score_record(each),
-                **member.facts,
+            MemberRecord.model_validate(
+                {
+                    "name": member.name,
+                    "identity": member.identity,
+                    "score": _score_record(each),
+                    **member.facts,
+                }
             )
             for member, each in zip(members, scores, strict=True)
         ),
         chain=as_record(made.chain),
-        steps=tuple(fit.trials),
+        steps=tuple(map(asdict, fit.trials)),
         by_fold=tuple(map(as_record, fit.by_fold)),
         tried=tuple(made.tried),
     ).write(target.record)
@@ -318,31 +326,44 @@ def forecasts(
     }
 
 
-def _values(made: Fitted) -> dict[str, Any]:
-    """`in_sample`, `blend_alone` (cross-fitted, without steps), and for log loss `reliability`.
+class Checked(TypedDict):
+    """What a record says of a fit beside its score.
 
-    `decided_apart`: what the score would be if each fold's own labels had no part in deciding which
-    steps are kept, None where there are none to decide on.
+    blend_alone: cross-fitted, without steps. decided_apart: what the score would be if each fold's
+    own labels had no part in deciding which steps are kept, None where there are none to decide on.
+    reliability: for log loss, before the steps and after them.
     """
+
+    in_sample: float
+    blend_alone: float
+    decided_apart: float | None
+    reliability: NotRequired[dict[str, dict[str, object]]]
+
+
+def _values(made: Fitted) -> Checked:
+    """What the record says of a fit beside its score."""
     fit, stack, goal, folds = made.fit, made.stack, made.goal, made.parts
     rows, before = np.arange(len(folds)), fit.before(stack, folds)
-    found: dict[str, Any] = {
+    found: Checked = {
         "in_sample": goal.value(fit.in_sample(stack, folds), rows),
         "blend_alone": goal.value(before, rows),
         "decided_apart": goal.value(fit.decided_apart(stack, folds), rows) if fit.trials else None,
     }
     if goal.log_loss:
-        found["reliability"] = {}
-        for name, probs in (("before", before), ("after", made.oof)):
-            curve = reliability(goal.task, goal.targets, probs)
-            error = calibration_error(curve)
-            found["reliability"][name] = {"calibration_error": error, "curve": curve}
+        curves = {
+            name: reliability(goal.task, goal.targets, probs)
+            for name, probs in (("before", before), ("after", made.oof))
+        }
+        found["reliability"] = {
+            name: {"calibration_error": calibration_error(curve), "curve": curve}
+            for name, curve in curves.items()
+        }
     return found
 
 
 def _compare_methods(
     fits: dict[str, CrossFit], stack: Stack, goal: Goal, folds: Array
-) -> tuple[str, list[dict[str, Any]]]:
+) -> tuple[str, list[dict[str, object]]]:
     """The method to take, and a row per method that was tried: see `Blend.table`.
 
     By the cross-fitted score, the simpler one within noise. That the choice is made on the rows

@@ -1,12 +1,13 @@
 """Calibration: temperature and clipping bounds for log loss, and how far off confidences are."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal, Self
 
 import numpy as np
 
 from foldwise.arrays import Array
 from foldwise.kinds.goal import Goal, some
+from foldwise.kinds.step import Step
 from foldwise.kinds.targets import Targets
 from foldwise.tasks import Task
 
@@ -15,22 +16,70 @@ SHARPEST, FLATTEST = 0.05, 20.0  # temperatures tried
 # clipping bounds tried, as distances from 0 and from 1
 BOUNDS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 0.01, 0.02, 0.03, 0.05)
 CONFIDENCE_BINS = 15  # of confidence, as in Guo et al. 2017
-Fitted = dict[str, Any]
 
 
-def suits_probabilities(goal: Goal) -> bool:
-    """Whether probabilities themselves are scored."""
-    return goal.log_loss
+class Temperature(Step):
+    """Probabilities at the temperature that has the lowest log loss.
 
-
-def fit_temperature(probs: Array, rows: Array, goal: Goal) -> Fitted:
-    """`temperature`: the one with the lowest log loss, to half a percent.
-
-    probs: (rows, C). Of very many rows some are drawn: it is one number.
+    of_each, of_mean: the temperatures of each fold and of their mean, where test rows are averaged
+    over folds; see `pooling.for_the_mean`.
     """
-    drawn = some(rows, probs.shape[1], NUMBERS_FITTED)
-    rows = rows[drawn]
-    return {"temperature": _lowest(goal.task, probs[drawn], lambda at: goal.cost(at, rows))}
+
+    step: Literal["temperature"] = "temperature"
+    temperature: float
+    of_each: float | None = None
+    of_mean: float | None = None
+
+    @classmethod
+    def suits(cls, goal: Goal) -> bool:
+        """Where probabilities themselves are scored."""
+        return goal.log_loss
+
+    @classmethod
+    def fit(cls, probs: Array, rows: Array, goal: Goal) -> Self:
+        """To half a percent. Of very many rows some are drawn: it is one number."""
+        drawn = some(rows, probs.shape[1], NUMBERS_FITTED)
+        rows = rows[drawn]
+        return cls(temperature=_lowest(goal.task, probs[drawn], lambda at: goal.cost(at, rows)))
+
+    def apply(self, probs: Array, task: Task) -> Array:
+        """See `Task.at_temperature`."""
+        return task.at_temperature(probs, self.temperature)
+
+
+class Clip(Step):
+    """Probabilities within the bounds that have the lowest log loss."""
+
+    step: Literal["clip"] = "clip"
+    low: float
+    high: float
+
+    @classmethod
+    def suits(cls, goal: Goal) -> bool:
+        """Where probabilities themselves are scored."""
+        return goal.log_loss
+
+    @classmethod
+    def fit(cls, probs: Array, rows: Array, goal: Goal) -> Self:
+        """The lower bound first, then the upper one.
+
+        Where rows sum to 1 the lower bound alone: it bounds the largest probability as well. Of
+        very many rows some are drawn.
+        """
+        drawn = some(rows, probs.shape[1], 10 * NUMBERS_FITTED)
+        probs, rows = probs[drawn], rows[drawn]
+
+        def cost(clip: Self) -> float:
+            return goal.cost(clip.apply(probs, goal.task), rows)
+
+        best = min((cls(low=bound, high=1.0) for bound in BOUNDS), key=cost)
+        if goal.task.sums_to_one:
+            return best
+        return min((cls(low=best.low, high=1 - bound) for bound in BOUNDS), key=cost)
+
+    def apply(self, probs: Array, task: Task) -> Array:
+        """Rows of one label sum to 1 again afterwards."""
+        return task.normalise(np.clip(probs, self.low, self.high))
 
 
 def best_temperature(
@@ -59,31 +108,6 @@ def _lowest(task: Task, probs: Array, cost: Callable[[Array], float]) -> float:
         options={"xatol": 5e-3},
     )
     return float(np.exp(best.x))
-
-
-def at_temperature(fitted: Fitted, probs: Array, task: Task) -> Array:
-    """Probabilities at the temperature that `fit_temperature` gave."""
-    return task.at_temperature(probs, fitted["temperature"])
-
-
-def fit_clip(probs: Array, rows: Array, goal: Goal) -> Fitted:
-    """`low` and `high`: the bounds with the lowest log loss, low first, then high.
-
-    Where rows sum to 1 the lower bound alone: it bounds the largest probability as well.
-    probs: (rows, C). Of very many rows some are drawn.
-    """
-    drawn = some(rows, probs.shape[1], 10 * NUMBERS_FITTED)
-    probs, rows = probs[drawn], rows[drawn]
-    fitted = {"low": 0.0, "high": 1.0}
-    for key in ("low",) if goal.task.sums_to_one else ("low", "high"):
-        tries = [{**fitted, key: b if key == "low" else 1 - b} for b in BOUNDS]
-        fitted = min(tries, key=lambda f: goal.cost(clip(f, probs, goal.task), rows))
-    return fitted
-
-
-def clip(fitted: Fitted, probs: Array, task: Task) -> Array:
-    """Probabilities within the bounds; rows of one label sum to 1 again afterwards."""
-    return task.normalise(np.clip(probs, fitted["low"], fitted["high"]))
 
 
 def reliability(task: Task, targets: Targets, probs: Array) -> list[dict[str, float]]:

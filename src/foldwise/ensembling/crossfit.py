@@ -1,68 +1,44 @@
-"""The chain, a blend and the steps after it, fitted on the folds but one and applied to that one.
+"""The chain, a blend and what comes after it, fitted on the folds but one, applied to that one."""
 
-A chain is plain data but for its method, which `as_record` writes: `method` and what it `fitted`,
-the members' own `temperatures` or None, and `steps`, each a `step` by name with what it fitted.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
 
-from foldwise.arrays import Array, RowIndex
+from foldwise.arrays import Array
 from foldwise.data.grouped import balanced_groups, deal
-from foldwise.ensembling import calibrate, thresholds
+from foldwise.ensembling.calibrate import Temperature
+from foldwise.ensembling.chain import Chain, apply_chain
 from foldwise.ensembling.goal import FEWEST_FOLDS, fold_costs, within_noise
-from foldwise.ensembling.methods import blend_rows
-from foldwise.kinds.blending import BLENDINGS, Blending, Stack
+from foldwise.kinds.blending import Blending, Stack
 from foldwise.kinds.goal import Goal
-from foldwise.tasks import Task
+from foldwise.kinds.step import STEPS, Step
 
-Chain = dict[str, Any]
-Trials = tuple[dict[str, Any], ...]
 MEMBER_TEMPERATURE = "temperature of each member"
 SMALLEST_GAIN = 1e-6  # a smaller gain is none: boards show five or six digits
 PARTS_SEED = 0  # of the halves that `parts_of` makes
 
 
-@dataclass(frozen=True)
-class Step:
-    """Something fitted on probabilities (rows, C) of rows of a goal, and applied to others.
-
-    suits: whether it is worth trying for a goal. slot: of the steps of one slot one is kept at
-    most; without one it is by itself.
-    """
-
-    fit: Callable[[Array, Array, Goal], dict[str, Any]]
-    apply: Callable[[dict[str, Any], Array, Task], Array]
-    suits: Callable[[Goal], bool]
-    slot: str = ""
-
-
-STEPS: dict[str, Step] = {  # in the order in which they are applied; of a slot the simplest first
-    "temperature": Step(
-        calibrate.fit_temperature, calibrate.at_temperature, calibrate.suits_probabilities
-    ),
-    "clip": Step(calibrate.fit_clip, calibrate.clip, calibrate.suits_probabilities),
-    "threshold": Step(
-        thresholds.fit_threshold, thresholds.apply_thresholds, thresholds.suits_labels, "threshold"
-    ),
-    "thresholds": Step(
-        thresholds.fit_thresholds, thresholds.apply_thresholds, thresholds.suits_few, "threshold"
-    ),
-    "cuts": Step(thresholds.fit_cuts, thresholds.apply_cuts, thresholds.suits_ordered),
-}
-
-
 def slots_of(goal: Goal) -> tuple[tuple[str, ...], ...]:
     """The steps worth trying after a blend: of each tuple one, or none, the simpler one first."""
     slots: dict[str, list[str]] = {}
-    for name, step in STEPS.items():
+    for name, step in STEPS.every().items():
         if step.suits(goal):
             slots.setdefault(step.slot or name, []).append(name)
     return tuple(tuple(names) for names in slots.values())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A step that was tried, by its name, and whether it is kept.
+
+    gain: of the metric, better is above 0.
+    """
+
+    step: str
+    kept: bool
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -70,12 +46,12 @@ class Form:
     """What a chain is made of, before any value is fitted; and how that was decided.
 
     own: whether each member has its own temperature. steps: the names of those kept, in order.
-    trials: each step that was tried: `step, kept, gain` (of the metric, better is above 0).
+    trials: of each step that was tried.
     """
 
     own: bool = False
     steps: tuple[str, ...] = ()
-    trials: Trials = ()
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +66,7 @@ class CrossFit:
     by_fold: tuple[Chain, ...]
     blends: tuple[Chain, ...]
     nested: tuple[Chain, ...]
-    trials: Trials
+    trials: tuple[Trial, ...]
 
     def oof(self, stack: Stack, folds: Array) -> Array:
         """The cross-fitted predictions (n, C): each row by values that never saw its fold."""
@@ -102,7 +78,7 @@ class CrossFit:
 
     def without_steps(self, stack: Stack, folds: Array) -> Array:
         """The same of the chains without their steps, members' own temperatures included."""
-        return _fold_by_fold([{**chain, "steps": []} for chain in self.by_fold], stack, folds)
+        return _fold_by_fold([chain.with_steps() for chain in self.by_fold], stack, folds)
 
     def decided_apart(self, stack: Stack, folds: Array) -> Array:
         """The same of chains whose form did not see the fold either."""
@@ -111,31 +87,6 @@ class CrossFit:
     def in_sample(self, stack: Stack, folds: Array) -> Array:
         """Predictions (n, C) by the chain that was fitted on all of these rows: too good."""
         return _fold_by_fold([self.chain] * len(self.by_fold), stack, folds)
-
-
-def apply_chain(chain: Chain, stack: Stack, rows: RowIndex) -> Array:
-    """A chain's predictions of some rows, (rows, C).
-
-    The rows should be predicted by one model per member, as those of a fold are.
-    """
-    stack = replace(stack, temperatures=chain["temperatures"])
-    method = BLENDINGS.parse(chain["method"])
-    probs = blend_rows(method, chain["fitted"], stack, rows)
-    return apply_steps(chain["steps"], probs, stack.task)
-
-
-def as_record(chain: Chain) -> Chain:
-    """A chain as plain values: its method by name, or as a table where it has settings."""
-    method, name = chain["method"], BLENDINGS.name_of(chain["method"])
-    settings = method.model_dump(mode="json", exclude_defaults=True)
-    return {**chain, "method": {BLENDINGS.key: name, **settings} if settings else name}
-
-
-def apply_steps(steps: Sequence[dict[str, Any]], probs: Array, task: Task) -> Array:
-    """What a chain's steps make of its blend (rows, C)."""
-    for step in steps:
-        probs = STEPS[step["step"]].apply(step, probs, task)
-    return probs
 
 
 def crossfit(
@@ -168,7 +119,13 @@ def crossfit(
         by_fold.append(fitter.chain(left, form))
         nested.append(fitter.chain(left, fitter.form(left)))
     blends = tuple(fitter.blend(left, False) for left in others)
-    return CrossFit(chain, tuple(by_fold), blends, tuple(nested), form.trials)
+    return CrossFit(
+        chain=chain,
+        by_fold=tuple(by_fold),
+        blends=blends,
+        nested=tuple(nested),
+        trials=form.trials,
+    )
 
 
 def parts_of(goal: Goal, folds: Array) -> Array:
@@ -217,46 +174,45 @@ class _Fitter:
         folds, plain = self.folds[rows], self.inner(left, False)
         steps, trials, probs = _keep_steps(plain, rows, folds, self.goal, self.slots)
         if not self.may_own:
-            return Form(False, tuple(steps), tuple(trials))
+            return Form(own=False, steps=tuple(steps), trials=tuple(trials))
         others = _keep_steps(self.inner(left, True), rows, folds, self.goal, self.slots)
         own = _better(others[2], probs, rows, folds, self.goal)
         gain = self.goal.cost(probs, rows) - self.goal.cost(others[2], rows)
         if own:
             steps, trials, _ = others
-        return Form(
-            own, tuple(steps), ({"step": MEMBER_TEMPERATURE, "kept": own, "gain": gain}, *trials)
-        )
+        first = Trial(step=MEMBER_TEMPERATURE, kept=own, gain=gain)
+        return Form(own=own, steps=tuple(steps), trials=(first, *trials))
 
     def chain(self, left: frozenset[int], form: Form) -> Chain:
         """The chain of a form, its values fitted without some folds."""
         blend = self.blend(left, form.own)
         if not form.steps:
             return blend
-        rows, probs, steps = self._rows(left), self.inner(left, form.own), []
+        rows, probs, steps = self._rows(left), self.inner(left, form.own), list[Step]()
         for name in form.steps:
-            steps.append({"step": name, **STEPS[name].fit(probs, rows, self.goal)})
+            kind = STEPS.load(name)
+            steps.append(kind.fit(probs, rows, self.goal))
             if name != form.steps[-1]:
-                probs = _try_step(STEPS[name], probs, rows, self.folds[rows], self.goal)
-        return {**blend, "steps": steps}
+                probs = _try_step(kind, probs, rows, self.folds[rows], self.goal)
+        return blend.with_steps(steps)
 
     def _rows(self, left: frozenset[int]) -> Array:
         return np.flatnonzero(~np.isin(self.folds, [*left]))
 
-    def _temperatures(self, left: frozenset[int]) -> list[float]:
+    def _temperatures(self, left: frozenset[int]) -> tuple[float, ...]:
         """The members' own temperatures."""
         rows = self._rows(left)
         fits = (
-            calibrate.fit_temperature(self.stack.of(m, rows), rows, self.goal)
-            for m in range(len(self.stack))
+            Temperature.fit(self.stack.of(m, rows), rows, self.goal) for m in range(len(self.stack))
         )
-        return [fitted["temperature"] for fitted in fits]
+        return tuple(fitted.temperature for fitted in fits)
 
     def _blend(self, left: frozenset[int], own: bool) -> Chain:
         """The blend as a chain without steps."""
         found = self.temperatures(left) if own else None
         stack = replace(self.stack, temperatures=found)
         fitted = self.method.fit(stack, self._rows(left), self.goal)
-        return {"method": self.method, "fitted": fitted, "temperatures": found, "steps": []}
+        return Chain(method=self.method, fitted={**fitted}, temperatures=found, steps=())
 
     def _inner(self, left: frozenset[int], own: bool) -> Array:
         """The blend of the rows, (rows, C), each fold's fitted without that one too."""
@@ -274,21 +230,20 @@ def _keep_steps(
     folds: Array,
     goal: Goal,
     slots: Sequence[Sequence[str]],
-) -> tuple[list[str], list[dict[str, Any]], Array]:
+) -> tuple[list[str], list[Trial], Array]:
     """The steps to keep, what was tried, and the cross-fitted probabilities with those kept.
 
     probs: the cross-fitted blend (rows, C). folds: the fold of each of these rows.
     """
-    steps, trials, before = [], [], goal.cost(probs, rows)
+    steps, trials, before = list[str](), list[Trial](), goal.cost(probs, rows)
     for slot in slots:
-        tried = {name: _try_step(STEPS[name], probs, rows, folds, goal) for name in slot}
+        tried = {name: _try_step(STEPS.load(name), probs, rows, folds, goal) for name in slot}
         costs = {name: goal.cost(answers, rows) for name, answers in tried.items()}
         by_fold = {name: fold_costs(goal, tried[name], rows, folds) for name in slot}
         name = simplest(costs, by_fold)
         kept = _better(tried[name], probs, rows, folds, goal)
         trials += [
-            {"step": each, "kept": kept and each == name, "gain": before - costs[each]}
-            for each in slot
+            Trial(step=each, kept=kept and each == name, gain=before - costs[each]) for each in slot
         ]
         if kept:
             steps.append(name)
@@ -305,13 +260,13 @@ def _better(probs: Array, than: Array, rows: Array, folds: Array, goal: Goal) ->
     return len(own) < FEWEST_FOLDS or not within_noise(its, own)
 
 
-def _try_step(step: Step, probs: Array, rows: Array, folds: Array, goal: Goal) -> Array:
+def _try_step(step: type[Step], probs: Array, rows: Array, folds: Array, goal: Goal) -> Array:
     """What a step makes of each fold's rows, (rows, C), fitted on the others."""
     answers = np.empty_like(probs)
     for fold in np.unique(folds):
         held = folds == fold
         fitted = step.fit(probs[~held], rows[~held], goal)
-        answers[held] = step.apply(fitted, probs[held], goal.task)
+        answers[held] = fitted.apply(probs[held], goal.task)
     return answers
 
 

@@ -55,7 +55,10 @@ def drawn_gain(
     metric, task, likely = goal.metric, goal.task, pool.likely()
     if not len(final) or metric.hook is not None:
         return 0.0
-    rng, known = np.random.default_rng(0), Known(goal.targets, oof, pool.spread)
+    rng, known = (
+        np.random.default_rng(0),
+        Known(targets=goal.targets, block=oof, spread=pool.spread),
+    )
     draws = int(np.clip(WORK // ((count + 1) * likely.size), 1, DRAWS))
     truths = [task.draw(likely, known, rng) for _ in range(draws)]
 
@@ -109,4 +112,4 @@ def expected_score(
     its = (own.high - own.low) / (2 * NORMAL)
     error = its * (units / size) ** 0.5 if error is None else error
     reach = NORMAL * (its**2 + error**2) ** 0.5
-    return Score(middle, max(value - reach, least), min(value + reach, most))
+    return Score(value=middle, low=max(value - reach, least), high=min(value + reach, most))

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +38,7 @@ class Member:
     identity: str
     oof: Callable[[], Array]
     test: Callable[[int], Array]
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
 
 def of_run(run: Run, ids: Sequence[str], test_ids: Sequence[str]) -> Member:
@@ -53,14 +52,14 @@ def of_run(run: Run, ids: Sequence[str], test_ids: Sequence[str]) -> Member:
     def test(fold: int) -> Array:
         return predictions_of_test(run.files, fold, run.classes, test_ids).iloc[:, 1:].to_numpy()
 
-    facts = {key: value for key in HONEST if (value := getattr(run.recipe, key))}
+    facts: dict[str, object] = {key: value for key in HONEST if (value := getattr(run.recipe, key))}
     ends = {
         str(fold): FoldRecord.read(run.fold(fold).record).stopped_early_after_epoch
         for fold in range(run.folds.n)
     }
     if stopped := {fold: epoch for fold, epoch in ends.items() if epoch is not None}:
         facts["stopped_early_after_epoch"] = stopped
-    return Member(run.name, run.record.identity, oof, test, facts)
+    return Member(name=run.name, identity=run.record.identity, oof=oof, test=test, facts=facts)
 
 
 def of_files(
@@ -79,13 +78,12 @@ def of_files(
         if not path.is_file():
             raise PredictionError(f"member {name!r}: expected the file {path}, found none")
     identity = sha256_json([name, sha256_file(oof), sha256_file(test)])
-    facts = {"oof": oof.name, "test": test.name}
     return Member(
-        name,
-        identity,
-        lambda: read_member(oof, task, ids),
-        lambda fold: read_member(test, task, test_ids),
-        facts,
+        name=name,
+        identity=identity,
+        oof=lambda: read_member(oof, task, ids),
+        test=lambda fold: read_member(test, task, test_ids),
+        facts={"oof": oof.name, "test": test.name},
     )
 
 
@@ -178,10 +176,10 @@ def oof_stack(members: Sequence[Member], rows: int, task: Task, folder: Path) ->
         probs = np.empty(shape)
     for m, member in enumerate(members):
         probs[m] = member.oof()
-    return Stack(probs, task)
+    return Stack(probs=probs, task=task)
 
 
-class OneFold(Sequence[Array]):
+class OneFold:
     """The members' test predictions by the models of one fold, read when they are asked for."""
 
     def __init__(self, members: Sequence[Member], fold: int) -> None:
@@ -190,5 +188,5 @@ class OneFold(Sequence[Array]):
     def __len__(self) -> int:
         return len(self.members)
 
-    def __getitem__(self, member: Any) -> Any:
+    def __getitem__(self, member: int, /) -> Array:
         return self.members[member].test(self.fold)

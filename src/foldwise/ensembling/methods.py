@@ -36,6 +36,12 @@ def _mean_of(stack: Stack, rows: RowIndex, of: Callable[[Array], Array]) -> Arra
     return _sum(stack, rows, [1.0] * len(stack), of) / len(stack)
 
 
+def _weights(fitted: Fitted) -> list[float]:
+    """The fitted weights of the members."""
+    weights: list[float] = np.asarray(fitted["weights"], dtype=np.float64).tolist()
+    return weights
+
+
 def _probability_of_truth(stack: Stack, rows: Array, goal: Goal) -> Array:
     """The probability that each member gave to what was true, (M, rows), or with many labels of
     each cell, (M, rows * C): all that the log loss of a weighted mean depends on."""
@@ -136,7 +142,7 @@ class WeightedMean(Blending):
 
     def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """The mean with the fitted `weights`."""
-        return _sum(stack, rows, fitted["weights"], lambda probs: probs)
+        return _sum(stack, rows, _weights(fitted), lambda probs: probs)
 
 
 class Single(WeightedMean):
@@ -254,7 +260,7 @@ class Stacked(Blending):
 
     def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
         """See `Blending.apply`."""
-        summed = _sum(stack, rows, fitted["weights"], stack.task.to_scores)
+        summed = _sum(stack, rows, _weights(fitted), stack.task.to_scores)
         return stack.task.from_scores(summed + np.array(fitted["bias"]))
 
 

@@ -6,12 +6,12 @@ often. A temperature that is fitted on OOF is that of one fold's models, so it i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from foldwise.arrays import Array
-from foldwise.ensembling.crossfit import Chain, apply_chain, apply_steps
+from foldwise.ensembling.calibrate import Temperature
+from foldwise.ensembling.chain import Chain, apply_chain, apply_steps
 from foldwise.ensembling.members import Member, OneFold
 from foldwise.kinds.blending import Stack
 from foldwise.kinds.task import TINY
@@ -44,7 +44,7 @@ class Pool:
 def each_fold(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> Iterator[Array]:
     """A chain's test predictions by the models of each of count folds."""
     for fold in range(count):
-        yield apply_chain(chain, Stack(OneFold(members, fold), task), slice(None))
+        yield apply_chain(chain, Stack(probs=OneFold(members, fold), task=task), slice(None))
 
 
 def pool_of(
@@ -76,8 +76,8 @@ def pool_of(
     """
     columns = np.ones(1) if weights is None else np.array(weights)
     flat, sums, pull = max(single, 1.0), _Sums(), 0.0
-    for probs in each_fold(task, {**chain, "steps": []}, count, members):
-        answers, score = apply_steps(chain["steps"], probs, task), columns * task.to_scores(probs)
+    for probs in each_fold(task, chain.with_steps(), count, members):
+        answers, score = apply_steps(chain.steps, probs, task), columns * task.to_scores(probs)
         if task.probabilities:
             sums.add(logs=np.log(np.clip(task.outcomes(answers), TINY, 1)))
         pull += float((task.at_temperature(probs, single) * score).sum())
@@ -131,8 +131,10 @@ def _temperature(
 def for_the_mean(chain: Chain, pool: Pool) -> Chain:
     """The chain with two more temperatures: `of_each` fold before the mean, and `of_mean`."""
     own = {"of_each": pool.of_each, "of_mean": pool.of_mean}
-    steps = [{**step, **own} if "temperature" in step else step for step in chain["steps"]]
-    return {**chain, "steps": steps}
+    return chain.with_steps(
+        step.model_copy(update=own) if isinstance(step, Temperature) else step
+        for step in chain.steps
+    )
 
 
 def final(chain: Chain, pool: Pool) -> Array:
@@ -147,21 +149,26 @@ def final(chain: Chain, pool: Pool) -> Array:
 def average_folds(task: Task, chain: Chain, count: int, members: Sequence[Member]) -> Array:
     """The same of other rows, (n, C), with the temperatures that the test rows settled."""
     own, sums = _temperatures(chain), _Sums()
-    for probs in each_fold(task, {**chain, "steps": []} if own else chain, count, members):
-        sums.add(probs=task.at_temperature(probs, own["of_each"]) if own else probs)
+    for probs in each_fold(task, chain.with_steps() if own else chain, count, members):
+        sums.add(probs=task.at_temperature(probs, own[0]) if own else probs)
     mean = task.normalise(sums.of["probs"] / count)
     return _after(task, chain, mean) if own else mean
 
 
-def _temperatures(chain: Chain) -> dict[str, Any]:
-    """The chain's temperature step; empty where there is none, or one of an earlier version, which
-    belongs to each fold."""
-    return next((step for step in chain["steps"] if "of_mean" in step), {})
+def _temperatures(chain: Chain) -> tuple[float, float] | None:
+    """The temperatures of each fold and of their mean; None where the chain has no temperature, or
+    one of an earlier version, which belongs to each fold."""
+    for step in chain.steps:
+        if isinstance(step, Temperature) and step.of_each is not None and step.of_mean is not None:
+            return step.of_each, step.of_mean
+    return None
 
 
 def _after(task: Task, chain: Chain, mean: Array) -> Array:
     steps = [
-        {**step, "temperature": step["of_mean"]} if "of_mean" in step else step
-        for step in chain["steps"]
+        Temperature(temperature=step.of_mean)
+        if isinstance(step, Temperature) and step.of_mean is not None
+        else step
+        for step in chain.steps
     ]
     return apply_steps(steps, mean, task)

@@ -4,20 +4,21 @@ Both are applied as monotone maps of probabilities: what is fitted moves to wher
 or the metric, decides anyway. So nothing else need know of them, and folds can be averaged.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from foldwise.arrays import Array
 from foldwise.kinds.goal import Goal, some
+from foldwise.kinds.step import Step
 from foldwise.tasks import Task
 
 SWEPT = np.arange(5, 96) / 100
 COARSE, NEAR = SWEPT[::5], np.arange(-4, 5) / 100  # for one class: first these, then around it
 MANY = 100  # classes; above, one threshold each is too much to fit
 NUMBERS_SWEPT = 500_000  # numbers that a threshold per class is fitted on
-Fitted = dict[str, Any]
 
 
 def move_threshold(probs: Array, threshold: float | Array, to: float) -> Array:
@@ -39,52 +40,112 @@ def suits_labels(goal: Goal) -> bool:
     return not goal.task.sums_to_one and any(each is not None for each in cutoffs)
 
 
-def suits_few(goal: Goal) -> bool:
-    """The same, where labels are few enough for a threshold each."""
-    return suits_labels(goal) and len(goal.task) <= MANY
+class Threshold(Step):
+    """One threshold for all classes, moved to where the file's writer, or the metric, decides."""
+
+    slot: ClassVar[str] = "threshold"
+
+    step: Literal["threshold"] = "threshold"
+    thresholds: float
+    to: float
+
+    @classmethod
+    def suits(cls, goal: Goal) -> bool:
+        """See `suits_labels`."""
+        return suits_labels(goal)
+
+    @classmethod
+    def fit(cls, probs: Array, rows: Array, goal: Goal) -> Self:
+        """The best one for the metric; of equally good ones the middle one counts."""
+        costs = [goal.cost(move_threshold(probs, t, goal.threshold), rows) for t in SWEPT]
+        return cls(thresholds=float(SWEPT[_middle(costs)]), to=goal.threshold)
+
+    def apply(self, probs: Array, task: Task) -> Array:
+        """See `move_threshold`."""
+        return move_threshold(probs, self.thresholds, self.to)
 
 
-def suits_ordered(goal: Goal) -> bool:
-    """Whether it counts how far apart classes are, and the file holds more than a ranking."""
-    return goal.metric.ordered and goal.format.settings.holds != "ranking"
+class Thresholds(Step):
+    """A threshold for each class, in class order, moved likewise."""
+
+    slot: ClassVar[str] = "threshold"
+
+    step: Literal["thresholds"] = "thresholds"
+    thresholds: tuple[float, ...]
+    to: float
+
+    @classmethod
+    def suits(cls, goal: Goal) -> bool:
+        """See `suits_labels`; and where labels are few enough for a threshold each."""
+        return suits_labels(goal) and len(goal.task) <= MANY
+
+    @classmethod
+    def fit(cls, probs: Array, rows: Array, goal: Goal) -> Self:
+        """The best ones for the metric.
+
+        Class by class, from the one threshold that is best for all: first 0.05 apart, then 0.01.
+        Of very many rows some are drawn.
+        """
+        drawn = some(rows, probs.shape[1], NUMBERS_SWEPT)
+        probs, rows = probs[drawn], rows[drawn]
+        to = goal.threshold
+        found = np.full(probs.shape[1], Threshold.fit(probs, rows, goal).thresholds)
+        answers = move_threshold(probs, found, to)
+        for near in (False, True):
+            for c in range(len(found)):
+                tries = np.clip((found[c] + NEAR).round(2), SWEPT[0], SWEPT[-1]) if near else COARSE
+                tries = np.unique(np.append(tries, found[c]))
+                costs = []
+                for threshold in tries:
+                    answers[:, c] = move_threshold(probs[:, c], threshold, to)
+                    costs.append(goal.cost(answers, rows))
+                found[c] = tries[_middle(costs)]
+                answers[:, c] = move_threshold(probs[:, c], found[c], to)
+        return cls(thresholds=tuple(found.tolist()), to=to)
+
+    def apply(self, probs: Array, task: Task) -> Array:
+        """See `move_threshold`."""
+        return move_threshold(probs, np.array(self.thresholds), self.to)
 
 
-def apply_thresholds(fitted: Fitted, probs: Array, task: Task) -> Array:
-    """`move_threshold` by what `fit_threshold` or `fit_thresholds` gave."""
-    return move_threshold(probs, np.array(fitted["thresholds"]), fitted["to"])
+class Cuts(Step):
+    """Cut points between which expected class numbers a row is called class 0, 1, ..., (C - 1,)."""
 
+    step: Literal["cuts"] = "cuts"
+    cuts: tuple[float, ...]
 
-def fit_threshold(probs: Array, rows: Array, goal: Goal) -> Fitted:
-    """`thresholds`: the one for all classes that is best for the metric; `to`: where it moves.
+    @classmethod
+    def suits(cls, goal: Goal) -> bool:
+        """Where it counts how far apart classes are, and the file holds more than a ranking."""
+        return goal.metric.ordered and goal.format.settings.holds != "ranking"
 
-    probs: (rows, C). Of equally good ones the middle one counts.
-    """
-    costs = [goal.cost(move_threshold(probs, t, goal.threshold), rows) for t in SWEPT]
-    return {"thresholds": float(SWEPT[_middle(costs)]), "to": goal.threshold}
+    @classmethod
+    def fit(cls, probs: Array, rows: Array, goal: Goal) -> Self:
+        """Searched from k + 1/2 (Nelder and Mead 1965, by scipy), as the metric has no gradient."""
+        from scipy.optimize import minimize
 
+        middle = np.arange(probs.shape[1] - 1) + 0.5
 
-def fit_thresholds(probs: Array, rows: Array, goal: Goal) -> Fitted:
-    """`thresholds`: one per class in class order, best for the metric; `to`: where they move.
+        def cost(cuts: Array) -> float:
+            return goal.cost(cut(probs, np.sort(cuts)), rows)
 
-    Class by class, from the one threshold that is best for all: first 0.05 apart, then 0.01.
-    probs: (rows, C). Of very many rows some are drawn.
-    """
-    drawn = some(rows, probs.shape[1], NUMBERS_SWEPT)
-    probs, rows = probs[drawn], rows[drawn]
-    to = goal.threshold
-    found = np.full(probs.shape[1], fit_threshold(probs, rows, goal)["thresholds"])
-    answers = move_threshold(probs, found, to)
-    for near in (False, True):
-        for c in range(len(found)):
-            tries = np.clip((found[c] + NEAR).round(2), SWEPT[0], SWEPT[-1]) if near else COARSE
-            tries = np.unique(np.append(tries, found[c]))
-            costs = []
-            for threshold in tries:
-                answers[:, c] = move_threshold(probs[:, c], threshold, to)
-                costs.append(goal.cost(answers, rows))
-            found[c] = tries[_middle(costs)]
-            answers[:, c] = move_threshold(probs[:, c], found[c], to)
-    return {"thresholds": found.tolist(), "to": to}
+        simplex = np.vstack([middle, middle + 0.3 * np.eye(len(middle))])
+        found = minimize(
+            cost,
+            middle,
+            method="Nelder-Mead",
+            options={
+                "initial_simplex": simplex,
+                "maxfev": 100 * len(middle),
+                "xatol": 1e-3,
+                "fatol": 1e-6,
+            },
+        )
+        return cls(cuts=tuple(np.sort(found.x).tolist()))
+
+    def apply(self, probs: Array, task: Task) -> Array:
+        """See `cut`."""
+        return cut(probs, self.cuts)
 
 
 def _middle(costs: list[float]) -> int:
@@ -106,35 +167,7 @@ def sweep(probs: Array, goal: Goal) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["threshold", "metric", "accuracy"])
 
 
-def fit_cuts(probs: Array, rows: Array, goal: Goal) -> Fitted:
-    """`cuts`: between which expected class numbers a row is called class 0, 1, ..., (C - 1,).
-
-    probs: (rows, C). Searched from k + 1/2 (Nelder and Mead 1965, by scipy), as the metric has no
-    gradient.
-    """
-    from scipy.optimize import minimize
-
-    middle = np.arange(probs.shape[1] - 1) + 0.5
-
-    def cost(cuts: Array) -> float:
-        return goal.cost(apply_cuts({"cuts": np.sort(cuts)}, probs, goal.task), rows)
-
-    simplex = np.vstack([middle, middle + 0.3 * np.eye(len(middle))])
-    found = minimize(
-        cost,
-        middle,
-        method="Nelder-Mead",
-        options={
-            "initial_simplex": simplex,
-            "maxfev": 100 * len(middle),
-            "xatol": 1e-3,
-            "fatol": 1e-6,
-        },
-    )
-    return {"cuts": np.sort(found.x).tolist()}
-
-
-def apply_cuts(fitted: Fitted, probs: Array, task: Task) -> Array:
+def cut(probs: Array, cuts: Sequence[float] | Array) -> Array:
     """Probabilities on two neighbouring classes, (n, C), the more probable one as the cuts say.
 
     The expected class number, sum of k p_k, is mapped piecewise linearly so that each cut comes to
@@ -143,8 +176,8 @@ def apply_cuts(fitted: Fitted, probs: Array, task: Task) -> Array:
     """
     top = probs.shape[1] - 1
     expected = probs @ np.arange(top + 1)
-    cuts = np.clip(fitted["cuts"], 1e-9, top - 1e-9)
-    place = np.interp(expected, [0, *cuts, top], [0, *(np.arange(top) + 0.5), top])
+    inner = np.clip(np.asarray(cuts), 1e-9, top - 1e-9)
+    place = np.interp(expected, [0, *inner, top], [0, *(np.arange(top) + 0.5), top])
     lower = np.minimum(place.astype(np.int64), top - 1)
     share = place - lower
     answer, rows = np.zeros_like(probs), np.arange(len(probs))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -12,7 +12,19 @@ from foldwise.kinds.family import Family, Kind
 from foldwise.kinds.goal import Goal
 from foldwise.kinds.task import Task
 
-Fitted = Mapping[str, Sequence[float]]  # lists of numbers, which blend.json holds
+Fitted = Mapping[str, object]  # plain values, which blend.json holds
+
+
+class Blocks(Protocol):
+    """Predictions (n, C) of several members."""
+
+    def __len__(self) -> int:
+        """The number of members."""
+        ...
+
+    def __getitem__(self, member: int, /) -> Array:
+        """Those of a member."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Stack:
     temperatures: the members' own, where they have been fitted.
     """
 
-    probs: Sequence[Array] | Array
+    probs: Blocks
     task: Task
     temperatures: Sequence[float] | None = None
 
@@ -63,7 +75,7 @@ class Blending(Kind):
         return [self]
 
     def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
-        """What the method learns of some rows, as lists of numbers by name. rows: theirs."""
+        """What the method learns of some rows, as plain values. rows: their numbers."""
         return {}
 
     def apply(self, fitted: Fitted, stack: Stack, rows: RowIndex) -> Array:
