@@ -27,6 +27,7 @@ from foldwise.kinds.bounds import (
     Share,
     Threads,
 )
+from foldwise.kinds.family import Context
 from foldwise.kinds.loss import LOSSES, Loss
 from foldwise.kinds.method import METHODS, Method
 from foldwise.kinds.settings import Strict
@@ -89,7 +90,7 @@ class Recipe(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults(cls, table: object, info: ValidationInfo) -> object:
+    def _defaults(cls, table: object, info: "ValidationInfo[Context | None]") -> object:
         if not isinstance(table, Mapping):
             return table
         try:

@@ -4,13 +4,14 @@ A word that is no method's name is a model of timm's, which is fine-tuned.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 
 from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from foldwise.kinds.bounds import short
-from foldwise.kinds.family import Context, Family, Kind
+from foldwise.kinds.family import Context, DumpOptions, Family, Kind
 
 # The keys of a recipe that every method has: what a run is, and what a machine does for it.
 EVERY = frozenset(
@@ -105,7 +106,7 @@ class Methods(Family[Method]):
     A competition's own, in its adapter.py, is named in a table: `model = {name = "mean"}`.
     """
 
-    def parse(self, value: Any, context: Context | None = None) -> Method:
+    def parse(self, value: object, context: Context | None = None) -> Method:
         """A method from a word, a table, or a method. Raises: ValueError: as `Family.parse`."""
         if not isinstance(value, str | Mapping | Method) or value == "":
             raise ValueError(f'should name a model, e.g. "resnet34", got {short(value)}')
@@ -113,13 +114,13 @@ class Methods(Family[Method]):
             value = {"name": "fine_tune", "backbone": value}
         return super().parse(value, context)
 
-    def dump(self, kind: Method, **options: Any) -> object:
+    def dump(self, kind: Method, **options: Unpack[DumpOptions]) -> object:
         """A method as plain values: a word where that says it all. options: of `model_dump`."""
         return kind.word or super().dump(kind, **options)
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> JsonSchemaValue:
         tables = [handler(kind.__pydantic_core_schema__) for kind in self.every().values()]
         return {"anyOf": [{"type": "string"}, *tables]}
 
