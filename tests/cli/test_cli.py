@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+import foldwise as package
 from foldwise.cli import app, printing
+from foldwise.cli.console import complete_names
 from foldwise.cli.printing import plain
 from foldwise.commands import status
 from foldwise.data.opened import open_competition
@@ -83,6 +87,58 @@ def test_the_help_lists_these_verbs_and_no_others() -> None:
     assert tuple(named) == VERBS
     assert all(verb in result.output for verb in VERBS)
     assert CliRunner().invoke(app, []).exit_code == 2
+
+
+def test_the_help_groups_verbs_by_their_purpose() -> None:
+    panels = {verb.rich_help_panel: "" for verb in app.registered_commands}
+    assert [*panels] == ["Start", "Train", "Submit", "Look"]
+    of = {command.name: command.rich_help_panel for command in app.registered_commands}
+    assert (of["check"], of["blend"], of["reproduce"]) == ("Start", "Train", "Submit")
+    assert {of["status"], of["predict"], of["report"]} == {"Look"}
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).output
+    places = [text.index(f" {panel} ───") for panel in panels]
+    assert places == sorted(places)
+
+
+def test_the_version_is_printed_anywhere(tmp_path: Path) -> None:
+    result = foldwise("--version", cwd=tmp_path)
+    assert (result.exit_code, result.stdout) == (0, f"foldwise {package.__version__}\n")
+
+
+COMPLETED = """
+import sys
+from foldwise.cli import main
+sys.argv = ["foldwise"]
+try:
+    main()
+finally:
+    heavy = ("torch", "pandas", "numpy", "foldwise.data")
+    print(*(name for name in heavy if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", ["submit t", "report ", "status ti"])
+def test_a_shell_completes_competitions_and_loads_nothing_heavy(
+    workspace: Workspace, words: str
+) -> None:
+    asked = {"COMP_WORDS": f"foldwise {words}", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPLETED],
+        cwd=workspace.root,
+        env={**os.environ, **asked, "_FOLDWISE_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["tiny"]
+    assert done.stderr.split() == []
+
+
+def test_outside_a_workspace_no_competition_is_completed(tmp_path: Path) -> None:
+    context = typer.Context(typer.main.get_command(app))
+    with contextlib.chdir(tmp_path):
+        assert complete_names(context, "") == []
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
 def test_status_and_list_print_one_json_document(done: Workspace) -> None:

@@ -18,24 +18,42 @@ import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+import foldwise
 from foldwise.cli import printing
 from foldwise.errors import FoldwiseError, Interrupted, terminate
 from foldwise.store.files import disk_error
+from foldwise.workspace import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="From a competition's raw CSVs to a validated, locally scored, uploaded submission.",
 )
 P = ParamSpec("P")
+START, TRAIN, SUBMIT, LOOK = "Start", "Train", "Submit", "Look"  # what verbs are for, in --help
 ASCII = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
 WIDE = 200  # columns where the output goes to a file or a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Name = Annotated[str, typer.Argument(help="A competition: the name of a folder in competitions/.")]
+
+def complete_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Competitions whose names begin so, for a shell's completion; none outside a workspace."""
+    try:
+        names = Workspace.find(context.params.get("root")).names()
+    except FoldwiseError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A competition: the name of a folder in competitions/.",
+        autocompletion=complete_names,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Root = Annotated[
     Path | None, typer.Option(help="The folder with competitions/ in it; found from here upwards.")
@@ -62,8 +80,38 @@ class LineHandler(logging.Handler):
         err.print(mark + escape(self.format(record)))
 
 
-def verb(function: Callable[P, None]) -> Callable[P, None]:
-    """Register a function as a verb: it logs to stderr, a user's mistake is one line and exit 1."""
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"foldwise {foldwise.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _take_common_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before a verb."""
+
+
+def verb(purpose: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a function as a verb: it logs to stderr, a user's mistake is one line and exit 1.
+
+    purpose: the panel of --help in which it stands.
+    """
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        name = function.__name__.rstrip("_")
+        return app.command(name, rich_help_panel=purpose)(_run_as_verb(function))
+
+    return register
+
+
+def _run_as_verb(function: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -86,7 +134,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
                     raise
                 _fail(told)
 
-    return app.command(function.__name__.rstrip("_"))(run)
+    return run
 
 
 def _fail(error: FoldwiseError) -> NoReturn:

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from foldwise.cli import printing
-from foldwise.cli.console import AsJson, Root, err, tell, verb
+from foldwise.cli.console import LOOK, AsJson, Root, err, tell, verb
 from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
 
 
-@verb
+@verb(LOOK)
 def predict(
     model: Annotated[str, typer.Argument(help="A run or a blend: its name or directory.")],
     images: Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from foldwise.cli import printing
 from foldwise.cli.console import (
+    START,
     AsJson,
     Name,
     Root,
@@ -20,7 +21,7 @@ from foldwise.cli.console import (
 from foldwise.workspace import Workspace
 
 
-@verb
+@verb(START)
 def list_(root: Root = None, as_json: AsJson = False) -> None:
     """Show the competitions, with their state and best scores.
 
@@ -33,7 +34,7 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
     show(rows, as_json, columns)
 
 
-@verb
+@verb(START)
 def new(
     name: Annotated[str, typer.Argument(help="What to call it: letters, digits, - and _.")],
     source: Annotated[Path, typer.Option("--from", help="The unpacked download.")],
@@ -65,7 +66,7 @@ def new(
     say(printing.draft_lines(made, f"foldwise data {name} --from {source}"))
 
 
-@verb
+@verb(START)
 def data(
     name: Name,
     source: Annotated[
@@ -97,7 +98,7 @@ def data(
         raise typer.Exit(1)
 
 
-@verb
+@verb(START)
 def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
     """Check every path, column, class and number, and say what was understood.
 

@@ -5,13 +5,18 @@ from typing import Annotated
 
 import typer
 
-from foldwise.cli.console import Root, out, verb
+from foldwise.cli.console import LOOK, Root, complete_names, out, verb
 from foldwise.workspace import Workspace
 
 
-@verb
+@verb(LOOK)
 def report(
-    name: Annotated[str, typer.Argument(help="A competition, or a run or blend by its own name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A competition, or a run or blend by its own name.", autocompletion=complete_names
+        ),
+    ],
     run: Annotated[
         str | None, typer.Option(help="A run or blend of NAME, where NAME is a competition.")
     ] = None,

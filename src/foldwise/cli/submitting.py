@@ -7,12 +7,25 @@ import typer
 from rich.markup import escape
 
 from foldwise.cli import printing
-from foldwise.cli.console import AsJson, Name, NoTrack, Root, err, say, show, tell, verb
+from foldwise.cli.console import (
+    LOOK,
+    SUBMIT,
+    AsJson,
+    Name,
+    NoTrack,
+    Root,
+    complete_names,
+    err,
+    say,
+    show,
+    tell,
+    verb,
+)
 from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
 
 
-@verb
+@verb(SUBMIT)
 def submit(
     name: Name,
     dry_run: Annotated[
@@ -51,7 +64,7 @@ def submit(
         raise typer.Exit(1)
 
 
-@verb
+@verb(SUBMIT)
 def reproduce(
     submission: Annotated[str, typer.Argument(help="A submission file: its name, path or stem.")],
     root: Root = None,
@@ -72,10 +85,13 @@ def reproduce(
         raise typer.Exit(1)
 
 
-@verb
+@verb(LOOK)
 def status(
     name: Annotated[
-        str | None, typer.Argument(help="A competition; all without one. --record: a file.")
+        str | None,
+        typer.Argument(
+            help="A competition; all without one. --record: a file.", autocompletion=complete_names
+        ),
     ] = None,
     runs: Annotated[
         bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")

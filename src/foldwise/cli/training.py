@@ -7,6 +7,7 @@ from rich.console import RenderableType
 
 from foldwise.cli import printing
 from foldwise.cli.console import (
+    TRAIN,
     AsJson,
     Name,
     NoTrack,
@@ -39,7 +40,7 @@ Budget = Annotated[
 ]
 
 
-@verb
+@verb(TRAIN)
 def train(
     name: Name,
     recipe: Recipes = None,
@@ -95,7 +96,7 @@ def train(
     say(lines)
 
 
-@verb
+@verb(TRAIN)
 def blend(
     name: Name,
     recipe: Recipes = None,
