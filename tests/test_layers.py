@@ -257,3 +257,12 @@ def test_the_light_modules_import_where_unix_is_not() -> None:
         "import foldwise.cli, foldwise.commands.submit, foldwise.executors.node"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_every_room_has_its_tests_in_a_folder_of_its_name(repository: Path) -> None:
+    def folders(where: Path) -> set[str]:
+        return {path.parent.name for path in where.glob("*/*.py")}
+
+    assert folders(SOURCE) >= {"kinds", "store", "training"}
+    beside = {"benchmarks", "catalogue", "standin"}  # other programs, and what tests use
+    assert folders(repository / "tests") - beside == folders(SOURCE)

@@ -62,8 +62,8 @@ submit(open_competition(Workspace.find(sys.argv[1]), "tiny"), session=Session(ob
     ("event", "count"),
     [
         ("FoldDone", 1),
-        pytest.param("FoldStarted", 2, marks=pytest.mark.slow),
-        pytest.param("BatchDone", 3, marks=pytest.mark.slow),
+        ("FoldStarted", 2),
+        ("BatchDone", 3),
     ],
 )
 def test_a_killed_run_goes_on_with_the_next_fold_and_ends_with_the_same_bytes(

@@ -29,6 +29,10 @@ BASE = {
 }
 
 
+# of all models the soonest compiled
+OF_LINEAR = ["--set", "model=linear", "--set", "compile=true"]
+
+
 def recipe(**changes: object) -> SizedRecipe:
     return SizedRecipe.model_validate({**BASE, **changes})
 
@@ -121,7 +125,7 @@ def test_where_compiling_fails_it_is_said_and_the_run_goes_on_without(
 
 @pytest.mark.slow
 def test_a_compiled_step_is_timed_in_another_process() -> None:
-    settled = recipe(stage=[{"epochs": 1, "lr": 1e-3}]).settle(SETTLED)
+    settled = recipe(model="linear", stage=[{"epochs": 1, "lr": 1e-3}]).settle(SETTLED)
     arguments = (settled.model_dump(mode="json"), 3, 1, 8, 1)
     compiled, first = apart(tuning.compiled_seconds, arguments, 600)
     assert 0 < compiled < first
@@ -200,7 +204,7 @@ def test_a_compiled_run_trains_to_the_same_predictions_nearly(workspace: Workspa
 
 def test_a_compiler_that_is_missing_is_one_line(workspace: Workspace) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "foldwise", "train", "tiny", "--set", "compile=true"],
+        [sys.executable, "-m", "foldwise", "train", "tiny", *OF_LINEAR],
         cwd=workspace.root,
         capture_output=True,
         text=True,
