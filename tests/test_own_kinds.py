@@ -4,17 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from tests.tiny import edit, ids
+from PIL import Image
+from tests.tiny import edit, ids, write_tiny
 
+from foldwise import doctor
 from foldwise.commands.planning import Selection
 from foldwise.commands.predict import predict
 from foldwise.commands.submit import submit
 from foldwise.commands.train import train
 from foldwise.data.competition import load_data
 from foldwise.data.opened import open_competition
-from foldwise.errors import DataError, SpecError
+from foldwise.errors import DataError, ImageError, SpecError
 from foldwise.reporting.html.changes import commands
 from foldwise.reproducing.reproduce import reproduce
 from foldwise.store.run_records import RunRecord
@@ -227,3 +230,104 @@ def test_a_method_that_cannot_train_is_told_its_base(workspace: Workspace) -> No
     with_own(workspace, own).write_text('model = {name = "idle"}\nimage_size = 16\n')
     with pytest.raises(SpecError, match=r'"idle" should be a class of .*methods.base.TrainingMeth'):
         submit(open_competition(workspace, "tiny"))
+
+
+READER = '''
+from typing import ClassVar, Literal
+import numpy as np
+from PIL import Image
+from foldwise.errors import ImageError
+from foldwise.kinds.reader import ImageReader
+
+class Toy(ImageReader):
+    """Four bytes, a width, a height, and grey pixels."""
+    suffixes: ClassVar[tuple[str, ...]] = (".toy",)
+    name: Literal["toy"] = "toy"
+    inverted: bool = False
+
+    def open(self, path):
+        content = path.read_bytes()
+        if content[:4] != b"TOY1":
+            return None
+        width, height = content[4:6]
+        if len(content) != 6 + width * height:
+            raise ImageError(f"is a toy of {len(content)} bytes, which should be more or fewer")
+        pixels = np.frombuffer(content, np.uint8, offset=6).reshape(height, width)
+        return Image.fromarray(255 - pixels if self.inverted else pixels)
+'''
+LINEAR = """
+model = "linear"
+image_size = 16
+[[stage]]
+epochs = 1
+lr = 1
+"""
+
+
+def with_toys(workspace: Workspace, readers: str) -> None:
+    """The tiny competition with its images as toys, which its adapter reads."""
+    with_own(workspace, READER).write_text(LINEAR)
+    spec, raw = workspace.competition("tiny") / "competition.toml", workspace.raw("tiny")
+    edit(spec, 'mode = "L"', f'mode = "L"\nreaders = {readers}')
+    for path in sorted((raw / "images").glob("*.png")):
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("L"))
+        height, width = pixels.shape
+        content = b"TOY1" + bytes([width, height]) + pixels.tobytes()
+        path.with_suffix(".toy").write_bytes(content)
+        path.unlink()
+    for part in ("train", "test"):
+        table = raw / f"{part}_features.csv"
+        table.write_text(table.read_text().replace(".png", ".toy"))
+
+
+def oof_of(workspace: Workspace) -> pd.DataFrame:
+    """The predictions of the only run's first fold, which is trained."""
+    (run,) = train(open_competition(workspace, "tiny"), Selection(folds=(0,)))
+    return pd.read_parquet(run.fold(0).path / "oof.parquet")
+
+
+def test_a_reader_of_an_adapter_gives_what_pillow_gives(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    plain = write_tiny(tmp_path / "plain")
+    (plain.competition("tiny") / "recipes" / "tiny.toml").write_text(LINEAR)
+    with_toys(workspace, '["toy"]')
+    pd.testing.assert_frame_equal(oof_of(workspace), oof_of(plain), check_exact=True)
+    report = doctor.check(workspace, "tiny")
+    assert report.errors == []
+    assert not [each for each in report.warnings if "no row" in each]
+    assert report.facts["images"]["modes"] == {"L": report.facts["images"]["files"]}
+    (run,) = (workspace.runs / "tiny").glob("tiny-s0-*")
+    said = predict(workspace, run.name, [workspace.raw("tiny") / "images"])
+    assert len(said) > 12
+    assert said["error"].isna().all()
+    assert {Path(name).suffix for name in said["image"]} == {".toy"}
+
+
+def test_settings_of_a_reader_are_part_of_what_caches_and_runs_are(workspace: Workspace) -> None:
+    with_toys(workspace, '["toy"]')
+    first = oof_of(workspace)
+    edit(
+        workspace.competition("tiny") / "competition.toml",
+        '["toy"]',
+        '[{name = "toy", inverted = true}]',
+    )
+    assert not oof_of(workspace).equals(first)
+    assert len([*(workspace.runs / "tiny").glob("tiny-s0-*")]) == 2
+    caches = (workspace.data / "tiny" / "cache").glob("16x16-*/done.json")
+    assert len([*caches]) == 2
+
+
+def test_a_file_that_a_reader_refuses_is_one_line(workspace: Workspace) -> None:
+    with_toys(workspace, '["toy"]')
+    path = next((workspace.raw("tiny") / "images").glob("*.toy"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ImageError, match=rf"{path.name} is a toy of \d+ bytes, which should be"):
+        oof_of(workspace)
+
+
+def test_a_reader_that_nobody_has_is_refused_with_the_nearest(workspace: Workspace) -> None:
+    with_toys(workspace, '["tooy"]')
+    with pytest.raises(SpecError, match="no image reader is called 'tooy'; did you mean 'toy'"):
+        load_data(workspace, "tiny")

@@ -22,6 +22,7 @@ from foldwise.kinds.loss import LOSSES
 from foldwise.kinds.method import METHODS
 from foldwise.kinds.metric import METRICS
 from foldwise.kinds.platform import PLATFORMS
+from foldwise.kinds.reader import READERS
 from foldwise.kinds.schedule import SCHEDULES
 from foldwise.kinds.shape import SHAPES
 
@@ -40,6 +41,7 @@ FAMILIES = (
         METHODS,
         METRICS,
         PLATFORMS,
+        READERS,
         SCHEDULES,
         SHAPES,
     ),

@@ -84,7 +84,7 @@ def predict(
     own = find_trained(workspace, name)
     competition = workspace.competition(own.competition)
     spec = load_competition(competition)
-    names, files = photos_of(sources)
+    names, files = photos_of(sources, spec.images.readers)
     records = {run: RunRecord.read(RunFolder(run).record) for run in own.runs}
     classes = records[own.runs[0]].classes
     task = task_of(classes, spec.labels.target)
@@ -93,7 +93,9 @@ def predict(
             run: look_of(recipe_of(competition, run), record) for run, record in records.items()
         }
         seen = [look for look in looks.values() if look is not None]
-        pixels, failures = decode_photos(files, spec.images.mode, seen, folder, progress)
+        pixels, failures = decode_photos(
+            files, spec.images.mode, seen, folder, progress, spec.images.readers
+        )
         log.info("photos: %d; models: %d", len(files), len(own.runs) * len(own.folds))
         jobs = _jobs(workspace, own, folder, len(files), looks, pixels)
         execute(predict_fold, jobs.values(), lambda event: None)

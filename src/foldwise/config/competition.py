@@ -17,6 +17,7 @@ from foldwise.kinds.bounds import Name, Seed, inside
 from foldwise.kinds.folds import FOLDS, FoldScheme
 from foldwise.kinds.metric import METRICS, Metric
 from foldwise.kinds.platform import PLATFORMS, Platform
+from foldwise.kinds.reader import READERS, ImageReader
 from foldwise.kinds.settings import Strict
 from foldwise.kinds.shape import SHAPES, Shape
 
@@ -60,6 +61,8 @@ class Images(Strict):
     skip: tuple[str, ...] = ()  # ids left out on purpose, counted in every report
     # images of more than 8 bits: the values that become black and white; by default from the data
     range: tuple[FiniteFloat, FiniteFloat] | None = None
+    # readers of image files that are asked before foldwise's: an adapter's own
+    readers: tuple[Annotated[ImageReader, READERS], ...] = ()
 
     @field_validator("range")
     @classmethod

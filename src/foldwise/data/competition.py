@@ -138,7 +138,7 @@ def image_sources(data: CompetitionData) -> ImageSources:
     """
     need_images(data)
     rows, hook = data.all_rows(), data.hooks.get("read_image")
-    hashes = source_hashes(rows, data.raw, hook)
+    hashes = source_hashes(rows, data.raw, hook, data.spec.images.readers)
     return ImageSources(
         spec=data.spec,
         table=rows,

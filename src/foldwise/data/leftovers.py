@@ -63,7 +63,8 @@ def leftovers(data: CompetitionData) -> Leftovers:
     holding = {folder for folder, _, _ in split}
     above = {real(str(p)) for folder in holding for p in PurePosixPath(folder).parents}
     used, found = {real(folder) for folder in holding}, Leftovers()
-    below, unnamed = images_below(data.raw, "."), defaultdict(list)
+    below = images_below(data.raw, ".", data.spec.images.readers)
+    unnamed = defaultdict(list)
     skipped = {*data.spec.images.skip}
     for path in below.images:
         folder, _, name = path.rpartition("/")

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from foldwise.data.images.scale import describe_levels
 from foldwise.data.leftovers import leftovers
 from foldwise.doctor.findings import Findings
 from foldwise.errors import ImageError
+from foldwise.kinds.reader import ImageReader
 from foldwise.store.files import replace_file
 
 
@@ -49,7 +50,9 @@ def check_headers(data: CompetitionData, present: list[str], findings: Findings)
     Unreadable ones are an error here only where others are missing, for then none is decoded.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        headers = list(pool.map(lambda path: _header(data.raw / path), present))
+        headers = list(
+            pool.map(lambda path: _header(data.raw / path, data.spec.images.readers), present)
+        )
     pairs = zip(present, headers, strict=True)
     bad = [(path, head) for path, head in pairs if isinstance(head, str)]
     frame = data.all_rows().frame
@@ -133,10 +136,10 @@ def _list_copies(found: Iterable[Copy], path: Path) -> None:
         frame.to_csv(temporary, index=False)
 
 
-def _header(path: Path) -> tuple[int, int, str] | str:
+def _header(path: Path, readers: Sequence[ImageReader]) -> tuple[int, int, str] | str:
     """(width, height, mode) from an image's header, or what is wrong with it."""
     try:
-        with open_image(path) as image:
+        with open_image(path, readers) as image:
             return (*image.size, image.mode)
     except ImageError as error:
         return str(error)

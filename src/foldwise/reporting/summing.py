@@ -80,7 +80,9 @@ def _pictures(data: CompetitionData, rows: pd.DataFrame) -> Iterator[tuple[Image
     for row in rows.itertuples(index=False):
         try:
             path, levels = data.raw / str(row.path), recorded_levels(data.spec, data.raw)
-            image = decode(path, data.spec.images.mode, levels=levels).image
+            image = decode(
+                path, data.spec.images.mode, levels=levels, readers=data.spec.images.readers
+            ).image
         except (ImageError, OSError):  # gone by now
             continue
         image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))

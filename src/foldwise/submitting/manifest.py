@@ -108,7 +108,9 @@ def facts(data: CompetitionData, images: bool) -> DataFacts:
     if images:
         need_images(data)
         hook = data.hooks.get("read_image")
-        sources = sources_key(source_hashes(data.all_rows(), data.raw, hook))
+        sources = sources_key(
+            source_hashes(data.all_rows(), data.raw, hook, data.spec.images.readers)
+        )
     outside = [path for each in data.spec.submit.member for path in (each.oof, each.test)]
     read = [*(f"{data.raw.name}/{name}" for name in data.spec.files.names()), *outside]
     asked = shape.frame.drop(columns=list(shape.answers))

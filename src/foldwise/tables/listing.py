@@ -11,30 +11,9 @@ from unicodedata import normalize
 
 from foldwise.config.competition import CompetitionSpec
 from foldwise.errors import DataError, alike
+from foldwise.kinds.reader import ImageReader, image_suffixes
 
-# Formats of images as Pillow names them, and the endings of their files' names. It tries them in
-# this order. None of them calls another program, as EPS does.
-FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "WEBP": (".webp",),
-    "GIF": (".gif",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "AVIF": (".avif", ".avifs"),
-    "HEIF": (".heic", ".heif", ".hif"),  # by pillow-heif, an extra
-    "JXL": (".jxl",),  # by pillow-jxl-plugin, where it is installed
-    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
-    "DDS": (".dds",),
-    "QOI": (".qoi",),
-    "PSD": (".psd",),
-    "PCX": (".pcx",),
-    "SGI": (".sgi",),
-    "TGA": (".tga",),
-}
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")  # an operating system's own
-IMAGE_ENDS = tuple(end for ends in FORMATS.values() for end in ends)
 
 
 class Below(NamedTuple):
@@ -44,11 +23,11 @@ class Below(NamedTuple):
     others: list[str]
 
 
-def images_below(raw: Path, root: str) -> Below:
+def images_below(raw: Path, root: str, readers: Sequence[ImageReader] = ()) -> Below:
     """The image files below raw/root to any depth, and what else is there.
 
     Paths are relative to the root. Hidden files and folders (as `.ipynb_checkpoints`) and
-    `__MACOSX` hold no images of the competition.
+    `__MACOSX` hold no images of the competition. readers: see `is_image`.
     Raises: DataError: a folder cannot be read.
     """
     files, others = files_below(raw / root)
@@ -56,7 +35,7 @@ def images_below(raw: Path, root: str) -> Below:
     for path in files:
         *folders, name = path.split("/")
         hidden = any(part.startswith(".") or part in CLUTTER for part in folders)
-        (others if hidden or not is_image(name) else found).append(path)
+        (others if hidden or not is_image(name, readers) else found).append(path)
     return Below(images=found, others=sorted(others))
 
 
@@ -145,9 +124,12 @@ def need_utf8(paths: Iterable[str], folder: Path) -> None:
         )
 
 
-def is_image(name: str) -> bool:
-    """True for a file name with an image's ending that is not hidden."""
-    return name.lower().endswith(IMAGE_ENDS) and not name.startswith(".")
+def is_image(name: str, readers: Sequence[ImageReader] = ()) -> bool:
+    """True for a file name with an image's ending that is not hidden.
+
+    readers: a competition's own, with endings of theirs.
+    """
+    return name.lower().endswith(image_suffixes(readers)) and not name.startswith(".")
 
 
 def present(raw: Path, paths: Iterable[str]) -> list[bool]:
@@ -216,7 +198,9 @@ def rows_here(spec: CompetitionSpec, raw: Path) -> int | None:
     Lines of a CSV and images of folders are counted; databases and JSON are not opened.
     """
     if spec.labels.folders:
-        return sum(len(images_below(raw, root).images) for root in spec.labels.folders)
+        return sum(
+            len(images_below(raw, root, spec.images.readers).images) for root in spec.labels.folders
+        )
     path = raw / str(spec.files.train)
     if path.suffix.lower() != ".csv":
         return None

@@ -55,10 +55,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     decoded = images.decode
 
     def count(
-        path: Path, mode: str, side: int | None = None, levels: object = None
+        path: Path, mode: str, side: int | None = None, levels: object = None, *more: object
     ) -> images.Decoded:
         seen.append(path)
-        return decoded(path, mode, side, levels)
+        return decoded(path, mode, side, levels, *more)
 
     monkeypatch.setattr(images, "decode", count)
     return seen

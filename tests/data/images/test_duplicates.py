@@ -273,11 +273,11 @@ def in_full(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     decoded = images.decode
 
     def note(
-        path: Path, mode: str, side: int | None = None, levels: object = None
+        path: Path, mode: str, side: int | None = None, levels: object = None, *more: object
     ) -> images.Decoded:
         if side is None:
             seen.append(path.stem)
-        return decoded(path, mode, side, levels)
+        return decoded(path, mode, side, levels, *more)
 
     monkeypatch.setattr(images, "decode", note)
     return seen

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foldwise.data.images import opening
 from foldwise.data.images.decoding import decode, load_image, pixel_digest
-from foldwise.data.images.opening import MORE_FORMATS, Room
+from foldwise.data.images.opening import Room
+from foldwise.data.images.readers.pillow import FORMATS, MORE_FORMATS, PillowReader
 from foldwise.errors import ImageError
-from foldwise.tables.listing import FORMATS, is_image
+from foldwise.tables.listing import is_image
 
 RNG = np.random.default_rng(0)
 NOISY = Image.fromarray(RNG.integers(30, 255, (40, 24, 3), np.uint8))
@@ -161,7 +161,7 @@ def test_a_package_that_is_missing_is_named(
 def test_memory_is_bounded_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(opening, "EXTRA", {"PNG": 14})  # as WebP takes
+    monkeypatch.setattr(PillowReader, "bytes_beside", {"PNG": 14})  # as WebP takes
     path = put(tmp_path / "a.png", png(*size, 2, 8, b""))
     said = rf"a.png has {size[0]} x {size[1]} pixels, and decoding and resizing them takes about "
     with pytest.raises(ImageError, match=said + r"[\d.]+ GB of memory, more than 1\.5; make a sma"):

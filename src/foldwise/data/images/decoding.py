@@ -24,6 +24,7 @@ from foldwise.data.images.levels import (
 from foldwise.data.images.opening import MEMORY, load, open_image, strips
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
+from foldwise.kinds.reader import ImageReader
 from foldwise.store.files import (
     hold_lock,
     replace_file,
@@ -119,7 +120,8 @@ def images_of(
     """
     if read_image is None:
         paths = [raw / path for path in table.frame["path"]]
-        return lambda row: decode(paths[row], spec.images.mode, side, levels)
+        images = spec.images
+        return lambda row: decode(paths[row], images.mode, side, levels, images.readers)
 
     def from_hook(row: int) -> Decoded:
         pixels = np.asarray(read_image(spec, table.source.iloc[row]))
@@ -184,16 +186,22 @@ def load_image(path: Path, mode: str) -> Image.Image:
     return decode(path, mode).image
 
 
-def decode(path: Path, mode: str, side: int | None = None, levels: Levels | None = None) -> Decoded:
+def decode(
+    path: Path,
+    mode: str,
+    side: int | None = None,
+    levels: Levels | None = None,
+    readers: Sequence[ImageReader] = (),
+) -> Decoded:
     """The image as `load_image` has it; a JPEG at a reduced scale where that is enough for side.
 
     side: the longest side in pixels that the image is to be resized to. Both sides stay at least
     twice as long, so that resizing still averages. The scale hangs on the image's size alone.
-    levels: of images with more than 8 bits a channel; see `in_8_bits`.
+    levels: of images with more than 8 bits a channel; see `in_8_bits`. readers: a competition's.
     Raises: ImageError: the file is missing, empty, damaged or no image, or has more than the 179
             million pixels that Pillow allows, or takes more memory than these: see `opening`.
     """
-    with open_image(path) as opened:
+    with open_image(path, readers) as opened:
         (width, height), scale = opened.size, 1
         if side and opened.format in ("JPEG", "MPO"):
             drafted = opened.draft(None, (2 * side, 2 * side))

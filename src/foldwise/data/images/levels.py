@@ -1,7 +1,7 @@
 """Levels: which values of images with more than 8 bits a channel become black and white."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -12,6 +12,7 @@ from PIL import Image
 from foldwise.arrays import Array
 from foldwise.data.images.opening import load, open_image, strips
 from foldwise.errors import ImageError
+from foldwise.kinds.reader import ImageReader
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,13 @@ def _for_lower_bytes(args: object) -> object:
     return (other, *args[1:]) if isinstance(args, tuple) else other
 
 
-def extremes(path: Path) -> Extremes | None:
+def extremes(path: Path, readers: Sequence[ImageReader] = ()) -> Extremes | None:
     """The extremes of a file's values; None for 8 bits, and for what cannot be read."""
     try:
         with path.open("rb") as file:
             if _is_shallow(file.read(32)):
                 return None
-        with open_image(path) as image:
+        with open_image(path, readers) as image:
             colour = is_deep_colour(image)
             if not (colour or is_deep(image.mode)):
                 return None

@@ -1,4 +1,4 @@
-"""Image files opened: only formats that Pillow reads by itself, whole, and within a memory bound.
+"""Image files opened by their readers: whole, and within a memory bound.
 
 Whatever a decoder raises becomes an ImageError of one line that names the file.
 """
@@ -7,67 +7,17 @@ import math
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from foldwise.data.images.damage import ends_early, lacks_strips
 from foldwise.errors import ImageError
-from foldwise.tables.listing import FORMATS, readable
+from foldwise.kinds.reader import ImageReader, usual_readers
+from foldwise.tables.listing import readable
 
-HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-# Formats by their first bytes, the package that reads each, what registers it, how to get it.
-PLUGINS: tuple[tuple[str, Callable[[bytes], bool], str, str], ...] = (
-    (
-        "HEIF",
-        lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIC,
-        "pillow_heif",
-        "pip install 'foldwise[heif]'",
-    ),
-    (
-        "JPEG XL",
-        lambda head: head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")),
-        "pillow_jxl",
-        "pip install pillow-jxl-plugin",
-    ),
-)
-# Formats that a row may name, though files with their endings are icons or come from programs.
-MORE_FORMATS = (
-    "ICO",
-    "ICNS",
-    "CUR",
-    "BLP",
-    "DCX",
-    "FITS",
-    "FLI",
-    "FTEX",
-    "GBR",
-    "IM",
-    "MSP",
-    "PCD",
-    "PIXAR",
-    "SUN",
-    "XBM",
-    "XPM",
-    "SPIDER",
-)
-# What decoders take beside Pillow's pixels, in bytes per pixel; measured at 16 megapixels with
-# Pillow 13.0.0. Progressive JPEGs keep their coefficients.
-EXTRA = {
-    "JPEG": 0,
-    "MPO": 0,
-    "PNG": 0,
-    "BMP": 0,
-    "PPM": 0,
-    "GIF": 1,
-    "AVIF": 6,
-    "HEIF": 8,
-    "WEBP": 14,
-    "JPEG2000": 16,
-}
 PROGRESSIVE, OTHERS = 6, 4
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # other modes: 4
 ALLOWED = 17  # bytes for each of Pillow's MAX_IMAGE_PIXELS: 1.5 GB, all threads together
@@ -77,8 +27,10 @@ RESIZED = 1024  # pixels: the longest side that an image is resized to, if nothi
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path, readers: Sequence[ImageReader] = ()) -> Iterator[Image.Image]:
     """The image of a file, its pixels not decoded yet; inside, whatever Pillow raises is caught.
+
+    readers: a competition's, asked before foldwise's.
 
     Raises: ImageError: the file is missing, empty, damaged, no image, a pipe or a socket, or of a
             format for which a package is missing; with the file's path.
@@ -89,7 +41,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its other end
             raise ImageError("is no file, but a folder, a pipe, a socket or a device")
         # odd EXIF and ICC blocks, large images; pixels are checked while they are decoded
-        with warnings.catch_warnings(action="ignore"), _open(path) as image:
+        with warnings.catch_warnings(action="ignore"), _open(path, readers) as image:
             yield image
     except FileNotFoundError:
         raise ImageError(f"{name} is missing") from None
@@ -110,34 +62,13 @@ def _why(path: Path, error: Exception) -> str:
     return f"cannot be decoded ({said})"
 
 
-def _open(path: Path) -> Image.Image:
-    """The opened image, by a package where Pillow needs one. Raises: ImageError: it is missing."""
-    Image.init()
-    known = [name for name in (*FORMATS, *MORE_FORMATS) if name in Image.OPEN]
-    try:
-        return Image.open(path, formats=known)
-    except UnidentifiedImageError:
-        with path.open("rb") as handle:
-            head = handle.read(16)
-        for what, fits, package, how in PLUGINS:
-            if fits(head) and _register(package):
-                return Image.open(path, formats=[n for n in FORMATS if n in Image.OPEN])
-            if fits(head):
-                raise ImageError(
-                    f"is {what}, which needs a package: {how}, or convert it"
-                ) from None
-        raise
-
-
-def _register(package: str) -> bool:
-    """Whether the package that reads a format is there; Pillow knows the format afterwards."""
-    try:
-        plugin = import_module(package)  # pillow_jxl registers itself
-    except ImportError:
-        return False
-    if hasattr(plugin, "register_heif_opener"):
-        plugin.register_heif_opener()
-    return True
+def _open(path: Path, readers: Sequence[ImageReader]) -> Image.Image:
+    """The image, by the first reader that knows it. Raises: ImageError: see `ImageReader.open`."""
+    for reader in (*readers, *usual_readers()):
+        image = reader.open(path)
+        if image is not None:
+            return image
+    raise UnidentifiedImageError(f"cannot identify image file {str(path)!r}")
 
 
 def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 0) -> None:
@@ -149,7 +80,7 @@ def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 
     """
     width, height = image.size
     own = NARROW.get(image.mode, 4)
-    extra = EXTRA.get(str(image.format), OTHERS)
+    extra = _bytes_beside(str(image.format))
     if image.info.get("progressive"):
         extra += PROGRESSIVE
     # a copy in the wanted mode; resizing goes over the width first
@@ -164,6 +95,12 @@ def load(image: Image.Image, path: Path, side: int | None = None, beside: int = 
     image.load()
     if lacking or ends_early(image, path):
         raise ImageError("is damaged: its data end before its last row")
+
+
+def _bytes_beside(form: str) -> int:
+    """What decoding a format takes beside its pixels, in bytes per pixel."""
+    known = (reader.bytes_beside for reader in usual_readers())
+    return next((each[form] for each in known if form in each), OTHERS)
 
 
 def _smaller() -> str:

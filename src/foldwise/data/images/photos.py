@@ -17,6 +17,7 @@ from foldwise.data.images.packed import decode_pixels, encode_pixels
 from foldwise.data.images.resizing import Resizing
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import DataError, examples
+from foldwise.kinds.reader import ImageReader
 from foldwise.store.files import need_space
 from foldwise.store.layout import CacheFolder
 from foldwise.store.run_records import RunRecord
@@ -70,7 +71,9 @@ def look_of(recipe: SettledRecipe, record: RunRecord) -> Preparation | None:
     )
 
 
-def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
+def photos_of(
+    sources: Sequence[Path], readers: Sequence[ImageReader] = ()
+) -> tuple[list[str], list[Path]]:
     """The names and files of all photos of folders, CSVs and image files, in order.
 
     Names are text that can be written: see `readable`.
@@ -84,7 +87,7 @@ def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
     files: list[Path] = []
     for source in sources:
         if source.is_dir():
-            found = _below(source)
+            found = _below(source, readers)
             names += map(str, found)
         elif source.suffix.lower() == ".csv" and source.is_file():
             table = read_table(source)
@@ -93,7 +96,7 @@ def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
             )
             found = [source.parent / name for name in table[column]]
             names += list(table[column])
-        elif is_image(source.name) and source.exists():
+        elif is_image(source.name, readers) and source.exists():
             found = [source]
             names.append(str(source))
         else:
@@ -109,9 +112,9 @@ def photos_of(sources: Sequence[Path]) -> tuple[list[str], list[Path]]:
     return [readable(name) for name in names], files
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, readers: Sequence[ImageReader]) -> list[Path]:
     """The photos below a folder, each once, however many links lead to it."""
-    found, others = images_below(folder, ".")
+    found, others = images_below(folder, ".", readers)
     if others:
         log.info(
             "%s: %d left out that are no photos, e.g. %s",
@@ -131,6 +134,7 @@ def decode_photos(
     looks: Sequence[Preparation],
     folder: Path,
     progress: Progress | None = None,
+    readers: Sequence[ImageReader] = (),
 ) -> tuple[dict[Preparation, Path], dict[int, str]]:
     """Each look's pixels as a .npy file in folder, uint8 (n, height, width, channels); and why
     photos could not be read, by their number: their pixels are 0.
@@ -150,7 +154,7 @@ def decode_photos(
         for look, array in arrays.items():
             how = look.side, look.levels
             if how not in seen:
-                seen[how] = decode(files[row], mode, *how)
+                seen[how] = decode(files[row], mode, *how, readers)
             array[row] = look.at(seen[how])
 
     failures = each_image(work, range(len(files)), _number_rows(len(files)), progress)

@@ -13,6 +13,7 @@ from foldwise.data.images.opening import MEMORY
 from foldwise.data.images.sources import sources_key
 from foldwise.data.labels.table import LabelTable
 from foldwise.errors import ImageError
+from foldwise.kinds.reader import ImageReader
 from foldwise.store.data_records import LevelsRecord
 from foldwise.store.files import hold_lock
 from foldwise.store.layout import DataFolder, lock_of
@@ -31,7 +32,9 @@ def settled_levels(
     with hold_lock(lock_of(store), "looking at images of more than 8 bits"):
         found = LevelsRecord.read_if_there(store)
         if found is None or found.sources != key:
-            found = _sum_extremes(key, _scan(raw, sorted({*table.frame["path"]})))
+            found = _sum_extremes(
+                key, _scan(raw, sorted({*table.frame["path"]}), spec.images.readers)
+            )
             found.write(store)
     return _levels(spec, found)
 
@@ -61,12 +64,12 @@ def describe_levels(spec: CompetitionSpec, raw: Path) -> str | None:
     )
 
 
-def _scan(raw: Path, paths: Sequence[str]) -> list[Extremes]:
+def _scan(raw: Path, paths: Sequence[str], readers: Sequence[ImageReader]) -> list[Extremes]:
     """The extremes of every deep image."""
 
     def look(path: str) -> Extremes | None:
         with MEMORY.until_done():
-            return extremes(raw / path)
+            return extremes(raw / path, readers)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [each for each in pool.map(look, paths) if each is not None]

@@ -1,8 +1,9 @@
 """Where images come from; and their content hashes, remembered so that unchanged files are not
 read again."""
 
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from foldwise.config.competition import CompetitionSpec
 from foldwise.data.images.decoding import Decoded, images_of
 from foldwise.data.images.levels import Levels
 from foldwise.data.labels.table import LabelTable
+from foldwise.kinds.reader import READERS, ImageReader
 from foldwise.store.files import hold_lock, replace_file, sha256_file, sha256_json, sha256_text
 from foldwise.store.frames import read_stored
 from foldwise.store.layout import CachesFolder, DataFolder, lock_of
@@ -68,12 +70,16 @@ def sources_key(hashes: "pd.Series[str]") -> str:
 
 
 def source_hashes(
-    table: LabelTable, raw: Path, read_image: ReadImage | None = None
+    table: LabelTable,
+    raw: Path,
+    read_image: ReadImage | None = None,
+    readers: Sequence[ImageReader] = (),
 ) -> "pd.Series[str]":
     """The content hash of each id's source, indexed by id in table order.
 
     The file's bytes count; a file whose size and time of change are known is not read again.
-    With a read_image hook, the CSV row and the adapter's code stand for the file.
+    With a read_image hook, the CSV row and the adapter's code stand for the file; settings and code
+    of a competition's readers count beside the bytes.
     """
     ids = pd.Index(table.frame["id"], dtype=str)
     if read_image is not None:
@@ -94,7 +100,18 @@ def source_hashes(
             )
             with replace_file(store) as temporary:
                 frame.to_parquet(temporary, index=False)
-    return pd.Series([entry[3] for entry in entries], index=ids)
+    digests = [entry[3] for entry in entries]
+    if readers:
+        reading = _readers_hash(readers)
+        digests = [sha256_text(reading + digest) for digest in digests]
+    return pd.Series(digests, index=ids)
+
+
+def _readers_hash(readers: Sequence[ImageReader]) -> str:
+    """A hash over what readers are: their settings, and the code of those that are an adapter's."""
+    own = [each for each in readers if READERS.name_of(each) not in READERS.known]
+    codes = [sha256_file(Path(inspect.getfile(type(each)))) for each in own]
+    return sha256_json([*(READERS.dump(each, mode="json") for each in readers), *codes])
 
 
 def _known_hashes(store: Path) -> dict[str, tuple[int, int, str]]:

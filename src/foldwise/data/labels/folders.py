@@ -78,7 +78,7 @@ class ImageFolders(Labels):
                     f"expected the folder {raw / root} with one folder per class or with "
                     "images, found none; is [labels] roots right?"
                 )
-            found, ignored = images_below(raw, root)
+            found, ignored = images_below(raw, root, spec.images.readers)
             need_utf8(found, raw / root)
             if not found:
                 raise DataError(f"{raw / root} holds no image, only {len(ignored)} other files")

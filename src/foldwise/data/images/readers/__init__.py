@@ -1,0 +1,1 @@
+"""Readers of image files: a kind per package that reads some."""
