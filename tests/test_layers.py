@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -115,22 +116,102 @@ def test_heavy_packages_are_imported_in_one_place_only(imports: dict[str, Lines]
     assert [(path, name) for path, name in found if not path.startswith(HOMES[name])] == []
 
 
+MOST_LINES, MOST_FUNCTION_LINES = 450, 60  # of a module; of a function with its docstring
+MOST_PARAMETERS = 6  # without self and cls; in cli/ a verb's options are parameters
+
+
+def the_longest(what: str, lengths: dict[str, int]) -> int:
+    """The greatest of some lengths; the ten longest are printed, as `pytest -rP` shows."""
+    ten = sorted(lengths.items(), key=lambda item: -item[1])[:10]
+    print(f"the ten longest {what}:", *(f"{lines:5} {name}" for name, lines in ten), sep="\n")
+    return ten[0][1]
+
+
 def test_modules_are_short(repository: Path) -> None:
     programs = [*repository.glob("benchmarks/*.py"), *repository.glob("competitions/*/*.py")]
     assert len(programs) > 10
-    lengths = {path: len(path.read_text().splitlines()) for path in [*MODULES, *programs]}
-    assert {path: lines for path, lines in lengths.items() if lines > 450} == {}
+    lengths = {str(path): len(path.read_text().splitlines()) for path in [*MODULES, *programs]}
+    assert the_longest("modules", lengths) <= MOST_LINES
 
 
 def test_functions_are_short(trees: dict[str, ast.Module]) -> None:
     lengths = {
-        f"{path}: {node.name}": (node.end_lineno or 0) - node.lineno + 1  # with its docstring
+        f"{path}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
     }
     assert len(lengths) > 1000
-    assert {name: lines for name, lines in lengths.items() if lines > 60} == {}
+    assert the_longest("functions", lengths) <= MOST_FUNCTION_LINES
+
+
+def test_functions_have_few_parameters(trees: dict[str, ast.Module]) -> None:
+    counts = {}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and room(path) != "cli":
+                own = node.args
+                listed = (*own.posonlyargs, *own.args, *own.kwonlyargs, own.vararg, own.kwarg)
+                names = [each.arg for each in listed if each and each.arg not in ("self", "cls")]
+                counts[f"{path}: {node.name}"] = len(names)
+    assert len(counts) > 1000
+    assert {name: n for name, n in counts.items() if n > MOST_PARAMETERS} == {}
+
+
+def last_name(node: ast.expr) -> str:
+    """The name that an expression ends in: `Kind` of `family.Kind`, `Family` of `Family[K]`."""
+    if isinstance(node, ast.Subscript):
+        return last_name(node.value)
+    if isinstance(node, ast.Call):
+        return last_name(node.func)
+    return getattr(node, "attr", getattr(node, "id", ""))
+
+
+def record_names(trees: dict[str, ast.Module]) -> set[str]:
+    """The package's own dataclasses, named tuples and pydantic models."""
+    bases: dict[str, set[str]] = {}
+    records = {"NamedTuple", "BaseModel"}
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.ClassDef):
+            bases.setdefault(node.name, set()).update(map(last_name, node.bases))
+            if any(last_name(each) == "dataclass" for each in node.decorator_list):
+                records.add(node.name)
+    while more := {name for name, own in bases.items() if own & records} - records:
+        records |= more
+    return records & bases.keys()
+
+
+def test_records_are_built_by_name(trees: dict[str, ast.Module]) -> None:
+    records = record_names(trees)
+    assert len(records) > 100
+    calls = [
+        (f"{path}:{node.lineno}: {last_name(node.func)}", node.args)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and last_name(node.func) in records
+    ]
+    assert len(calls) > 100
+    starred = [call for call, given in calls if any(isinstance(a, ast.Starred) for a in given)]
+    assert starred + [call for call, given in calls if len(given) > 1] == []
+
+
+def test_any_stands_in_few_modules(trees: dict[str, ast.Module], repository: Path) -> None:
+    found = {
+        path
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("typing", "typing_extensions")
+        if any(alias.name == "Any" for alias in node.names)
+    }
+    known = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert known["strict"]
+    assert known["disallow_any_explicit"]
+    (open_ones,) = (
+        each["module"] for each in known["overrides"] if "disallow_any_explicit" in each
+    )
+    modules = {f"foldwise/{path}".removesuffix(".py").removesuffix("/__init__") for path in found}
+    assert {name.replace("/", ".") for name in modules} == {*open_ones}
+    assert len(open_ones) <= 12
 
 
 def test_functions_are_simple() -> None:

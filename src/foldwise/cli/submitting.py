@@ -132,9 +132,7 @@ def status(
     if sync:
         sent, left = overview.sync(where, name)
         say(printing.sync_lines(sent, left))
-        if left:
-            raise typer.Exit(1)
-        return
+        raise typer.Exit(1 if left else 0)
     if record and name:
         name = recording.record(where, name, *numbers)
     if name and (run or runs):
