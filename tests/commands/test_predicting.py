@@ -124,6 +124,10 @@ def test_what_an_earlier_version_made_is_said(submitted: Submitted, tmp_path: Pa
     workspace = copy(submitted[0], tmp_path / "w")
     run, blend, shown = only_run(workspace), blend_of(workspace), photo(tmp_path / "a.jpg")
     record = json.loads((blend / "blend.json").read_text())
+    bent = {**record["chain"], "steps": [{"step": "clp", "low": 0.1, "high": 0.9}]}
+    write_json(blend / "blend.json", {**record, "chain": bent})
+    with pytest.raises(SpecError, match=r"the chain of blend-.*'clp'; did you mean 'clip'"):
+        predict(workspace, blend.name, [shown])
     del record["chain"]
     write_json(blend / "blend.json", record)
     with pytest.raises(RunError, match=r"earlier version .* run `foldwise blend tiny` again"):
