@@ -37,6 +37,7 @@ VERBS = (
     "train",
     "blend",
     "submit",
+    "score",
     "reproduce",
     "status",
     "predict",

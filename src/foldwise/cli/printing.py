@@ -9,6 +9,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from foldwise.commands.data import DataState
+    from foldwise.commands.score import FileScores
     from foldwise.commands.status import Standing
     from foldwise.commands.trials import SheetRow, TrialRow
     from foldwise.doctor.findings import Findings
@@ -128,6 +129,42 @@ def entry_lines(entry: "Entry") -> list[str]:
     lines.append(f"file    {file.relative_to(here) if file.is_relative_to(here) else file}")
     lines.append(f"{receipt.state:7} {receipt.message}" if receipt else "sent    no: dry run")
     return [escape(line) for line in lines]
+
+
+def scored_lines(told: "FileScores") -> list[str | Table]:
+    """Whether a file is valid, and how it scores: what `score_file` found."""
+    lines: list[str | Table] = [
+        escape(f"valid  {told['file']}: {told['asked']} ids, by the rules of {told['platform']}")
+    ]
+    if told["moved"]:
+        moved = " and ".join(told["moved"])
+        lines.append(
+            f"order  its {moved} are not in the format file's order, which {told['platform']} takes"
+        )
+    if told["truth"] is None:
+        page = f", or upload it at {told['page']}" if told["page"] else ""
+        lines.append(
+            escape(
+                "score  none: nobody here knows the answers; give them with --truth FILE, laid out "
+                f"as the training labels or as the format file{page}"
+            )
+        )
+        return lines
+    better = "higher" if told["higher"] else "lower"
+    lines.append(escape(f"score  {told['metric']}, {better} is better; answers of {told['truth']}"))
+    rows = [
+        {
+            "part": row["part"],
+            "rows": row["rows"],
+            "score": _with_error(row["value"], None),
+            "95 % interval": None
+            if row["low"] is None
+            else f"{row['low']:.5f} to {row['high']:.5f}",
+        }
+        for row in told["scores"]
+    ]
+    drawn = f"interval: 2.5 and 97.5 % of the scores of resampled {told['resampled']} (bootstrap)"
+    return [*lines, as_table(rows, [*rows[0]]), drawn]
 
 
 def standing_lines(told: "Standing") -> list[str | Table]:

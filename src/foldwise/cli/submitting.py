@@ -1,6 +1,7 @@
-"""Verbs about submissions: submit, reproduce, status."""
+"""Verbs about submissions: submit, score, reproduce, status."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,13 @@ from foldwise.cli.console import (
 )
 from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
+
+NameOrFile = Annotated[
+    str | None,
+    typer.Argument(
+        help="A competition; all without one. --record: a file.", autocompletion=complete_names
+    ),
+]
 
 
 @verb(SUBMIT)
@@ -65,6 +73,30 @@ def submit(
 
 
 @verb(SUBMIT)
+def score(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="A submission file, whoever made it.")],
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="The answers, laid out as the training labels or as the format file."),
+    ] = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate any submission file as its platform would, and score it where there is a truth.
+
+    The truth is a practice board's own, or --truth. Nothing is written, and nothing is sent. Exit
+    code 1 where the file breaks a rule.
+    Example: `foldwise score digits mine.csv`
+    """
+    from foldwise.commands.score import score_file
+    from foldwise.data.opened import open_competition
+
+    told = score_file(open_competition(Workspace.find(root), name), file, truth)
+    tell(told, as_json, printing.scored_lines(told))
+
+
+@verb(SUBMIT)
 def reproduce(
     submission: Annotated[str, typer.Argument(help="A submission file: its name, path or stem.")],
     root: Root = None,
@@ -87,12 +119,7 @@ def reproduce(
 
 @verb(LOOK)
 def status(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            help="A competition; all without one. --record: a file.", autocompletion=complete_names
-        ),
-    ] = None,
+    name: NameOrFile = None,
     runs: Annotated[
         bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")
     ] = False,

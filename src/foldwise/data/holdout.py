@@ -1,7 +1,7 @@
 """Test sets of practice boards: the truth file that the local platform alone reads."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,13 +124,7 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
     with hold_lock(home.truth_lock, f"reading the solution of {spec.name}"):
         if home.truth.is_file() and definition.stands_in(home.solution):
             return
-        files = spec.files.model_copy(update={"train": spec.files.solution, "labels": None})
-        labels = spec.labels.model_copy(update={"group": None, "weight": None})
-        plain = spec.model_copy(
-            update={"files": files, "labels": labels, "images": Images(path=None)}
-        )
-        rows = plain.labels.read(plain, raw, table.classes)
-        truth = label_table(merge_labels(rows, plain), plain, table.classes)
+        truth = read_solution(spec, raw, str(spec.files.solution), table.classes)
         lacking = table.frame.loc[~table.frame["id"].isin(truth.frame["id"]), "id"]
         if len(lacking):
             raise LabelError(
@@ -142,18 +136,38 @@ def write_solution(spec: CompetitionSpec, raw: Path, folder: Path, table: LabelT
         definition.write(home.solution)
 
 
+def read_solution(
+    spec: CompetitionSpec, raw: Path, name: str, classes: Sequence[str]
+) -> LabelTable:
+    """The rows of a file of test labels that is laid out as the training labels are.
+
+    name: its path, from the raw folder if it is relative. Raises: DataError, LabelError: it is not.
+    """
+    files = spec.files.model_copy(update={"train": name, "labels": None})
+    labels = spec.labels.model_copy(update={"group": None, "weight": None})
+    plain = spec.model_copy(update={"files": files, "labels": labels, "images": Images(path=None)})
+    rows = plain.labels.read(plain, raw, classes)
+    return label_table(merge_labels(rows, plain), plain, classes)
+
+
 def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
     """Write truth.csv: `id, part` (public, private, or ignored in neither half), and `label` or one
     column per class."""
-    usage = table.source.get("Usage")
-    if usage is not None and set(usage.str.lower()) <= {"public", "private", "ignored"}:
-        parts = usage.str.lower().to_numpy()
-    else:
+    parts = parts_in(table)
+    if parts is None:
         order = np.random.default_rng(seed).permutation(len(table))
         parts = np.where(order < len(table) // 2, "public", "private")
     frame = table.frame[["id"]].assign(part=parts)
     targets = table.frame[table.task.target_columns]
     write_csv(PlatformFolder(folder).truth, pd.concat([frame, targets], axis=1))
+
+
+def parts_in(table: LabelTable) -> Array | None:
+    """The part of each row, (n,), by `Usage` as in Kaggle's solution files; None without."""
+    usage = table.source.get("Usage")
+    if usage is None or not set(usage.str.lower()) <= {"public", "private", "ignored"}:
+        return None
+    return np.asarray(usage.str.lower())
 
 
 def read_truth(path: Path, task: Task) -> pd.DataFrame:

@@ -10,6 +10,8 @@ class Platform(Kind):
 
     practice: ClassVar[bool] = False  # its board is here; its ledger is then data, not history
 
+    any_order: ClassVar[bool] = False  # it matches a file's rows and columns by their names
+
     name: str
     slug: str | None = None  # the platform's own name for the competition
     page: str | None = None  # where a person reads about it and downloads the data

@@ -39,8 +39,26 @@ def read_submission(path: Path, form: SubmissionFormat) -> pd.DataFrame:
 
     Raises: SubmissionError: a rule is broken; the message says which, how often and where.
     """
+    return _read_frame(path, form, in_any_order=False)[0]
+
+
+def read_in_any_order(path: Path, form: SubmissionFormat) -> tuple[pd.DataFrame, list[str]]:
+    """A submission as `read_submission` gives it, whatever the order of its rows and columns.
+
+    Also returned is which of both, `columns` and `rows`, stood in another order than the format
+    file's. Raises: SubmissionError: any other rule is broken.
+    """
+    return _read_frame(path, form, in_any_order=True)
+
+
+def _read_frame(
+    path: Path, form: SubmissionFormat, in_any_order: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    moved: list[str] = []
     try:
         frame = read_table(path)
+        if in_any_order:
+            frame, moved = _in_order(frame, form)
         if list(frame.columns) != form.columns:
             raise SubmissionError(_header_error(path, list(frame.columns), form.columns))
         for key in form.settings.keys(form):
@@ -48,7 +66,24 @@ def read_submission(path: Path, form: SubmissionFormat) -> pd.DataFrame:
         values = form.settings.read(frame, form, path)
     except (DataError, LabelError) as error:
         raise SubmissionError(str(error)) from error
-    return predictions_frame(form.ids, values, form.classes)
+    return predictions_frame(form.ids, values, form.classes), moved
+
+
+def _in_order(frame: pd.DataFrame, form: SubmissionFormat) -> tuple[pd.DataFrame, list[str]]:
+    """The frame in the order of the format's columns and rows, where it has all of them; and which
+    of both were moved."""
+    moved = []
+    if list(frame.columns) != form.columns and sorted(frame.columns) == sorted(form.columns):
+        frame, moved = frame[form.columns], ["columns"]
+    keys = form.settings.keys(form)
+    if not {*keys} <= {*frame.columns}:
+        return frame, moved
+    have, wanted = ([*map(tuple, table[keys].to_numpy())] for table in (frame, form.frame))
+    if have != wanted and sorted(have) == sorted(wanted):
+        place = {key: row for row, key in enumerate(have)}
+        frame = frame.iloc[[place[key] for key in wanted]].reset_index(drop=True)
+        moved.append("rows")
+    return frame, moved
 
 
 def _header_error(path: Path, got: Sequence[str], expected: Sequence[str]) -> str:

@@ -267,6 +267,7 @@ class Kaggle(Shared):
     """Kaggle, through its client where there are credentials, else by hand."""
 
     online: ClassVar[bool] = True
+    any_order: ClassVar[bool] = True  # by ids and header: kaggle.com/wiki/SubmissionParser
 
     name: Literal["kaggle"] = "kaggle"
 

@@ -34,6 +34,11 @@ class Local(Destination):
 
     name: Literal["local"] = "local"
 
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return "the practice board"
+
     def send(self, parcel: Parcel) -> Receipt:
         """Score the file against the truth and enter it on the board.
 
