@@ -33,6 +33,7 @@ VERBS = (
     "list",
     "new",
     "data",
+    "schema",
     "check",
     "train",
     "blend",

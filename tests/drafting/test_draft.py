@@ -1,11 +1,13 @@
 """Drafts of competitions: what is understood of a download, what is unsure, what passes check."""
 
+import json
 import sqlite3
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft7Validator
 from PIL import Image
 
 from catalogue import FIXTURES
@@ -684,3 +686,14 @@ def test_the_draft_of_wildlife_lacks_nothing_but_images(realdata: Path, place: W
     assert (spec.images.path, spec.images.test_path) == (("{filepath}",), None)
     assert spec.images.folders == ("train_features", "test_features")
     assert "16488 of 16488 training rows" in unsure_of(made, "[images]")
+
+
+def test_drafts_name_their_json_schemas_and_pass_them(place: Workspace) -> None:
+    for name in ("cat", "dog"):
+        image(place.raw("new") / name / f"{name}.png", 8, 8)
+    made, _, _ = drafted(place)
+    for path in made.paths[:2]:
+        text = path.read_text()
+        first, schema = text.splitlines()[0], path.parent / text.split()[1]
+        assert first.startswith("#:schema ../")
+        assert Draft7Validator(json.loads(schema.read_text())).is_valid(tomllib.loads(text))

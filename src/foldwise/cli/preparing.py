@@ -1,4 +1,4 @@
-"""Verbs before a training: list, new, data, check."""
+"""Verbs before a training: list, new, data, schema, check."""
 
 from pathlib import Path
 from typing import Annotated
@@ -96,6 +96,28 @@ def data(
     say(printing.data_lines(name, facts))
     if facts["images_missing"]:
         raise typer.Exit(1)
+
+
+@verb(START)
+def schema(
+    file: Annotated[str, typer.Argument(help="`competition` or `recipe`.")],
+    target: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; stdout by default.")
+    ] = None,
+) -> None:
+    """Print the JSON schema of competition.toml or of recipes, for editors that check TOML.
+
+    Example: `foldwise schema competition --out competitions/.schema/competition.json`
+    """
+    from foldwise.config.schema import schema_text
+    from foldwise.store.files import write_text
+
+    text = schema_text(file)
+    if target is None:
+        print(text, end="")
+        return
+    write_text(target, text)
+    out.print(f"wrote {target}")
 
 
 @verb(START)

@@ -30,7 +30,9 @@ class Augment(Strict):
         "crop_ratio": "it is crop's own, e.g. crop = {share = [0.3, 1.0], ratio = [0.75, 1.33]}",
     }
 
-    padding: Literal["reflection", "zeros", "border"] = "reflection"  # beyond the image's edges
+    # What lies beyond the edges of a moved image: the image mirrored, black, or its border
+    # repeated. Example: "zeros"
+    padding: Literal["reflection", "zeros", "border"] = "reflection"
 
     @model_validator(mode="before")
     @classmethod
@@ -63,9 +65,12 @@ class Augment(Strict):
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        made = handler(schema) | {"additionalProperties": True}  # a competition's own
-        for name, kind in AUGMENTATIONS.every().items():
-            table = handler(kind.__pydantic_core_schema__)
+        made = super().__get_pydantic_json_schema__(schema, handler)
+        made |= {"additionalProperties": True}  # a competition's own
+        kinds, tables = AUGMENTATIONS.every(), AUGMENTATIONS.tables(handler)
+        for (name, kind), table in zip(kinds.items(), tables, strict=True):
+            table["properties"].pop(AUGMENTATIONS.key)  # the key itself says it
+            table["required"].remove(AUGMENTATIONS.key)
             main = [table["properties"][kind.main]] if kind.main else []
             made["properties"][name] = {"anyOf": [{"type": "boolean"}, *main, table]}
         return made

@@ -27,12 +27,23 @@ BESIDE = ("public_share", "slug", "page")  # keys of a platform that may stand b
 class Files(Strict):
     """Files of the download, relative to the raw folder."""
 
-    train: str | None = None  # one row per training image (CSV; `sqlite`: the database)
-    labels: str | None = None  # the labels, where they are not columns of `train`
-    test: str | None = None  # one row per test image; without it the format file's rows count
-    format: str | None = None  # the submission format file (sample submission)
-    solution: str | None = None  # platform "local": the test rows' labels, read as those of train
-    extra: tuple[str, ...] = ()  # other files that the adapter's hooks read
+    # The table of the training images, a row for each (CSV; with the label format `sqlite` the
+    # database). Example: "train.csv"
+    train: str | None = None
+    # The table of their labels, where they are not columns of `train`; joined on the id. Example:
+    # "train_labels.csv"
+    labels: str | None = None
+    # The table of the test images; without it the rows of the format file are the test set.
+    # Example: "test.csv"
+    test: str | None = None
+    # The submission format file, which platforms call sample submission. Example:
+    # "sample_submission.csv"
+    format: str | None = None
+    # With `platform = "local"` alone: the labels of the test rows, read as those of `train` are.
+    # Example: "solution.csv"
+    solution: str | None = None
+    # Other files that the hooks of `adapter.py` read. Example: ["annotations.json"]
+    extra: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """The distinct file names, in the order in which they are read."""
@@ -53,15 +64,23 @@ class Files(Strict):
 class Images(Strict):
     """Where an id's image lies and how it is read."""
 
-    # template over the columns of the id's row; of several the one whose file is there
+    # Where the image of a row lies: a template over the row's columns. Of several templates, the
+    # one whose file exists counts. Example: "train/{id}.png"
     path: tuple[str, ...] | None = ("{id}.jpg",)
-    test_path: tuple[str, ...] | None = None  # the same for test rows, where it differs
-    folders: tuple[str, ...] = ()  # folders that the download holds, named in the steps to get them
-    mode: Literal["L", "RGB", "RGBA"] = "RGB"  # channels that the model sees
-    skip: tuple[str, ...] = ()  # ids left out on purpose, counted in every report
-    # images of more than 8 bits: the values that become black and white; by default from the data
+    # The same for test rows, where it differs. Example: "test/{id}.png"
+    test_path: tuple[str, ...] | None = None
+    # Folders of images that the download holds, named where `data` says what to download. Example:
+    # ["train", "test"]
+    folders: tuple[str, ...] = ()
+    # The channels that the model sees: grey, colour, or colour with transparency. Example: "L"
+    mode: Literal["L", "RGB", "RGBA"] = "RGB"
+    # Ids that are left out on purpose; every report counts them. Example: ["ZJ000017"]
+    skip: tuple[str, ...] = ()
+    # Which values become black and white in images of more than 8 bits; by default the range of the
+    # data. Example: [0, 4095]
     range: tuple[FiniteFloat, FiniteFloat] | None = None
-    # readers of image files that are asked before foldwise's: an adapter's own
+    # Image readers that are asked before foldwise's, as one of `adapter.py` for another format.
+    # Example: ["jpeg_xl"]
     readers: tuple[Annotated[ImageReader, READERS], ...] = ()
 
     @field_validator("range")
@@ -71,7 +90,9 @@ class Images(Strict):
             raise ValueError(f"should be [low, high], e.g. [0, 4095], got {list(value)}")
         return value
 
-    @field_validator("path", "test_path", mode="before")
+    @field_validator(
+        "path", "test_path", mode="before", json_schema_input_type=str | tuple[str, ...] | None
+    )
     @classmethod
     def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -97,16 +118,20 @@ class Images(Strict):
 class Holdout(Strict):
     """Platform "local" without a test set: some training rows become one, by group if there is."""
 
-    fraction: float = Field(default=0.2, ge=0.05, le=0.5)  # 1 / fraction is rounded
-    seed: Seed = 42
+    # The share of the training rows that becomes the test set; 1 / `fraction` is rounded. Example:
+    # 0.25
+    fraction: float = Field(default=0.2, ge=0.05, le=0.5)
+    seed: Seed = 42  # The seed of the split. Example: 42
 
 
 class Outside(Strict):
     """A member of the blend from elsewhere: CSV or parquet files `id, *classes` in data/<name>."""
 
-    name: str = Field(min_length=1)
-    oof: str  # out-of-fold predictions of the training rows, for the folds of `submit`
-    test: str
+    name: str = Field(min_length=1)  # What reports call the member. Example: "theirs"
+    # Its out-of-fold predictions of the training rows, made with the folds of `[submit]`. Example:
+    # "oof.csv"
+    oof: str
+    test: str  # Its predictions of the test rows. Example: "test.csv"
 
     @field_validator("oof", "test")
     @classmethod
@@ -117,10 +142,16 @@ class Outside(Strict):
 class Submit(Strict):
     """What `submit` trains and blends."""
 
+    # The recipes that are trained and blended, by name. Example: ["baseline"]
     recipes: tuple[str, ...] = Field(min_length=1)
-    folds: str = "default"
+    folds: str = "default"  # The fold scheme, by the name of its `[folds.NAME]`. Example: "by_site"
+    # How the runs become one prediction: a blend method. Example: "climb"
     blend: Annotated[Blending, BLENDINGS] = Field(default_factory=lambda: BLENDINGS.parse({}))
-    chain: Literal["auto", "none"] = "auto"  # calibration, thresholds: as the metric asks, or none
+    # What follows the blend: calibration, thresholds or cut points, as the metric asks, or nothing.
+    # Example: "none"
+    chain: Literal["auto", "none"] = "auto"
+    # Predictions made outside foldwise that join the blend. Example: [{name = "theirs", oof =
+    # "oof.csv", test = "test.csv"}]
     member: tuple[Outside, ...] = ()
 
     @field_validator("recipes")
@@ -137,16 +168,20 @@ class CompetitionSpec(Strict):
     beside: ClassVar[tuple[str, ...]] = BESIDE
 
     name: Name
-    title: str
-    platform: Annotated[Platform, PLATFORMS]
-    files: Files = Files()
-    labels: Annotated[Labels, LABELS]
-    images: Images = Images()
+    title: str  # The competition's name for people. Example: "Ten kinds of birds"
+    platform: Annotated[Platform, PLATFORMS]  # Where submissions go: a platform. Example: "kaggle"
+    files: Files = Files()  # The files of the download.
+    labels: Annotated[Labels, LABELS]  # How ids, labels and groups are read: a label format.
+    images: Images = Images()  # Where the images lie and how they are read.
+    # What submissions are scored by: a metric. Example: "f1"
     metric: Annotated[Metric, METRICS] = Field(default_factory=lambda: METRICS.parse({}))
+    # What the submission file holds: a shape. Example: {shape = "wide"}
     submission: Annotated[Shape, SHAPES] = Field(default_factory=lambda: SHAPES.parse({}))
+    # Makes a test set of some training rows, for a practice board. Example: {fraction = 0.2}
     holdout: Holdout | None = None
+    # Fold schemes by name. Example: {default = {kind = "stratified", n = 5, seed = 42}}
     folds: dict[str, Annotated[FoldScheme, FOLDS]]
-    submit: Submit
+    submit: Submit  # What `submit` trains and blends. Example: {recipes = ["baseline"]}
 
     @model_validator(mode="before")
     @classmethod

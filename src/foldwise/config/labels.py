@@ -24,12 +24,18 @@ class Labels(Kind):
     hook: ClassVar[str | None] = None  # the hook of adapter.py that it needs
 
     format: str
-    id: str = "id"  # the id column of every CSV but the format file
-    weight: str | None = None  # column of numbers that say how much a row counts in the loss
-    classes: tuple[str, ...] | None = None  # class order where the format file has none
-    group: str | None = None  # column whose rows belong together: site, patient, driver
-    merge: dict[str, str] = Field(default_factory=dict)  # old label -> new label
-    overrides: str | None = None  # a CSV `id,label` of corrections in the competition's folder
+    id: str = "id"  # The id column of every CSV but the format file. Example: "image_id"
+    # A column of numbers by which a row's training loss is multiplied. Example: "votes"
+    weight: str | None = None
+    # The classes in order, where the format file does not name them. Example: ["cat", "dog"]
+    classes: tuple[str, ...] | None = None
+    # The column whose rows belong together and are never split between folds: a site, a patient.
+    # Example: "site"
+    group: str | None = None
+    # Classes that become another one, by the old name. Example: {puma = "cougar"}
+    merge: dict[str, str] = Field(default_factory=dict)
+    # A CSV `id,label` of corrections, in the competition's folder. Example: "corrections.csv"
+    overrides: str | None = None
 
     def read(self, spec: "CompetitionSpec", raw: Path, classes: Sequence[str] | None) -> Rows:
         """The training rows, as they stand in the download.

@@ -9,13 +9,19 @@ from foldwise.kinds.settings import Strict
 class Pseudo(Strict):
     """Test rows that join each fold's training part, labelled by a run's model of the same fold."""
 
-    run: Name  # the teacher: a run's name, or a recipe's, whose run of the same seed counts
-    # a row is taken from this probability of its class on; with many labels from this certainty,
-    # p or 1 - p, of every one of them
+    # The teacher: the name of a run, or of a recipe, whose run of the same seed counts. Example:
+    # "baseline"
+    run: Name
+    # The probability of its class from which on a test row is taken; with many labels the
+    # certainty, p or 1 - p, of every one of them. Example: 0.99
     confidence: Inside = 0.95
-    share: Inside = 0.5  # of the training part, at most; the surest first
-    weight: float = Field(default=0.5, gt=0, le=1)  # of such a row in the loss
-    soft: bool = False  # train on the probabilities instead of the most probable class
+    # The largest share of the training part that pseudo-labelled rows add; the surest come first.
+    # Example: 0.3
+    share: Inside = 0.5
+    # How much such a row counts in the loss. Example: 0.25
+    weight: float = Field(default=0.5, gt=0, le=1)
+    # Whether training takes the probabilities instead of the most probable class. Example: true
+    soft: bool = False
 
 
 def check_pseudo(pseudo: Pseudo | None, recipe: str) -> None:

@@ -45,48 +45,92 @@ class Recipe(Strict):
     }
 
     name: Name
-    # any timm name, with its weights tag if wanted: resnet50.tv_in1k; or another method's name
+    # The name of a model of timm's, with its weights tag if wanted; or of another training method.
+    # Example: "resnet50.tv_in1k"
     model: Annotated[Method, METHODS]
-    weights: Anywhere = "auto"  # auto (timm's), none (random), or a file
-    head: Literal["linear", "fastai"] = "linear"  # timm's own, or vision_learner's
-    image_size: Size | Literal["auto"]  # pixels that the model sees; auto: as its weights saw
-    presize: Size | None = None  # pixels kept in the cache; None: image_size
+    # What training begins with: timm's weights (`auto`), random numbers (`none`), or a file.
+    # Example: "none"
+    weights: Anywhere = "auto"
+    # The classifier: timm's own linear layer, or that of fastai's vision_learner. Example: "fastai"
+    head: Literal["linear", "fastai"] = "linear"
+    # The side of the images that the model sees, in pixels, or [height, width]; `auto` is the size
+    # that its weights were trained at. Example: 224
+    image_size: Size | Literal["auto"]
+    # The side of the images in the cache, in pixels, or [height, width]: room to zoom and turn; by
+    # default `image_size`. Example: 288
+    presize: Size | None = None
+    # How images become that size: squashed, cropped in the middle, or padded. Example: "crop"
     resize: Literal["squash", "crop", "pad"] = "squash"
-    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"  # auto: as its weights saw them
-    batch_size: BatchSize | Literal["auto"] = (
-        64  # auto: the largest that fits a GPU's memory; 64 on a CPU
-    )
+    # How they are resampled; `auto` is what the weights were trained with. Example: "bicubic"
+    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"
+    # Images in a batch; `auto` is the largest batch that fits the GPU's memory, and 64 on a CPU.
+    # Example: 32
+    batch_size: BatchSize | Literal["auto"] = 64
+    # The numbers that the model computes with; `auto` is the fastest that the device computes well.
+    # Example: "bf16"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    compile: bool | Literal["auto"] = "auto"  # torch.compile; auto: where the run wins it back
-    deterministic: bool = False  # on CUDA: the same bytes again, at some cost in speed
-    weight_decay: AmountOrNone = 0.01
-    optimizer: Literal["adam", "sgd"] = "adam"
-    momentum: Part = 0.0  # of sgd, Nesterov's; 0: plain
-    # auto: cross-entropy, or binary cross-entropy where an image may have many labels
+    # Whether torch.compile is used; `auto` where the run wins back the time that it takes. Example:
+    # false
+    compile: bool | Literal["auto"] = "auto"
+    # On CUDA: whether a repeated training gives the same bytes, at some cost in speed. Example:
+    # true
+    deterministic: bool = False
+    weight_decay: AmountOrNone = 0.01  # The weight decay. Example: 0.05
+    optimizer: Literal["adam", "sgd"] = "adam"  # The optimizer. Example: "sgd"
+    # The Nesterov momentum of `sgd`; 0 is plain gradient descent. Example: 0.9
+    momentum: Part = 0.0
+    # What training minimises: a loss. `auto` is cross-entropy, binary cross-entropy with many
+    # labels, and the squared error of numbers. Example: "focal"
     loss: Literal["auto"] | Annotated[Loss, LOSSES] = "auto"
-    class_weights: Literal["balanced"] | dict[str, Amount] | None = None  # in the loss
-    sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: classes equally likely
-    ordinal: Amount | None = None  # reach of a class among ordered ones
+    # Weights of the classes in the loss: by name, others weigh 1; or `balanced`, n / (classes
+    # times count). Example: "balanced"
+    class_weights: Literal["balanced"] | dict[str, Amount] | None = None
+    # How an epoch's images are drawn: each once, or every class equally often. Example: "balanced"
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    # For ordered classes: how far targets reach to the neighbours, as softmax of -distance /
+    # `ordinal`. Example: 0.5
+    ordinal: Amount | None = None
+    # The share of each target that is spread over all classes. Example: 0.1
     label_smoothing: Part = 0.0
-    drop_rate: Part = 0.0  # dropout before the classifier
-    drop_path: Part = 0.0  # chance to skip the last block; 0: timm's
-    mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of the Beta that shares are drawn from
-    cutmix: float = Field(default=0.0, ge=0, le=10)  # likewise; with both, each batch takes one
-    ema: Part = 0.0  # decay of the weights' moving average; 0: none
-    swa: CountOrNone = 0  # last epochs whose weights are averaged
-    clip: AmountOrNone = 0.0  # largest norm of all gradients together; 0: any
-    accumulate: Count = 1  # batches whose gradients make one step
-    early_stop: CountOrNone = 0  # epochs without a better validation loss; 0: never
+    drop_rate: Part = 0.0  # The dropout before the classifier. Example: 0.2
+    # The chance that an image skips the last residual block; earlier blocks have less. 0 is timm's
+    # default for the model. Example: 0.1
+    drop_path: Part = 0.0
+    # The alpha of the Beta distribution of mixup's shares; 0 is no mixup. Example: 0.2
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    # The same for CutMix; with both, each batch takes one of the two. Example: 1.0
+    cutmix: float = Field(default=0.0, ge=0, le=10)
+    # The decay of a moving average of the weights, which is validated and predicts; 0 is none.
+    # Example: 0.999
+    ema: Part = 0.0
+    # The number of last epochs whose weights are averaged; 0 is none. Example: 3
+    swa: CountOrNone = 0
+    # The largest norm of all gradients together; 0 is no limit. Example: 1.0
+    clip: AmountOrNone = 0.0
+    accumulate: Count = 1  # The number of batches whose gradients make one step. Example: 4
+    # The number of epochs of a stage without a better validation loss after which training stops; 0
+    # is never. Example: 3
+    early_stop: CountOrNone = 0
+    # Random changes of training images. Example: {hflip = true, rotate = 10}
     augment: Augment = Augment()
-    pseudo: Pseudo | None = None  # test rows that are trained on too
-    tta: tuple[View, ...] = ("none",)  # views averaged for OOF and test alike
-    tta_shift: float = Field(default=0.0, ge=0, le=0.25)  # share of the sides: each view moved too
+    # Test rows that training takes as well, labelled by another run. Example: {run = "baseline"}
+    pseudo: Pseudo | None = None
+    # Test-time augmentation: the views whose predictions are averaged, out-of-fold and for test.
+    # Example: ["none", "hflip"]
+    tta: tuple[View, ...] = ("none",)
+    # The share of the sides by which each view is moved up, down, left and right as well. Example:
+    # 0.05
+    tta_shift: float = Field(default=0.0, ge=0, le=0.25)
+    # The seeds: each is a run of its own. Example: [0, 1, 2]
     seeds: Annotated[tuple[int, ...], Field(max_length=1000)] = (0,)
-    budget: str | None = None  # time for all folds and seeds, as 30m; epochs are fitted to it
-    cpus: Threads | None = None  # of a fold: threads; on a cluster, what it has
-    gpus: Share | None = None  # likewise; 0.5: two folds share one
-    memory: Amount | None = None  # likewise; GB
-    stage: Annotated[tuple[Stage, ...], Field(max_length=100)] = ()  # of methods that have some
+    # The time for all folds and seeds; the epochs are fitted to it. Example: "30m"
+    budget: str | None = None
+    # The CPU threads of a fold; on a cluster, the CPUs that it asks for. Example: 4
+    cpus: Threads | None = None
+    gpus: Share | None = None  # The GPUs of a fold; with 0.5 two folds share one. Example: 0.5
+    memory: Amount | None = None  # The memory that a fold asks a cluster for, in GB. Example: 8
+    # The stages of training, one after the other. Example: [{epochs = 5, lr = 1e-3}]
+    stage: Annotated[tuple[Stage, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -25,21 +25,36 @@ class Stage(Strict):
         "warmup": 'write schedule = {name = "constant", warmup = 1}',
     }
 
-    epochs: Count | None = None  # with sgdr its cycles say how many
-    # the highest rate of the schedule: one for all layer groups; [low, high] from the first group
-    # to the last; or what the learning-rate finder suggests before the stage begins
+    # The number of epochs; with the schedule `sgdr` its cycles decide it. Example: 5
+    epochs: Count | None = None
+    # The highest learning rate of the schedule: one for all layer groups; [low, high] from the
+    # first group to the last; or `"find"`, what the learning-rate finder suggests before the stage
+    # begins. Example: [1e-5, 1e-3]
     lr: Amount | tuple[Amount, Amount] | Literal["find"]
-    find: Literal["valley", "steep", "minimum/10"] = "valley"  # which of its suggestions
-    spread: Literal["even", "head"] = "even"  # [low, high]: in equal ratios; head: low but there
-    groups: Literal["fastai", "stage", "block"] = "fastai"  # of layers: 3, timm's coarse or fine
-    train: Literal["all", "head"] | Count = "all"  # or the last n groups
-    norm: Literal["train", "frozen"] = "train"  # BatchNorm in frozen groups; train: as fastai
-    image_size: Size | None = None  # pixels; [height, width]
-    # pixels kept in the cache for this stage; None: the recipe's presize in the proportion of this
-    # stage's image_size to the recipe's, so that every stage has the same room to zoom
+    # Which of the finder's suggestions counts. Example: "steep"
+    find: Literal["valley", "steep", "minimum/10"] = "valley"
+    # How [low, high] spreads over the layer groups: in equal ratios, or low for all but the head.
+    # Example: "head"
+    spread: Literal["even", "head"] = "even"
+    # The layer groups: fastai's three, or timm's coarse (`stage`) or fine (`block`) ones. Example:
+    # "stage"
+    groups: Literal["fastai", "stage", "block"] = "fastai"
+    # What is trained: everything, the head, or the last so many layer groups. Example: "head"
+    train: Literal["all", "head"] | Count = "all"
+    # BatchNorm in groups that are not trained: trained all the same, as fastai does, or left alone.
+    # Example: "frozen"
+    norm: Literal["train", "frozen"] = "train"
+    # The side of the images that the model sees, in pixels, or [height, width]; by default the
+    # recipe's. Example: 128
+    image_size: Size | None = None
+    # The side of the images in the cache, in pixels, or [height, width]; by default the recipe's in
+    # the proportion of the two `image_size`, so that every stage has the same room to zoom.
+    # Example: 160
     presize: Size | None = None
-    batch_size: BatchSize | None = None
+    batch_size: BatchSize | None = None  # Images in a batch; by default the recipe's. Example: 32
+    # The weight decay; by default the recipe's. Example: 0.1
     weight_decay: AmountOrNone | None = None
+    # How the learning rate changes: a schedule. Example: "flat_cos"
     schedule: Annotated[Schedule, SCHEDULES] = Field(
         default_factory=lambda: SCHEDULES.parse("one_cycle")
     )

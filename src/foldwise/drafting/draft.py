@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from foldwise.config.schema import FILES, FOLDER, schema_line, schema_text
 from foldwise.drafting import sections
 from foldwise.drafting.labels import FoundLabels, find_labels
 from foldwise.drafting.roles import Roles, find_roles
@@ -66,6 +67,8 @@ class Draft:
 def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> Draft:
     """Write competitions/<name> for an unpacked download; what is unsure is said in its TOML.
 
+    The TOML files name their JSON schemas, which are written into competitions/.schema.
+
     host: the board is on this machine, and its test set are some of the training rows, unless the
     download has a test set with its solution.
     Raises: SpecError: the name is no good, or is taken.
@@ -88,10 +91,12 @@ def draft(workspace: Workspace, name: str, folder: Path, host: bool = False) -> 
     size = int(np.clip(32 * math.ceil(typical / 32), *SIZES))
     understood, unsure = ("\n- ".join(["", *said]) for said in (sheet.understood, sheet.unsure))
     texts = {
-        "competition.toml": sheet.text(),
-        "recipes/resnet34.toml": RECIPE.format(size=size, typical=typical),
+        "competition.toml": schema_line("competition") + sheet.text(),
+        "recipes/resnet34.toml": schema_line("recipe") + RECIPE.format(size=size, typical=typical),
         "README.md": README.format(name=name, understood=understood, unsure=unsure),
     }
+    for file in FILES:
+        write_text(workspace.competitions / FOLDER / f"{file}.json", schema_text(file))
     _write(target, texts)
     return Draft(
         name=name,

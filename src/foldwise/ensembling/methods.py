@@ -206,8 +206,8 @@ class Climb(WeightedMean):
     """
 
     method: Literal["climb"] = "climb"
-    bags: Count = 5  # of rows
-    rounds: Count = 30  # members taken in each bag
+    bags: Count = 5  # How many bags of rows the weights are averaged over. Example: 10
+    rounds: Count = 30  # How many members join in each bag. Example: 50
 
     def fit(self, stack: Stack, rows: Array, goal: Goal) -> Fitted:
         """`weights`, (M,)."""

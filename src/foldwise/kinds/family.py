@@ -159,5 +159,15 @@ class Family(Generic[K]):
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        tables = [handler(kind.__pydantic_core_schema__) for kind in self.every().values()]
-        return {"anyOf": [{"enum": [*self.known]}, *tables]}
+        return {"anyOf": [{"enum": [*self.known]}, *self.tables(handler)]}
+
+    def tables(self, handler: GetJsonSchemaHandler) -> list[JsonSchemaValue]:
+        """The JSON schema of each kind's table, which names the kind unless it is the default."""
+        found = []
+        for name, kind in self.every().items():
+            table = handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__))
+            kind.describe_keys(table)
+            if name != self.default:
+                table["required"] = sorted({self.key, *table.get("required", ())})
+            found.append(table)
+        return found

@@ -15,10 +15,11 @@ class FoldScheme(Kind):
     grouped: ClassVar[bool] = False  # rows of a group, by [labels] group, stay in one fold
 
     kind: str = ""  # its name
-    n: int = Field(default=5, ge=2, le=100)
-    seed: Seed = 0
-    allow_missing: tuple[str, ...] = ()  # classes that a training part may lack; "*": any
-    duplicates: bool = True  # pixel-identical images stay in one fold
+    n: int = Field(default=5, ge=2, le=100)  # The number of folds. Example: 5
+    seed: Seed = 0  # The seed of the split. Example: 42
+    # Classes that a training part may lack; `"*"` allows any. Example: ["rare"]
+    allow_missing: tuple[str, ...] = ()
+    duplicates: bool = True  # Whether images with the same pixels stay in one fold. Example: false
 
     def split(self, strata: Array, units: Array, exclusive: bool, seed: int) -> Array:
         """The fold of each row, int64 (n_rows,).

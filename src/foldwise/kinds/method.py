@@ -121,8 +121,7 @@ class Methods(Family[Method]):
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        tables = [handler(kind.__pydantic_core_schema__) for kind in self.every().values()]
-        return {"anyOf": [{"type": "string"}, *tables]}
+        return {"anyOf": [{"type": "string"}, *self.tables(handler)]}
 
 
 METHODS = Methods(

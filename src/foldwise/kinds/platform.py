@@ -13,8 +13,10 @@ class Platform(Kind):
     any_order: ClassVar[bool] = False  # it matches a file's rows and columns by their names
 
     name: str
-    slug: str | None = None  # the platform's own name for the competition
-    page: str | None = None  # where a person reads about it and downloads the data
+    slug: str | None = None  # The platform's name for the competition. Example: "ten-birds"
+    # The page on which a person reads about it and downloads the data. Example:
+    # "https://www.kaggle.com/competitions/ten-birds"
+    page: str | None = None
 
 
 PLATFORMS = Family(

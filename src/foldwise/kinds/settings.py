@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import ErrorDetails, core_schema
 
 from foldwise.errors import nearest
 from foldwise.kinds.bounds import short, shorten
+from foldwise.kinds.describing import descriptions_of
 
 NESTED = "nested"  # the type of an error that holds those of a table inside the table
 SHOWN_MISTAKES = 3  # mistakes that a message tells
@@ -26,6 +28,22 @@ class Strict(BaseModel):
     moved: ClassVar[Mapping[str, str]] = {}
     # keys of tables below that may stand in this one
     beside: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        made = handler(schema)
+        cls.describe_keys(handler.resolve_ref_schema(made))
+        return made
+
+    @classmethod
+    def describe_keys(cls, table: JsonSchemaValue) -> None:
+        """Put the descriptions and examples of the keys into the model's JSON schema."""
+        for key, meaning in descriptions_of(cls).items():
+            table["properties"][key] |= {"description": meaning.text}
+            if meaning.example is not None:
+                table["properties"][key] |= {"examples": [meaning.example]}
 
 
 def mistakes(model: type[BaseModel], error: ValidationError, table: Mapping[str, object]) -> str:

@@ -108,7 +108,8 @@ class Shape(Kind):
     usual_metric: ClassVar[str] = "log_loss"  # that a drafted competition has
 
     shape: str
-    id: str | None = None  # the format file's id column; by default its first
+    # The id column of the format file; by default the first one. Example: "image_id"
+    id: str | None = None
 
     @property
     def cutoff(self) -> float | None:

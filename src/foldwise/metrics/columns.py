@@ -22,7 +22,8 @@ class ColumnMetric(Metric):
 
     of_one_label: ClassVar[bool] = True  # a mean over columns where an image has one label, too
 
-    # of each class in a mean over columns
+    # The weight of each class in a mean over columns; 0 leaves a class out of the score. Example:
+    # {cat = 2, dog = 1}
     weights: dict[str, AmountOrNone] = Field(default_factory=dict)
 
     @model_validator(mode="after")

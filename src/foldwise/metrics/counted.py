@@ -17,7 +17,8 @@ class Named(ColumnMetric):
 
     reads: ClassVar[Answer] = "labels"
 
-    threshold: Inside = 0.5  # many labels: a class at least so probable is named
+    # With many labels: the probability from which on a class is named. Example: 0.4
+    threshold: Inside = 0.5
 
     @property
     def cutoff(self) -> float | None:
@@ -49,6 +50,8 @@ class Counted(Named):
     answered with nothing scores 1; any other 0 / 0 is 0.
     """
 
+    # Of all cells together (`micro`), the mean over classes (`macro`), that weighted by their rows
+    # (`weighted`), or the mean over rows (`samples`). Example: "macro"
     average: Literal["micro", "macro", "weighted", "samples"] = "micro"
 
     @model_validator(mode="after")
@@ -117,7 +120,7 @@ class FBeta(Counted):
     read 2026-11-22)."""
 
     name: Literal["f1"] = "f1"
-    beta: Amount = 1.0  # 2 makes it F2
+    beta: Amount = 1.0  # How much recall counts against precision; 2 makes it F2. Example: 2.0
 
     @property
     def rate_title(self) -> str:

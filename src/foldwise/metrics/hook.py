@@ -15,7 +15,7 @@ class HookMetric(Metric):
     hook: ClassVar[Literal["score"] | None] = "score"
 
     name: Literal["hook"] = "hook"
-    higher_is_better: bool = False
+    higher_is_better: bool = False  # Whether a higher score is better. Example: true
 
     @property
     def higher(self) -> bool:

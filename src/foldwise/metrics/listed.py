@@ -16,7 +16,7 @@ class MeanAveragePrecision(Metric):
     reads: ClassVar[Answer] = "ranking"
 
     name: Literal["map"] = "map"
-    k: Count = 5
+    k: Count = 5  # How many classes of a row are looked at, the most probable first. Example: 3
 
     @property
     def title(self) -> str:
@@ -35,7 +35,7 @@ class TopKError(Metric):
     reads: ClassVar[Answer] = "ranking"
 
     name: Literal["top_k_error"] = "top_k_error"
-    k: Count = 5  # the first so many classes
+    k: Count = 5  # How many classes of a row are looked at, the most probable first. Example: 3
 
     @property
     def title(self) -> str:

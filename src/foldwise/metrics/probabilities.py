@@ -23,8 +23,10 @@ class LogLoss(ColumnMetric):
     of_one_label: ClassVar[bool] = False
 
     name: Literal["log_loss"] = "log_loss"
-    clip: float = Field(default=CLIP, gt=0, lt=0.1)  # p is clipped to [clip, 1 - clip]
-    rescale: bool = True  # divide each row by its sum first, as Kaggle does
+    # Probabilities are clipped to this distance from 0 and 1. Example: 1e-7
+    clip: float = Field(default=CLIP, gt=0, lt=0.1)
+    # Whether each row is divided by its sum first, as Kaggle does. Example: false
+    rescale: bool = True
 
     @property
     def range(self) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from foldwise.shapes.numbers import OneColumn, need_classes
 class Coded(OneColumn):
     """A shape whose file names classes."""
 
-    # what stands in the file for a class; by default its name
+    # What stands in the file for a class; by default its name. Example: {cat = "0", dog = "1"}
     codes: dict[str, str] = Field(default_factory=dict)
 
     def code(self, name: str) -> str:
@@ -103,7 +103,7 @@ class Label(Cells):
 class Several(Cells):
     """A shape whose cells may hold several classes."""
 
-    separator: str = " "  # between two classes of a cell
+    separator: str = " "  # What stands between two classes in a cell. Example: ";"
 
     @property
     def several(self) -> bool:
@@ -136,7 +136,7 @@ class Top(Several):
     usual_metric: ClassVar[str] = "map"
 
     shape: Literal["top"] = "top"
-    k: Count = 5  # at most so many classes, the most probable first
+    k: Count = 5  # How many classes a cell holds at most, the most probable first. Example: 3
 
     def most(self, classes: Sequence[str]) -> int:
         """k."""
@@ -161,8 +161,10 @@ class TagsCell(Several):
     usual_metric: ClassVar[str] = "f1"
 
     shape: Literal["tags"] = "tags"
-    threshold: Inside = 0.5  # classes at least so probable
-    none: str | None = None  # the cell where no class passes; else the most probable one
+    threshold: Inside = 0.5  # The probability from which on a class is named. Example: 0.4
+    # The cell of a row in which no class reaches the threshold; by default the most probable class.
+    # Example: "nothing"
+    none: str | None = None
 
     @property
     def cutoff(self) -> float | None:

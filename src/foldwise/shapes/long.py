@@ -28,7 +28,8 @@ class Long(Coded):
     keys_made: ClassVar[tuple[str, ...]] = ("class",)
 
     shape: Literal["long"] = "long"
-    row: str = "{id}_{class}"  # with two columns: the first column's text
+    # With two columns: the text in the first one. Example: "{id}:{class}"
+    row: str = "{id}_{class}"
 
     @field_validator("row")
     @classmethod

@@ -15,7 +15,8 @@ DIGITS = "%.10g"  # 10 significant digits: 120 rounded values still sum to 1 wit
 class OneColumn(Shape):
     """A shape whose answers stand in one column."""
 
-    column: str | None = None  # the answer's column; by default the only one left
+    # The column with the answer; by default the only one beside the id. Example: "label"
+    column: str | None = None
 
     def find_answers(self, file: FormatFile, classes: Sequence[str]) -> tuple[str, ...]:
         """The column that is named, or the only one beside the ids."""

@@ -21,7 +21,8 @@ class Positive(OneColumn):
     one_of_two: ClassVar[bool] = True
 
     shape: Literal["positive"] = "positive"
-    positive: str = Field(examples=["dog"])  # the class whose probability the column holds
+    # The class whose probability the column holds. Example: "dog"
+    positive: str = Field(examples=["dog"])
 
     def write(self, answers: Array, form: SubmissionFormat) -> pd.DataFrame:
         """One column with the probability of the positive class."""

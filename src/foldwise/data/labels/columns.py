@@ -25,8 +25,9 @@ class ClassColumns(TableLabels):
     """One column per class: 1 (or 1.0, true) in those of the row's classes, else 0."""
 
     format: Literal["class_columns"] = "class_columns"
-    multi: bool = False  # an image may have several labels, or none
-    soft: bool = False  # the columns hold shares of 0 to 1, as annotators' votes give them
+    multi: bool = False  # Whether an image may have several labels, or none. Example: true
+    # Whether the columns hold shares from 0 to 1, as votes of annotators give them. Example: true
+    soft: bool = False
 
     def read(self, spec: CompetitionSpec, raw: Path, classes: Sequence[str] | None) -> Rows:
         """The rows of the table.

@@ -50,9 +50,10 @@ Pattern = Annotated[str, AfterValidator(_check_pattern)]
 class ImageFolders(Labels):
     """Labels in the paths of images below some folders."""
 
-    # folders of training images, searched to any depth
+    # Folders of training images, searched to any depth. Example: ["train"]
     roots: Roots = Field(min_length=1, examples=[["train"]])
-    # searched in the path below the root (`bird/a_17.jpg`); named groups: label, id, group
+    # A regular expression that is searched in the path below the root, as `bird/a_17.jpg`; its
+    # named groups may be `id`, `label` and `group`. Example: '(?P<group>[^/_]+)_\d+\.jpg$'
     pattern: Pattern | None = None
 
     @property
@@ -99,6 +100,8 @@ class FileName(ImageFolders):
     """The named group `label` of the pattern is the class."""
 
     format: Literal["filename"] = "filename"
+    # A regular expression that is searched in the path below the root, as `bird/a_17.jpg`; its
+    # named groups are `label`, and perhaps `id` and `group`. Example: '(?P<label>.+)_\d+\.jpg$'
     pattern: Annotated[Pattern, AfterValidator(_check_label_group)] = Field(
         examples=[r"(?P<label>.+)_\d+\.jpg$"]
     )

@@ -20,9 +20,11 @@ class HookLabels(Labels):
     hook: ClassVar[str | None] = "read_labels"
 
     format: Literal["hook"] = "hook"
-    multi: bool = False  # an image may have several labels, or none
-    separator: str = Field(default=" ", min_length=1)  # between two tags of a cell
-    none: str | None = None  # the tag (or an empty cell) that says: none of these
+    multi: bool = False  # Whether an image may have several labels, or none. Example: true
+    # What stands between two labels in a cell. Example: ";"
+    separator: str = Field(default=" ", min_length=1)
+    # The label that means that none applies; an empty cell means the same. Example: "nothing"
+    none: str | None = None
 
     def split(self, cells: "pd.Series[str]", ids: "pd.Series[str]", file: Path) -> Tags:
         """The labels of each cell. Raises: LabelError: see `split_tags`."""

@@ -20,9 +20,10 @@ class Number(TableLabels):
     """One column holds the number that is predicted; of several columns each does."""
 
     format: Literal["number"] = "number"
+    # The column with the number, or several of them. Example: "age"
     column: tuple[str, ...] = Field(min_length=1, examples=["<the column with the number>"])
 
-    @field_validator("column", mode="before")
+    @field_validator("column", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value

@@ -25,8 +25,8 @@ TRUE = ("1", "1.0", "true", "yes")
 class Limits(Strict):
     """The smallest and the largest number that pass; 0 is no limit."""
 
-    min: float = 0
-    max: float = 0
+    min: float = 0  # The smallest number that passes; 0 is no limit. Example: 1
+    max: float = 0  # The largest number that passes; 0 is no limit. Example: 4
 
 
 class Rules(Strict):
@@ -36,19 +36,20 @@ class Rules(Strict):
     yes-folder yes; a set flag or a number outside its limits is no; the rest is yes.
     """
 
-    yes: str = "yes"  # the names of the two classes
-    no: str = "no"
-    path: str = "path"  # the column whose folders count
-    yes_folders: tuple[str, ...] = ()
-    no_folders: tuple[str, ...] = ()
-    number: dict[str, Limits] = Field(
-        default_factory=dict
-    )  # limits of a column with one number: num_people
-    every: dict[str, Limits] = Field(
-        default_factory=dict
-    )  # limits of each number of a comma-separated column: ages
-    forbidden: tuple[str, ...] = ()  # flag columns: 1 (or true, yes) makes a row no
-    failed: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # failure codes by column
+    yes: str = "yes"  # The class of the rows that pass. Example: "like"
+    no: str = "no"  # The class of the rows that do not pass. Example: "pass"
+    path: str = "path"  # The column with the path whose folders count. Example: "file"
+    yes_folders: tuple[str, ...] = ()  # Folders whose rows pass. Example: ["kept"]
+    no_folders: tuple[str, ...] = ()  # Folders whose rows do not pass. Example: ["rejected"]
+    # Limits of columns with one number. Example: {num_people = {min = 1, max = 1}}
+    number: dict[str, Limits] = Field(default_factory=dict)
+    # Limits of each number in columns with several, separated by commas. Example: {ages = {min =
+    # 18}}
+    every: dict[str, Limits] = Field(default_factory=dict)
+    # Flag columns: a row with 1, true or yes does not pass. Example: ["is_group"]
+    forbidden: tuple[str, ...] = ()
+    # Codes of failure by column: such rows are left out. Example: {status = ["error"]}
+    failed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """The columns that the rules read."""
@@ -68,9 +69,11 @@ class Sqlite(TableLabels):
     """The rows of a query; their class is a column, or what rules say."""
 
     format: Literal["sqlite"] = "sqlite"
-    # SQL whose columns are the rows' columns
+    # SQL that selects the rows. Example: "SELECT path, label FROM pics"
     query: str = Field(min_length=1, examples=["SELECT path, label FROM pics"])
-    column: str | None = None  # the label column
+    column: str | None = None  # The column with the class. Example: "label"
+    # Rules over the columns that decide between two classes, instead of `column`. Example:
+    # {forbidden = ["is_group"]}
     rules: Rules | None = None
 
     @property

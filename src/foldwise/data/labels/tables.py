@@ -23,7 +23,8 @@ class TableLabels(Labels):
 
     reads_tables: ClassVar[bool] = True
 
-    id_prefix: str = ""  # put before training ids where test has the same ones for other images
+    # Put before training ids, where test images have the same ids. Example: "train-"
+    id_prefix: str = ""
 
     @property
     def prefix(self) -> str:
@@ -96,6 +97,7 @@ class ClassColumn(TableLabels):
     """One column holds the class name."""
 
     format: Literal["class_column"] = "class_column"
+    # The column with the class. Example: "label"
     column: str = Field(min_length=1, examples=["<the label column>"])
 
     @property
@@ -113,9 +115,12 @@ class Delimited(TableLabels):
     """One column holds any number of tags with a separator between them."""
 
     format: Literal["delimited"] = "delimited"
+    # The column with the labels. Example: "tags"
     column: str = Field(min_length=1, examples=["<the label column>"])
-    separator: str = Field(default=" ", min_length=1)  # between two tags of a cell
-    none: str | None = None  # the tag (or an empty cell) that says: none of these
+    # What stands between two labels in a cell. Example: ";"
+    separator: str = Field(default=" ", min_length=1)
+    # The label that means that none applies; an empty cell means the same. Example: "nothing"
+    none: str | None = None
 
     @property
     def many(self) -> bool:

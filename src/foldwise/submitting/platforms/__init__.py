@@ -164,7 +164,9 @@ class Destination(Platform):
 class Shared(Destination):
     """A platform whose page says which share of the test rows is public."""
 
-    public_share: Inside | None = None  # so many count for the public leaderboard
+    # The share of the test rows that the public leaderboard scores, if the page says it. Example:
+    # 0.3
+    public_share: Inside | None = None
 
     def parts(
         self, data: Path, shape: SubmissionFormat, units: Callable[[Sequence[str] | None], int]

@@ -46,7 +46,7 @@ class Focal(Loss):
     """Cross-entropy in which rows count less the surer the model is of them."""
 
     name: Literal["focal"] = "focal"
-    gamma: AmountOrNone = 2.0  # how little sure rows count; 0: cross-entropy
+    gamma: AmountOrNone = 2.0  # How much less sure rows count; 0 is cross-entropy. Example: 1.5
 
     def formula(self, outputs: Outputs) -> "Formula":
         """See `class_focal` and `label_focal`."""

@@ -19,9 +19,9 @@ class OneCycle(Schedule):
     """Up by half a cosine from lr/div, then down to lr/div_final: fastai's fit_one_cycle."""
 
     name: Literal["one_cycle"] = "one_cycle"
-    pct_start: Inside = 0.25  # share of the steps in which the rate rises
-    div: Divisor = 25.0
-    div_final: Divisor = 1e5
+    pct_start: Inside = 0.25  # The share of the steps in which the rate rises. Example: 0.3
+    div: Divisor = 25.0  # The rate begins at `lr` divided by this. Example: 10.0
+    div_final: Divisor = 1e5  # The rate ends at `lr` divided by this. Example: 1e4
 
     def rates(self, epochs: int, highest: Array) -> Rates:
         """fastai's."""
@@ -42,7 +42,9 @@ class OneCycle(Schedule):
 class Warmed(Schedule):
     """A schedule that can begin with a straight line up to its rates."""
 
-    warmup: AmountOrNone = 0.0  # epochs of it
+    # The epochs in which the rate rises from 0 in a straight line, before anything else. Example:
+    # 1.0
+    warmup: AmountOrNone = 0.0
 
     def rates(self, epochs: int, highest: Array) -> Rates:
         """The line, then the rates of `after`."""
@@ -82,8 +84,8 @@ class FlatCos(Warmed):
     """Constant, then down by half a cosine to lr/div_final: fastai's fit_flat_cos."""
 
     name: Literal["flat_cos"] = "flat_cos"
-    pct_start: Inside = 0.75  # share of the steps before the rate falls
-    div_final: Divisor = 1e5
+    pct_start: Inside = 0.75  # The share of the steps before the rate falls. Example: 0.5
+    div_final: Divisor = 1e5  # The rate ends at `lr` divided by this. Example: 1e4
 
     def after(self, highest: Array) -> Rates:
         """fastai's."""
@@ -113,9 +115,10 @@ class Sgdr(Schedule):
     """
 
     name: Literal["sgdr"] = "sgdr"
-    cycles: Count  # they say how many epochs the stage has: 7 for 3 cycles of 1, 2 and 4
-    cycle_length: Count = 1  # epochs of the first one
-    cycle_mult: Count = 1  # each is so many times as long as the one before
+    # The number of cycles; they decide the stage's epochs: cycles of 1, 2 and 4 are 7. Example: 3
+    cycles: Count
+    cycle_length: Count = 1  # The epochs of the first cycle. Example: 2
+    cycle_mult: Count = 1  # How many times as long as the one before each cycle is. Example: 2
 
     @model_validator(mode="after")
     def _not_endless(self) -> Self:

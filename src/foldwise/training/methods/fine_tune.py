@@ -23,6 +23,7 @@ class FineTune(Network):
     measured: ClassVar[bool] = True
 
     name: Literal["fine_tune"] = "fine_tune"
+    # timm's name of the network, with its weights tag if wanted. Example: "resnet50.tv_in1k"
     backbone: Annotated[str, Field(min_length=1, max_length=300)]
 
     @property

@@ -16,8 +16,8 @@ class Contrast(Colouring):
     draws: ClassVar[int] = 2
 
     name: Literal["contrast"] = "contrast"
-    amount: Part  # a factor is drawn from 1 - amount to 1 + amount
-    p: Share = 1.0
+    amount: Part  # A factor is drawn from 1 - `amount` to 1 + `amount`. Example: 0.2
+    p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def colours(self, u: "Tensor") -> ColourMap:
         """See `Colouring`."""
@@ -34,8 +34,8 @@ class Brightness(Colouring):
     draws: ClassVar[int] = 2
 
     name: Literal["brightness"] = "brightness"
-    amount: Share  # drawn from ±amount
-    p: Share = 1.0
+    amount: Share  # The share of the range from black to white; drawn from ±`amount`. Example: 0.1
+    p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def colours(self, u: "Tensor") -> ColourMap:
         """See `Colouring`."""
@@ -54,8 +54,8 @@ class Saturation(Colouring):
     draws: ClassVar[int] = 2
 
     name: Literal["saturation"] = "saturation"
-    amount: Share  # a factor is drawn from 1 - amount to 1 + amount; 0 is grey
-    p: Share = 1.0
+    amount: Share  # A factor is drawn from 1 - `amount` to 1 + `amount`; 0 is grey. Example: 0.2
+    p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def colours(self, u: "Tensor") -> ColourMap:
         """See `Colouring`."""

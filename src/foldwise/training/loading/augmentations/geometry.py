@@ -33,8 +33,9 @@ class Warp(GeometricAugmentation):
     draws: ClassVar[int] = 4
 
     name: Literal["warp"] = "warp"
-    magnitude: float = Field(ge=0, le=0.3)  # fastai's; drawn from ±magnitude in x and in y
-    p: Share = 1.0  # chance of each of the two
+    # fastai's magnitude; drawn from ±`magnitude`, across and along. Example: 0.2
+    magnitude: float = Field(ge=0, le=0.3)
+    p: Share = 1.0  # The chance of each of the two directions. Example: 0.5
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
@@ -52,8 +53,9 @@ class Shift(GeometricAugmentation):
     draws: ClassVar[int] = 3
 
     name: Literal["shift"] = "shift"
-    share: float = Field(ge=0, le=0.5)  # of the sides, drawn from ±share for each
-    p: Share = 1.0
+    # The share of the sides; drawn from ±`share` for each. Example: 0.1
+    share: float = Field(ge=0, le=0.5)
+    p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
@@ -73,7 +75,7 @@ class HorizontalFlip(GeometricAugmentation):
     main: ClassVar[str] = "p"
 
     name: Literal["hflip"] = "hflip"
-    p: Share = 0.5
+    p: Share = 0.5  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
@@ -88,7 +90,7 @@ class VerticalFlip(GeometricAugmentation):
     main: ClassVar[str] = "p"
 
     name: Literal["vflip"] = "vflip"
-    p: Share = 0.5
+    p: Share = 0.5  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
@@ -124,8 +126,8 @@ class Rotate(GeometricAugmentation):
     draws: ClassVar[int] = 2
 
     name: Literal["rotate"] = "rotate"
-    degrees: float = Field(ge=0, le=180)  # drawn from ±degrees
-    p: Share = 1.0
+    degrees: float = Field(ge=0, le=180)  # Degrees; drawn from ±`degrees`. Example: 10
+    p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
@@ -143,8 +145,10 @@ class Zoom(GeometricAugmentation):
     draws: ClassVar[int] = 2
 
     name: Literal["zoom"] = "zoom"
-    factor: Annotated[Pair, _within(0.1, 10)]  # drawn from this range, by octaves; > 1 shows less
-    p: Share = 1.0
+    # [low, high], between 0.1 and 10, by octaves; above 1 less of the image is seen. Example: [1.0,
+    # 1.2]
+    factor: Annotated[Pair, _within(0.1, 10)]
+    p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
         """See `Geometric`."""
@@ -165,8 +169,10 @@ class Crop(GeometricAugmentation):
     draws: ClassVar[int] = 4
 
     name: Literal["crop"] = "crop"
-    share: Annotated[Pair, _within(0.01, 1)]  # of the area that is kept, drawn from this range
-    # width by height, as shares of an image's own; drawn from this range, by octaves
+    # [low, high] of the area that is kept, between 0.01 and 1. Example: [0.3, 1.0]
+    share: Annotated[Pair, _within(0.01, 1)]
+    # [low, high] of width to height, as shares of the image's own, between 0.1 and 10, by octaves.
+    # Example: [0.9, 1.1]
     ratio: Annotated[Pair, _within(0.1, 10)] = (0.75, 1.3333)
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":

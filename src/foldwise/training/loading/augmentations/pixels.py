@@ -20,7 +20,7 @@ class Erase(Painting):
     draws: ClassVar[int] = 5
 
     name: Literal["erase"] = "erase"
-    p: Share
+    p: Share  # The chance that an image is changed. Example: 0.75
 
     def paint(self, images: "Tensor", u: "Tensor", mean: Sequence[float]) -> None:
         """See `Painting`."""
