@@ -16,6 +16,9 @@ from markdown_it.token import Token
 from typer.testing import CliRunner
 
 from foldwise.cli import app
+from foldwise.config.competition import CompetitionSpec
+from foldwise.config.loading import parse
+from foldwise.config.recipe import Recipe, SizedRecipe
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -139,3 +142,47 @@ def test_commands_that_are_marked_as_runnable_work(
         assert program == "foldwise", f"{command}: only commands of foldwise can be marked"
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, f"{command}: {done.output}{done.exception or ''}"
+
+
+def toml_of(name: str) -> list[dict[str, object]]:
+    """The TOML blocks of a page below docs/."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    return [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_guides_examples_are_a_valid_competition_and_recipe() -> None:
+    spec, recipe = toml_of("how-to/describe-a-competition.md")[0], toml_of("how-to/recipes.md")
+    birds = parse(CompetitionSpec, {"name": "birds", **spec}, "guide")
+    assert birds.submit.blend.method == "mean"
+    assert parse(SizedRecipe, {"name": "baseline", **recipe[0]}, "guide").cache_sizes == (
+        (288, 288),
+    )
+    fine_tune = {**recipe[0], **recipe[1], "head": "fastai"}
+    assert len(parse(Recipe, {"name": "tuned", **fine_tune}, "guide").stage) == 2
+    assert parse(Recipe, {"name": "student", **recipe[0], **recipe[2]}, "guide").pseudo is not None
+
+
+COMMAND = re.compile(r"^(?:.*/)?foldwise +([a-z]+)\b(.*)")
+VERBS = [verb.name or getattr(verb.callback, "__name__", "") for verb in app.registered_commands]
+
+
+def named_in_code(page: Path) -> Iterator[tuple[str, str]]:
+    """The verbs of foldwise that a page's code names, each with what follows it on its line."""
+    for token in tokens_of(page):
+        if token.type in ("fence", "code_inline"):
+            for line in token.content.splitlines():
+                if found := COMMAND.match(line):
+                    yield found[1], found[2].split("#")[0]
+
+
+def test_commands_in_the_documentation_have_the_verbs_and_options_that_they_name() -> None:
+    known = {verb: CliRunner().invoke(app, [verb, "--help"]).output for verb in VERBS}
+    named = [(page, *found) for page in PAGES for found in named_in_code(page)]
+    assert len(named) > 50
+    assert [(page.name, verb) for page, verb, _ in named if verb not in known] == []
+    assert [
+        (page.name, verb, option)
+        for page, verb, rest in named
+        for option in re.findall(r"(?<!\S)--[a-z-]+", rest)
+        if not re.search(rf"{option}\b", known[verb])
+    ] == []
