@@ -82,8 +82,9 @@ class Method(Kind):
         Raises: ValueError: the method takes no such key, or it needs stages and there are none.
         """
         taken = EVERY | self.keys
+        others = (IMAGES | NETWORK | STAGES) - taken
         silent = {**usual, **self.defaults}
-        wrong = [k for k, v in settings.items() if k not in taken and v != silent.get(k)]
+        wrong = [k for k, v in settings.items() if k in others and v != silent.get(k)]
         if wrong:
             raise ValueError(
                 f'model = "{self}" takes no {" and no ".join(wrong)}, but '
