@@ -315,6 +315,16 @@ def test_blend_prints_members_and_blend(done: Workspace) -> None:
     assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
 
 
+def test_status_shows_a_blend_as_it_shows_a_run(done: Workspace) -> None:
+    blend = json.loads(foldwise("blend", "tiny", "--json", cwd=done.root).stdout)[1]["run"]
+    shown = foldwise("status", "tiny", "--run", blend, cwd=done.root)
+    assert shown.exit_code == 0, shown.stderr
+    assert blend in shown.stdout
+    told = json.loads(foldwise("status", "tiny", "--run", blend, "--json", cwd=done.root).stdout)
+    assert (told["recipe"], told["headline"]["run"]) == ("mean", blend)
+    assert told["headline"]["board"] is not None
+
+
 @pytest.mark.slow
 def test_train_takes_a_fold_and_overrides(workspace: Workspace) -> None:
     done = foldwise("train", "tiny", "--fold", "2", "--set", "batch_size=4", cwd=workspace.root)

@@ -122,9 +122,12 @@ def headlines(competition: OpenCompetition, runs: Sequence[str]) -> list[Head]:
 
 
 def summary(competition: OpenCompetition, run: str) -> HeadedSummary:
-    """A run by folds, classes and groups, with its `headline`: see `run_summary`."""
+    """A run or a blend by folds, classes and groups, with its `headline`: see `run_summary`."""
     told = run_summary(competition.workspace, competition.name, run, competition.data)
-    return {**told, "headline": head(told, compare_runs(competition.files.path, competition.data))}
+    rows = compare_runs(competition.files.path, competition.data)
+    if any(row["run"] == run for row in rows):
+        return {**told, "headline": head(told, rows)}
+    return {**told, "headline": headline_of(competition.workspace, competition.data, run, rows)}
 
 
 def compare(competition: OpenCompetition) -> list[RunRow]:
