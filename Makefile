@@ -61,6 +61,9 @@ docs: setup ## the documentation as a site in site/; a link that leads nowhere i
 	@rm -rf site
 	@.venv/bin/zensical build --clean --strict
 
+reference: setup ## docs/reference/ anew, from the settings models and the command line
+	@.venv/bin/python tools/reference.py
+
 docs-serve: setup ## the same at localhost:8000, built anew when a page changes ## make docs-serve ARGS="--dev-addr localhost:8001"
 	@.venv/bin/zensical serve $(ARGS)
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = ["help", "setup", "clean"]
 NEED_PYTHON = ["data", "check", "train", "submit", "reproduce", "status", "test", "quick", "lint"]
-NEED_PYTHON += ["docs", "docs-serve", "bench", "backbones", "gpu", "torture"]
+NEED_PYTHON += ["docs", "docs-serve", "reference", "bench", "backbones", "gpu", "torture"]
 
 
 def make(*arguments: str) -> str:

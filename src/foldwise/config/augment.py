@@ -15,7 +15,7 @@ CHANCE = "give each augmentation its own chance, e.g. "
 
 
 class Augment(Strict):
-    """Random changes to training images, drawn anew for every image and epoch.
+    """Random changes of training images, drawn anew for every image and epoch.
 
     Each key but `padding` names an augmentation (see `kinds.augmentation`). Its value is a table
     of settings, the main one of these alone, `true` for the defaults, or `false` for none.

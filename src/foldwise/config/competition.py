@@ -62,7 +62,7 @@ class Files(Strict):
 
 
 class Images(Strict):
-    """Where an id's image lies and how it is read."""
+    """Where the images lie and how they are read."""
 
     # Where the image of a row lies: a template over the row's columns. Of several templates, the
     # one whose file exists counts. Example: "train/{id}.png"
@@ -116,7 +116,7 @@ class Images(Strict):
 
 
 class Holdout(Strict):
-    """Platform "local" without a test set: some training rows become one, by group if there is."""
+    """Makes a test set of some training rows, of whole groups if there are any."""
 
     # The share of the training rows that becomes the test set; 1 / `fraction` is rounded. Example:
     # 0.25
@@ -125,7 +125,7 @@ class Holdout(Strict):
 
 
 class Outside(Strict):
-    """A member of the blend from elsewhere: CSV or parquet files `id, *classes` in data/<name>."""
+    """A blend member from elsewhere: CSV or parquet files `id, *classes` below `data/NAME`."""
 
     name: str = Field(min_length=1)  # What reports call the member. Example: "theirs"
     # Its out-of-fold predictions of the training rows, made with the folds of `[submit]`. Example:
@@ -163,7 +163,7 @@ class Submit(Strict):
 
 
 class CompetitionSpec(Strict):
-    """The facts of one competition."""
+    """The facts of a competition."""
 
     beside: ClassVar[tuple[str, ...]] = BESIDE
 

@@ -7,7 +7,7 @@ from foldwise.kinds.settings import Strict
 
 
 class Pseudo(Strict):
-    """Test rows that join each fold's training part, labelled by a run's model of the same fold."""
+    """Pseudo-labels: test rows, labelled by another run's same fold, join the training part."""
 
     # The teacher: the name of a run, or of a recipe, whose run of the same seed counts. Example:
     # "baseline"

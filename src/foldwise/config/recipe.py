@@ -38,7 +38,7 @@ APART = ("seeds", "cpus", "gpus", "memory")  # settings that do not tell runs ap
 
 
 class Recipe(Strict):
-    """How to train one model; with a seed it is a run."""
+    """How to train a model; with a seed it is a run."""
 
     moved: ClassVar[Mapping[str, str]] = {
         "focal_gamma": 'write loss = {name = "focal", gamma = 2.0}',

@@ -13,7 +13,7 @@ Size = int | tuple[int, int]
 
 
 class Stage(Strict):
-    """Some epochs of training; what is not said here is as in the recipe."""
+    """Some epochs of training; a key that is missing here is as in the recipe."""
 
     moved: ClassVar[Mapping[str, str]] = {
         "pct_start": 'write schedule = {name = "one_cycle", pct_start = 0.25}',

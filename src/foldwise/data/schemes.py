@@ -29,7 +29,7 @@ class Stratified(FoldScheme):
 
 
 class Groups(FoldScheme):
-    """Whole groups, so that the folds have about the same number of rows."""
+    """Groups stay whole; folds have about the same number of rows."""
 
     grouped: ClassVar[bool] = True
 
@@ -44,7 +44,7 @@ class Groups(FoldScheme):
 
 
 class StratifiedGroups(FoldScheme):
-    """Whole groups, with the classes spread as evenly as these allow."""
+    """Groups stay whole; classes are spread as evenly as the groups allow."""
 
     grouped: ClassVar[bool] = True
 

@@ -93,7 +93,7 @@ def _climb(cost: Callable[[Array], float], count: int, rounds: int) -> Array:
 
 
 class Mean(Blending):
-    """The mean."""
+    """The mean of the members' predictions."""
 
     method: Literal["mean"] = "mean"
 
@@ -103,7 +103,7 @@ class Mean(Blending):
 
 
 class GeometricMean(Blending):
-    """The geometric mean."""
+    """The geometric mean of the members' probabilities."""
 
     of_probabilities: ClassVar[bool] = True
 
@@ -115,7 +115,7 @@ class GeometricMean(Blending):
 
 
 class Rank(Blending):
-    """The members' mean rank of each row, column by column, put back into probabilities.
+    """The mean of the members' ranks of each row, by column, mapped back to probabilities.
 
     The row of mean rank r gets the r-th smallest number of its column, averaged over the members
     and interpolated. So rows stand in the order of their mean ranks, on the members' scale: rows
@@ -146,7 +146,7 @@ class WeightedMean(Blending):
 
 
 class Single(WeightedMean):
-    """The best member by itself."""
+    """The best member alone."""
 
     tempers: ClassVar[bool] = False
 
@@ -159,8 +159,11 @@ class Single(WeightedMean):
 
 
 class Weights(WeightedMean):
-    """Convex weights that minimise the metric: by gradient for log loss, which is convex in them;
-    else a search from the weights that are best for log loss, or from equal ones."""
+    """Convex weights of the members that are best for the metric.
+
+    They are found by gradient for log loss, which is convex in them; else by a search from the
+    weights that are best for log loss, or from equal ones.
+    """
 
     method: Literal["weights"] = "weights"
 
@@ -265,7 +268,7 @@ class Stacked(Blending):
 
 
 class Auto(Blending):
-    """The simplest method within one standard error of the best."""
+    """Tries all methods and takes the simplest one within one standard error of the best."""
 
     method: Literal["auto"] = "auto"
 

@@ -27,7 +27,7 @@ class Named(ColumnMetric):
 
 
 class Accuracy(Named):
-    """The share of right rows; with many labels of right cells, as fastai's accuracy_multi."""
+    """The share of right rows; with many labels of right cells (fastai's accuracy_multi)."""
 
     of_one_label: ClassVar[bool] = False
 
@@ -116,8 +116,11 @@ class Counted(Named):
 
 
 class FBeta(Counted):
-    """F-beta, (1 + beta²) tp / (beta² true + named) (scikit-learn's fbeta_score, its documentation
-    read 2026-11-22)."""
+    """F1, or another F-beta: the weighted harmonic mean of precision and recall.
+
+    (1 + beta²) tp / (beta² true + named) (scikit-learn's fbeta_score, its documentation read
+    2026-11-22).
+    """
 
     name: Literal["f1"] = "f1"
     beta: Amount = 1.0  # How much recall counts against precision; 2 makes it F2. Example: 2.0
@@ -134,7 +137,7 @@ class FBeta(Counted):
 
 
 class Precision(Counted):
-    """The share of what is named that is right, tp / named."""
+    """Precision: the share of the predicted labels that are right."""
 
     name: Literal["precision"] = "precision"
 
@@ -144,7 +147,7 @@ class Precision(Counted):
 
 
 class Recall(Counted):
-    """The share of what is true that is named, tp / true."""
+    """Recall: the share of the true labels that are predicted."""
 
     name: Literal["recall"] = "recall"
 

@@ -22,7 +22,7 @@ class NumberMetric(Metric):
 
 
 class Rmse(NumberMetric):
-    """The root of the mean squared error; of several columns the mean over them (MCRMSE)."""
+    """The root mean squared error; of several columns their mean (MCRMSE)."""
 
     name: Literal["rmse"] = "rmse"
 
@@ -48,7 +48,7 @@ class Rmse(NumberMetric):
 
 
 class Mae(NumberMetric):
-    """The mean absolute error; of several columns the mean over them."""
+    """The mean absolute error; of several columns their mean."""
 
     name: Literal["mae"] = "mae"
 

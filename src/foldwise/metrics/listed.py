@@ -11,7 +11,7 @@ from foldwise.kinds.metric import Answers, Metric
 
 
 class MeanAveragePrecision(Metric):
-    """MAP@k: the mean over rows of `average_precisions`."""
+    """MAP@k: the mean over rows of the average precision of the k most probable classes."""
 
     reads: ClassVar[Answer] = "ranking"
 
@@ -29,7 +29,7 @@ class MeanAveragePrecision(Metric):
 
 
 class TopKError(Metric):
-    """The mean over rows of `top_k_errors`."""
+    """The share of rows whose class is not among the k most probable ones."""
 
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     reads: ClassVar[Answer] = "ranking"

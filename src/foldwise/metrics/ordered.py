@@ -12,7 +12,7 @@ from foldwise.metrics.columns import ratio
 
 
 class Kappa(Metric):
-    """Quadratic weighted kappa of the class numbers in class order.
+    """Quadratic weighted kappa of ordered classes.
 
     1 - sum(w O) / sum(w E) with w = (i - j)^2, O the counts of truth i and answer j, and E those
     expected by chance (Cohen 1968, as Kaggle computes it: kagglesolutions.com, "Quadratic Weighted

@@ -16,7 +16,7 @@ SUM_TOLERANCE = 1e-5  # rows may sum to 1 within this where they are not rescale
 
 
 class LogLoss(ColumnMetric):
-    """Log loss; with many labels the mean over columns of the binary log loss."""
+    """The log loss; with many labels the mean over classes of the binary log loss."""
 
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     logarithmic: ClassVar[bool] = True

@@ -12,7 +12,7 @@ from foldwise.metrics.columns import ColumnMetric, column_mean, ratio
 
 
 class Auc(ColumnMetric):
-    """The mean over columns of the area under the ROC curve.
+    """The area under the ROC curve; the mean over classes.
 
     It is the chance that a positive row ranks above a negative one, ties counting one half
     (Fawcett 2006, "An introduction to ROC analysis", Pattern Recognition Letters 27(8)), as in
@@ -43,12 +43,12 @@ class Auc(ColumnMetric):
 
 
 class AveragePrecision(ColumnMetric):
-    """The mean over columns of the average precision, the sum of (R_n - R_{n-1}) P_n.
+    """The average precision; the mean over classes.
 
-    P_n and R_n are precision and recall at the n-th threshold, without interpolation
-    (scikit-learn's average_precision_score, its documentation read 2026-11-22). A column without
-    a positive row has none and is left out. Of two classes both are columns: to score one of them
-    alone, give the other the weight 0.
+    It is the sum of (R_n - R_{n-1}) P_n, with P_n and R_n the precision and recall at the n-th
+    threshold, without interpolation (scikit-learn's average_precision_score, its documentation read
+    2026-11-22). A column without a positive row has none and is left out. Of two classes both are
+    columns: to score one of them alone, give the other the weight 0.
     """
 
     reads: ClassVar[Answer] = "ranking"

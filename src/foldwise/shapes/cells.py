@@ -87,7 +87,7 @@ class Cells(Coded):
 
 
 class Label(Cells):
-    """The most probable class; of equal ones the first."""
+    """The most probable class."""
 
     usual_metric: ClassVar[str] = "accuracy"
 
@@ -130,7 +130,7 @@ class Several(Cells):
 
 
 class Top(Several):
-    """The most probable classes, the first k."""
+    """The k most probable classes, in one cell."""
 
     holds: ClassVar[Answer] = "ranking"
     usual_metric: ClassVar[str] = "map"
@@ -156,7 +156,7 @@ class Top(Several):
 
 
 class TagsCell(Several):
-    """Every class at or above a threshold."""
+    """Every class whose probability reaches a threshold, in one cell."""
 
     usual_metric: ClassVar[str] = "f1"
 

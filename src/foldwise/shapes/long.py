@@ -18,7 +18,7 @@ from foldwise.tables.text import numeric
 
 
 class Long(Coded):
-    """A probability for each id and class, in a row of its own.
+    """A row per id and class, with the probability.
 
     With three columns the second one names the class; with two the first one is a text of id and
     class, as `row` has it.

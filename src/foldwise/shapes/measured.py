@@ -16,8 +16,7 @@ from foldwise.tables.text import numeric
 
 
 class Numbers(Shape):
-    """A number in a column of each, named as the training file's columns; one column may have
-    another name."""
+    """Regression: a column per number, named as in the training file; a single one may differ."""
 
     holds: ClassVar[Answer] = "numbers"
     usual_metric: ClassVar[str] = "rmse"

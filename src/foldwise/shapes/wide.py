@@ -17,7 +17,7 @@ TOLERANCE = 1e-5  # rows may sum to 1 within this; graders are known that refuse
 
 
 class Wide(Shape):
-    """A probability per class, in a column of each."""
+    """A column per class, with its probability."""
 
     column_per_class: ClassVar[bool] = True
 

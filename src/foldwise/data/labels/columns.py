@@ -22,7 +22,7 @@ TIES = "rows with equal shares that got the first such class as label"
 
 
 class ClassColumns(TableLabels):
-    """One column per class: 1 (or 1.0, true) in those of the row's classes, else 0."""
+    """A column per class: 1 (or 1.0, true) where the row has the class, else 0."""
 
     format: Literal["class_columns"] = "class_columns"
     multi: bool = False  # Whether an image may have several labels, or none. Example: true

@@ -97,7 +97,7 @@ class ImageFolders(Labels):
 
 
 class FileName(ImageFolders):
-    """The named group `label` of the pattern is the class."""
+    """The class stands in the image's path: the named group `label` of a pattern."""
 
     format: Literal["filename"] = "filename"
     # A regular expression that is searched in the path below the root, as `bird/a_17.jpg`; its
@@ -113,7 +113,7 @@ class FileName(ImageFolders):
 
 
 class FolderName(ImageFolders):
-    """The first folder below a root is the class of every image in it, to any depth."""
+    """The class is the first folder below a root; its images may lie at any depth."""
 
     format: Literal["folder"] = "folder"
 

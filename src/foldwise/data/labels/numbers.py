@@ -17,7 +17,7 @@ from foldwise.tables.text import numeric
 
 
 class Number(TableLabels):
-    """One column holds the number that is predicted; of several columns each does."""
+    """Regression: one column, or several, hold the numbers to predict."""
 
     format: Literal["number"] = "number"
     # The column with the number, or several of them. Example: "age"

@@ -66,7 +66,7 @@ class Rules(Strict):
 
 
 class Sqlite(TableLabels):
-    """The rows of a query; their class is a column, or what rules say."""
+    """The rows of a SQL query; a column holds the class, or rules decide it."""
 
     format: Literal["sqlite"] = "sqlite"
     # SQL that selects the rows. Example: "SELECT path, label FROM pics"

@@ -94,7 +94,7 @@ class TableLabels(Labels):
 
 
 class ClassColumn(TableLabels):
-    """One column holds the class name."""
+    """A column holds the class."""
 
     format: Literal["class_column"] = "class_column"
     # The column with the class. Example: "label"
@@ -112,7 +112,7 @@ class ClassColumn(TableLabels):
 
 
 class Delimited(TableLabels):
-    """One column holds any number of tags with a separator between them."""
+    """A column holds any number of labels with a separator between them."""
 
     format: Literal["delimited"] = "delimited"
     # The column with the labels. Example: "tags"

@@ -7,7 +7,7 @@ from foldwise.submitting.platforms import Parcel, Receipt, Shared
 
 
 class DrivenData(Shared):
-    """DrivenData, where a person uploads the file."""
+    """DrivenData: a person uploads the file."""
 
     name: Literal["drivendata"] = "drivendata"
 

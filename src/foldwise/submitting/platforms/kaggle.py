@@ -264,7 +264,7 @@ def connect(slug: str) -> KaggleCompetition:
 
 
 class Kaggle(Shared):
-    """Kaggle, through its client where there are credentials, else by hand."""
+    """Kaggle: through its client where there are credentials, else a person uploads the file."""
 
     online: ClassVar[bool] = True
     any_order: ClassVar[bool] = True  # by ids and header: kaggle.com/wiki/SubmissionParser

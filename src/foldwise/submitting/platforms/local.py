@@ -28,7 +28,7 @@ PUBLIC_SHARE = 0.5  # of its rows, which are public
 
 
 class Local(Destination):
-    """The leaderboard on this machine."""
+    """A leaderboard on this machine, for practice."""
 
     practice: ClassVar[bool] = True
 

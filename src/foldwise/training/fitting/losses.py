@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class CrossEntropy(Loss):
-    """The negative log of the right class's probability."""
+    """Cross-entropy: the negative log probability of the true class."""
 
     of_labels: ClassVar[Outputs | None] = None
     takes_numbers: ClassVar[bool] = True
@@ -28,7 +28,7 @@ class CrossEntropy(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """The cross-entropy of each class for itself; two classes have one output."""
+    """Binary cross-entropy of each class by itself; two classes share one output."""
 
     of_two: ClassVar[Outputs | None] = "one_sigmoid"
     of_classes: ClassVar[Outputs | None] = "scaled_sigmoids"
@@ -43,10 +43,11 @@ class BinaryCrossEntropy(Loss):
 
 
 class Focal(Loss):
-    """Cross-entropy in which rows count less the surer the model is of them."""
+    """Focal loss: cross-entropy in which rows count less the surer the model is of them."""
 
     name: Literal["focal"] = "focal"
-    gamma: AmountOrNone = 2.0  # How much less sure rows count; 0 is cross-entropy. Example: 1.5
+    # How strongly rows of which the model is sure are discounted; 0 is cross-entropy. Example: 1.5
+    gamma: AmountOrNone = 2.0
 
     def formula(self, outputs: Outputs) -> "Formula":
         """See `class_focal` and `label_focal`."""
@@ -56,7 +57,7 @@ class Focal(Loss):
 
 
 class MeanDistance(Loss):
-    """The mean absolute distance of the right class's probability from 1."""
+    """The mean absolute distance of the true class's probability from 1, robust to wrong labels."""
 
     of_two: ClassVar[Outputs | None] = "one_sigmoid"
     of_labels: ClassVar[Outputs | None] = None

@@ -16,7 +16,7 @@ WARM = 100.0  # a warm-up begins at this part of the rate
 
 
 class OneCycle(Schedule):
-    """Up by half a cosine from lr/div, then down to lr/div_final: fastai's fit_one_cycle."""
+    """Rises by half a cosine from lr/div, then falls to lr/div_final: fastai's fit_one_cycle."""
 
     name: Literal["one_cycle"] = "one_cycle"
     pct_start: Inside = 0.25  # The share of the steps in which the rate rises. Example: 0.3
@@ -81,7 +81,7 @@ class Warmed(Schedule):
 
 
 class FlatCos(Warmed):
-    """Constant, then down by half a cosine to lr/div_final: fastai's fit_flat_cos."""
+    """Stays constant, then falls by half a cosine to lr/div_final: fastai's fit_flat_cos."""
 
     name: Literal["flat_cos"] = "flat_cos"
     pct_start: Inside = 0.75  # The share of the steps before the rate falls. Example: 0.5
@@ -97,7 +97,7 @@ class FlatCos(Warmed):
 
 
 class Constant(Warmed):
-    """The same rates throughout."""
+    """Stays constant."""
 
     name: Literal["constant"] = "constant"
 
@@ -107,7 +107,7 @@ class Constant(Warmed):
 
 
 class Sgdr(Schedule):
-    """Half a cosine from the rates to 0, again and again, each cycle longer by cycle_mult.
+    """Falls by half a cosine from lr to 0 in each cycle: warm restarts.
 
     Loshchilov & Hutter 2017 (arXiv:1608.03983). fastai's fit_sgdr is the same but for a cycle_mult
     of 1, which it divides by zero for, and for the first batch of a cycle, where rounding leaves

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FineTune(Network):
-    """A network of timm's by its name, with its weights tag if wanted: resnet50.tv_in1k."""
+    """Fine-tunes a network of timm's; its name alone will do: `model = "resnet50.tv_in1k"`."""
 
     keys: ClassVar[frozenset[str]] = IMAGES | STAGES | NETWORK
     defaults: ClassVar[Mapping[str, object]] = {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LinearLayer(Network):
-    """One linear layer on the pixels, by plain gradient descent at a constant rate."""
+    """A baseline: one linear layer on the pixels, trained by plain gradient descent."""
 
     defaults: ClassVar[Mapping[str, object]] = {
         "weights": "none",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ClassPrior(TrainingMethod):
-    """The shares of the classes in the training part; no image is looked at."""
+    """A baseline: predicts the class shares of the training part, without looking at images."""
 
     keys: ClassVar[frozenset[str]] = frozenset()
     defaults: ClassVar[Mapping[str, object]] = {"weights": "none", "image_size": 8}

@@ -64,7 +64,7 @@ EXTRA = {
 
 
 class PillowReader(ImageReader):
-    """Pillow's own formats, of which none calls another program."""
+    """The formats that Pillow reads by itself: JPEG, PNG, TIFF, WebP and others."""
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(end for ends in FORMATS.values() for end in ends)
     bytes_beside: ClassVar[Mapping[str, int]] = EXTRA

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Contrast(Colouring):
-    """Contrast about the middle between black and white."""
+    """A change of contrast about mid-grey."""
 
     main: ClassVar[str] = "amount"
     draws: ClassVar[int] = 2
@@ -28,7 +28,7 @@ class Contrast(Colouring):
 
 
 class Brightness(Colouring):
-    """Brightness, added to all colours."""
+    """A change of brightness, added to all channels."""
 
     main: ClassVar[str] = "amount"
     draws: ClassVar[int] = 2
@@ -48,7 +48,7 @@ class Brightness(Colouring):
 
 
 class Saturation(Colouring):
-    """How colourful an image is; grey images stay as they are."""
+    """A change of saturation; grey images stay as they are."""
 
     main: ClassVar[str] = "amount"
     draws: ClassVar[int] = 2

@@ -27,7 +27,7 @@ def _within(least: float, most: float) -> AfterValidator:
 
 
 class Warp(GeometricAugmentation):
-    """Perspective: the edges of an image get longer on one side, and shorter on the other."""
+    """A change of perspective: an edge of the image gets longer, the opposite one shorter."""
 
     main: ClassVar[str] = "magnitude"
     draws: ClassVar[int] = 4
@@ -47,7 +47,7 @@ class Warp(GeometricAugmentation):
 
 
 class Shift(GeometricAugmentation):
-    """A move to the side."""
+    """A shift to the side, up or down."""
 
     main: ClassVar[str] = "share"
     draws: ClassVar[int] = 3
@@ -70,7 +70,7 @@ class Shift(GeometricAugmentation):
 
 
 class HorizontalFlip(GeometricAugmentation):
-    """A mirror image, left for right."""
+    """A horizontal flip: left and right change places."""
 
     main: ClassVar[str] = "p"
 
@@ -85,7 +85,7 @@ class HorizontalFlip(GeometricAugmentation):
 
 
 class VerticalFlip(GeometricAugmentation):
-    """A mirror image, top for bottom."""
+    """A vertical flip: top and bottom change places."""
 
     main: ClassVar[str] = "p"
 
@@ -100,7 +100,7 @@ class VerticalFlip(GeometricAugmentation):
 
 
 class Dihedral(GeometricAugmentation):
-    """One of the eight symmetries of the square."""
+    """One of the eight symmetries of the square: turns by 90 degrees, with and without a flip."""
 
     name: Literal["dihedral"] = "dihedral"
 
@@ -120,7 +120,7 @@ class Dihedral(GeometricAugmentation):
 
 
 class Rotate(GeometricAugmentation):
-    """A rotation about the middle."""
+    """A rotation about the centre."""
 
     main: ClassVar[str] = "degrees"
     draws: ClassVar[int] = 2
@@ -138,7 +138,7 @@ class Rotate(GeometricAugmentation):
 
 
 class Zoom(GeometricAugmentation):
-    """A change of scale about the middle."""
+    """A change of scale about the centre."""
 
     main: ClassVar[str] = "factor"
     neutral: ClassVar[object] = (1.0, 1.0)
@@ -162,7 +162,7 @@ class Zoom(GeometricAugmentation):
 
 
 class Crop(GeometricAugmentation):
-    """A random resized crop: a part of the image anywhere in it, as large as the whole."""
+    """A random resized crop: a part of the image, resized to the size of the whole."""
 
     main: ClassVar[str] = "share"
     neutral: ClassVar[object] = None  # the whole image, too, is a crop of it

@@ -14,7 +14,7 @@ AREA, RATIO = (0.02, 0.33), (0.3, 3.3)
 
 
 class Erase(Painting):
-    """A rectangle becomes the mean colour."""
+    """Random erasing: a rectangle is filled with the mean colour."""
 
     main: ClassVar[str] = "p"
     draws: ClassVar[int] = 5
