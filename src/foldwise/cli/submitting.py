@@ -14,6 +14,7 @@ from foldwise.cli.console import (
     AsJson,
     Name,
     NoTrack,
+    Recipes,
     Root,
     complete_names,
     err,
@@ -23,6 +24,7 @@ from foldwise.cli.console import (
     verb,
 )
 from foldwise.cli.executing import Address, Executor, open_executor
+from foldwise.cli.training import Budget, OfFolds
 from foldwise.workspace import Workspace
 
 NameOrFile = Annotated[
@@ -33,9 +35,20 @@ NameOrFile = Annotated[
 ]
 
 
+BlendMethod = Annotated[
+    str | None, typer.Option("--blend", help="A blend method other than that of [submit].")
+]
+Out = Annotated[Path | None, typer.Option(help="Write the validated file here as well.")]
+
+
 @verb(SUBMIT)
 def submit(
     name: Name,
+    recipe: Recipes = None,
+    fold: OfFolds = None,
+    budget: Budget = None,
+    blend: BlendMethod = None,
+    out: Out = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Stop before the upload: write, validate, score.")
     ] = False,
@@ -52,20 +65,29 @@ def submit(
 ) -> None:
     """Do the main job: train, blend, write, validate, score, send, enter in the ledger.
 
-    What is done already is skipped, and the same bytes are not sent twice. Exit code 1 where the
-    platform cannot score the file.
-    Example: `foldwise submit digits`
+    What is done already is skipped, and the same bytes are not sent twice. --fold trains one fold;
+    the others have to be trained already. Exit code 1 where the platform cannot score the file.
+    Example: `foldwise submit digits --recipe resnet10 --budget 30m`
     """
     from foldwise.cli.progress import show_progress
-    from foldwise.commands.planning import Session
+    from foldwise.commands.planning import Selection, Session
     from foldwise.commands.status import headline
+    from foldwise.commands.submit import Choice
     from foldwise.commands.submit import submit as run
     from foldwise.data.opened import open_competition
 
+    if dry_run and (again or resend):
+        given = "--again" if again else "--resend"
+        raise typer.BadParameter(f"expected --dry-run, which sends nothing, or {given}, got both")
+    folds = tuple(fold) if fold else None
+    selection = Selection(recipes=tuple(recipe or ()), folds=folds)
+    choice = Choice(
+        selection=selection, budget=budget, blend=blend, out=out.expanduser() if out else None
+    )
     with open_executor(executor, address) as execute, show_progress(err) as (observe, images):
         competition = open_competition(Workspace.find(root), name)
         session = Session(observe=observe, progress=images, execute=execute, track=not no_track)
-        entry = run(competition, dry_run, again, resend, session)
+        entry = run(competition, dry_run, again, resend, session, choice)
     say(printing.entry_lines(entry))
     say(printing.headline_lines(headline(competition, entry.file)))
     if entry.receipt and entry.receipt.state == "failed":

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-from foldwise.commands.planning import caches_of, recipes_of, scheme_folds
-from foldwise.config.adapter import kinds_of
+from foldwise.commands.planning import blending_of, caches_of, recipes_of, scheme_folds
 from foldwise.data.opened import OpenCompetition
 from foldwise.ensembling.blend import Blend, blend_runs
-from foldwise.errors import SpecError
-from foldwise.kinds.blending import BLENDINGS
 from foldwise.submitting.parts import board_parts
 from foldwise.training.fitting.run import RunData, open_runs
 
@@ -38,8 +35,5 @@ def blend(
         )
     ]
     parts = board_parts(competition)
-    try:
-        by = BLENDINGS.parse(method, kinds_of(competition.folder)) if method else None
-    except ValueError as error:
-        raise SpecError(str(error)) from None
+    by = blending_of(competition, method) if method else None
     return blend_runs(competition.files.path, data, runs, by, members, parts)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from foldwise.config.adapter import kinds_of
 from foldwise.config.competition import repeated_name
 from foldwise.config.recipe import Recipe, SizedRecipe, load_recipe, recorded_recipe
 from foldwise.data.competition import CompetitionData, digests, image_caches
@@ -15,6 +16,7 @@ from foldwise.data.images.resizing import Resizing
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import FoldwiseError, SpecError, nearest
 from foldwise.executors import Execute, run_here
+from foldwise.kinds.blending import BLENDINGS, Blending
 from foldwise.kinds.events import Observer
 from foldwise.store.layout import CompetitionRuns, RunFolder, data_of
 from foldwise.store.run_records import RunRecord
@@ -89,6 +91,14 @@ def make_plan(
         if not 0 <= fold < folds.n:
             raise SpecError(f"folds are numbered 0 to {folds.n - 1}, got {fold}")
     return Plan(recipes=tuple(made), folds=folds)
+
+
+def blending_of(competition: OpenCompetition, name: str) -> Blending:
+    """The blend method of this name, the competition's own included. Raises: SpecError: none."""
+    try:
+        return BLENDINGS.parse(name, kinds_of(competition.folder))
+    except ValueError as error:
+        raise SpecError(str(error)) from None
 
 
 def recipes_of(

@@ -2,18 +2,28 @@
 
 import functools
 import logging
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from foldwise import doctor
-from foldwise.commands.planning import QUIET, SUBMITTED, Session, is_begun
+from foldwise.commands.planning import (
+    QUIET,
+    SUBMITTED,
+    Selection,
+    Session,
+    blending_of,
+    is_begun,
+)
 from foldwise.commands.train import train
 from foldwise.data.competition import load_data, same_sources
 from foldwise.data.opened import OpenCompetition
 from foldwise.ensembling.blend import blend_runs
-from foldwise.errors import DataError, RunError
+from foldwise.errors import DataError, RunError, SpecError, examples
 from foldwise.reporting.summing import sum_up
 from foldwise.store import ledger
-from foldwise.store.files import hold_lock
+from foldwise.store.files import hold_lock, replace_file
 from foldwise.store.layout import submissions_of
 from foldwise.submitting.entry import Entry, send_entry, write_entry
 from foldwise.submitting.fetching import ask_first
@@ -23,12 +33,31 @@ from foldwise.training.fitting.run import UNDO, Run, need_same_data
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is submitted, where it is not what `[submit]` says.
+
+    selection: its recipes, and of their folds those that are trained now, where others are trained
+    already. budget: a time to fit the training to, as in `train`. blend: the name of a method.
+    out: a file that is also written, with the bytes of the submission.
+    """
+
+    selection: Selection = SUBMITTED
+    budget: str | None = None
+    blend: str | None = None
+    out: Path | None = None
+
+
+AS_SPECIFIED = Choice()
+
+
 def submit(
     competition: OpenCompetition,
     dry_run: bool = False,
     again: bool = False,
     resend: bool = False,
     session: Session = QUIET,
+    choice: Choice = AS_SPECIFIED,
 ) -> Entry:
     """The main job: check, train, blend, write, validate, score, send, enter in the ledger.
 
@@ -37,9 +66,11 @@ def submit(
     take a file; it is asked once more before the file is sent.
     again, resend: see `send_once`.
     Raises: DataError: `check` finds errors. PlatformError: see `ask_first` and `send_entry`.
-            RunError: the data changed meanwhile. SubmissionError: the ledger is not understood.
+            RunError: the data changed meanwhile, or folds are left untrained. SpecError: the choice
+            cannot be. SubmissionError: the ledger is not understood.
             StorageError: another submit of this is at work.
     """
+    competition = _with_choice(competition, choice)
     data, name = competition.data, competition.name
     with hold_lock(competition.files.submit_lock, f"submitting {name}", wait=False):
         practice = data.spec.platform.practice
@@ -47,20 +78,28 @@ def submit(
             submissions_of(competition.workspace, name, practice).ledger
         )  # all understood?
         ready = functools.cache(lambda: _need_ready(competition, dry_run))
-        if not all(is_begun(competition, recipe) for recipe in data.spec.submit.recipes):
+        if not all(
+            is_begun(competition, recipe) for recipe in choice.selection.recipes_in(competition)
+        ):
             ready()  # before images are decoded
         training: list[bool] = []
 
-        def before() -> None:
+        def before(opened: Sequence[Run]) -> None:
             training.append(True)
+            for run in opened:
+                _need_all_folds(run, choice)
             ready()
 
-        runs = train(competition, SUBMITTED, session=session, before=before)
+        runs = train(competition, choice.selection, choice.budget, session, before)
         if training:
             _need_same(competition, runs)
         parts = board_parts(competition)
         blended = blend_runs(competition.files.path, data, runs, parts=parts)
         entry = write_entry(competition, blended)
+        if choice.out:
+            with replace_file(choice.out) as temporary:
+                shutil.copyfile(entry.file, temporary)
+            log.info("%s: written to %s as well", entry.file.name, choice.out)
         if dry_run:
             log.info("%s: dry run, nothing is sent", entry.file.name)
             return entry
@@ -68,6 +107,41 @@ def submit(
         if session.track:
             sum_up(competition.files.path, data, blended, entry)
         return entry
+
+
+def _with_choice(competition: OpenCompetition, choice: Choice) -> OpenCompetition:
+    """The competition with the chosen blend method in its spec, which the manifest then tells.
+
+    Raises: SpecError: there is no such method, or the other file cannot be there.
+    """
+    practice = competition.spec.platform.practice
+    own = submissions_of(competition.workspace, competition.name, practice).path.resolve()
+    if (out := choice.out) and (out.is_dir() or own in out.resolve().parents):
+        what = "a folder" if out.is_dir() else "in the folder that foldwise keeps submissions in"
+        raise SpecError(
+            f"expected --out with a file to write elsewhere, got {out}, which is {what}; give for "
+            "example --out ~/submission.csv"
+        )
+    if choice.blend is None:
+        return competition
+    method, spec = blending_of(competition, choice.blend), competition.spec
+    chosen = spec.model_copy(update={"submit": spec.submit.model_copy(update={"blend": method})})
+    return replace(competition, data=replace(competition.data, spec=chosen))
+
+
+def _need_all_folds(run: Run, choice: Choice) -> None:
+    """Check that all folds of a run will be trained. Raises: RunError: some are left out."""
+    chosen = choice.selection.folds
+    left = sorted({*run.unfinished()} - {*(run.planned_folds() if chosen is None else chosen)})
+    if not left:
+        return
+    why = "the budget has no time for" if chosen is None else "--fold leaves out"
+    advice = "give more time" if chosen is None else "leave out --fold"
+    raise RunError(
+        f"{run.name}: a submission needs all {run.folds.n} folds, and {why} {len(left)} of them "
+        f"({examples(left, 10)}), which are not trained yet; {advice}, or train them with the same "
+        f"options first: foldwise train NAME --recipe {run.recipe.name} --fold {left[0]}"
+    )
 
 
 def _need_ready(competition: OpenCompetition, dry_run: bool) -> None:

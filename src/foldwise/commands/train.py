@@ -25,14 +25,15 @@ def train(
     selection: Selection = SUBMITTED,
     budget: str | None = None,
     session: Session = QUIET,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[Sequence[Run]], None] = lambda opened: None,
 ) -> list[Run]:
     """Train recipes with all their seeds; returns their runs.
 
     Finished folds are skipped, and it is said so. budget: the time for all of it, as 30m; recipes
     have equal shares of it, and each is fitted to its own (see config/budget.py). All folds are
     handed to the executor at once, but those that wait for a teacher or have a budget. before:
-    called before folds are trained, if there are some to train.
+    called with the runs that are opened together before folds are trained, if there are some to
+    train.
     Raises: FoldwiseError: see the rooms.
     """
     since, data, execute = time.monotonic(), competition.data, session.execute
@@ -69,7 +70,7 @@ def train(
                     need_same_versions(run.folder)
                 todo += jobs_of(competition, run, wanted, beside)
             if todo:
-                before()
+                before(opened)
             runs += opened
         execute(train_fold, todo, observe)
         if session.track and todo:
