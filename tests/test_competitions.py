@@ -4,6 +4,7 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -136,19 +137,31 @@ def test_leaf_as_kaggle_ships_it_passes_its_check(realdata: Path, tmp_path: Path
     assert findings.facts["images"]["files"] == 1584
 
 
-def test_the_readmes_example_is_a_valid_competition_and_recipe() -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    spec, recipe, pseudo = (tomllib.loads(block) for block in blocks)
-    assert parse(CompetitionSpec, {"name": "birds", **spec}, "README").submit.blend.method == "mean"
-    assert parse(SizedRecipe, {"name": "baseline", **recipe}, "README").cache_sizes == ((288, 288),)
-    taught = parse(Recipe, {"name": "student", **recipe, **pseudo}, "README")
-    assert taught.pseudo is not None
+def examples(page: str) -> list[dict[str, Any]]:
+    """The TOML documents of a how-to guide, in order."""
+    text = (ROOT / "docs" / "how-to" / page).read_text()
+    return [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
 
 
-def test_the_readmes_commands_exist() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_guides_examples_are_a_valid_competition_and_recipe() -> None:
+    spec, recipes = examples("describe-a-competition.md")[0], examples("recipes.md")
+    assert parse(CompetitionSpec, {"name": "birds", **spec}, "guide").submit.blend.method == "mean"
+    recipe = {"name": "baseline", **recipes[0]}
+    assert parse(SizedRecipe, recipe, "guide").cache_sizes == ((288, 288),)
+    pseudo = next(table for table in recipes if "pseudo" in table)
+    assert parse(Recipe, {**recipe, **pseudo, "name": "student"}, "guide").pseudo is not None
+
+
+def test_the_documented_commands_exist() -> None:
+    guide = (ROOT / "docs" / "how-to" / "commands.md").read_text()
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
-    assert set(re.findall(r"^foldwise (\w+) ", text.split("## Commands")[1], re.MULTILINE)) == verbs
+    assert set(re.findall(r"^\| `foldwise (\w+)", guide, re.MULTILINE)) == verbs
+    text = (ROOT / "README.md").read_text()
+    assert (
+        {"new", "check", "submit"}
+        <= set(re.findall(r"^foldwise (\w+) .*#", text, re.MULTILINE))
+        <= verbs
+    )
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
     assert {"submit", "test"} <= set(re.findall(r"\bmake ([\w-]+)", text)) <= targets
