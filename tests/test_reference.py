@@ -29,7 +29,7 @@ def test_every_kind_that_a_toml_file_can_name_has_a_section() -> None:
     texts = reference.pages()
     pairs = [(choice.page, name) for choice in reference.CHOICES for name in choice.family.known]
     assert len(pairs) > 60
-    assert [(p, name) for p, name in pairs if f'<a id="{name}"></a>' not in texts[f"{p}.md"]] == []
+    assert [(p, name) for p, name in pairs if f"\n## `{name}`\n" not in texts[f"{p}.md"]] == []
 
 
 def test_a_key_has_its_type_range_default_meaning_and_an_example() -> None:
@@ -47,7 +47,7 @@ def test_a_key_has_its_type_range_default_meaning_and_an_example() -> None:
         ({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "number from 0, below 1"),
         ({"type": "array", "items": {"type": "string"}}, "list of text"),
         ({"anyOf": [{"const": "auto"}, {"type": "boolean"}]}, '`"auto"` or `true`, `false`'),
-        ({"additionalProperties": {"type": "number"}}, "table of number by name"),
+        ({"additionalProperties": {"type": "number"}}, "table by name: number"),
     ],
 )
 def test_values_are_put_into_words(table: reference.Table, words: str) -> None:

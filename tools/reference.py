@@ -67,6 +67,9 @@ $ foldwise schema competition --out competitions/.schema/competition.json
 $ foldwise schema recipe --out competitions/.schema/recipe.json
 ```
 
+A choice, such as a metric, is a name or a table: `metric = "f1"` is `metric = {name = "f1"}`, and a
+table sets more, as `metric = {name = "f1", average = "macro"}`.
+
 A schema knows foldwise's own choices. An editor underlines names from an `adapter.py`; they work.
 """
 RECIPE = """
@@ -156,7 +159,7 @@ def words_of(table: Table) -> str:
     if kind == "array":
         return _words_of_list(table)
     if isinstance(inner := table.get("additionalProperties"), dict):
-        return f"table of {words_of(inner)} by name"
+        return f"table by name: {words_of(inner)}"
     return " ".join(filter(None, [WORDS[kind], _range(table)]))
 
 
@@ -288,8 +291,13 @@ def facts_of(kind: type[Kind]) -> str:
     if issubclass(kind, Metric) and kind.hook is None:
         return f"A {kind.better} score is better."
     if issubclass(kind, Method):
-        keys = ", ".join(f"[`{key}`](recipe.md#{key})" for key in sorted(kind.keys))
-        return f"Of a recipe it takes, beside the keys of every method: {keys or 'nothing'}."
+        others = sorted({*Recipe.model_fields} - EVERY - kind.keys)
+        keys = ", ".join(f"[`{key}`](recipe.md#{key})" for key in others)
+        if kind.keys and others:
+            return f"It takes every key of a recipe but {keys}."
+        return (
+            f"It takes {'every key' if kind.keys else 'only the keys of every method'} of a recipe."
+        )
     return ""
 
 
@@ -300,18 +308,23 @@ def choice_page(choice: Choice) -> list[str]:
     shared = [key for key in family.base.model_fields if key != family.key]
     usual = f" Without a name it is `{family.default}`." if family.default else ""
     lines = [f"# {choice.title}", "", "```toml", choice.use, "```", ""]
-    lines += [
-        f"A {family.called} of your own is a class in [adapter.py](../how-to/adapter.md).{usual}"
-    ]
+    article = "An" if family.called[0] in "aeiou" else "A"
+    own = "is a class in [adapter.py](../how-to/adapter.md)."
+    lines += [f"{article} {family.called} of your own {own}{usual}"]
     lines += ["", "| Name | What it is |", "|---|---|"]
     lines += [f"| [`{name}`](#{name}) | {summary_of(kind)} |" for name, kind in kinds.items()]
     if shared:
-        lines += ["", "## Keys of all", "", *keys_table(next(iter(kinds.values())), shared)]
+        lines += [
+            "",
+            f"## Keys of every {family.called}",
+            "",
+            *keys_table(next(iter(kinds.values())), shared),
+        ]
     for name, kind in kinds.items():
         own = [key for key in kind.model_fields if key not in (family.key, *shared)]
         facts = [facts_of(kind), ""] if facts_of(kind) else []
         text = (inspect.getdoc(kind) or "").splitlines()
-        lines += ["", f'## `{name}` <a id="{name}"></a>', "", *text, "", *facts]
+        lines += ["", f"## `{name}`", "", *text, "", *facts]
         lines += keys_table(kind, own, f"{name}.")
         if "rules" in own:
             lines += section(f"`[labels.rules]` of `{name}`", Rules)

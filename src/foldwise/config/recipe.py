@@ -66,8 +66,8 @@ class Recipe(Strict):
     # Images in a batch; `auto` is the largest batch that fits the GPU's memory, and 64 on a CPU.
     # Example: 32
     batch_size: BatchSize | Literal["auto"] = 64
-    # The numbers that the model computes with; `auto` is the fastest that the device computes well.
-    # Example: "bf16"
+    # The numbers that the model computes with; `auto` is bf16 where the hardware has it, else fp16
+    # on GPUs and fp32 on CPUs. Example: "bf16"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     # Whether torch.compile is used; `auto` where the run wins back the time that it takes. Example:
     # false
@@ -76,7 +76,9 @@ class Recipe(Strict):
     # true
     deterministic: bool = False
     weight_decay: AmountOrNone = 0.01  # The weight decay. Example: 0.05
-    optimizer: Literal["adam", "sgd"] = "adam"  # The optimizer. Example: "sgd"
+    optimizer: Literal["adam", "sgd"] = (
+        "adam"  # AdamW, or SGD with Nesterov momentum. Example: "sgd"
+    )
     # The Nesterov momentum of `sgd`; 0 is plain gradient descent. Example: 0.9
     momentum: Part = 0.0
     # What training minimises: a loss. `auto` is cross-entropy, binary cross-entropy with many
