@@ -115,6 +115,15 @@ def examples(values: Iterable[object], count: int = 3) -> str:
     return shown + (", …" if len(listed) > count else "")
 
 
+def strays(**found: Sequence[object]) -> str:
+    """What does not match, by what is wrong with it: "1 missing ('a'), 2 unknown ('x', 'y')"."""
+    return ", ".join(
+        f"{len(values)} {what.replace('_', ' ')} ({examples(values)})"
+        for what, values in found.items()
+        if len(values)
+    )
+
+
 def nearest(word: str, choices: Sequence[str]) -> str:
     """ "; did you mean 'x'?" for the choice nearest to word, else the list of choices.
 

@@ -64,10 +64,10 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     ),
     "missing": (
         lambda f: f[1:],
-        "expected each of 3 ids once; 1 are missing "
-        r"\('1000000000000000001'\), 0 are unknown",
+        "expected each of 3 ids once; got 1 missing "
+        r"\('1000000000000000001'\)",
     ),
-    "unknown": (lambda f: pd.concat([f, f[:1].assign(id="new")]), r"1 are unknown \('new'\)"),
+    "unknown": (lambda f: pd.concat([f, f[:1].assign(id="new")]), r"1 unknown \('new'\)"),
     "twice": (lambda f: pd.concat([f, f[1:]]), "2 ids stand there twice, e.g. '00012', '7'; leave"),
     "swapped": (
         lambda f: f[["id", "ant", "10", "zebra"]],

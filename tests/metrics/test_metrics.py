@@ -63,7 +63,7 @@ def test_permuting_rows_changes_no_score() -> None:
 def test_other_ids_are_refused() -> None:
     frame = truth(["z", "a"])
     predictions = predictions_frame(["000", "x"], np.full((2, 3), 1 / 3), CLASSES)
-    with pytest.raises(PredictionError, match=r"1 are missing \('001'\), 1 are unknown \('x'\)"):
+    with pytest.raises(PredictionError, match=r"1 missing \('001'\), 1 unknown \('x'\)"):
         score(metric_of(), frame, predictions)
 
 

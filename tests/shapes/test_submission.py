@@ -52,7 +52,7 @@ def test_rows_are_renormalised_and_sum_to_one_in_the_file(tmp_path: Path) -> Non
 
 
 def test_missing_predictions_leave_no_file(tmp_path: Path) -> None:
-    with pytest.raises(PredictionError, match="1 are missing"):
+    with pytest.raises(PredictionError, match="1 missing"):
         write_submission(tmp_path / "s.csv", predictions()[:2], SHAPE)
     assert list(tmp_path.iterdir()) == []
 
@@ -108,14 +108,14 @@ GOOD = "Id,z,a,10\n02,0.2,0.3,0.5\n1,1,0,0\n003,0,1,0\n"
     [
         ("Id,z,a,10", "Id,a,z,10", "columns should be in the format file's order 'Id', 'z'"),
         ("Id,z,a,10", "Id,z,a,11", "missing: '10'; unknown: '11'"),
-        ("02,0.2", "2,0.2", r"1 are missing \('02'\), 1 are unknown \('2'\)"),
-        ("003,0,1,0\n", "", r"expected the format file's 3 ids; 1 are missing \('003'\)"),
+        ("02,0.2", "2,0.2", r"1 missing \('02'\), 1 unknown \('2'\)"),
+        ("003,0,1,0\n", "", r"expected the format file's 3 ids; got 1 missing \('003'\)"),
         ("003,0,1,0", "1,0,1,0", "1 stand twice or more, e.g. '1'"),
         ("1,1,0,0\n003,0,1,0", "003,0,1,0\n1,1,0,0", "row 2 is '003', expected '1'"),
         ("0.2,0.3", "nan,0.3", "1 cells should be finite numbers, e.g. Id '02' has 'nan'"),
         ("0.2,0.3", "inf,0.3", "should be finite numbers"),
         ("0.2,0.3", "much,0.3", "1 cells should be finite numbers, e.g. Id '02' has 'much' in 'z'"),
-        ("003,0,1,0\n", "003,0,1,0\nnew,0,1,0\n", r"0 are missing \(\), 1 are unknown \('new'\)"),
+        ("003,0,1,0\n", "003,0,1,0\nnew,0,1,0\n", r"got 1 unknown \('new'\)"),
         ("0.2,0.3", ",0.3", "has '' in 'z'"),
         ("0.2,0.3", "-0.2,0.7", "should lie in 0..1; 1 rows do not, e.g. id '02': -0.2 to 0.7"),
         ("0.2,0.3", "0.2,0.3001", "sum to 1 within 1e-05; 1 do not, e.g. id '02' sums to 1.0001"),

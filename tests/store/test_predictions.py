@@ -43,7 +43,7 @@ def test_many_classes_are_kept_as_float32(tmp_path: Path) -> None:
 
 def test_rows_are_aligned_by_id() -> None:
     assert list(align(frame(), ["1", "007"], "x")["z"]) == [1.0, 0.25]
-    with pytest.raises(PredictionError, match=r"1 are missing \('2'\), 1 are unknown \('1'\)"):
+    with pytest.raises(PredictionError, match=r"1 missing \('2'\), 1 unknown \('1'\)"):
         align(frame(), ["007", "2"], "x")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldwise.errors import DataError, LabelError, SubmissionError, examples
+from foldwise.errors import DataError, LabelError, SubmissionError, examples, strays
 from foldwise.kinds.columns import columns_of
 from foldwise.kinds.shape import SubmissionFormat
 from foldwise.store.files import replace_file
@@ -110,8 +110,8 @@ def _check_ids(path: Path, ids: "pd.Series[str]", expected: "pd.Series[str]") ->
     extra = ids[~ids.isin(expected)].unique()
     if len(missing) or len(extra):
         raise SubmissionError(
-            f"{path}: expected the format file's {expected.nunique()} ids; {len(missing)} are "
-            f"missing ({examples(missing)}), {len(extra)} are unknown ({examples(extra)})"
+            f"{path}: expected the format file's {expected.nunique()} ids; "
+            f"got {strays(missing=list(missing), unknown=list(extra))}"
         )
     if len(ids) != len(expected):
         raise SubmissionError(f"{path}: expected {len(expected)} rows, got {len(ids)}")

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from foldwise.arrays import Array
-from foldwise.errors import PredictionError, examples
+from foldwise.errors import PredictionError, examples, strays
 from foldwise.kinds.columns import classes_of, columns_of
 from foldwise.store.files import need_readable, replace_file
 
@@ -68,8 +68,8 @@ def align(frame: pd.DataFrame, ids: Iterable[str], what: str) -> pd.DataFrame:
     missing, extra = wanted.difference(have), have.difference(wanted)
     if len(missing) or len(extra):
         raise PredictionError(
-            f"{what}: expected each of {len(wanted)} ids once; {len(missing)} are missing "
-            f"({examples(missing)}), {len(extra)} are unknown ({examples(extra)})"
+            f"{what}: expected each of {len(wanted)} ids once; "
+            f"got {strays(missing=list(missing), unknown=list(extra))}"
         )
     rows: pd.DataFrame = frame.set_index("id").loc[wanted]
     return rows.rename_axis("id").reset_index()

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import nn
 
-from foldwise.errors import WeightsError, examples
+from foldwise.errors import WeightsError, strays
 from foldwise.store.files import need_readable
 from foldwise.training.models.heads import Headed, Names, as_timm, classifier_parameters
 
@@ -88,9 +88,9 @@ def load_into(model: nn.Module, path: Path, channels: int) -> None:
     lacking = [n for n in lacking if not n.endswith("num_batches_tracked")]
     if wrong or lacking:
         raise WeightsError(
-            f"{path} should hold the weights of {config['architecture']}: {len(lacking)} tensors "
-            f"are missing ({examples(lacking, 2)}), {len(wrong)} are unknown or of another shape "
-            f"({examples(wrong, 2)}); is `model` the one that the file was made for?"
+            f"{path} should hold the weights of {config['architecture']}: got tensors "
+            f"{strays(missing=lacking, unknown_or_of_another_shape=list(wrong))}; "
+            "is `model` the one that the file was made for?"
         )
     model.load_state_dict(state, strict=False)
 
