@@ -96,6 +96,32 @@ def test_nothing_overflows(
     assert tab.value(OVERFLOW) == []
 
 
+@PAGES
+def test_every_table_fits_a_screen_of_1200_pixels(
+    tab: Tab, pages: dict[str, Path], name: str
+) -> None:
+    tab.look(1200)
+    tab.open(pages[name])
+    tab.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert tab.value("document.querySelectorAll('.scroll > table').length") >= 2
+    wide = """[...document.querySelectorAll('.scroll')]
+        .filter(e => e.scrollWidth > e.clientWidth).map(e => e.firstElementChild.id)"""
+    assert tab.value(wide) == []
+
+
+def test_the_competitions_page_begins_with_its_scores_over_time(
+    tab: Tab, pages: dict[str, Path]
+) -> None:
+    tab.look(1200)
+    for name in ("history", "competition"):
+        tab.open(pages[name])
+        box = tab.value("document.querySelector('header svg').getBoundingClientRect().toJSON()")
+        assert box["top"] < 150
+        assert box["width"] > 1100
+        cards = "document.querySelector('.numbers').getBoundingClientRect().top"
+        assert box["bottom"] <= tab.value(cards)
+
+
 def test_dark_is_dark_and_paper_is_white(tab: Tab, pages: dict[str, Path]) -> None:
     colours = {}
     for dark, media in ((False, "screen"), (True, "screen"), (True, "print")):

@@ -57,7 +57,7 @@ def test_the_page_holds_the_numbers_of_the_run_directory(
     folder = submitted[0].runs / "tiny" / told["run"]
     done = [json.loads((folder / f"fold{k}" / "done.json").read_text()) for k in range(3)]
     head, *rows = page.tables["folds"]
-    assert head[:5] == ["fold", "rows", "value", "seconds", "images per second"]
+    assert head[:5] == ["fold", "rows", "score", "seconds", "images per second"]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert [row[3] for row in rows] == [format_value(fold["seconds"]) for fold in done]
     history = json.loads((folder / "fold1" / "history.json").read_text())
@@ -126,7 +126,7 @@ def test_what_tta_gains_is_that_of_the_folds(
 @pytest.mark.slow
 def test_what_training_wrote_is_shown_with_its_numbers(whole: dict[str, Any]) -> None:
     page = Page(run_page(whole))
-    assert page.tables["folds"][0][3:] == ["seconds", "images per second", "memory GB"]
+    assert page.tables["folds"][0][3:] == ["seconds", "images per second", "memory (GB)"]
     assert page.tables["folds"][1][5] == "1.5000"
     assert page.tables["epochs0"][0] == [
         "epoch",
@@ -152,7 +152,7 @@ def test_a_run_of_an_earlier_version_has_none_of_it_and_is_shown_all_the_same(
     page = run_page(gather(made[0], "tiny", "tiny-s0-before"))
     for words in ("Learning rate", "What the model sees", 'id="maps"', 'class="map"'):
         assert words not in page
-    assert Page(page).tables["folds"][0] == ["fold", "rows", "value", "seconds"]
+    assert Page(page).tables["folds"][0] == ["fold", "rows", "score", "seconds"]
     assert Page(page).tables["epochs0"][0] == ["epoch", "train loss", "valid loss", "accuracy"]
 
 
@@ -259,7 +259,7 @@ def test_a_blends_page_has_its_members_steps_and_board(submitted: tuple[Workspac
     assert entry.receipt is not None
     board = told["headline"]["board"]
     assert (board["rank"], board["public"]) == (entry.receipt.rank, entry.receipt.public)
-    assert "<small>place</small>" in run_page(told)
+    assert ">place</abbr></small>" in run_page(told)
     assert told["tta"] is None
 
 

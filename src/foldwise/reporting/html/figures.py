@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from foldwise.reporting.html.changes import HistoryRow
     from foldwise.reporting.html.competing import NumberedRow
 
 INK = "#010203"  # becomes the page's own text colour
@@ -24,6 +25,8 @@ INK = "#010203"  # becomes the page's own text colour
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INCHES = (5.4, 3.0)  # so that text is legible at a phone's width
+WIDE = (11.0, 3.0)  # over the whole page
+NAMED_EVENTS = 12  # so many have their names below a wide figure
 SUBMISSION: tuple[Literal["local", "public", "private"], ...] = ("local", "public", "private")
 ENDS: tuple[Literal["local_low", "local_high"], ...] = ("local_low", "local_high")
 Points = Sequence[Mapping[str, float]]
@@ -112,8 +115,8 @@ def reliability(curves: Mapping[str, Points]) -> str | None:
     """Accuracy by confidence, beside the diagonal where both agree; None without a curve."""
     if not curves:
         return None
-    figure, axes = _axes("confidence (probability that was said)", "accuracy (share that is right)")
-    axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1, label="as sure as right")
+    figure, axes = _axes("confidence (predicted probability)", "accuracy (share that is right)")
+    axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1, label="perfectly calibrated")
     for number, (name, curve) in enumerate(curves.items()):
         axes.plot(
             [b["confidence"] for b in curve],
@@ -129,9 +132,9 @@ def sweep(rows: Points, metric: str) -> str | None:
     """The metric and the accuracy by threshold; None without a sweep."""
     if not rows:
         return None
-    figure, axes = _axes("threshold (probability from which a class is named)", "score")
+    figure, axes = _axes("threshold (probability from which a label is predicted)", "score")
     thresholds = [row["threshold"] for row in rows]
-    for number, (key, label) in enumerate((("metric", metric), ("accuracy", "accuracy of cells"))):
+    for number, (key, label) in enumerate((("metric", metric), ("accuracy", "accuracy per label"))):
         axes.plot(
             thresholds, [row[key] for row in rows], **_look(number), label=label, markevery=0.1
         )
@@ -139,23 +142,44 @@ def sweep(rows: Points, metric: str) -> str | None:
     return _svg(figure, f"{metric} and accuracy by threshold")
 
 
-def over_time(rows: Sequence["NumberedRow"], metric: str) -> str | None:
-    """Local score (with its interval), public and private score of each submission, in order."""
-    if not rows:
+def over_time(
+    rows: Sequence["NumberedRow"], metric: str, runs: Sequence["HistoryRow"] = ()
+) -> str | None:
+    """Scores in the order of time: of each run, and of each submission the local one with its
+    interval, the public and the private one; None without any.
+
+    runs: of `what_changed`.
+    """
+    finished = [run for run in runs if run["score"] is not None]
+    events = [(run["begun"], run["run"].rsplit("-", 2)[0]) for run in finished]
+    events += [((row["created"] or "").replace("T", " "), f"#{row['number']}") for row in rows]
+    if not events:
         return None
-    figure, axes = _axes("submission, in order", metric)
-    axes.set_xlim(0.5, len(rows) + 0.5)
-    _count_on_x(axes)
-    known = [row for row in rows if row["local"] is not None and row["local_low"] is not None]
-    low, high = (_floats(row[end] for row in known) for end in ENDS)
-    axes.vlines([row["number"] for row in known], low, high, color=COLOURS[0], linewidth=1)
+    order = sorted(range(len(events)), key=lambda n: (events[n][0], n))
+    at = {event: place for place, event in enumerate(order, 1)}
+    ran = [at[n] for n in range(len(finished))]
+    sent = [at[n] for n in range(len(finished), len(events))]
+    figure, axes = _axes("runs and submissions (#), in order of time", metric, WIDE)
+    axes.set_xlim(0.5, len(events) + 0.5)
+    if len(events) <= NAMED_EVENTS:
+        axes.set_xticks(range(1, len(events) + 1), [events[n][1] for n in order])
+    else:
+        _count_on_x(axes)
+    if finished:
+        scores = _floats(run["score"] for run in finished)
+        axes.plot(ran, scores, **_look(len(SUBMISSION)), linestyle="none", label="run")
+    known = [n for n, row in enumerate(rows) if None not in (row["local"], row["local_low"])]
+    low, high = (_floats(rows[n][end] for n in known) for end in ENDS)
+    axes.vlines([sent[n] for n in known], low, high, color=COLOURS[0], linewidth=1)
     for number, key in enumerate(SUBMISSION):
-        shown = [row for row in rows if row[key] is not None]
+        shown = [n for n, row in enumerate(rows) if row[key] is not None]
         if shown:
-            x, y = [row["number"] for row in shown], _floats(row[key] for row in shown)
-            axes.plot(x, y, **_look(number), label=key)
+            values = _floats(rows[n][key] for n in shown)
+            axes.plot([sent[n] for n in shown], values, **_look(number), label=key)
     _legend(axes)
-    return _svg(figure, f"{metric} of each submission: local with its 95 % interval, and boards")
+    return _svg(
+        figure, f"{metric} over time: runs; submissions, local with its 95 % interval, and boards"
+    )
 
 
 def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
@@ -167,10 +191,10 @@ def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
     ]
     if not both:
         return None
-    figure, axes = _axes(f"{metric}, local (OOF)", f"{metric}, board")
+    figure, axes = _axes(f"local {metric}", f"{metric} on the leaderboard")
     values = _floats(row[key] for row in both for key in SUBMISSION)
     ends = [np.nanmin(values), np.nanmax(values)]
-    axes.plot(ends, ends, ":", color=INK, linewidth=1, label="the same")
+    axes.plot(ends, ends, ":", color=INK, linewidth=1, label="equal")
     for number, key in enumerate(SUBMISSION[1:], 1):
         shown = [row for row in both if row[key] is not None]
         if shown:
@@ -186,7 +210,7 @@ def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
                     fontsize="small",
                 )
     _legend(axes)
-    return _svg(figure, f"{metric}: board by local score; on the dotted line both agree")
+    return _svg(figure, f"{metric}: leaderboard by local score; equal on the dotted line")
 
 
 def _look(number: int) -> LineStyle:
@@ -199,10 +223,10 @@ def _floats(values: Iterable[float | None]) -> Array:
     return np.array([*values], dtype=float)
 
 
-def _axes(x: str, y: str) -> tuple["Figure", "Axes"]:
+def _axes(x: str, y: str, inches: tuple[float, float] = INCHES) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=INCHES, layout="constrained")
+    figure = Figure(figsize=inches, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)

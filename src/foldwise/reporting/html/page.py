@@ -8,6 +8,7 @@ from foldwise.reporting.headline import Head, headline_rows
 from foldwise.reporting.html import figures
 from foldwise.reporting.html.competing import CompetitionPage, gather_competition
 from foldwise.reporting.html.gathering import RunPage, gather
+from foldwise.reporting.html.words import TERMS, header
 from foldwise.store.files import write_text
 from foldwise.store.layout import all_runs, runs_of
 from foldwise.workspace import Workspace
@@ -70,11 +71,26 @@ def run_page(told: RunPage) -> str:
 
 def competition_page(told: CompetitionPage) -> str:
     """The page of what `gather_competition` tells."""
+    tables = {
+        "submissions": [
+            {
+                **row,
+                "date": (row["created"] or "")[:16].replace("T", " "),
+                "local_interval": _interval(row["local_low"], row["local_high"]),
+                "expected_interval": _interval(row["expected_low"], row["expected_high"]),
+                "place": f"{row['rank']} of {row['teams']}" if row["rank"] else None,
+            }
+            for row in told["submissions"]
+        ],
+        "blends": [
+            {**row, "interval": _interval(row["low"], row["high"])} for row in told["blends"]
+        ],
+    }
     return _render(
         "competition.html.j2",
-        told,
+        {**told, **tables},
         told["headline"],
-        over_time=figures.over_time(told["submissions"], told["metric"]),
+        over_time=figures.over_time(told["submissions"], told["metric"], told["history"]),
         boards=figures.boards(told["submissions"], told["metric"]),
     )
 
@@ -94,8 +110,14 @@ def _render(
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": format_value, "exact": exact}
+    environment.globals |= {"header": header, "TERMS": TERMS}
     told = {**told, "cards": headline_rows(head) if head else []}
     return environment.get_template(template).render(told=told, drawn=drawn)
+
+
+def _interval(low: object, high: object) -> str | None:
+    """An interval as a table shows it; None where it is not known."""
+    return None if low is None else f"{format_value(low)} to {format_value(high)}"
 
 
 def format_value(value: object) -> str:
