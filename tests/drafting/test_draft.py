@@ -1,6 +1,7 @@
 """Drafts of competitions: what is understood of a download, what is unsure, what passes check."""
 
 import json
+import random
 import sqlite3
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -257,6 +258,90 @@ def test_whole_numbers_are_classes_where_no_fraction_is_asked_for(place: Workspa
     asked(raw, ["id", "grade"], ["0"])
     _, spec, _ = drafted(place)
     assert spec.labels.format == "class_column"
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ([f"{n / 7:.3f}" for n in range(40)], "40 different numbers, some of them fractions"),
+        ([f"{n * n}" for n in range(40)], "40 different whole numbers, most of them in one row"),
+        ([f"{n * n}.0" for n in range(40)], "40 different whole numbers, most of them in one row"),
+    ],
+)
+def test_measurements_without_a_format_file_are_a_regression_and_unsure(
+    place: Workspace, labels: list[str], why: str
+) -> None:
+    labelled(place.raw("new"), n=40, column="target", labels=labels)
+    made, spec, findings = drafted(place)
+    assert findings.errors == []
+    assert (spec.labels.format, spec.labels.columns) == ("number", ("id", "target"))
+    assert (spec.submission.shape, spec.metric.name) == ("numbers", "rmse")
+    doubt = unsure_of(made, "[labels] format")
+    assert doubt.startswith(f"[labels] format: {why}")
+    assert doubt.endswith(
+        'if they are classes, write format = "class_column", [submission] shape = "wide" and '
+        '[metric] name = "log_loss"'
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["0", "1", "2", "3", "4"],
+        [str(n) for n in range(1, 31)],  # as many rows of each
+        [f"{n:02d}" for n in range(1, 31)],
+    ],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_whole_numbers_that_are_few_or_evenly_frequent_are_classes(
+    place: Workspace, labels: list[str], given: bool
+) -> None:
+    labelled(place.raw("new"), n=60, labels=labels)
+    if given:
+        asked(place.raw("new"), ["id", "label"], [labels[1]])
+    made, spec, _ = drafted(place)
+    assert spec.labels.format == "class_column"
+    doubts = [text for text in made.unsure if text.startswith("[labels] format")]
+    told = "[labels] format: 30 numbers are read as classes: if they are measurements, write "
+    assert [text.startswith(told) for text in doubts] == [True] * (len(labels) > 20)
+
+
+def test_numbers_that_fill_their_range_smoothly_are_asked_for_as_numbers(place: Workspace) -> None:
+    raw = place.raw("new")
+    generator = random.Random(0)
+    labels = [str(round(generator.triangular(1, 40))) for _ in range(300)]
+    labelled(raw, n=300, column="score", labels=labels)
+    asked(raw, ["id", "score"], ["20"])
+    made, spec, _ = drafted(place)
+    assert spec.labels.format == "number"
+    assert "neighbours are about equally frequent" in unsure_of(made, "[labels] format")
+
+
+def test_a_column_of_classes_wins_over_measured_facts(place: Workspace) -> None:
+    raw = place.raw("new")
+    images(raw / "train", names("a", 20))
+    rows = [(f"a{n}", n / 7, n * n, XYZ[n % 3]) for n in range(20)]
+    table(raw / "train.csv", ["id", "length", "area", "kind"], rows)
+    _, spec, _ = drafted(place)
+    assert (spec.labels.format, spec.labels.column) == ("class_column", "kind")
+
+
+def test_of_two_named_columns_of_numbers_the_other_is_told(place: Workspace) -> None:
+    raw = place.raw("new")
+    images(raw / "train", names("a", 20))
+    rows = [(f"a{n}", n / 7, n / 9) for n in range(20)]
+    table(raw / "train.csv", ["id", "target", "label"], rows)
+    made, spec, _ = drafted(place)
+    assert (spec.labels.format, spec.labels.columns) == ("number", ("id", "target"))
+    assert unsure_of(made, "[labels] column").endswith(": a guess; it could be 'label'")
+
+
+def test_of_several_measured_facts_none_is_the_label(place: Workspace) -> None:
+    raw = place.raw("new")
+    images(raw / "train", names("a", 20))
+    rows = [(f"a{n}", n / 7, n / 9) for n in range(20)]
+    table(raw / "train.csv", ["id", "length", "area"], rows)
+    assert draft(place, "new", raw).paths[0].read_text().count('format = "hook"') == 1
 
 
 def test_shares_of_classes_are_no_regression(place: Workspace) -> None:

@@ -131,6 +131,23 @@ def test_images_with_many_labels_have_baselines_too(place: Workspace) -> None:
     assert probs.shape == (made.test_rows, len(data.classes))
 
 
+def test_measured_numbers_become_a_board_of_their_own(place: Workspace) -> None:
+    raw = place.root / "download"
+    for number in range(40):
+        image(raw / "train" / f"a{number}.jpg", number % 3, number)
+    table(raw / "train.csv", ["id", "length"], [(f"a{n}", n * n) for n in range(40)])
+    made, scores = hosted(place)
+    data = load_data(place, "new")
+    assert (data.spec.labels.format, data.spec.metric.name) == ("number", "rmse")
+    assert (made.train_rows, made.test_rows) == (32, 8)
+    assert set(scores) == {"mean", "median"}
+    assert 100 < scores["mean"] < 1000
+    root = ["--root", str(place.root)]
+    for verb in ("data", "check"):
+        done = CliRunner().invoke(app, [verb, "new", *root])
+        assert done.exit_code == 0, done.output
+
+
 def test_a_download_with_a_solution_keeps_its_own_test_set(place: Workspace) -> None:
     FIXTURES["plant-pathology-2021-small"](place.root / "download")
     made, scores = hosted(place)

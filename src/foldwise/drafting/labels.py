@@ -2,15 +2,22 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 import pandas as pd
 
-from foldwise.drafting.groups import NUMBER, WORDS, are_dates, guess_group, words_of
+from foldwise.drafting.groups import WORDS, are_dates, guess_group, words_of
 from foldwise.drafting.matching import is_path
-from foldwise.drafting.roles import Roles
+from foldwise.drafting.numbers import (
+    FEW_NUMBERS,
+    are_fractions,
+    are_measurements,
+    are_numbers,
+    describe_measurements,
+)
+from foldwise.drafting.roles import Roles, TableRole
 from foldwise.drafting.survey import Survey
 
 ONE = frozenset(("1", "1.0", "true", "True", "TRUE"))
@@ -116,7 +123,7 @@ def find_labels(found: Survey, roles: Roles) -> FoundLabels:
     train, test = roles.train, roles.test.rows if "test" in roles.files and roles.test else None
     labels = _numbers(train.rows, roles) if train else None
     if train and labels is None:
-        labels = _column_labels(train.rows, train.id, roles.answers, test)
+        labels = _column_labels(train, roles, test)
     sql = roles.files["train"].sql if train else None
     if labels is None or (labels.weak and not sql):
         labels = (
@@ -145,65 +152,95 @@ def _numbers(rows: pd.DataFrame, roles: Roles) -> FoundLabels | None:
     """The columns that the format file names, where they hold numbers that are no classes.
 
     Fractions are none, but for the shares of classes, whose sum is 1; nor are more than two whole
-    numbers where the format file has fractions for them.
+    numbers where the format file has fractions for them, or where they look measured.
     """
     columns = roles.answers
     if not columns or not {*columns} <= {*rows.columns}:
         return None
     given = roles.files["format"].frame
-    if not all(_are_measurements(rows[c]) or _are_fractions(rows[c], given[c]) for c in columns):
+    sure = all(are_measurements(rows[c]) or are_fractions(rows[c], given[c]) for c in columns)
+    why = None if sure or columns[1:] else describe_measurements(rows[columns[0]])
+    if not sure and (why is None or not are_numbers(given[columns[0]])):
         return None
     values = rows[columns].apply(pd.to_numeric, errors="coerce")
     if len(columns) > 1 and ((values.sum(axis=1) - 1).abs() < 0.01).all():
         return None
+    return _number_labels(rows, columns, why)
+
+
+def _number_labels(
+    rows: pd.DataFrame, columns: list[str], why: str | None, unsure: str = ""
+) -> FoundLabels:
+    """Columns of numbers. why: what speaks for them, where it is a guess that they are no codes."""
+    values = rows[columns].apply(pd.to_numeric, errors="coerce")
     empty = int(values.isna().any(axis=1).sum())
-    unsure = f"{empty} rows have no number: leave them out of the table" if empty else ""
+    unsure = f"{empty} rows have no number: leave them out of the table" if empty else unsure
+    doubt = (
+        f'{why}: if they are classes, write format = "class_column", [submission] shape = "wide" '
+        'and [metric] name = "log_loss"'
+    )
     return FoundLabels(
         keys={"format": "number", "column": columns if columns[1:] else columns[0]},
-        unsure={"column": unsure},
+        unsure={"format": doubt if why else "", "column": unsure},
         pairs=pd.Series("number", index=rows.index, dtype=str),
         n=len(rows),
         columns=tuple(columns),
     )
 
 
-def _are_fractions(cells: "pd.Series[str]", given: "pd.Series[str]") -> bool:
-    """True where cells are more than two whole numbers, and those of the format file fractions."""
-    return cells.nunique() > 2 and _all_numbers(cells) and _are_measurements(given)
-
-
-def _are_measurements(cells: "pd.Series[str]") -> bool:
-    """True where cells are numbers, and not all of them whole."""
-    head = cells[cells != ""].head(200).str
-    return _all_numbers(cells) and not head.fullmatch(r"-?\d+(\.0*)?").all()
-
-
-def _all_numbers(cells: "pd.Series[str]") -> bool:
-    return bool(cells[cells != ""].head(200).str.fullmatch(NUMBER).all())
-
-
-def _column_labels(
-    rows: pd.DataFrame, id: str, answers: Sequence[str], test: pd.DataFrame | None
-) -> FoundLabels | None:
+def _column_labels(train: TableRole, roles: Roles, test: pd.DataFrame | None) -> FoundLabels | None:
     """Where a table's labels stand; None where no column can hold them. test: the test table."""
-    columns = [column for column in rows.columns if column != id]
+    rows, answers = train.rows, roles.answers
+    columns = [column for column in rows.columns if column != train.id]
     hot = [c for c in columns if set(rows[c].head(500)) <= HOT and set(rows[c]) <= HOT]
     asked = [c for c in answers if c in hot]
     if len(asked) > 1:
         return _hot(rows, asked, "" if asked == [*answers] else "the format file asks for others")
-    points = {c: _points(rows[c], c, answers, test) for c in columns}
-    ranked = sorted((c for c in columns if points[c] > 0), key=lambda c: -points[c])
+    measured = _measured_columns(rows[columns], roles)
+    points = {c: _points(rows[c], c, answers, test, c in measured) for c in columns}
+    ranked = sorted(
+        (c for c in columns if points[c] > 0), key=lambda c: (-points[c], c in measured)
+    )
     weak = not ranked or points[ranked[0]] < 3
     if weak and len(hot) > 1:
         return _hot(rows, hot, "every column of zeros and ones is taken for a class")
-    if not ranked:
+    # several columns of measured facts say nothing about which one is asked for
+    if not ranked or (weak and ranked[0] in measured and len(ranked) > 1):
         return None
-    near = [c for c in ranked[1:6] if points[c] > points[ranked[0]] - 2]
-    unsure = f"a guess; it could be {', '.join(map(repr, near))}" if near else ""
-    if len(answers) > 1 and points[ranked[0]] < NAMED_POINTS:
-        unsure = f"a guess: no column holds {answers[0]!r} and the like, which the format file has "
-        unsure += "as columns; where they are classes, an adapter.py must name them"
+    unsure = _doubt_of_column(points, ranked, measured, answers)
+    if ranked[0] in measured:
+        numbers = _number_labels(rows, ranked[:1], measured[ranked[0]], unsure)
+        return replace(numbers, weak=weak)
     return _column(rows[ranked[0]], unsure, weak)
+
+
+def _measured_columns(rows: pd.DataFrame, roles: Roles) -> dict[str, str]:
+    """What speaks for measurements in each column that has them.
+
+    It is empty where a format file says what is asked for, or a database's facts become classes.
+    """
+    if roles.answers or roles.files["train"].sql:
+        return {}
+    found = {column: describe_measurements(rows[column]) for column in rows.columns}
+    return {column: why for column, why in found.items() if why}
+
+
+def _doubt_of_column(
+    points: Mapping[str, float],
+    ranked: Sequence[str],
+    measured: Mapping[str, str],
+    answers: Sequence[str],
+) -> str:
+    """What is unsure about the first of the ranked columns. Facts are no rivals of classes."""
+    first = points[ranked[0]]
+    if len(answers) > 1 and first < NAMED_POINTS:
+        return (
+            f"a guess: no column holds {answers[0]!r} and the like, which the format file has "
+            "as columns; where they are classes, an adapter.py must name them"
+        )
+    rivals = [c for c in ranked[1:6] if ranked[0] in measured or c not in measured]
+    near = [c for c in rivals if points[c] > first - 2]
+    return f"a guess; it could be {', '.join(map(repr, near))}" if near else ""
 
 
 def _hot(rows: pd.DataFrame, columns: list[str], unsure: str) -> FoundLabels:
@@ -249,9 +286,14 @@ def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> FoundLabels:
         )
     empty = int((cells == "").sum())
     unsure = f"{empty} rows have no {name!r}: leave them out, or name them" if empty else unsure
+    numbers = cells.nunique() > FEW_NUMBERS and are_numbers(cells)
+    doubt = (
+        f"{cells.nunique()} numbers are read as classes: if they are measurements, write format = "
+        '"number", [submission] shape = "numbers" and [metric] name = "rmse"'
+    )
     return FoundLabels(
         keys={"format": "class_column", "column": name},
-        unsure={"column": unsure},
+        unsure={"format": doubt if numbers else "", "column": unsure},
         pairs=cells[cells != ""],
         n=len(cells),
         columns=(name,),
@@ -260,22 +302,24 @@ def _column(cells: "pd.Series[str]", unsure: str, weak: bool) -> FoundLabels:
 
 
 def _points(
-    cells: "pd.Series[str]", name: str, answers: Sequence[str], test: pd.DataFrame | None
+    cells: "pd.Series[str]",
+    name: str,
+    answers: Sequence[str],
+    test: pd.DataFrame | None,
+    measured: bool,
 ) -> float:
-    """How well a column suits as the label; 0 or less does not."""
+    """How well a column suits as the label, of measurements or classes; 0 or less does not."""
     if [name] == [*answers] or len({*answers} & {*cells}) > 1:
         return NAMED_POINTS
-    distinct, no_label = (
-        cells.nunique(),
-        is_path(cells) or are_dates(cells) or _are_measurements(cells),
-    )
-    if distinct < 2 or distinct == len(cells) or no_label:
+    distinct, no_label = cells.nunique(), is_path(cells) or are_dates(cells)
+    no_class = distinct == len(cells) or are_measurements(cells)
+    if distinct < 2 or no_label or (no_class and not measured):
         return 0
     words = set(words_of(name))
     points = 1 + 4 * bool(words & LABEL_WORDS) - 4 * bool(words & {*WORDS})
     if test is not None and len(test.columns) > 1:
         points += 4 if name not in test.columns else -5
-    return points - 2 * (distinct > len(cells) / 2)
+    return points - 2 * (distinct > len(cells) / 2 and not measured)
 
 
 def class_folders(paths: Sequence[str]) -> FoundLabels | None:

@@ -1,14 +1,17 @@
 """`auto` becomes something once, from what was measured, and is read afterwards."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from foldwise.commands.planning import Selection
 from foldwise.commands.train import train
+from foldwise.config.adapter import kinds_of
 from foldwise.config.recipe import SizedRecipe
 from foldwise.data.opened import open_competition
 from foldwise.errors import RunError
@@ -126,9 +129,45 @@ def test_where_compiling_fails_it_is_said_and_the_run_goes_on_without(
 @pytest.mark.slow
 def test_a_compiled_step_is_timed_in_another_process() -> None:
     settled = recipe(model="linear", stage=[{"epochs": 1, "lr": 1e-3}]).settle(SETTLED)
-    arguments = (settled.model_dump(mode="json"), 3, 1, 8, 1)
+    arguments = ("", settled.model_dump(mode="json"), 3, 1, 8, 1)
     compiled, first = apart(tuning.compiled_seconds, arguments, 600)
     assert 0 < compiled < first
+
+
+OWN_METHOD = """\
+from typing import ClassVar, Literal
+
+from foldwise.training.methods.fine_tune import FineTune
+
+
+class Own(FineTune):
+    name: Literal["own"] = "own"
+    backbone: str = "test_resnet"
+    head_scale: float = 1.0
+
+    @property
+    def word(self):
+        return None
+"""
+
+
+def test_the_process_that_times_a_compiled_step_knows_the_adapters_method(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter.py").write_text(OWN_METHOD)
+    timed(monkeypatch, 2.0, 0.1, 1.0)
+    calls = []
+    monkeypatch.setattr(tuning, "apart", lambda *call: (calls.append(call), (0.1, 1.0))[1])
+    settings = {**BASE, "model": {"name": "own", "head_scale": 2.0}}
+    own = SizedRecipe.model_validate(settings, context=kinds_of(tmp_path))
+    assert tuning.settle(own, 160, 3, 1, 5)["compile"] is True
+    ((function, arguments, _),) = calls
+    built = []
+    monkeypatch.setattr(tuning, "step_of", lambda *arguments: built.append(arguments[0]))
+    assert function(*json.loads(json.dumps(arguments))) == (2.0, 0.0)
+    assert [recipe.model.model_dump() for recipe in built] == [
+        {"name": "own", "backbone": "test_resnet", "head_scale": 2.0}
+    ]
 
 
 def test_a_step_is_real_and_leaves_the_generators_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """What `auto` becomes on this machine: measured once for a run, before it trains."""
 
 import gc
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
+from foldwise.config.adapter import kinds_of
 from foldwise.config.recipe import SettledRecipe, SizedRecipe
 from foldwise.errors import RunError
 from foldwise.training.fitting.optim import Adam
@@ -154,7 +157,8 @@ def _pays(
     settings["stage"] = [
         {"epochs": 1, "lr": 1e-3, "image_size": recipe.stage_size(stage)} for stage in recipe.stage
     ]
-    arguments = (settings, n_classes, channels, batch, torch.get_num_threads())
+    folder = Path(inspect.getfile(type(recipe.model))).parent  # of adapter.py, if it is its kind
+    arguments = (str(folder), settings, n_classes, channels, batch, torch.get_num_threads())
     try:
         compiled, first = apart(compiled_seconds, arguments, most)
     except TimeoutError:
@@ -179,15 +183,21 @@ def _pays(
 
 
 def compiled_seconds(
-    settings: Mapping[str, object], n_classes: int, channels: int, batch: int, threads: int
+    folder: str,
+    settings: Mapping[str, object],
+    n_classes: int,
+    channels: int,
+    batch: int,
+    threads: int,
 ) -> tuple[float, float]:
     """Seconds of a compiled step, and how much longer the first one took; see `apart`.
 
+    folder: that of the adapter.py with the recipe's method; any other for one of foldwise's.
     settings: those of a recipe that is settled but for `compile`.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
-    recipe = SettledRecipe.model_validate(settings)
+    recipe = SettledRecipe.model_validate(settings, context=kinds_of(Path(folder)))
     return step_seconds(step_of(recipe, recipe.precision, n_classes, channels, batch, True))
 
 
