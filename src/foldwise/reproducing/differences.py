@@ -67,7 +67,9 @@ def other_differences(told: Manifest, workspace: Workspace) -> Iterator[str]:
             was, value = getattr(told, part).get(key), values.get(key)
             if was != value:
                 yield f"{part}: {key} was {_short(was)}, is {_short(value)}"
-    here = "cuda" if now["machine"]["gpu"] else "cpu"
+    from foldwise.training.speed.precision import device  # loads torch
+
+    here = device().type
     for run in told.runs:
         if (there := run.resolved["device"]) != here:
             yield f"machine: {run.run} was trained on {there}, here it is on {here}"

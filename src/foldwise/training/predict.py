@@ -11,7 +11,7 @@ from foldwise.arrays import Array
 from foldwise.training.fitting.activations import CLASSES, Meaning
 from foldwise.training.speed.fusing import for_prediction
 from foldwise.training.speed.memory import keep_freed_memory
-from foldwise.training.speed.precision import autocast
+from foldwise.training.speed.precision import autocast, in_float64
 
 VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "none": lambda x: x,
@@ -54,7 +54,7 @@ def predict(
                 seen = shift_images(VIEWS[view](images), move, shift)
                 with autocast(precision, images.device):
                     logits = ready(seen.contiguous(memory_format=torch.channels_last))
-                logits = logits.float().double()  # (b, outputs)
+                logits = in_float64(logits.float())  # (b, outputs)
                 probs[view, move] = meaning.activate(logits)  # (b, C)
             mean = torch.stack([probs[each] for each in product(views, moves)]).mean(dim=0)
         yield mean.cpu().numpy(), probs["none", UNSHIFTED].cpu().numpy()

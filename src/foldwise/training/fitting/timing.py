@@ -26,6 +26,7 @@ from foldwise.training.loading.batches import dataloaders
 from foldwise.training.models.building import build_model
 from foldwise.training.models.sizes import takes
 from foldwise.training.predict import predict
+from foldwise.training.speed.machine import wait_for_gpu
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import autocast, determinism, device
 
@@ -185,8 +186,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
 
 def clock() -> float:
     """Seconds, once a GPU, if any, has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait_for_gpu()
     return time.perf_counter()
 
 

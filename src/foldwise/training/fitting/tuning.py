@@ -19,6 +19,7 @@ from foldwise.training.methods.base import method_of
 from foldwise.training.models.building import build_model
 from foldwise.training.models.sizes import bring_to
 from foldwise.training.speed.apart import apart
+from foldwise.training.speed.machine import wait_for_gpu
 from foldwise.training.speed.memory import keep_freed_memory
 from foldwise.training.speed.precision import autocast, device, resolve
 
@@ -54,7 +55,8 @@ def settle(
         small = not method_of(recipe).measured
         if recipe.batch_size == "auto" and on.type == "cuda" and not small:
             values["batch_size"] = _largest_batch(recipe, precision, n_classes, channels)
-        plain = small or recipe.budget  # a budget is for steps, not for compiling
+        # a budget is for steps, not for compiling, and Apple's GPUs gain nothing sure by it
+        plain = small or recipe.budget or on.type == "mps"
         values["compile"] = recipe.compile is True if plain else recipe.compile
         if values["compile"] == "auto":
             loss = {"loss": "cross_entropy"}  # a measured step has no recipe's own
@@ -215,7 +217,6 @@ def step_seconds(step: Callable[[], None]) -> tuple[float, float]:
     for _ in range(1 + TIMED_STEPS):
         begun = time.perf_counter()
         step()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait_for_gpu()
         times.append(time.perf_counter() - begun)
     return min(times[1:]), times[0] - min(times[1:])

@@ -46,7 +46,7 @@ def apart(
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(f"{function.__name__} takes more than {seconds:.0f} s") from error
         finally:
-            _kill(process.pid)
+            _kill(process)
             process.communicate()
         output.seek(0)
         lines = output.read().strip().splitlines() or [""]
@@ -56,16 +56,21 @@ def apart(
     return returned
 
 
-def _kill(group: int) -> None:
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    if not hasattr(os, "killpg"):  # Windows
+        process.kill()
+        return
     try:
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # macOS: all that is left of it is a zombie
         return
 
 
 def _end_with_caller() -> None:
     sys.stdin.read()
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    if hasattr(os, "killpg"):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)  # Windows: what it has started goes on until it is done
 
 
 def main() -> None:

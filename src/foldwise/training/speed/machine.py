@@ -15,7 +15,17 @@ def threads() -> int:
 
 def gpu() -> str | None:
     """The name of the GPU that trains; None where the CPU does."""
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    return "Apple GPU (MPS)" if torch.backends.mps.is_available() else None
+
+
+def wait_for_gpu() -> None:
+    """Return once the GPU, if any, has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()
 
 
 def peak_memory() -> int | None:

@@ -15,21 +15,28 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def device() -> torch.device:
-    """The device to train on: CUDA where there is a GPU, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device to train on: CUDA where there is such a GPU, else Apple's (MPS), else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def resolve(wanted: str, on: torch.device) -> str:
     """fp32, bf16 or fp16: what `auto` becomes on a device; anything else stays.
 
     bf16 where the hardware computes with it (a GPU's emulation does not count), fp16 on other
-    GPUs, fp32 on other CPUs.
+    CUDA devices, fp32 on Apple's GPUs and other CPUs.
     """
     if wanted != "auto":
         return wanted
     if on.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if _cpu_has_bf16() else "fp32"
+    return "bf16" if on.type == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def in_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in float64; on the CPU where it is on Apple's GPU, which has no such numbers."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def send(tensor: torch.Tensor, on: torch.device) -> torch.Tensor:
