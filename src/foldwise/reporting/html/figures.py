@@ -151,35 +151,49 @@ def over_time(
     runs: of `what_changed`.
     """
     finished = [run for run in runs if run["score"] is not None]
-    events = [(run["begun"], run["run"].rsplit("-", 2)[0]) for run in finished]
-    events += [((row["created"] or "").replace("T", " "), f"#{row['number']}") for row in rows]
-    if not events:
+    names, places = _in_time(rows, finished)
+    if not names:
         return None
-    order = sorted(range(len(events)), key=lambda n: (events[n][0], n))
-    at = {event: place for place, event in enumerate(order, 1)}
-    ran = [at[n] for n in range(len(finished))]
-    sent = [at[n] for n in range(len(finished), len(events))]
     figure, axes = _axes("runs and submissions (#), in order of time", metric, WIDE)
-    axes.set_xlim(0.5, len(events) + 0.5)
-    if len(events) <= NAMED_EVENTS:
-        axes.set_xticks(range(1, len(events) + 1), [events[n][1] for n in order])
+    axes.set_xlim(0.5, len(names) + 0.5)
+    if len(names) <= NAMED_EVENTS:
+        axes.set_xticks(range(1, len(names) + 1), names)
     else:
         _count_on_x(axes)
     if finished:
         scores = _floats(run["score"] for run in finished)
-        axes.plot(ran, scores, **_look(len(SUBMISSION)), linestyle="none", label="run")
-    known = [n for n, row in enumerate(rows) if None not in (row["local"], row["local_low"])]
-    low, high = (_floats(rows[n][end] for n in known) for end in ENDS)
-    axes.vlines([sent[n] for n in known], low, high, color=COLOURS[0], linewidth=1)
-    for number, key in enumerate(SUBMISSION):
-        shown = [n for n, row in enumerate(rows) if row[key] is not None]
-        if shown:
-            values = _floats(rows[n][key] for n in shown)
-            axes.plot([sent[n] for n in shown], values, **_look(number), label=key)
+        axes.plot(
+            places[: len(finished)], scores, **_look(len(SUBMISSION)), linestyle="none", label="run"
+        )
+    _plot_submissions(axes, rows, places[len(finished) :])
     _legend(axes)
     return _svg(
         figure, f"{metric} over time: runs; submissions, local with its 95 % interval, and boards"
     )
+
+
+def _plot_submissions(axes: "Axes", rows: Sequence["NumberedRow"], places: Sequence[int]) -> None:
+    """Each submission's scores at its place, with the local one's interval."""
+    known = [n for n, row in enumerate(rows) if None not in (row["local"], row["local_low"])]
+    low, high = (_floats(rows[n][end] for n in known) for end in ENDS)
+    axes.vlines([places[n] for n in known], low, high, color=COLOURS[0], linewidth=1)
+    for number, key in enumerate(SUBMISSION):
+        shown = [n for n, row in enumerate(rows) if row[key] is not None]
+        if shown:
+            values = _floats(rows[n][key] for n in shown)
+            axes.plot([places[n] for n in shown], values, **_look(number), label=key)
+
+
+def _in_time(
+    rows: Sequence["NumberedRow"], runs: Sequence["HistoryRow"]
+) -> tuple[list[str], list[int]]:
+    """The names of runs and submissions in the order of time, and the place in it, from 1 on, of
+    each run and then of each submission."""
+    events = [(run["begun"], run["run"].rsplit("-", 2)[0]) for run in runs]
+    events += [((row["created"] or "").replace("T", " "), f"#{row['number']}") for row in rows]
+    order = sorted(range(len(events)), key=lambda n: (events[n][0], n))
+    at = {event: place for place, event in enumerate(order, 1)}
+    return [events[n][1] for n in order], [at[n] for n in range(len(events))]
 
 
 def boards(rows: Sequence["NumberedRow"], metric: str) -> str | None:
