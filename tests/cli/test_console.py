@@ -44,6 +44,34 @@ def test_an_output_that_lacks_characters_gets_plain_ones() -> None:
     assert printed("utf-8").startswith("0.5 ± 0.1 …\ncafé ─│┌\n")
 
 
+WARNS = """
+import logging, warnings
+from foldwise.cli.console import LOOK, app, verb
+
+@verb(LOOK)
+def warn() -> None:
+    logging.getLogger("torch").addHandler(logging.StreamHandler())  # as torch does
+    logging.getLogger("torch").propagate = False
+    logging.getLogger("torch.utils.cpp_extension").warning("No CUDA runtime is found, CUDA_HOME=x")
+    logging.getLogger("torch.utils.cpp_extension").warning("a torch of its own")
+    logging.warning("Images sizes do not match. This will causes images to be display")
+    logging.warning("a line of a library")
+    warnings.warn("`torch.jit.script` is deprecated. Please switch", FutureWarning)
+    warnings.warn("another feature is deprecated", FutureWarning)
+
+app(["warn"])
+"""
+
+
+def test_warnings_that_no_user_can_act_on_are_left_out_and_no_others() -> None:
+    done = subprocess.run([sys.executable, "-c", WARNS], capture_output=True, text=True)
+    assert done.returncode == 0
+    for text in ("a torch of its own", "warning a line of a library", "another feature is"):
+        assert text in done.stderr
+    for text in ("CUDA_HOME", "Images sizes", "torch.jit.script"):
+        assert text not in done.stderr
+
+
 def test_help_can_be_printed_in_ascii() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "foldwise", "--help"],

@@ -33,6 +33,8 @@ app = typer.Typer(
 P = ParamSpec("P")
 START, TRAIN, SUBMIT, LOOK = "Start", "Train", "Submit", "Look"  # what verbs are for, in --help
 ASCII = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
+# of libraries' log records that no user can act on: torch's without a GPU, W&B's of image tables
+UNSHOWN = ("No CUDA runtime is found", "Images sizes do not match")
 WIDE = 200  # columns where the output goes to a file or a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -76,8 +78,15 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record; warnings are marked."""
+        if not _is_shown(record):
+            return
         mark = "[yellow]warning[/] " if record.levelno >= logging.WARNING else ""
         err.print(mark + escape(self.format(record)))
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(text in message for text in UNSHOWN)
 
 
 def _print_version(wanted: bool) -> None:
@@ -112,11 +121,11 @@ def verb(purpose: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
 
 def _run_as_verb(function: Callable[P, None]) -> Callable[P, None]:
-
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[LineHandler()])
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        logging.getLogger("torch.utils.cpp_extension").addFilter(_is_shown)  # it has own handlers
         logging.getLogger("foldwise").setLevel(logging.INFO)
         with _terminable():
             try:
