@@ -35,8 +35,8 @@ START, TRAIN, SUBMIT, LOOK = "Start", "Train", "Submit", "Look"  # what verbs ar
 ASCII = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
 # of libraries' log records that no user can act on: torch's without a GPU, W&B's of image tables
 UNSHOWN = ("No CUDA runtime is found", "Images sizes do not match")
-WIDE = 200  # columns where the output goes to a file or a pipe
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+PIPE_WIDTH = 200  # columns where the output goes to a file or a pipe
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
