@@ -32,7 +32,8 @@ app = typer.Typer(
 )
 P = ParamSpec("P")
 START, TRAIN, SUBMIT, LOOK = "Start", "Train", "Submit", "Look"  # what verbs are for, in --help
-ASCII = {"±": "+-", "…": "...", "→": "->"}  # what stands for them where an encoding lacks them
+# what stands for characters that an encoding lacks
+ASCII = {"±": "+-", "…": "...", "→": "->", "✓": "+", "✗": "x"}
 # of libraries' log records that no user can act on: torch's without a GPU, W&B's of image tables
 UNSHOWN = ("No CUDA runtime is found", "Images sizes do not match")
 PIPE_WIDTH = 200  # columns where the output goes to a file or a pipe

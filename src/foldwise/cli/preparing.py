@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from foldwise.cli import printing
+from foldwise.cli.checking import report_lines
 from foldwise.cli.console import (
     START,
     AsJson,
@@ -131,6 +132,6 @@ def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
 
     with show_progress(err) as (_, images):
         findings = doctor.check(Workspace.find(root), name, images)
-    tell(findings.document(), as_json, printing.findings_lines(findings))
+    tell(findings.document(), as_json, report_lines(findings, name))
     if not findings.ok:
         raise typer.Exit(1)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from foldwise.commands.score import FileScores
     from foldwise.commands.status import Standing
     from foldwise.commands.trials import SheetRow, TrialRow
-    from foldwise.doctor.findings import Findings
     from foldwise.drafting.draft import Draft
     from foldwise.drafting.hosting import Hosted
     from foldwise.reporting.comparing import RunRow
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from foldwise.submitting.entry import Entry
     from foldwise.training.fitting.run import Run
 
+WIDTH = 100  # columns that lines and tables fit, where their names do
 SHOWN_ROWS = 20  # rows of a table that is cut
 PHOTOS, BEST = 40, 3  # rows of predicted photos, and classes of each
 
@@ -52,6 +52,11 @@ def plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return " to ".join(map(plain, value))
     return str(value)
+
+
+def next_line(command: str) -> str:
+    """The command that follows, as the last line of what a verb prints."""
+    return f"next    {escape(command)}"
 
 
 def draft_lines(made: "Draft", then: str) -> list[str]:
@@ -94,16 +99,6 @@ def data_lines(name: str, facts: "DataState") -> list[str]:
             f"{facts['missing'][0]!r}: foldwise check {name}"
         )
     return [escape(line) for line in lines]
-
-
-def findings_lines(findings: "Findings") -> list[str]:
-    """What `check` found: warnings, errors, facts, and whether a run can begin."""
-    return [
-        *(f"[yellow]warning[/] {escape(warning)}" for warning in findings.warnings),
-        *(f"[bold red]error[/] {escape(error)}" for error in findings.errors),
-        *(f"[bold]{key}[/]: {escape(plain(value))}" for key, value in findings.facts.items()),
-        "[green]ok[/]" if findings.ok else "[bold red]not ready[/]",
-    ]
 
 
 def headline_lines(told: "Head") -> list[Table]:

@@ -66,12 +66,15 @@ def _examine(competition: OpenCompetition, images: bool, progress: Progress | No
             load_recipe(competition.folder, recipe)
         except FoldwiseError as error:
             findings.errors.append(str(error))
+    findings.assign("Recipes")
     empty = [name for name, share in findings.facts.get("classes", {}).items() if share == 0]
     if empty:
         findings.warnings.append(
             f"{len(empty)} classes of the format file have no training row, e.g. {examples(empty)}"
         )
+    findings.assign("Labels")
     _check_damage(data, findings)
+    findings.assign("Data")
     digests = None
     if "read_image" not in data.hooks:
         present = check_files(data, findings)
@@ -81,9 +84,12 @@ def _examine(competition: OpenCompetition, images: bool, progress: Progress | No
         digests = decoded_digests(data, findings, progress)
         if digests is not None:
             check_copies(data, digests, findings)
+    findings.assign("Images")
     for name, scheme in data.spec.folds.items():
         _check_folds(competition, name, scheme, digests, findings)
+    findings.assign("Folds")
     _check_leaks(data, findings)
+    findings.assign("Groups")
     return findings
 
 
