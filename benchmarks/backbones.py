@@ -41,7 +41,7 @@ from foldwise.data.images.cache import ImageCache
 from foldwise.errors import FoldwiseError, SpecError
 from foldwise.store.files import replace_file
 from foldwise.tasks import MultiClass
-from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, train_stages
 from foldwise.training.fitting.streams import seed_block
 from foldwise.training.loading.batches import FoldSplitter, datablock, dataloaders
 from foldwise.training.models.building import (
@@ -277,9 +277,7 @@ def step(model: nn.Module, recipe: SizedRecipe, about: Preprocessing) -> set[str
     with watched(model, seen), seed_block(0, "step"):
         model.to(device())
         train_stages(
-            model,
-            lambda number: block(recipe, about),
-            recipe,
+            Trainable(model=model, block_of=lambda number: block(recipe, about), recipe=recipe),
             Place("backbones", 0, 0, 2),
             lambda event: None,
         )

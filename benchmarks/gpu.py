@@ -306,7 +306,7 @@ def run(own: sides.Own, folder: Path, observe: Callable[[Event], None]) -> None:
     """Train with checkpoints in a folder, as a fold does."""
     folder.mkdir(exist_ok=True)
     with seed_block(0, 0, "init"):
-        train_stages(own.model, own.block, own.recipe, Place("gpu", 0, 0, 2, folder), observe)
+        train_stages(own.trainable, Place("gpu", 0, 0, 2, folder), observe)
 
 
 def beside_bare(scale: Scale, folder: Path, model: str) -> Iterator[Figure]:

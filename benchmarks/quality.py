@@ -25,7 +25,7 @@ from sklearn.metrics import log_loss
 from foldwise.config.recipe import SizedRecipe
 from foldwise.data.folds import Folds
 from foldwise.tables.listing import images_below
-from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, train_stages
 from foldwise.training.fitting.streams import seed_block
 from foldwise.training.fitting.tuning import settle
 from foldwise.training.loading.batches import FoldSplitter, datablock
@@ -119,9 +119,13 @@ def ours(images: Path, folder: Path, epochs: int, seed: int) -> float:
         model = model.to(memory_format=torch.channels_last)
         split = FoldSplitter(folds, 0)
         dls, *_ = train_stages(
-            model,
-            lambda stage: datablock(cache, table.frame, split, recipe, preprocessing, stage),
-            recipe,
+            Trainable(
+                model=model,
+                block_of=lambda stage: datablock(
+                    cache, table.frame, split, recipe, preprocessing, stage
+                ),
+                recipe=recipe,
+            ),
             Place("bench", seed, 0, 2),
             lambda event: None,
         )

@@ -29,7 +29,7 @@ from foldwise.data.images.cache import ImageCache
 from foldwise.kinds.events import BatchDone
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.optim import Adam
-from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, train_stages
 from foldwise.training.fitting.tuning import settle
 from foldwise.training.loading.batches import FoldSplitter, datablock, dataloaders
 from foldwise.training.models.building import Preprocessing, build_model, preprocessing_of
@@ -67,6 +67,11 @@ class Own:
         model = build_model(recipe, len(classes), cache.channels)
         self.model = model.to(self.on).to(memory_format=torch.channels_last)
 
+    @property
+    def trainable(self) -> Trainable:
+        """The model with its rows, as the trainer takes them."""
+        return Trainable(model=self.model, block_of=self.block, recipe=self.recipe)
+
     def block(self, stage: int = -1):
         """The DataBlock of the rows."""
         return datablock(
@@ -86,7 +91,7 @@ class Own:
             if isinstance(event, BatchDone) and event.done in (1, self.batches):
                 ends.append(clock())
 
-        train_stages(self.model, self.block, self.recipe, Place("bench", 0, 0, 2), observe)
+        train_stages(self.trainable, Place("bench", 0, 0, 2), observe)
         return self.recipe.batch_size * (self.batches - 1) / (ends[1] - ends[0])
 
     def data(self) -> float:

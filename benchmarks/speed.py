@@ -244,7 +244,7 @@ def peak_of(rows: int) -> float:
     with tempfile.TemporaryDirectory(prefix="foldwise-bench-") as folder:
         own = small(Path(folder), rows)
         try:
-            train_stages(own.model, own.block, own.recipe, Place("b", 0, 0, 2), observe)
+            train_stages(own.trainable, Place("b", 0, 0, 2), observe)
         except Enough:
             # not getrusage: a child's peak there begins with its parent's
             status = Path("/proc/self/status").read_text()

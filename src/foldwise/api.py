@@ -91,9 +91,7 @@ class Competition(OpenCompetition):
         self, fold: int, recipe: str | Recipe, scheme: str | None = None, stage: int = -1
     ) -> DataLoaders:
         """The fastai DataLoaders of that block, with the batch size and device of training."""
-        from foldwise.training.interpreting import loaders_of
-
-        return loaders_of(self._inputs(fold, recipe, scheme), stage)
+        return self._inputs(fold, recipe, scheme).loaders(stage)
 
     def learner(
         self, recipe: str | Recipe, fold: int = 0, scheme: str | None = None, stage: int = 0

@@ -9,6 +9,7 @@ from foldwise.config.competition import load_competition
 from foldwise.config.loading import read_toml, with_overrides
 from foldwise.config.recipe import SizedRecipe, load_recipe
 from foldwise.errors import SpecError
+from foldwise.kinds.method import Method
 from foldwise.training.fitting.losses import Focal
 from foldwise.workspace import Workspace
 from tiny import RECIPE, edit
@@ -291,3 +292,17 @@ def test_a_presize_that_cannot_be_is_said(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         staged(stage, **keys)
+
+
+def test_a_method_without_stages_needs_a_presize_of_its_image_size_or_more() -> None:
+    settings = {"name": "r", "model": Method(name="own"), "image_size": [32, 48]}
+    with pytest.raises(
+        ValueError,
+        match=r"presize must be at least image_size, got \[48, 40\] for \[32, 48\]; "
+        r"write presize = \[32, 48\] or more, or leave it out",
+    ):
+        SizedRecipe.model_validate({**settings, "presize": [48, 40]})
+    assert SizedRecipe.model_validate(settings).final_presize == (32, 48)
+    assert SizedRecipe.model_validate({**settings, "presize": 48}).final_presize == (48, 48)
+    blind = SizedRecipe.model_validate({"name": "p", "model": "prior"})
+    assert blind.final_presize is None

@@ -24,6 +24,7 @@ from foldwise.store.predictions import predictions_frame
 from foldwise.training.fitting.streams import seed_block
 from foldwise.training.maps import (
     FEATURES,
+    PIXELS,
     as_png,
     evidence,
     in_grid,
@@ -103,6 +104,22 @@ def test_each_pixel_of_linear_counts_by_its_own_weight() -> None:
     found = evidence(model, images, torch.tensor([3, 1]), places(model)[0])
     weight = model.head.weight[[3, 1]].view(2, 3, 6, 8) * model.scale
     torch.testing.assert_close(found, (images * weight).sum(dim=1).relu())
+
+
+def test_a_model_may_say_that_its_features_are_the_pixels() -> None:
+    class Pixels(nn.Module):
+        features_are_pixels = True
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return (images * torch.arange(8.0)).sum(dim=(1, 2))  # a class for each column
+
+    model, images = Pixels(), noise(2, 1, 6, 8)
+    assert places(model) == [(PIXELS, 0)]
+    found = evidence(model, images, torch.tensor([3, 1]), places(model)[0])
+    assert found is not None
+    expected = torch.zeros(2, 6, 8)
+    expected[0, :, 3], expected[1, :, 1] = 3 * images[0, 0, :, 3], images[1, 0, :, 1]
+    torch.testing.assert_close(found, expected.relu())
 
 
 @pytest.mark.parametrize(

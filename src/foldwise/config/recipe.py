@@ -250,13 +250,15 @@ class SizedRecipe(Recipe):
         _check_sides(self.cache_sizes)
         sizes = [self.stage_size(stage) for stage in self.stage]
         self.model.check_stages(sizes)
-        for stage in self.stage:
-            size, presize = self.stage_size(stage), self.stage_presize(stage)
+        for size, presize in zip(sizes or [self.final_size], self._presizes, strict=False):
             if presize[0] < size[0] or presize[1] < size[1]:
                 raise ValueError(
                     f"a stage's presize must be at least its image_size, got {[*presize]} for "
                     f"{[*size]}; give the stage a larger one, or the recipe, of which it has the "
                     "share that its image_size has of the recipe's"
+                    if sizes
+                    else f"presize must be at least image_size, got {[*presize]} for {[*size]}; "
+                    f"write presize = {[*size]} or more, or leave it out"
                 )
         height, width = self.final_size
         if height != width and set(self.tta) & {"rot90", "rot270", "transpose", "transverse"}:

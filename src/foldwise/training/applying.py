@@ -16,9 +16,9 @@ from foldwise.config.recipe import SettledRecipe
 from foldwise.store.layout import FoldFolder
 from foldwise.store.predictions import open_writer
 from foldwise.training.loading.augment import NormalizeInPlace, Resampling
-from foldwise.training.loading.batches import DEPTH, ahead, dataloaders
+from foldwise.training.loading.batches import DEPTH, ahead, stage_loaders
 from foldwise.training.methods.base import Batches, PartPredictions, Predictor, method_of
-from foldwise.training.models.building import Preprocessing, load_trained
+from foldwise.training.models.building import Preprocessing, bring_to_device, load_trained
 from foldwise.training.predict import predict
 from foldwise.training.speed.precision import CPU, device, resolve, send
 
@@ -32,7 +32,7 @@ class NetworkPredictor:
     def __init__(
         self, model: nn.Module, about: Preprocessing, dls: DataLoaders | None = None
     ) -> None:
-        self.model = model.to(device()).to(memory_format=torch.channels_last)
+        self.model = bring_to_device(model)
         self.about, self.dls = about, dls
 
     def parts(self, inputs: "FoldInputs") -> Iterator[PartPredictions]:
@@ -40,8 +40,7 @@ class NetworkPredictor:
         recipe = inputs.recipe
         dls = self.dls
         if dls is None:
-            size = recipe.stage_batch(recipe.stage[-1])  # as after training
-            dls = dataloaders(inputs.block(self.about), size, device())
+            dls = stage_loaders(inputs.block(self.about), recipe)  # as after training
         for part, loader in (("oof", dls.valid), ("test", dls.test_dl(inputs.test.frame))):
             yield part, loader.dataset.items["id"], self.predict(loader, recipe, recipe.precision)
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 from fastai.callback.progress import ProgressCallback
-from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.core import TfmdDL
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 from fastai.torch_core import TensorBase
@@ -11,20 +11,10 @@ from torch import nn
 
 from foldwise.training.fitting.criterion import loss_of
 from foldwise.training.fitting.fold import FoldInputs
-from foldwise.training.fitting.stages import learner_of, prepare_stage
+from foldwise.training.fitting.networks import trainable_of
 from foldwise.training.fitting.streams import seed_block
-from foldwise.training.loading.batches import dataloaders, labels_of
-from foldwise.training.models.building import build_model
+from foldwise.training.loading.batches import labels_of
 from foldwise.training.speed.memory import keep_freed_memory
-from foldwise.training.speed.precision import device
-
-
-def loaders_of(inputs: FoldInputs, number: int = -1) -> DataLoaders:
-    """The DataLoaders of a fold at one of its recipe's stages, as training has them."""
-    recipe = inputs.recipe
-    about = inputs.preprocessing
-    size = recipe.stage_batch(recipe.stage[number])
-    return dataloaders(inputs.block(about, number), size, device())
 
 
 def untrained_learner(inputs: FoldInputs, number: int = 0) -> Learner:
@@ -33,14 +23,10 @@ def untrained_learner(inputs: FoldInputs, number: int = 0) -> Learner:
     Model, first weights, loss, optimizer, layer groups and precision are those of training;
     schedule and epochs are the caller's, and nothing is written.
     """
-    recipe = inputs.recipe
     keep_freed_memory()
     with seed_block(inputs.seed, inputs.fold, "init"):
-        about = inputs.preprocessing
-        model = build_model(recipe, about.n_outputs, len(inputs.mode))
-    model = model.to(device()).to(memory_format=torch.channels_last)
-    learner = learner_of(model, loaders_of(inputs, number), recipe, about.meaning)
-    prepare_stage(learner, recipe, recipe.stage[number])
+        trainable = trainable_of(inputs, inputs.preprocessing)
+    learner = trainable.stage_learner(number)
     learner.add_cb(ProgressCallback())
     return learner
 
@@ -80,7 +66,7 @@ def interpretation(inputs: FoldInputs, oof: pd.DataFrame) -> Interpretation:
     train, recipe = inputs.train, inputs.recipe
     about = inputs.preprocessing
     rows = train.where(train.frame["id"].isin(oof["id"]).to_numpy())
-    dls = loaders_of(inputs)
+    dls = inputs.loaders()
     learner = KnownPredictions(dls, nn.Identity(), loss_func=loss_of(recipe, about.meaning)).know(
         oof
     )

@@ -21,7 +21,6 @@ from torch import nn
 from foldwise.arrays import Array
 from foldwise.data.labels.table import LabelTable
 from foldwise.store.predictions import align
-from foldwise.training.models.baselines import Linear
 from foldwise.training.models.heads import body_of
 from foldwise.training.speed.precision import first_line
 
@@ -30,6 +29,7 @@ log = logging.getLogger(__name__)
 MAPPED_IMAGES = 24  # images of a fold
 COARSEST_SIDE = 4  # pixels along a map's shorter side; a coarser one hardly says where
 FEATURES = ""  # the place of what timm's forward_features gives; others have a module's name
+PIXELS = "the images"  # the place of a model's input; no module has such a name
 
 Layer = tuple[str, int]  # its name, and how many channels it has; 0: as many as the image
 
@@ -102,7 +102,10 @@ def places(model: nn.Module) -> list[Layer]:
 
     The last one says nothing where it has few pixels, as of small images, or where the classifier
     looks at a ViT's class token alone, to which the other tokens have told all they know by then.
+    A model may say that its features are the images themselves: `features_are_pixels`.
     """
+    if getattr(model, "features_are_pixels", False):
+        return [(PIXELS, 0)]
     body = body_of(model)
     known = getattr(body, "feature_info", [])
     layers = reversed(getattr(known, "info", known))
@@ -117,14 +120,14 @@ def evidence(
 ) -> torch.Tensor | None:
     """What in each image speaks for a class, (n, h, w), 0 or more; None: no map at this place.
 
-    Of `linear`, whose features are the pixels, each counts by its own slope: input times weight.
+    Of a model whose features are the pixels each counts by its own slope: input times weight.
     Arguments as of `features`.
     """
     found = features(model, images, said, place)
     if found is None:
         return None
     values, slopes = found
-    weights = slopes if isinstance(model, Linear) else slopes.mean(dim=(1, 2), keepdim=True)
+    weights = slopes if place[0] == PIXELS else slopes.mean(dim=(1, 2), keepdim=True)
     return (weights * values).sum(dim=3).relu()
 
 
@@ -175,7 +178,7 @@ def _in_two(
         kept.append(out.detach().requires_grad_())
         return kept[-1].clone()  # what follows may write in place
 
-    if isinstance(model, Linear):
+    if name == PIXELS:
         logits = model(tap(images))
     elif name == FEATURES:
         features_of = cast(_WithFeatures, body)

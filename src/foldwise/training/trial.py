@@ -5,18 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from foldwise.store.run_records import RateSearch
 from foldwise.training.fitting.finder import find_rate
 from foldwise.training.fitting.fold import FoldInputs
-from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
+from foldwise.training.fitting.networks import trainable_of
+from foldwise.training.fitting.stages import own_callbacks
 from foldwise.training.fitting.streams import EpochStreams, seed_block
-from foldwise.training.loading.batches import dataloaders
 from foldwise.training.loading.showing import save_sheet
-from foldwise.training.models.building import build_model
 from foldwise.training.speed.memory import keep_freed_memory
-from foldwise.training.speed.precision import determinism, device
+from foldwise.training.speed.precision import determinism
 
 TRIAL_BATCHES = 3  # of the training part; as many rows are validated, and predicted of the test set
 
@@ -46,18 +44,12 @@ def search(inputs: FoldInputs) -> RateSearch:
     is the same rate. Nothing is trained or written, and the model is not compiled: there are at
     most 100 batches.
     """
-    recipe = inputs.recipe.model_copy(update={"compile": False})
-    stage, on = recipe.stage[0], device()
+    inputs = replace(inputs, recipe=inputs.recipe.model_copy(update={"compile": False}))
     keep_freed_memory()
-    with determinism(recipe.deterministic), seed_block(inputs.seed, inputs.fold, "init"):
-        about = inputs.preprocessing
-        model = build_model(recipe, about.n_outputs, len(inputs.mode))
-        model = model.to(on).to(memory_format=torch.channels_last)
-        dls = dataloaders(inputs.block(about, 0), recipe.stage_batch(stage), on)
-        learner = learner_of(model, dls, recipe, about.meaning)
-        prepare_stage(learner, recipe, stage)
+    with determinism(inputs.recipe.deterministic), seed_block(inputs.seed, inputs.fold, "init"):
+        learner = trainable_of(inputs, inputs.preprocessing).stage_learner(0)
         streams = EpochStreams(inputs.seed, inputs.fold, 0)
-        return find_rate(learner, own_callbacks(stage, streams))
+        return find_rate(learner, own_callbacks(inputs.recipe.stage[0], streams))
 
 
 def sheet(inputs: FoldInputs, path: Path) -> int:
@@ -66,8 +58,5 @@ def sheet(inputs: FoldInputs, path: Path) -> int:
     Nothing is trained; no model is made.
     """
     inputs = inputs.taught()
-    recipe = inputs.recipe
-    about = inputs.preprocessing
     with seed_block(inputs.seed, inputs.fold, "sheet"):
-        dls = dataloaders(inputs.block(about), recipe.stage_batch(recipe.stage[-1]), device())
-        return save_sheet(dls, path, inputs.seed, inputs.fold)
+        return save_sheet(inputs.loaders(), path, inputs.seed, inputs.fold)

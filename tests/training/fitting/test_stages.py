@@ -14,7 +14,7 @@ from foldwise.config.recipe import SizedRecipe
 from foldwise.store.files import read_json
 from foldwise.training.fitting import stages
 from foldwise.training.fitting.activations import Meaning
-from foldwise.training.fitting.stages import Place, learner_of, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, learner_of, train_stages
 from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.models.building import build_model
 from foldwise.training.models.groups import layer_groups
@@ -68,9 +68,7 @@ def trained(
     try:
         with seed_block(0, 0, "init"):
             report = train_stages(
-                model,
-                block_of(competition, recipe),
-                recipe,
+                Trainable(model=model, block_of=block_of(competition, recipe), recipe=recipe),
                 Place("r", 0, 0, 3),
                 lambda event: None,
             )[1]
@@ -199,7 +197,9 @@ def test_a_rate_that_is_found_is_written_and_read_again(
     model = blank(recipe)
     with seed_block(0, 0, "init"):
         _, report, _ = train_stages(
-            model, block_of(competition, recipe), recipe, place, events.append
+            Trainable(model=model, block_of=block_of(competition, recipe), recipe=recipe),
+            place,
+            events.append,
         )
     found = read_json(tmp_path / "lr-0.json")
     assert set(found["suggestions"]) == {"valley", "steep", "minimum/10"}
@@ -213,5 +213,9 @@ def test_a_rate_that_is_found_is_written_and_read_again(
     (tmp_path / "checkpoint.pt").unlink()
     again = blank(recipe)
     with seed_block(0, 0, "init"):
-        train_stages(again, block_of(competition, recipe), recipe, place, lambda event: None)
+        train_stages(
+            Trainable(model=again, block_of=block_of(competition, recipe), recipe=recipe),
+            place,
+            lambda event: None,
+        )
     assert changed(model, again) == set()

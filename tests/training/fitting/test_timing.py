@@ -42,8 +42,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds, self.measured = 0.0, 0
-        for module in (networks, timing):
-            monkeypatch.setattr(module, "build_model", self.build)
+        monkeypatch.setattr(networks, "build_on_device", self.build)
         for module in (run, training):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.seconds))
         monkeypatch.setattr(timing, "clock", lambda: self.seconds)
@@ -57,7 +56,7 @@ class Clock:
 
     def build(self, *arguments: Any) -> nn.Module:
         """A model that moves the clock."""
-        model = models.build_model(*arguments)
+        model = models.build_on_device(*arguments)
         model.register_forward_pre_hook(self.tick)
         return model
 

@@ -11,7 +11,7 @@ from torch import nn
 from foldwise import Competition
 from foldwise.config.augment import Augment
 from foldwise.config.recipe import SettledRecipe
-from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, train_stages
 from foldwise.training.fitting.streams import EpochStreams, seed_block
 from foldwise.training.loading.augment import Augmenter
 from foldwise.training.loading.draws import stream
@@ -168,9 +168,11 @@ def trained(competition: Competition, **settings: Any) -> tuple[nn.Module, float
     with seed_block(0, 0, "init"):
         model = build_model(recipe, len(CLASSES), 1)
         dls, report, _ = train_stages(
-            model,
-            lambda stage: competition.datablock(fold=0, recipe=recipe, stage=stage),
-            recipe,
+            Trainable(
+                model=model,
+                block_of=lambda stage: competition.datablock(fold=0, recipe=recipe, stage=stage),
+                recipe=recipe,
+            ),
             Place("tiny", 0, 0, 3),
             lambda event: None,
         )

@@ -191,7 +191,7 @@ def test_the_step_that_is_timed_is_of_the_model_that_trains(
         built.append(build_model(*arguments))
         return built[-1]
 
-    monkeypatch.setattr(tuning, "build_model", build)
+    monkeypatch.setattr(tuning, "build_on_device", build)
     which = recipe(
         "vit_tiny_patch16_224",
         64,

@@ -15,7 +15,7 @@ from foldwise.config.recipe import SizedRecipe
 from foldwise.errors import SpecError, WeightsError
 from foldwise.tasks import MultiClass
 from foldwise.training.fitting.averaging import Ema
-from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, train_stages
 from foldwise.training.fitting.streams import seed_block
 from foldwise.training.models.building import (
     build_model,
@@ -185,9 +185,11 @@ def test_images_may_grow_from_stage_to_stage_with_averages_and_the_last_size_is_
         model = build_model(growing, 3, 1)
     assert model.pos_embed.shape[1] == 1 + 4
     train_stages(
-        model,
-        lambda n: competition.datablock(fold=0, recipe=growing, stage=n),
-        growing,
+        Trainable(
+            model=model,
+            block_of=lambda n: competition.datablock(fold=0, recipe=growing, stage=n),
+            recipe=growing,
+        ),
         Place("r", 0, 0, 3),
         lambda event: None,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from fastai.data.core import DataLoaders
 
 from foldwise.config.recipe import SettledRecipe
 from foldwise.data.folds import Folds
@@ -21,7 +22,12 @@ from foldwise.training.applying import load_predictor
 from foldwise.training.fitting.pseudo import with_pseudo
 from foldwise.training.fitting.run import versions
 from foldwise.training.fitting.streams import seed_block
-from foldwise.training.loading.batches import FoldSplitter, FrameBlock, datablock
+from foldwise.training.loading.batches import (
+    FoldSplitter,
+    FrameBlock,
+    datablock,
+    stage_loaders,
+)
 from foldwise.training.methods.base import PartPredictions, method_of
 from foldwise.training.models.building import Preprocessing, preprocessing_of, save_weights
 from foldwise.training.speed.machine import forget_gpu_memory, gpu_memory, peak_memory
@@ -77,6 +83,10 @@ class FoldInputs:
             preprocessing,
             stage,
         )
+
+    def loaders(self, stage: int = -1) -> DataLoaders:
+        """The fold's DataLoaders at a stage, as training has them."""
+        return stage_loaders(self.block(self.preprocessing, stage), self.recipe, stage)
 
 
 def train_fold(inputs: FoldInputs, observe: Observer) -> None:

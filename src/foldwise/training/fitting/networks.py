@@ -11,23 +11,34 @@ from foldwise.store.predictions import read_predictions
 from foldwise.training.applying import NetworkPredictor
 from foldwise.training.fitting.fold import FoldInputs
 from foldwise.training.fitting.report import Report
-from foldwise.training.fitting.stages import Place, train_stages
+from foldwise.training.fitting.stages import Place, Trainable, train_stages
 from foldwise.training.loading.showing import augmented_images
 from foldwise.training.maps import worst_maps
 from foldwise.training.methods.base import Fitted
-from foldwise.training.models.building import Preprocessing, build_model
-from foldwise.training.speed.precision import device
+from foldwise.training.models.building import Preprocessing, build_on_device
+
+
+def trainable_of(inputs: FoldInputs, about: Preprocessing) -> Trainable:
+    """The fold's network with its first weights, and what its stages train it by.
+
+    about: the inputs' preprocessing. Random weights come from the global generator.
+    Raises: WeightsError, SpecError: see `build_model`.
+    """
+    model = build_on_device(inputs.recipe, about.n_outputs, len(inputs.mode))
+    return Trainable(
+        model=model,
+        block_of=partial(inputs.block, about),
+        recipe=inputs.recipe,
+        meaning=about.meaning,
+    )
 
 
 def fit_network(inputs: FoldInputs, about: Preprocessing, observe: Observer) -> Fitted:
     """Train the recipe's network through all stages."""
-    recipe = inputs.recipe
-    model = build_model(recipe, about.n_outputs, len(inputs.mode))
-    model = model.to(device()).to(memory_format=torch.channels_last)
+    trainable = trainable_of(inputs, about)
+    model = trainable.model
     dls, report, stopped = train_stages(
-        model,
-        partial(inputs.block, about),
-        recipe,
+        trainable,
         Place(
             run=inputs.run,
             seed=inputs.seed,
@@ -37,7 +48,6 @@ def fit_network(inputs: FoldInputs, about: Preprocessing, observe: Observer) -> 
             score=inputs.score,
         ),
         observe,
-        about.meaning,
     )
     # of an early stop the images that it validates on decide: so it is said
     early = {} if stopped is None else {"stopped_early_after_epoch": stopped}

@@ -33,7 +33,7 @@ from foldwise.training.fitting.report import Report
 from foldwise.training.fitting.stopping import EarlyStop
 from foldwise.training.fitting.streams import EpochStreams
 from foldwise.training.loading.balance import class_weights
-from foldwise.training.loading.batches import FrameBlock, dataloaders, training_targets
+from foldwise.training.loading.batches import FrameBlock, stage_loaders, training_targets
 from foldwise.training.loading.mixing import Mixing
 from foldwise.training.models.groups import check_groups, frozen_groups, layer_groups, rates_of
 from foldwise.training.models.sizes import bring_to, changes
@@ -62,18 +62,41 @@ class Place:
     score: Callable[[pd.DataFrame], float | None] | None = None  # see `ValidationScore`
 
 
+@dataclass(frozen=True)
+class Trainable:
+    """A network with all that its stages of training need: the one door to their Learners.
+
+    model: on the device, its weights those to begin with. block_of: the DataBlock of a stage by its
+    number. meaning: what the model's logits mean.
+    """
+
+    model: nn.Module
+    block_of: Callable[[int], FrameBlock]
+    recipe: SettledRecipe
+    meaning: Meaning = CLASSES
+
+    def loaders(self, number: int) -> DataLoaders:
+        """The DataLoaders of a stage."""
+        return stage_loaders(self.block_of(number), self.recipe, number)
+
+    def learner(self, dls: DataLoaders) -> Resumable:
+        """A Learner of the model, of no stage yet: see `learner_of` and `prepare_stage`."""
+        return learner_of(self.model, dls, self.recipe, self.meaning)
+
+    def stage_learner(self, number: int) -> Resumable:
+        """A Learner where a stage begins, had there been none before it on this model.
+
+        Raises: RunError: see `prepare_stage`.
+        """
+        learner = self.learner(self.loaders(number))
+        prepare_stage(learner, self.recipe, self.recipe.stage[number])
+        return learner
+
+
 def train_stages(
-    model: nn.Module,
-    block_of: Callable[[int], FrameBlock],
-    recipe: SettledRecipe,
-    place: Place,
-    observe: Observer,
-    meaning: Meaning = CLASSES,
+    trainable: Trainable, place: Place, observe: Observer
 ) -> tuple[DataLoaders, Report, int | None]:
     """Train the model in place through all stages, going on from the folder's checkpoint, if any.
-
-    block_of: the DataBlock of a stage by its number. recipe: a settled one, no value is `auto`.
-    meaning: what the model's logits mean.
 
     Returns the last DataLoaders; the report, whose history has `train_loss`, `valid_loss` and,
     with one label per image, `accuracy` per epoch; and the epoch after which an early stop ended
@@ -82,10 +105,8 @@ def train_stages(
     Raises: RunError: the training diverges, or torch.compile fails. Interrupted: by Ctrl-C.
     """
     keep_freed_memory()
-    loaders = [
-        dataloaders(block_of(i), recipe.stage_batch(stage), device())
-        for i, stage in enumerate(recipe.stage)
-    ]
+    recipe = trainable.recipe
+    loaders = [trainable.loaders(number) for number in range(len(recipe.stage))]
     lengths = [stage.length for stage in recipe.stage]
     batches = sum(n * len(dls.train) for n, dls in zip(lengths, loaders, strict=True))
     observe(
@@ -98,12 +119,12 @@ def train_stages(
         )
     )
     report = Report(place.run, place.fold, sum(lengths), batches, observe)
-    learner = learner_of(model, loaders[0], recipe, meaning)
+    learner = trainable.learner(loaders[0])
     kept = [report, *averaging_callbacks(recipe)]
     stopping = EarlyStop(recipe.early_stop, lengths, f"{place.run} fold {place.fold}")
     if recipe.early_stop:
         kept.append(stopping)
-    score = ValidationScore(place.score, meaning)
+    score = ValidationScore(place.score, trainable.meaning)
     report.log_score = score.value
     learner.add_cbs([*kept, score])
     saver = saver_of(place, learner, kept)

@@ -19,11 +19,10 @@ from foldwise.store.files import scratch
 from foldwise.store.layout import FoldFolder
 from foldwise.training.fitting.checkpoint import save_state
 from foldwise.training.fitting.fold import FoldInputs
+from foldwise.training.fitting.networks import trainable_of
 from foldwise.training.fitting.run import RunData
-from foldwise.training.fitting.stages import learner_of, own_callbacks, prepare_stage
+from foldwise.training.fitting.stages import own_callbacks
 from foldwise.training.fitting.streams import EpochStreams, seed_block
-from foldwise.training.loading.batches import dataloaders
-from foldwise.training.models.building import build_model
 from foldwise.training.models.sizes import takes
 from foldwise.training.predict import predict
 from foldwise.training.speed.machine import wait_for_gpu
@@ -139,7 +138,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
 
     seconds: for timing the batches of a stage, about.
     """
-    recipe, on = inputs.recipe, device()
+    recipe = inputs.recipe
     keep_freed_memory()
     begun = clock()
     with (
@@ -147,15 +146,13 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
         determinism(recipe.deterministic),
         seed_block(inputs.seed, inputs.fold, "timing"),
     ):
-        about = inputs.preprocessing
-        model = build_model(recipe, about.n_outputs, len(inputs.mode))
-        model = model.to(on).to(memory_format=torch.channels_last)
+        trainable = trainable_of(inputs, inputs.preprocessing)
+        model = trainable.model
         fixed, steps, starts, checks = clock() - begun, [], [], []
         for number, stage in enumerate(recipe.stage):
             begun = clock()
-            dls = dataloaders(inputs.block(about, number), recipe.stage_batch(stage), on)
-            learner = learner_of(model, dls, recipe, about.meaning)
-            prepare_stage(learner, recipe, stage)
+            learner = trainable.stage_learner(number)
+            dls: DataLoaders = learner.dls
             fixed += clock() - begun
             timed = Timed(seconds)
             streams = EpochStreams(inputs.seed, inputs.fold, number)
@@ -167,7 +164,7 @@ def measure(inputs: FoldInputs, seconds: float) -> Costs:
                 _per_image(_validate(model, dls, recipe), seconds / 3) * len(dls.valid_ds)
             )
         views = predict(
-            model, dls.valid, recipe.tta, recipe.precision, about.meaning, recipe.tta_shift
+            model, dls.valid, recipe.tta, recipe.precision, trainable.meaning, recipe.tta_shift
         )
         predicting = _per_image((len(mean) for mean, _ in views), seconds / 3)
         begun = clock()

@@ -16,7 +16,7 @@ from foldwise.errors import RunError
 from foldwise.training.fitting.optim import Adam
 from foldwise.training.fitting.streams import seed_block
 from foldwise.training.methods.base import method_of
-from foldwise.training.models.building import build_model
+from foldwise.training.models.building import build_on_device
 from foldwise.training.models.sizes import bring_to
 from foldwise.training.speed.apart import apart
 from foldwise.training.speed.machine import wait_for_gpu
@@ -74,9 +74,9 @@ def step_of(
     """
     on = device()
     height, width = max((recipe.stage_size(s) for s in recipe.stage), key=lambda s: s[0] * s[1])
-    model = build_model(recipe.model_copy(update={"weights": "none"}), n_classes, channels)
+    model = build_on_device(recipe.model_copy(update={"weights": "none"}), n_classes, channels)
     bring_to(model, recipe.model.timm_name, (height, width))
-    model = model.to(on).to(memory_format=torch.channels_last).train()
+    model.train()
     run = torch.compile(model, dynamic=False) if compiled else model
     optimizer = Adam(list(model.parameters()), lr=1e-6)
     images = torch.rand(batch, channels, height, width, device=on)

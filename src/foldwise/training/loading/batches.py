@@ -286,6 +286,11 @@ def dataloaders(block: FrameBlock, batch_size: int, on: torch.device) -> DataLoa
     return block.dataloaders(bs=min(batch_size, len(train)), val_bs=2 * batch_size, device=on)
 
 
+def stage_loaders(block: FrameBlock, recipe: SettledRecipe, number: int = -1) -> DataLoaders:
+    """The DataLoaders of one of the recipe's stages, with its batch size, on the device."""
+    return dataloaders(block, recipe.stage_batch(recipe.stage[number]), device())
+
+
 def training_targets(dls: DataLoaders) -> torch.Tensor:
     """The labels of the training part, each row once: int64 (n,), or float32 (n, C).
 

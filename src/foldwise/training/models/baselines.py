@@ -27,6 +27,8 @@ class Linear(nn.Module):
     logits below 1 with weights of N(0, 1), and a learning rate means the same at every image size.
     """
 
+    features_are_pixels = True  # maps of where it looked are of the images themselves
+
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
         self.head = nn.Linear(n_inputs, n_outputs)

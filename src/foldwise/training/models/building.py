@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
@@ -18,6 +19,7 @@ from foldwise.tasks.outputs import n_outputs, outputs_of
 from foldwise.training.fitting.activations import Meaning
 from foldwise.training.methods.base import TrainingMethod, method_of, network_of
 from foldwise.training.models.weights import load_state, metadata
+from foldwise.training.speed.precision import device
 from foldwise.training.speed.smallconv import with_small_convs
 
 KEY = "foldwise"  # the metadata entry of a weights file that holds its preprocessing
@@ -101,6 +103,16 @@ def build_model(recipe: SizedRecipe, n_logits: int, channels: int) -> nn.Module:
             of the recipe's. WeightsError: the weights cannot be had, or are for another size.
     """
     return network_of(recipe).build(recipe, n_logits, channels)
+
+
+def build_on_device(recipe: SizedRecipe, n_logits: int, channels: int) -> nn.Module:
+    """The recipe's network as `build_model` has it, where and as its batches are."""
+    return bring_to_device(build_model(recipe, n_logits, channels))
+
+
+def bring_to_device(model: nn.Module) -> nn.Module:
+    """The model on the device that trains and predicts, its memory laid out as its images' is."""
+    return model.to(device()).to(memory_format=torch.channels_last)
 
 
 def as_weights(recipe: Recipe) -> SizedRecipe:
