@@ -152,8 +152,8 @@ def test_what_check_found_is_shown_and_what_nobody_looked_at_is_said(
     assert "<b>warning</b> (submit): folds &#39;default&#39; are random" in page
     findings = doctor.check(workspace, "tiny")
     page = competition_page(gather_competition(workspace, "tiny"))
-    assert "1 images stand in several rows, 2 in all; copies.csv lists them" in page
+    assert "1 images occur in several rows, 2 in all; copies.csv lists them" in page
     assert page.count("are random") == 1  # both found it
     assert findings.warnings
     assert all(line.split("'")[0] in page for line in findings.warnings)
-    assert "What site alone tells" in page
+    assert "Predicting from site alone" in page

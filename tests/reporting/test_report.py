@@ -85,6 +85,21 @@ def test_the_confusion_matrix_has_every_row_once(
     assert told["accuracy"] == pytest.approx(1 - wrong / 30)
 
 
+def test_the_most_confused_classes_link_to_images_of_theirs(
+    submitted: tuple[Workspace, Entry], told: dict[str, Any]
+) -> None:
+    labels = load_data(submitted[0], "tiny").train.frame.set_index("id")["label"]
+    page = run_page(told)
+    assert told["pairs"]
+    for pair in told["pairs"]:
+        assert 1 <= len(pair["images"]) <= min(3, pair["rows"])
+        assert {str(labels[row["id"]]) for row in pair["images"]} == {pair["label"]}
+        sure = [row["probability"] for row in pair["images"]]
+        assert sure == sorted(sure, reverse=True)
+        assert f'<a href="{pair["link"]}">{pair["label"]}</a>' in page
+        assert page.count(f'id="{pair["link"][1:]}"') == 1
+
+
 def test_the_largest_losses_come_first_with_their_image(told: dict[str, Any]) -> None:
     losses = [row["loss"] for row in told["worst"]]
     assert losses == sorted(losses, reverse=True)
@@ -150,7 +165,7 @@ def test_a_run_of_an_earlier_version_has_none_of_it_and_is_shown_all_the_same(
     made: tuple[Workspace, CompetitionData],
 ) -> None:
     page = run_page(gather(made[0], "tiny", "tiny-s0-before"))
-    for words in ("Learning rate", "What the model sees", 'id="maps"', 'class="map"'):
+    for words in ("Learning rate</abbr></h3>", "What the model sees", 'id="maps"', 'class="map"'):
         assert words not in page
     assert Page(page).tables["folds"][0] == ["fold", "rows", "score", "seconds"]
     assert Page(page).tables["epochs0"][0] == ["epoch", "train loss", "valid loss", "accuracy"]
@@ -184,11 +199,11 @@ def test_what_is_not_there_is_left_out(told: dict[str, Any]) -> None:
     )
     for words in (
         "Confusion matrix",
-        "What is taken",
+        "Most confused",
         "Groups",
-        "How sure",
-        "<small>TTA",
-        "calibration error",
+        "Calibration</abbr></h2>",
+        ">TTA</abbr>",
+        "expected calibration error",
     ):
         assert words not in page
 

@@ -83,7 +83,7 @@ def test_confusion_counts_each_row_once(workspace: Workspace) -> None:
     oof = pd.DataFrame(probs, columns=[*CLASSES]).assign(id=ids.to_numpy()).sample(frac=1)
     table = confusion(data, oof[["id", *CLASSES]])
     counts = data.train.frame["label"].value_counts()
-    assert [*table["said"]] == ["10"] * len(counts)
+    assert [*table["predicted"]] == ["10"] * len(counts)
     assert dict(zip(table["label"], table["rows"], strict=True)) == counts.to_dict()
     assert (table["share"] == 1).all()
 
@@ -95,6 +95,6 @@ def test_samples_have_their_own_labels(workspace: Workspace) -> None:
     oof = hot.assign(id=[*labels]).sample(frac=1, random_state=1)[["id", *CLASSES]]
     rows = samples(data, oof, 10)
     assert len(rows) == rows["id"].nunique() == 10
-    assert [labels[i] for i in rows["id"]] == [*rows["label"]] == [*rows["said"]]
+    assert [labels[i] for i in rows["id"]] == [*rows["label"]] == [*rows["predicted"]]
     assert samples(data, oof, 10)["id"].tolist() == rows["id"].tolist()
     assert len(samples(data, oof, 1000)) == len(oof)

@@ -86,4 +86,4 @@ def _pictures(data: CompetitionData, rows: pd.DataFrame) -> Iterator[tuple[Image
         except (ImageError, OSError):  # gone by now
             continue
         image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
-        yield image, f"{row.id}: {row.label}; said {row.said} ({row.probability:.2f})"
+        yield image, f"{row.id}: {row.label}; predicted {row.predicted} ({row.probability:.2f})"

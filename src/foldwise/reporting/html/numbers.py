@@ -1,4 +1,4 @@
-"""The numbers behind figures: who was taken for whom, how sure, and rows to look at."""
+"""The numbers behind figures: confused classes, calibration, and rows to look at."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,8 @@ from foldwise.store.predictions import read_predictions
 
 WORST_IMAGES = 24  # images with the largest losses
 CONFUSED_PAIRS = 12  # most confused pairs of classes
+PAIR_IMAGES = 3  # images of each of them
+PAIR_SIDE = 160  # pixels, their longer side
 MATRIX = 40  # classes up to which the whole confusion matrix is shown
 GROUPS = 15  # groups at either end
 THIS_RUN = "this run"  # a reliability curve's name
@@ -46,7 +48,7 @@ def of_predictions(
 ) -> OutOfFoldNumbers:
     """What out-of-fold predictions `id, *classes` tell.
 
-    Keys: `summary` (see `summarise`); `accuracy`: None with many labels; `pairs`: see `confusion`;
+    Keys: `summary` (see `summarise`); `accuracy`: None with many labels; `pairs`: see `_pairs`;
     `matrix`; `worst`; `groups`: at most GROUPS from either end of `by_group`; `reliability`: curves
     by their name, and `calibration_error` likewise; `sweep`: `threshold, metric, accuracy`.
     maps, recipe: of activation maps, and what the model saw of an image.
@@ -58,11 +60,8 @@ def of_predictions(
         "summary": summary,
         "accuracy": None
         if not data.task.sums_to_one
-        else float(pairs.loc[pairs["label"] == pairs["said"], "rows"].sum() / len(oof)),
-        "pairs": cast(
-            list[dict[str, object]],
-            pairs[pairs["label"] != pairs["said"]].head(CONFUSED_PAIRS).to_dict("records"),
-        ),
+        else float(pairs.loc[pairs["label"] == pairs["predicted"], "rows"].sum() / len(oof)),
+        "pairs": _pairs(data, oof, pairs),
         "matrix": _matrix(data, pairs, summary["by_class"]),
         "worst": _worst(data, oof, folds, maps or {}, recipe),
         "groups": groups if len(groups) <= 2 * GROUPS else [*groups[:GROUPS], *groups[-GROUPS:]],
@@ -92,31 +91,36 @@ def add_shares(by_class: Sequence[ClassScore], data: CompetitionData, test: Sequ
 
 
 def confusion(data: CompetitionData, oof: pd.DataFrame) -> pd.DataFrame:
-    """How often each class was taken for each: `label, said, rows, share`, most rows first.
+    """How often each class was predicted for each label: `label, predicted, rows, share`, most
+    rows first.
 
-    said: the most probable class of the OOF predictions `id, *classes`. share: of the label's rows.
+    predicted: the most probable class of the OOF predictions `id, *classes`. share: of the rows
+    with the label.
     Pairs that do not occur are left out; with many labels per image there are none.
     """
-    columns = ["label", "said", "rows", "share"]
+    columns = ["label", "predicted", "rows", "share"]
     if not data.task.sums_to_one:
         return pd.DataFrame(columns=columns)
-    said = np.array(data.classes)[oof[columns_of(data.classes)].to_numpy().argmax(axis=1)]
+    predicted = np.array(data.classes)[oof[columns_of(data.classes)].to_numpy().argmax(axis=1)]
     rows = (
         oof[["id"]]
-        .assign(said=said)
+        .assign(predicted=predicted)
         .merge(data.train.frame[["id", "label"]], on="id", validate="one_to_one")
     )
     assert len(rows) == len(oof)
-    table = rows.astype({"label": str}).groupby(["label", "said"]).size().reset_index(name="rows")
+    table = (
+        rows.astype({"label": str}).groupby(["label", "predicted"]).size().reset_index(name="rows")
+    )
     table["share"] = table["rows"] / table.groupby("label")["rows"].transform("sum")
-    order = table.sort_values(["rows", "label", "said"], ascending=[False, True, True])
+    order = table.sort_values(["rows", "label", "predicted"], ascending=[False, True, True])
     return order.reset_index(drop=True)[columns]
 
 
 def samples(data: CompetitionData, oof: pd.DataFrame, count: int, seed: int = 0) -> pd.DataFrame:
-    """Rows drawn at random: `id, path, label, said, probability`, the same ones for a seed.
+    """Rows drawn at random: `id, path, label, predicted, probability`, the same ones for a seed.
 
-    label: with many labels per image all of them, joined by a space. said: the most probable class.
+    label: with many labels per image all of them, joined by a space. predicted: the most probable
+    class.
     """
     rows = oof.merge(data.train.frame[["id", "path"]], on="id", validate="one_to_one")
     rows = rows.sample(min(count, len(rows)), random_state=seed)
@@ -127,10 +131,42 @@ def samples(data: CompetitionData, oof: pd.DataFrame, count: int, seed: int = 0)
             "id": rows["id"].to_numpy(),
             "path": rows["path"].to_numpy(),
             "label": labels[rows["id"]].to_numpy(),
-            "said": np.array(data.classes)[probs.argmax(axis=1)],
+            "predicted": np.array(data.classes)[probs.argmax(axis=1)],
             "probability": probs.max(axis=1),
         }
     )
+
+
+def _pairs(
+    data: CompetitionData, oof: pd.DataFrame, counts: pd.DataFrame
+) -> list[dict[str, object]]:
+    """The most confused classes: rows of `confusion` with `images` and a `link` to the first.
+
+    images: `id, probability, image` of the rows that are predicted with the most confidence; image:
+    a small JPEG as a data URL. link: None where no image can be had.
+    """
+    wrong = counts[counts["label"] != counts["predicted"]].head(CONFUSED_PAIRS)
+    probs = oof[columns_of(data.classes)].to_numpy()
+    labels = pd.Series(data.train.labels().to_numpy(), index=data.train.frame["id"])
+    rows = pd.DataFrame(
+        {
+            "id": oof["id"].to_numpy(),
+            "label": labels[oof["id"]].to_numpy(),
+            "predicted": np.array(data.classes)[probs.argmax(axis=1)],
+            "probability": probs.max(axis=1),
+        }
+    ).sort_values("probability", ascending=False, kind="stable")
+    found: list[dict[str, object]] = []
+    for number, pair in enumerate(wrong.to_dict("records")):
+        own = rows[(rows["label"] == pair["label"]) & (rows["predicted"] == pair["predicted"])]
+        images = [
+            {"id": row["id"], "probability": row["probability"], "image": image}
+            for row in own.head(PAIR_IMAGES).to_dict("records")
+            if (image := thumbnail(data, row["id"], PAIR_SIDE)[0])
+        ]
+        link = f"#pair-{number}" if images else None
+        found.append({**cast(dict[str, object], pair), "images": images, "link": link})
+    return found
 
 
 def _matrix(
@@ -144,7 +180,7 @@ def _matrix(
         return None
     recalls = {row["class"]: row["recall"] for row in by_class if row["rows"]}
     order = sorted(recalls, key=lambda name: recalls[name] or 0.0)
-    table = pairs.pivot(index="label", columns="said", values="share")
+    table = pairs.pivot(index="label", columns="predicted", values="share")
     table = table.reindex(index=order, columns=order).fillna(0.0)
     counts = {row["class"]: row["rows"] for row in by_class}
     return {
@@ -161,12 +197,12 @@ def _worst(
     maps: Maps,
     recipe: SeenRecipe | None,
 ) -> list[dict[str, object]]:
-    """The rows with the largest log loss: `id, label, said, probability, cell, truth, loss, fold,
-    image, map, map_of`.
+    """The rows with the largest log loss: `id, label, predicted, probability, cell, truth, loss,
+    fold, image, map, map_of`.
 
     truth: the probability of the label; with many labels, of what is right of the worst one, cell.
-    image: a small JPEG as a data URL, None where it cannot be had. map: likewise, of what spoke for
-    the class map_of.
+    image: a small JPEG as a data URL, None where it cannot be had. map: likewise, which parts of
+    the image the class map_of rests on.
     """
     table = data.train.where(data.train.frame["id"].isin(oof["id"]).to_numpy())
     rows = table.frame[["id"]].merge(oof, on="id", validate="one_to_one")
@@ -186,7 +222,7 @@ def _worst(
             {
                 "id": id,
                 "label": labels[i],
-                "said": str(predicted[i]),
+                "predicted": str(predicted[i]),
                 "probability": float(probs[i].max()) if sure else None,
                 "cell": str(names[given[i].argmin()]) if given.ndim > 1 else None,
                 "truth": float(np.min(given[i])) if sure else None,

@@ -57,9 +57,17 @@ def locate(workspace: Workspace, word: str) -> tuple[str, str | None]:
 
 def run_page(told: RunPage) -> str:
     """The page of what `gather` tells."""
+    if blend := told["blend"]:
+        members = [
+            {**row, "interval": _interval(row["low"], row["high"])}
+            for row in blend["members_table"]
+        ]
+        shown: Mapping[str, object] = {**told, "blend": {**blend, "members_table": members}}
+    else:
+        shown = told
     return _render(
         "run.html.j2",
-        told,
+        shown,
         told["headline"],
         curves=figures.curves(told["folds"]),
         rates=figures.rates(told["rates"]["rows"]) if told["rates"] else None,

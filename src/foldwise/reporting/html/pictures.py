@@ -38,10 +38,13 @@ def data_url(packed: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(packed).decode()}"
 
 
-def thumbnail(data: CompetitionData, id: str) -> tuple[str | None, tuple[int, int]]:
+def thumbnail(
+    data: CompetitionData, id: str, side: int = THUMBNAIL_SIDE
+) -> tuple[str | None, tuple[int, int]]:
     """A training image as a small data URL, and its (width, height); None where it cannot be had.
 
-    That is where it has gone, or the hook that makes it fails on it.
+    That is where it has gone, or the hook that makes it fails on it. side: the longer one, in
+    pixels, at most.
     """
     row = data.train.where((data.train.frame["id"] == id).to_numpy())
     try:
@@ -51,10 +54,10 @@ def thumbnail(data: CompetitionData, id: str) -> tuple[str | None, tuple[int, in
     except (ImageError, OSError):
         return None, (1, 1)
     size, image = image.size, image.convert("RGB")
-    grow = THUMBNAIL_SIDE // (2 * max(size))  # of tiny images the pixels should be seen
+    grow = side // (2 * max(size))  # of tiny images the pixels should be seen
     if grow > 1:
         image = image.resize((size[0] * grow, size[1] * grow), Image.Resampling.NEAREST)
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    image.thumbnail((side, side))
     return data_url(_jpeg(image)), size
 
 
