@@ -71,6 +71,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     assert finished.returncode == 0, finished.stderr
     for words in ("local   ", "public  ", "private ", "place ", "file    "):
         assert words in finished.stdout
+    lines = finished.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[-1] == "next    foldwise report tiny --open"
     for words in ("fold 1/3 epoch 1/1 train", "images/s", "fold 3/3 done in", "images 42/42"):
         assert words in finished.stderr
     return workspace
@@ -209,7 +212,7 @@ def test_status_looks_into_a_run(done: Workspace) -> None:
     lines = foldwise("status", "tiny", "--run", run, cwd=done.root).stdout.splitlines()
     assert lines[0] == f"{run}: log loss of 30 rows"
     words = (
-        f"local  {told['score']:.5f}  log loss of {run}, of OOF, lower is better; 95 % "
+        f"local  {told['score']:.5f}  local score (log loss, lower is better); 95 % "
         f"interval {told['low']:.5f}"
     )
     assert lines[1].startswith(words)
@@ -222,9 +225,10 @@ def test_status_looks_into_a_run(done: Workspace) -> None:
     assert lines[6] == "by class, the worst first"
     assert lines[7].split() == ["class", "rows", "value", "precision", "recall"]
     assert lines[11] == "by group, the worst first; share: of the total loss"
-    assert [line.split()[:2] for line in lines[13:]] == [
+    assert [line.split()[:2] for line in lines[13:-1]] == [
         row["group"].split() for row in told["by_group"]
     ]
+    assert lines[-1] == f"next    foldwise report tiny --run {run} --open"
 
 
 def test_the_table_of_runs_shows_what_is_not_known_as_a_dash() -> None:

@@ -60,8 +60,8 @@ def test_an_unfinished_run_has_no_rank_and_says_so() -> None:
     assert told["rank"] is None
     rows = {each["what"]: each for each in headline_rows(told)}
     assert "rank" not in rows
-    assert rows["local"]["meaning"].endswith("bootstrap over groups; 2 of 3 folds are done")
-    assert rows["best"]["meaning"] == "a, the best other one; too few folds"
+    assert rows["local"]["meaning"].endswith("over groups; 2 of 3 folds are done")
+    assert rows["best"]["meaning"] == "best of the others, a; too few folds"
 
 
 def test_the_words_hold_all_its_numbers() -> None:
@@ -86,36 +86,42 @@ def test_the_words_hold_all_its_numbers() -> None:
         {
             "what": "local",
             "value": "0.40000",
-            "meaning": "log loss of own, of OOF, lower is better; 95 % interval 0.30000 to "
-            "0.50000, bootstrap over groups",
+            "meaning": "local score (log loss, lower is better); 95 % interval 0.30000 to 0.50000 "
+            "over groups",
         },
         {
             "what": "best",
             "value": "0.45000",
-            "meaning": "a, the best other one; difference -0.05000 ± 0.00000 (mean over 3 folds): "
-            "better",
+            "meaning": "best of the others, a; difference to it -0.05000 ± 0.00000 (mean of 3 "
+            "folds): better",
         },
-        {"what": "rank", "value": "1 of 2", "meaning": "among the finished ones with these folds"},
+        {
+            "what": "rank",
+            "value": "1 of 2",
+            "meaning": "among the finished runs and blends with these folds",
+        },
         {
             "what": "expected",
             "value": "0.33000",
-            "meaning": "on a board of all test rows: folds averaged, other rows; 95 % interval "
-            "0.20000 to 0.40000",
+            "meaning": "expected on a leaderboard of all test rows; 95 % interval 0.20000 to "
+            "0.40000",
         },
         {
             "what": "public",
             "value": "0.31000",
-            "meaning": "x.csv; expected 0.32000 on 30 rows; 95 % interval 0.10000 to 0.50000",
+            "meaning": "public score; expected 0.32000 on 30 rows; 95 % interval 0.10000 to "
+            "0.50000",
         },
         {
             "what": "private",
             "value": "-",
-            "meaning": "expected 0.33000 on 70 rows; 95 % interval 0.20000 to 0.45000",
+            "meaning": "private score, not known yet; expected 0.33000 on 70 rows; 95 % interval "
+            "0.20000 to 0.45000",
         },
         {
             "what": "place",
             "value": "7 of 100",
-            "meaning": "on the board, among the best 7 %, worth gold where there are medals",
+            "meaning": "on the leaderboard, among the best 7 %; worth gold where there are medals",
         },
     ]
 

@@ -1,5 +1,6 @@
 """What verbs found, as people read it in a terminal: tables, and lines of Rich's markup."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,8 +107,11 @@ def headline_lines(told: "Head") -> list[Table]:
     from foldwise.reporting.headline import headline_rows
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    for row in headline_rows(told):
-        table.add_row(f"[bold]{row['what']}[/]", row["value"], escape(row["meaning"]))
+    rows = headline_rows(told)
+    room = WIDTH - sum(max(len(row[key]) for row in rows) + 2 for key in ("what", "value"))
+    for row in rows:
+        meaning = textwrap.fill(row["meaning"], room, break_on_hyphens=False)
+        table.add_row(f"[bold]{row['what']}[/]", row["value"], escape(meaning))
     return [table]
 
 

@@ -92,6 +92,8 @@ def submit(
     say(printing.headline_lines(headline(competition, entry.file)))
     if entry.receipt and entry.receipt.state == "failed":
         raise typer.Exit(1)
+    follows = f"foldwise report {name} --open" if entry.receipt else f"foldwise submit {name}"
+    say([printing.next_line(follows)])
 
 
 @verb(SUBMIT)
@@ -204,7 +206,9 @@ def _show_runs(where: Workspace, name: str, run: str | None, as_json: bool) -> N
     competition = open_competition(where, name)
     if run:
         told = summary(competition, run)
-        tell(told, as_json, printing.run_summarised(told, told["headline"]))
+        lines = printing.run_summarised(told, told["headline"])
+        follows = f"foldwise report {name} --run {run} --open"
+        tell(told, as_json, [*lines, printing.next_line(follows)])
     else:
         rows = compare(competition)
         tell(rows, as_json, printing.runs_compared(rows))

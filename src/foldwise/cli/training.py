@@ -93,6 +93,8 @@ def train(
             heads = status.headlines(competition, [run.name for run in trained])
             for each, told in zip(trained, heads, strict=True):
                 lines += [printing.run_line(each), *printing.headline_lines(told)]
+            left = any(each.unfinished() for each in trained)
+            lines.append(printing.next_line(f"foldwise {'train' if left else 'submit'} {name}"))
     say(lines)
 
 

@@ -116,10 +116,10 @@ def _blend_of_it_alone(row: RunRow | BlendRow, other: RunRow | BlendRow) -> bool
 def headline_rows(told: Head) -> list[HeadRow]:
     """A headline in words, for terminal and page: `what, value, meaning`."""
     better = "higher" if told["higher"] else "lower"
-    meaning = f"{told['metric']} of {told['run']}, of OOF, {better} is better"
+    meaning = f"local score ({told['metric']}, {better} is better)"
     if told["low"] is not None:
         meaning += _interval(told["low"], told["high"])
-        meaning += f", bootstrap over {told['resampled']}" if told["resampled"] else ""
+        meaning += f" over {told['resampled']}" if told["resampled"] not in (None, "rows") else ""
     if told["done"] < told["folds"]:
         meaning += f"; {told['done']} of {told['folds']} folds are done"
     rows: list[HeadRow] = [{"what": "local", "value": f"{told['score']:.5f}", "meaning": meaning}]
@@ -129,22 +129,24 @@ def headline_rows(told: Head) -> list[HeadRow]:
             {
                 "what": "deciding",
                 "value": f"{cost:+.5f}",
-                "meaning": "on top of it, were each fold's labels also kept out of deciding which "
-                "calibration or thresholds to use",
+                "meaning": "change in local score if no fold had a say in its calibration or "
+                "thresholds",
             }
         )
     best = told["best"]
     if best is None:
-        rows.append({"what": "best", "value": "-", "meaning": "no other one with these folds"})
+        rows.append(
+            {"what": "best", "value": "-", "meaning": "no other run or blend has these folds"}
+        )
     else:
-        meaning = f"{best['run']}, the best other one; {_difference(best)}"
+        meaning = f"best of the others, {best['run']}; {_difference(best)}"
         rows.append({"what": "best", "value": f"{best['score']:.5f}", "meaning": meaning})
     if told["rank"] is not None:
         rows.append(
             {
                 "what": "rank",
                 "value": f"{told['rank']} of {told['of']}",
-                "meaning": "among the finished ones with these folds",
+                "meaning": "among the finished runs and blends with these folds",
             }
         )
     return rows + (_board_rows(told["board"]) if told["board"] else [])
@@ -155,8 +157,8 @@ def _difference(best: Rival) -> str:
     if best["difference"] is None:
         return str(best["verdict"])
     error = "" if best["error"] is None else f" ± {best['error']:.5f}"
-    shared = f"mean over {best['shared']} folds"
-    return f"difference {best['difference']:+.5f}{error} ({shared}): {best['verdict']}"
+    shared = f"mean of {best['shared']} folds"
+    return f"difference to it {best['difference']:+.5f}{error} ({shared}): {best['verdict']}"
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -168,22 +170,23 @@ def _board_rows(board: Board) -> list[HeadRow]:
     """What a board is expected to say, and what it has said."""
     rows: list[HeadRow] = []
     if board["expected"] is not None:
-        meaning = "on a board of all test rows: folds averaged, other rows"
+        meaning = "expected on a leaderboard of all test rows"
         meaning += _interval(board["expected_low"], board["expected_high"])
         value = f"{board['expected']:.5f}"
         rows.append({"what": "expected", "value": value, "meaning": meaning})
     for part in PARTS:
         told, saw = (board["parts"] or {}).get(part), board[part]
-        words = [] if saw is None else [str(board["file"])]
+        if saw is None and told is None:
+            continue
+        meaning = f"{part} score" if saw is not None else f"{part} score, not known yet"
         if told is not None:
             chance = _interval(told["low"], told["high"])
-            words += [f"expected {told['value']:.5f} on {told['units']} {told['of']}{chance}"]
-        if words:
-            value = "-" if saw is None else f"{saw:.5f}"
-            rows.append({"what": part, "value": value, "meaning": "; ".join(words)})
+            meaning += f"; expected {told['value']:.5f} on {told['units']} {told['of']}{chance}"
+        value = "-" if saw is None else f"{saw:.5f}"
+        rows.append({"what": part, "value": value, "meaning": meaning})
     if board["rank"] is not None and board["teams"] is not None:
-        meaning = f"on the board, among the best {board['percentile']:g} %"
-        meaning += f", worth {board['medal']} where there are medals" if board["medal"] else ""
+        meaning = f"on the leaderboard, among the best {board['percentile']:g} %"
+        meaning += f"; worth {board['medal']} where there are medals" if board["medal"] else ""
         value = f"{board['rank']} of {board['teams']}"
         rows.append({"what": "place", "value": value, "meaning": meaning})
     return rows
