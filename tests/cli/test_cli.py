@@ -172,6 +172,10 @@ def test_status_and_list_print_tables(done: Workspace) -> None:
     table = foldwise("status", cwd=done.root).stdout
     assert file in table
     assert "scored" in table
+    own = foldwise("status", "tiny", "--offline", cwd=done.root).stdout.splitlines()
+    assert [*own[0].split()] == ["file", "local", "public", "private", "place", "state"]
+    assert "1 of 2" in own[1]
+    assert max(map(len, own)) <= 100
     listed = foldwise("list", cwd=done.root).stdout
     for word in ("tiny", "local", "multi-class", "log loss", "30", "submitted"):
         assert word in listed
@@ -478,5 +482,14 @@ def test_a_terminal_gets_bars(done: Workspace, tmp_path: Path) -> None:
             observe(EpochDone("run", 0, 1, 2, 0.5, 0.25, 123.0, 1.0))
             observe(FoldDone("run", 0, 2.0))
     shown = (tmp_path / "screen").read_text()
-    for words in ("images", "run fold 1/5", "7/10", "valid 0.2500", "123 images/s"):
+    for words in (
+        "decoding",
+        "images",
+        "run fold 1/5",
+        "7/10",
+        "batches",
+        "elapsed",
+        "valid 0.2500",
+        "123 images/s",
+    ):
         assert words in shown

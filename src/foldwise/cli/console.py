@@ -59,18 +59,23 @@ Name = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Root = Annotated[
-    Path | None, typer.Option(help="The folder with competitions/ in it; found from here upwards.")
+    Path | None,
+    typer.Option(
+        help="The folder that contains competitions/ (default: searched upwards from here)."
+    ),
 ]
 Recipes = Annotated[
-    list[str] | None, typer.Option("--recipe", help="A recipe; may be given several times.")
+    list[str] | None, typer.Option("--recipe", help="A recipe by name; may be repeated.")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A recipe's key=value, e.g. --set stage.0.epochs=3."),
+    typer.Option("--set", help="Change a recipe's setting, e.g. --set stage.0.epochs=3."),
 ]
 NoTrack = Annotated[
     bool,
-    typer.Option("--no-track", help="Not in W&B. Else online with a key, offline without one."),
+    typer.Option(
+        "--no-track", help="Do not log to W&B (default: online with a key, else offline)."
+    ),
 ]
 
 

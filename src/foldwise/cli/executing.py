@@ -10,13 +10,13 @@ from foldwise.errors import nearest
 
 Executor = Annotated[
     str,
-    typer.Option(
-        help="Where folds run: local, in this process; ray, on a cluster (docs/cluster.md)."
-    ),
+    typer.Option(help="Where folds run: local (this process) or ray (a cluster)."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="The cluster's HOST:PORT; auto: this machine's; local: a new one, here."),
+    typer.Option(
+        help="The cluster: HOST:PORT, auto (the one of this machine) or local (a new one)."
+    ),
 ]
 
 

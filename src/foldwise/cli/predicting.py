@@ -13,26 +13,25 @@ from foldwise.workspace import Workspace
 
 @verb(LOOK)
 def predict(
-    model: Annotated[str, typer.Argument(help="A run or a blend: its name or directory.")],
+    model: Annotated[str, typer.Argument(help="The name or folder of a run or blend.")],
     images: Annotated[
-        list[Path], typer.Argument(help="Folders, CSVs with a column of paths, image files.")
+        list[Path],
+        typer.Argument(help="Image files, folders of images, or CSVs with a column of paths."),
     ],
-    out: Annotated[
-        Path | None, typer.Option(help="Write a CSV with all probabilities here.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all probabilities to this CSV.")] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help='Below this probability the answer is "none of these".'),
+        typer.Option(min=0, max=1, help='Answer "none of these" below this probability.'),
     ] = None,
     executor: Executor = "local",
     address: Address = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a trained model sees in photos, with TTA, blend and thresholds as submitted.
+    """Predict photos with a trained run or blend, with its TTA and thresholds as submitted.
 
-    A photo that cannot be read is a row with an error.
-    Example: `foldwise predict blend-mean-4107a5c8 ~/Pictures --out said.csv`
+    A photo that cannot be read becomes a row with an error.
+    Example: `foldwise predict blend-mean-4107a5c8 ~/Pictures --out predictions.csv`
     """
     from foldwise.cli.progress import show_progress
     from foldwise.commands import predict as predicting

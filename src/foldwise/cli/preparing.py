@@ -38,9 +38,12 @@ def list_(root: Root = None, as_json: AsJson = False) -> None:
 @verb(START)
 def new(
     name: Annotated[str, typer.Argument(help="What to call it: letters, digits, - and _.")],
-    source: Annotated[Path, typer.Option("--from", help="The unpacked download.")],
+    source: Annotated[Path, typer.Option("--from", help="The folder of the unpacked download.")],
     host: Annotated[
-        bool, typer.Option("--host", help="A practice board from labelled images: a test set, too.")
+        bool,
+        typer.Option(
+            "--host", help="Make a practice board: hold out a test set and score it here."
+        ),
     ] = False,
     root: Root = None,
 ) -> None:
@@ -77,7 +80,8 @@ def data(
         Path | None, typer.Option(help="Write the training labels to this CSV: path,label.")
     ] = None,
     clear: Annotated[
-        bool, typer.Option("--clear-cache", help="Remove cached images; they can be rebuilt.")
+        bool,
+        typer.Option("--clear-cache", help="Remove cached images; they are rebuilt when needed."),
     ] = False,
     root: Root = None,
 ) -> None:
@@ -123,7 +127,7 @@ def schema(
 
 @verb(START)
 def check(name: Name, root: Root = None, as_json: AsJson = False) -> None:
-    """Check every path, column, class and number, and say what was understood.
+    """Check data, labels, groups, folds, images and formats, and report what to do.
 
     Exit code 1 where something would stop a run. Example: `foldwise check wildlife`
     """

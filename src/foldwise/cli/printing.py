@@ -176,19 +176,11 @@ def standing_lines(told: "Standing") -> list[str | Table]:
     if not rows:
         nothing = "no submissions yet: `foldwise submit NAME` makes the first one"
         return [nothing, *([sent] if sent else [])]
-    columns = [
-        "file",
-        "created",
-        "local",
-        "public",
-        "private",
-        "rank",
-        "teams",
-        "percentile",
-        "medal",
-        "state",
-    ]
-    lines: list[str | Table] = [as_table(rows, columns), *([sent] if sent else [])]
+    shown = [{**row, "place": _place(row["rank"], row["teams"])} for row in rows]
+    columns = ["file", "local", "public", "private", "place", "medal", "state"]
+    if not any(row["medal"] for row in rows):
+        columns.remove("medal")
+    lines: list[str | Table] = [as_table(shown, columns), *([sent] if sent else [])]
     for what, pair in (
         ("local and public", agreed["local_public"]),
         ("local and private", agreed["local_private"]),
@@ -201,6 +193,11 @@ def standing_lines(told: "Standing") -> list[str | Table]:
             )
     verdict = escape(agreed["verdict"])
     return [*lines, f"[yellow]warning[/] {verdict}" if agreed["stopped"] else verdict]
+
+
+def _place(rank: object, teams: object) -> str | None:
+    """A place on a leaderboard; None where it is not known."""
+    return None if rank is None else f"{rank} of {teams}" if teams else str(rank)
 
 
 def sync_lines(sent: int, left: Sequence[Path]) -> list[str]:

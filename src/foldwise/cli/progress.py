@@ -30,8 +30,11 @@ def show_progress(console: Console) -> Iterator[tuple[Observer, Images]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
+        TextColumn("elapsed"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as progress:
@@ -78,7 +81,7 @@ class Bars:
                 self.progress.update(self.tasks[key], note="goes on")
                 return
             self.tasks[key] = self.progress.add_task(
-                title(event, self.folds), total=event.batches, note=""
+                title(event, self.folds), total=event.batches, unit="batches", note=""
             )
         elif isinstance(event, BatchDone):
             self.progress.update(self.tasks[key], completed=event.done)
@@ -88,7 +91,9 @@ class Bars:
     def images(self, done: int, total: int) -> None:
         """Move the images' bar."""
         if "images" not in self.tasks:
-            self.tasks["images"] = self.progress.add_task("images", total=total, note="decoded")
+            self.tasks["images"] = self.progress.add_task(
+                "decoding", total=total, unit="images", note=""
+            )
         self.progress.update(self.tasks["images"], completed=done)
 
 

@@ -30,15 +30,16 @@ from foldwise.workspace import Workspace
 NameOrFile = Annotated[
     str | None,
     typer.Argument(
-        help="A competition; all without one. --record: a file.", autocompletion=complete_names
+        help="A competition (default: all); with --record, a submission file.",
+        autocompletion=complete_names,
     ),
 ]
 
 
 BlendMethod = Annotated[
-    str | None, typer.Option("--blend", help="A blend method other than that of [submit].")
+    str | None, typer.Option("--blend", help="The blend method, in place of the one in [submit].")
 ]
-Out = Annotated[Path | None, typer.Option(help="Write the validated file here as well.")]
+Out = Annotated[Path | None, typer.Option(help="Also write the validated file here.")]
 
 
 @verb(SUBMIT)
@@ -50,23 +51,27 @@ def submit(
     blend: BlendMethod = None,
     out: Out = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Stop before the upload: write, validate, score.")
+        bool,
+        typer.Option("--dry-run", help="Write, validate and score the file, but do not upload it."),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Send bytes that are at the platform already.")
+        bool, typer.Option("--again", help="Upload even if the platform already has this file.")
     ] = False,
     resend: Annotated[
-        bool, typer.Option("--resend", help="Send although an earlier attempt's end is unclear.")
+        bool,
+        typer.Option(
+            "--resend", help="Upload even if it is unclear whether an earlier attempt arrived."
+        ),
     ] = False,
     no_track: NoTrack = False,
     executor: Executor = "local",
     address: Address = None,
     root: Root = None,
 ) -> None:
-    """Do the main job: train, blend, write, validate, score, send, enter in the ledger.
+    """Train, blend, and write, validate, score and upload a submission: the main command.
 
-    What is done already is skipped, and the same bytes are not sent twice. --fold trains one fold;
-    the others have to be trained already. Exit code 1 where the platform cannot score the file.
+    Finished work is skipped, and the same file is never uploaded twice. --fold trains one fold; the
+    others must be trained already. Exit code 1 where the platform cannot score the file.
     Example: `foldwise submit digits --recipe resnet10 --budget 30m`
     """
     from foldwise.cli.progress import show_progress
@@ -99,10 +104,12 @@ def submit(
 @verb(SUBMIT)
 def score(
     name: Name,
-    file: Annotated[Path, typer.Argument(help="A submission file, whoever made it.")],
+    file: Annotated[Path, typer.Argument(help="A submission file, made by any tool.")],
     truth: Annotated[
         Path | None,
-        typer.Option(help="The answers, laid out as the training labels or as the format file."),
+        typer.Option(
+            help="The true answers, laid out like the training labels or the format file."
+        ),
     ] = None,
     root: Root = None,
     as_json: AsJson = False,
@@ -122,11 +129,11 @@ def score(
 
 @verb(SUBMIT)
 def reproduce(
-    submission: Annotated[str, typer.Argument(help="A submission file: its name, path or stem.")],
+    submission: Annotated[str, typer.Argument(help="The name or path of a submission file.")],
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a submission again from its manifest: check data and code, train, compare the file.
+    """Make a submission again from its manifest, and compare the two files.
 
     Exit code 1 where answers are different. Runs, submissions and ledger stay as they are.
     Example: `foldwise reproduce 20261122-054120-blend-mean-4107a5c8.csv`
@@ -145,29 +152,31 @@ def reproduce(
 def status(
     name: NameOrFile = None,
     runs: Annotated[
-        bool, typer.Option("--runs", help="Compare the runs of NAME: score, spread, time, noise.")
+        bool, typer.Option("--runs", help="Compare the runs of NAME by score and speed.")
     ] = False,
     run: Annotated[
         str | None,
-        typer.Option(help="One run or blend of NAME by folds, classes, groups, worst first."),
+        typer.Option(help="Show one run or blend of NAME by fold, class and group, worst first."),
     ] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Enter what the platform's page says of a file.")
+        bool, typer.Option("--record", help="Record the scores that the platform shows for a file.")
     ] = False,
     public: Annotated[float | None, typer.Option(help="Its public score.")] = None,
     private: Annotated[float | None, typer.Option(help="Its private score.")] = None,
-    rank: Annotated[int | None, typer.Option(help="Its place, 1 is the best.")] = None,
-    teams: Annotated[int | None, typer.Option(help="The number of teams.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Its place on the leaderboard.")] = None,
+    teams: Annotated[
+        int | None, typer.Option(help="The number of teams on the leaderboard.")
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask NAME's platform for new scores.")
     ] = False,
     sync: Annotated[
-        bool, typer.Option("--sync", help="Send NAME's offline W&B runs that were not sent yet.")
+        bool, typer.Option("--sync", help="Upload offline W&B runs that were not uploaded yet.")
     ] = False,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every submission with its scores and rank; of NAME, how far local score and board agree.
+    """Show submissions with their scores and places; with NAME, how well local scores predict them.
 
     Example: `foldwise status digits --json`
     """

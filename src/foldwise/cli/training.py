@@ -23,20 +23,26 @@ from foldwise.cli.executing import Address, Executor, open_executor
 from foldwise.workspace import Workspace
 
 OfFolds = Annotated[
-    list[int] | None, typer.Option("--fold", help="This fold alone; may be given several times.")
+    list[int] | None,
+    typer.Option("--fold", help="Train only this fold, counted from 0; may be repeated."),
 ]
-Scheme = Annotated[str | None, typer.Option(help="A fold scheme other than that of [submit].")]
+Scheme = Annotated[
+    str | None, typer.Option(help="The fold scheme, in place of the one in [submit].")
+]
 Fast = Annotated[
-    bool, typer.Option("--fast", help="Does everything run? A few batches; nothing is kept.")
+    bool, typer.Option("--fast", help="Try whether everything runs on a few batches; keep nothing.")
 ]
 FindLr = Annotated[
-    bool, typer.Option("--find-lr", help="Suggest rates for the first stage; train nothing.")
+    bool,
+    typer.Option("--find-lr", help="Suggest learning rates for the first stage; train nothing."),
 ]
 ShowBatch = Annotated[
-    bool, typer.Option("--show-batch", help="Save a sheet of training images; train nothing.")
+    bool,
+    typer.Option("--show-batch", help="Save a sheet of augmented training images; train nothing."),
 ]
 Budget = Annotated[
-    str | None, typer.Option(help="Fit epochs, image size and folds to a time: 30m, 1h30m.")
+    str | None,
+    typer.Option(help="Choose epochs, image size and folds to fit this time: 30m, 1h30m."),
 ]
 
 
@@ -56,7 +62,7 @@ def train(
     address: Address = None,
     root: Root = None,
 ) -> None:
-    """Train recipes on every fold; finished folds are skipped.
+    """Train recipes on all folds; folds that are finished are skipped.
 
     --fast, --find-lr and --show-batch take one fold, 0 unless --fold names another, and the first
     seed.
@@ -102,15 +108,20 @@ def train(
 def blend(
     name: Name,
     recipe: Recipes = None,
-    method: Annotated[str | None, typer.Option(help="mean, geometric, rank, single, ...")] = None,
-    auto: Annotated[bool, typer.Option("--auto", help="Try them all; take the best one.")] = False,
+    method: Annotated[
+        str | None, typer.Option(help="The blend method: mean, geometric, rank, single, ...")
+    ] = None,
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Compare all methods and choose the simplest good one.")
+    ] = False,
     member: Annotated[
-        list[str] | None, typer.Option(help="From elsewhere: NAME=oof.csv,test.csv.")
+        list[str] | None,
+        typer.Option(help="Add predictions made elsewhere: NAME=oof.csv,test.csv."),
     ] = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Blend trained recipes; show their scores beside the blend's, or with --auto all methods'.
+    """Blend trained recipes and compare its score with theirs; --auto compares all methods.
 
     Example: `foldwise blend digits --method geometric`
     """
