@@ -139,7 +139,7 @@ from foldwise.data.opened import open_competition
 from foldwise.training.fitting import checkpoint
 from foldwise.workspace import Workspace
 
-checkpoint.EVERY = 0.0
+checkpoint.CHECKPOINT_SECONDS = 0.0
 def observe(event):
     if type(event).__name__ == "BatchDone" and event.done == int(sys.argv[3]):
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
@@ -185,7 +185,7 @@ def test_ctrl_c_finishes_the_batch_saves_and_says_how_to_go_on(tmp_path: Path) -
         [
             sys.executable,
             "-c",
-            KILLED.replace("EVERY = 0.0", "EVERY = 1e9"),
+            KILLED.replace("CHECKPOINT_SECONDS = 0.0", "CHECKPOINT_SECONDS = 1e9"),
             str(workspace.root),
             "SIGINT",
             "6",
