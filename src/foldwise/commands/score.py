@@ -106,7 +106,7 @@ def read_answers(data: CompetitionData, path: Path) -> pd.DataFrame:
         )
     readers: dict[str, Callable[[CompetitionData, Path], pd.DataFrame]] = {
         "the format file": _as_format,
-        "truth.csv": lambda data, path: read_truth(path, data.task).drop(
+        "a practice board's truth": lambda data, path: read_truth(path, data.task).drop(
             columns="group", errors="ignore"
         ),
         "the training labels": _as_training_labels,
@@ -130,7 +130,7 @@ def read_answers(data: CompetitionData, path: Path) -> pd.DataFrame:
     name = "the format file" if like_format else "the training labels"
     raise DataError(
         f"{path} should hold the true answers, laid out as the format file (columns "
-        f"{examples(data.format.columns, 4)}), as truth.csv or as the training labels; read as "
+        f"{examples(data.format.columns, 4)}), as a practice board's truth or as the training labels; read as "
         f"{name}: {misfits[name]}; correct the file"
     )
 

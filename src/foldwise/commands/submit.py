@@ -120,7 +120,7 @@ def _with_choice(competition: OpenCompetition, choice: Choice) -> OpenCompetitio
         what = "a folder" if out.is_dir() else "in the folder that foldwise keeps submissions in"
         raise SpecError(
             f"expected --out with a file to write elsewhere, got {out}, which is {what}; give for "
-            "example --out ~/submission.csv"
+            "example --out ~/mine.csv"
         )
     if choice.blend is None:
         return competition
