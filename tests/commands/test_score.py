@@ -161,7 +161,7 @@ def test_a_file_that_breaks_a_rule_is_one_line_and_exit_code_1(
     said = CliRunner().invoke(app, ["score", "tiny", str(mine), "--root", str(workspace.root)])
     assert said.exit_code == 1
     assert len(said.stderr.splitlines()) == 1
-    assert "expected the format file's 12 ids; 1 are missing" in said.stderr
+    assert "expected the format file's 12 ids; got 1 missing" in said.stderr
 
 
 @pytest.mark.parametrize(

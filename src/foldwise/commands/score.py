@@ -130,8 +130,8 @@ def read_answers(data: CompetitionData, path: Path) -> pd.DataFrame:
     name = "the format file" if like_format else "the training labels"
     raise DataError(
         f"{path} should hold the true answers, laid out as the format file (columns "
-        f"{examples(data.format.columns, 4)}), as a practice board's truth or as the training labels; read as "
-        f"{name}: {misfits[name]}; correct the file"
+        f"{examples(data.format.columns, 4)}), as a practice board's truth or as the training "
+        f"labels; read as {name}: {misfits[name]}; correct the file"
     )
 
 
