@@ -18,6 +18,7 @@ from fastai.callback.training import BnFreeze
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from foldwise.training.fitting.averaging import Averaging, Ema, Swa
@@ -98,6 +99,32 @@ def test_ema_is_the_recursion_by_hand_over_all_fits() -> None:
     assert made["1.num_batches_tracked"] == 12
 
 
+class Timm(Callback):
+    """timm's average of the same steps, with the decay that ours has at each."""
+
+    order = 80
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+
+    def before_fit(self) -> None:
+        self.average = ModelEmaV3(self.learn.model)
+
+    def after_step(self) -> None:
+        self.steps += 1
+        self.average.decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.average.update(self.learn.model)
+
+
+@pytest.mark.parametrize("decay", [0.1, 0.5, 0.9999])
+def test_ema_is_timms_with_the_same_decay_at_each_step(decay: float) -> None:
+    timms = Timm(decay)
+    learner = learner_of(timms, Ema(decay, 2))
+    fit(learner, 2)
+    assert timms.steps == 8
+    assert_same_weights(state_of(learner.model), timms.average.module.state_dict())
+
+
 class Bounded(nn.Module):
     """Clamps to bounds that weights may bring, and that are infinite without."""
 
@@ -119,6 +146,13 @@ def test_infinite_bounds_stay_as_they_are_in_averaged_weights(make: Any) -> None
     rest = learner.model[:-1].state_dict()
     assert rest
     assert all(tensor.isfinite().all() for tensor in rest.values())
+
+
+def test_timms_average_of_infinite_bounds_is_not_a_number() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), Bounded())
+    ema = ModelEmaV3(model, decay=0.9)
+    ema.update(model)
+    assert ema.module[1].bounds.isnan().all()
 
 
 def test_a_high_decay_does_not_hold_a_short_training_at_its_start() -> None:
