@@ -690,10 +690,11 @@ def test_nothing_is_left_behind_where_a_folder_holds_nothing(place: Workspace) -
 
 
 def test_values_are_written_as_toml_reads_them() -> None:
-    for value in ('a "b"', "a\\d'", r"\d+", "é\n", True, 5, 0.2, ["a", "b\\"], [], ("x",)):
+    for value in ('a "b"', "a\\d'", r"\d+", "é\n\x7f", True, 5, 0.2, ["a", "b\\"], [], ("x",)):
         read = tomllib.loads(f"key = {toml(value)}")["key"]
         assert read == (list(value) if isinstance(value, tuple) else value)
     assert toml(r"\d+") == r"'\d+'"
+    assert toml(["a", r"\d"]) == r"""["a", '\d']"""
 
 
 def test_what_is_unsure_stays_on_one_line() -> None:

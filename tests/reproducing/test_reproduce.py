@@ -362,11 +362,13 @@ def test_every_competitions_spec_is_the_same_from_a_manifest(repository: Path) -
 
 def test_values_of_every_kind_are_toml() -> None:
     table: dict[str, Any] = {
-        "a b": 'q"\\\n\x01é',
+        "a b": 'q"\\\n\x01\x7fé',
         "n": None,
         "t": {"x": [1, 2.5, 1e-15, True], "n": None, "": {}},
+        "stages": [{"n": None, "epochs": 1}],
     }
     assert tomllib.loads(toml_of(table)) == {
-        "a b": 'q"\\\n\x01é',
+        "a b": 'q"\\\n\x01\x7fé',
         "t": {"x": [1, 2.5, 1e-15, True], "": {}},
+        "stages": [{"epochs": 1}],
     }

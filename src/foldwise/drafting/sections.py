@@ -1,10 +1,11 @@
 """Sections: the drafted competition.toml that guesses about a download become."""
 
-import json
 import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import TypedDict
+
+import tomli_w
 
 from foldwise.drafting.groups import NUMBER, fold_numbers
 from foldwise.drafting.labels import TAG_SEPARATORS, FoundLabels
@@ -65,10 +66,12 @@ class Sheet:
 
 
 def toml(value: object) -> str:
-    """A value as TOML writes it; a text with a backslash stays readable where it can."""
+    """A value as TOML writes it, on one line; a text with a backslash stays readable if it can."""
     if isinstance(value, str) and "\\" in value and "'" not in value and value.isprintable():
         return f"'{value}'"
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return tomli_w.dumps({"key": value}).removeprefix("key = ").rstrip()
 
 
 def write_platform(sheet: Sheet, name: str, roles: Roles, labels: FoundLabels) -> None:

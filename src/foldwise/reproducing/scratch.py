@@ -1,11 +1,12 @@
 """A workspace for a reproduction, made from the manifest; and manifests found by name."""
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+import tomli_w
 
 from foldwise.config.competition import tables_of_manifest
 from foldwise.errors import SubmissionError, nearest
@@ -76,17 +77,12 @@ def scratch(workspace: Workspace, path: Path, told: Manifest) -> Iterator[Worksp
 
 
 def toml_of(table: Mapping[str, object]) -> str:
-    """Plain values as TOML, one line a key; what is None is left out."""
-    return "".join(f"{pair}\n" for pair in _pairs(table))
+    """Plain values as TOML; what is None is left out, which TOML cannot say."""
+    return tomli_w.dumps({key: _plain(value) for key, value in table.items() if value is not None})
 
 
-def _pairs(table: Mapping[str, object]) -> list[str]:
-    return [f"{_value(key)} = {_value(value)}" for key, value in table.items() if value is not None]
-
-
-def _value(value: object) -> str:
+def _plain(value: object) -> object:
+    """The value without the keys of its tables that are None."""
     if isinstance(value, dict):
-        return f"{{{', '.join(_pairs(value))}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    return json.dumps(value, ensure_ascii=False)  # TOML's strings, numbers and booleans are JSON's
+        return {key: _plain(part) for key, part in value.items() if part is not None}
+    return [_plain(part) for part in value] if isinstance(value, list) else value
