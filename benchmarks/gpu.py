@@ -377,7 +377,7 @@ def compiling(scale: Scale, ends: float) -> Iterator[Figure]:
     )
     torch.cuda.empty_cache()
     settings = recipe.model_dump(mode="json")
-    arguments = (settings, 8, 3, scale.batch, machine.threads())
+    arguments = ("", settings, 8, 3, scale.batch, machine.threads())  # no adapter's folder
     try:
         compiled, first = apart(
             tuning.compiled_seconds, arguments, min(COMPILER, ends - time.monotonic())

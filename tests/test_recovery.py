@@ -155,7 +155,7 @@ def test_an_oof_that_lacks_an_id_is_refused(
     (run,) = train(open_competition(other, "tiny"))
     path = run.fold(1).path / "oof.parquet"
     pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
-    with pytest.raises(FoldwiseError, match="fold 1: expected each of 10 ids once; 1 are missing"):
+    with pytest.raises(FoldwiseError, match="fold 1: expected each of 10 ids once; got 1 missing"):
         Run(run.folder, run.recipe, 0, run.folds, run.classes, run.record).oof()
 
 

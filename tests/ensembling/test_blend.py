@@ -195,7 +195,7 @@ def test_a_member_from_elsewhere_is_blended_from_files(
         blend_runs(tmp_path, plain, runs[:1], BLENDINGS.parse("mean"), [member, member])
     oof[1:].to_csv(tmp_path / "oof.csv", index=False)
     with pytest.raises(
-        PredictionError, match=r"oof.csv: expected each of 120 ids once; 1 are miss"
+        PredictionError, match=r"oof.csv: expected each of 120 ids once; got 1 miss"
     ):
         blend_runs(tmp_path, plain, runs[:1], BLENDINGS.parse("mean"), [member])
 

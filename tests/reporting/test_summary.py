@@ -264,7 +264,7 @@ def test_ids_that_are_no_training_rows_are_refused(data: CompetitionData) -> Non
     oof.loc[0, "id"] = "stranger"
     with pytest.raises(PredictionError, match=r"out-of-fold predictions: .*unknown \('stranger'\)"):
         summarise(data, oof, folds_of(data))
-    with pytest.raises(PredictionError, match="folds: expected each of 30 ids once; 1 are missing"):
+    with pytest.raises(PredictionError, match="folds: expected each of 30 ids once; got 1 missing"):
         summarise(data, oof_of(data), folds_of(data).iloc[1:])
 
 

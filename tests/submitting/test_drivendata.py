@@ -44,7 +44,7 @@ def first_rows_swapped(lines: list[str]) -> list[str]:
         (first_rows_swapped, "rows should be in the format file's order; row 1 is"),
         (lambda lines: [lines[0].replace("zebra,10", "10,zebra"), *lines[1:]], "columns should be"),
         (lambda lines: [lines[0].lower().replace("id", "ID"), *lines[1:]], "missing: 'id'; un"),
-        (lambda lines: lines[:-1], "expected the format file's 12 ids; 1 are missing"),
+        (lambda lines: lines[:-1], "expected the format file's 12 ids; got 1 missing"),
         (lambda lines: [*lines, lines[1]], "every id should stand once, 1 stand twice or more"),
         (lambda lines: [*lines[:-1], lines[-1].replace("0.33", "x", 1)], "should be finite"),
         (lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ",,0.5,0.5"], "has '' in 'zebra'"),

@@ -135,7 +135,7 @@ def test_the_command_enters_numbers_and_shows_the_table(workspace: Workspace) ->
     words = ["status", FILE, "--record", "--public", "0.48", "--rank", "3", "--teams", "40", *root]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    for shown in (FILE, "0.48", "7.5", "gold", "scored", "too few to say: 1 submissions have"):
+    for shown in (FILE, "0.48", "3 of 40", "gold", "scored", "too few to say: 1 submissions have"):
         assert shown in done.output
     told = json.loads(CliRunner().invoke(app, ["status", "tiny", "--json", *root]).stdout)
     (row,) = told["submissions"]

@@ -212,7 +212,7 @@ def _steps(recipe: SettledRecipe, rows: int) -> float:
 
 
 def step_seconds(step: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of a step (the least of STEPS), and how much longer the first one took."""
+    """Seconds of a step (the least of TIMED_STEPS), and how much longer the first one took."""
     times = []
     for _ in range(1 + TIMED_STEPS):
         begun = time.perf_counter()
