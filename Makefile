@@ -49,7 +49,7 @@ status: setup ## runs, submissions and scores, of all competitions or of COMP ##
 test: setup ## every test this machine allows, and the names of those left out ## make test ARGS="-k folds"
 	@$(PYTEST) -ra $(ARGS)
 
-quick: setup ## the tests that neither train nor start a process, a minute on two cores
+quick: setup ## the tests that neither train nor start a process, a minute and a half on two cores
 	@$(PYTEST) -m "not slow and not gpu and not browser and not cluster and not realdata" $(ARGS)
 
 lint: setup ## ruff format, ruff check, mypy; changes nothing
