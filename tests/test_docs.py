@@ -6,6 +6,7 @@ import shutil
 import tomllib
 import unicodedata
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
@@ -186,3 +187,13 @@ def test_commands_in_the_documentation_have_the_verbs_and_options_that_they_name
         for option in re.findall(r"(?<!\S)--[a-z-]+", rest)
         if not re.search(rf"{option}\b", known[verb])
     ] == []
+
+
+def test_the_classes_that_the_guide_to_adapters_names_are_there() -> None:
+    guide = (ROOT / "docs" / "how-to" / "adapter.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+ in `foldwise\.[\w.]+`)", guide, re.MULTILINE)
+    assert len(rows) >= 8
+    for row in rows:
+        *classes, module = re.findall(r"`([\w.]+)`", row)
+        assert classes
+        assert [name for name in classes if not hasattr(import_module(module), name)] == []

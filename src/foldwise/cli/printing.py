@@ -167,7 +167,7 @@ def scored_lines(told: "FileScores") -> list[str | Table]:
 
 
 def standing_lines(told: "Standing") -> list[str | Table]:
-    """The submissions of a competition, and how far its scores agree: what `standing` tells."""
+    """A competition's submissions, and how far its scores agree; told: see `read_standing`."""
     rows, agreed, quota = told["submissions"], told["agreement"], told["quota"]
     sent = None
     if quota:

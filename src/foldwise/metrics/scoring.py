@@ -48,7 +48,7 @@ def score(
 
     truth: `id`, then `label` (Categorical in class order) or one 0/1 column per class; and `group`
     where rows belong together: the interval then resamples groups. predictions: `id, *classes` as
-    `SubmissionFormat.decided` gives them; rows are matched by id.
+    `SubmissionFormat.decide` gives them; rows are matched by id.
     interval: by 2000 bootstrap samples for means over rows; for other metrics by 1000, where the
     table is large by fewer, 200 at least. A hook has none. Without it nothing is warned of either.
 

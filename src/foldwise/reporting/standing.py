@@ -47,7 +47,7 @@ class DescribedRow(PlacedRow, Expected):
 
 
 def stand(workspace: Workspace, spec: CompetitionSpec) -> Stand:
-    """`submissions`, rows of the ledger with their places (see `placed`), and their `agreement`.
+    """`submissions`, rows of the ledger with their places (see `rank_rows`), and their `agreement`.
 
     The board of public scores is data/<name>/leaderboard.csv, where there is one.
     Raises: DataError: that file is no board.

@@ -25,7 +25,7 @@ class Values(BaseModel):
 class Record(Values):
     """A file. In memory it is always of the newest version.
 
-    A kind of file that changes gets a higher `newest`, and `upgraded` makes of older values newer
+    A kind of file that changes gets a higher `newest`, and `upgrade` makes of older values newer
     ones; what can no longer be used is below `oldest`.
     """
 

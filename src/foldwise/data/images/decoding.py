@@ -199,7 +199,7 @@ def decode(
     twice as long, so that resizing still averages. The scale hangs on the image's size alone.
     levels: of images with more than 8 bits a channel; see `in_8_bits`. readers: a competition's.
     Raises: ImageError: the file is missing, empty, damaged or no image, or has more than the 179
-            million pixels that Pillow allows, or takes more memory than these: see `opening`.
+            million pixels that Pillow allows, or takes more memory than these: see `open_image`.
     """
     with open_image(path, readers) as opened:
         (width, height), scale = opened.size, 1

@@ -99,7 +99,7 @@ class NormalizeInPlace(Normalize):
 def homographies(
     kinds: Iterable[Augmentation], draws: Mapping[str, torch.Tensor], size: tuple[int, int]
 ) -> torch.Tensor | None:
-    """The product of all maps (n, 3, 3), see `Geometric`; None where no kind moves pixels.
+    """The product of all maps (n, 3, 3); None where no kind is a `GeometricAugmentation`.
 
     draws: each kind's uniform numbers (draws, n) by its name. size: the output's (height, width).
     """

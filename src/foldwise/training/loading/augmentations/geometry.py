@@ -38,7 +38,7 @@ class Warp(GeometricAugmentation):
     p: Share = 1.0  # The chance of each of the two directions. Example: 0.5
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.draws import signed_draws
         from foldwise.training.loading.geometry import perspectives
 
@@ -58,7 +58,7 @@ class Shift(GeometricAugmentation):
     p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.draws import signed_draws
         from foldwise.training.loading.geometry import regions
 
@@ -78,7 +78,7 @@ class HorizontalFlip(GeometricAugmentation):
     p: Share = 0.5  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.geometry import regions
 
         return regions(width=1.0 - 2.0 * (u[0] < self.p))
@@ -93,7 +93,7 @@ class VerticalFlip(GeometricAugmentation):
     p: Share = 0.5  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.geometry import regions
 
         return regions(height=1.0 - 2.0 * (u[0] < self.p))
@@ -105,7 +105,7 @@ class Dihedral(GeometricAugmentation):
     name: Literal["dihedral"] = "dihedral"
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.geometry import symmetries
 
         return symmetries((u[0] * 8).long())
@@ -130,7 +130,7 @@ class Rotate(GeometricAugmentation):
     p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.draws import signed_draws
         from foldwise.training.loading.geometry import rotations
 
@@ -151,7 +151,7 @@ class Zoom(GeometricAugmentation):
     p: Share = 1.0  # The chance that an image is changed. Example: 0.75
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         import torch
 
         from foldwise.training.loading.draws import log_uniform
@@ -176,7 +176,7 @@ class Crop(GeometricAugmentation):
     ratio: Annotated[Pair, _within(0.1, 10)] = (0.75, 1.3333)
 
     def maps(self, u: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """See `Geometric`."""
+        """See `GeometricAugmentation`."""
         from foldwise.training.loading.draws import log_uniform, sides
         from foldwise.training.loading.geometry import regions
 
