@@ -40,6 +40,12 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield made
 
 
+def open_whole(tab: Tab, page: Path) -> None:
+    """Open a page, and all that can be folded out."""
+    tab.open(page)
+    tab.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
     return write_large(tmp_path_factory.mktemp("large"))
@@ -90,8 +96,7 @@ def test_nothing_overflows(
     tab: Tab, pages: dict[str, Path], name: str, width: int, dark: bool, media: str
 ) -> None:
     tab.look(width or PAPER[name], dark, media)
-    tab.open(pages[name])
-    tab.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    open_whole(tab, pages[name])
     assert tab.value("document.documentElement.scrollWidth <= innerWidth")
     assert tab.value(OVERFLOW) == []
 
@@ -101,8 +106,7 @@ def test_every_table_fits_a_screen_of_1200_pixels(
     tab: Tab, pages: dict[str, Path], name: str
 ) -> None:
     tab.look(1200)
-    tab.open(pages[name])
-    tab.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    open_whole(tab, pages[name])
     assert tab.value("document.querySelectorAll('.scroll > table').length") >= 2
     wide = """[...document.querySelectorAll('.scroll')]
         .filter(e => e.scrollWidth > e.clientWidth).map(e => e.firstElementChild.id)"""

@@ -118,11 +118,10 @@ def _images(facts: "Understood") -> str:
     if seen is None:
         return ""
     modes = seen["modes"]
-    kinds = ", ".join(f"{count:,} {mode}" for mode, count in modes.items())
+    one = len(modes) == 1  # then its count is that of the files
+    kinds = ", ".join(mode if one else f"{count:,} {mode}" for mode, count in modes.items())
     sides = (_range(seen["width"]), _range(seen["height"]))
     texts = [f"{seen['files']:,} files, {' by '.join(sides)} px, mode {kinds}"]
-    if len(modes) == 1:
-        texts = [f"{seen['files']:,} files, {' by '.join(sides)} px, mode {next(iter(modes))}"]
     if {*modes} != {facts["image_mode"]}:
         texts.append(f"read as {facts['image_mode']}")
     if levels := facts.get("levels"):

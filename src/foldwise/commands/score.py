@@ -7,15 +7,13 @@ from typing import TypedDict
 import pandas as pd
 
 from foldwise.data.competition import CompetitionData
-from foldwise.data.holdout import parts_in, read_solution, read_truth
+from foldwise.data.holdout import UNCOUNTED, parts_in, read_solution, read_truth
 from foldwise.data.opened import OpenCompetition
 from foldwise.errors import DataError, FoldwiseError, examples
 from foldwise.metrics.scoring import score
 from foldwise.shapes.submission import read_in_any_order, read_submission
 from foldwise.submitting.platforms import destination
 from foldwise.tables.text import read_header
-
-UNCOUNTED = "ignored"  # the part of rows that count in no score
 
 
 class PartScore(TypedDict):
@@ -96,7 +94,7 @@ def read_answers(data: CompetitionData, path: Path) -> pd.DataFrame:
     """The truth in a file: `id`, targets as a LabelTable has them, and `part` if rows have one.
 
     It is read in the first of its possible layouts that fits: that of the format file, of
-    truth.csv, of the training labels.
+    a practice board's truth.csv, of the training labels.
     Raises: DataError: none of them fits, or it holds an id that the format file does not ask for.
     """
     if not path.is_file():

@@ -25,6 +25,7 @@ from foldwise.tasks import Task
 
 log = logging.getLogger(__name__)
 
+UNCOUNTED = "ignored"  # the part of rows that count in no score
 HALVES_SEED = 42  # of the split of a solution into a public and a private half
 
 
@@ -165,7 +166,7 @@ def write_truth(folder: Path, table: LabelTable, seed: int) -> None:
 def parts_in(table: LabelTable) -> Array | None:
     """The part of each row, (n,), by `Usage` as in Kaggle's solution files; None without."""
     usage = table.source.get("Usage")
-    if usage is None or not set(usage.str.lower()) <= {"public", "private", "ignored"}:
+    if usage is None or not set(usage.str.lower()) <= {"public", "private", UNCOUNTED}:
         return None
     return np.asarray(usage.str.lower())
 

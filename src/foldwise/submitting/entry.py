@@ -54,30 +54,22 @@ def write_entry(competition: OpenCompetition, blend: Blend) -> Entry:
         digest = sha256_file(candidate)
         own = score_through_file(data, blend.oof(), temporary / "oof.csv")
         earlier = ledger.find_bytes(home.ledger, digest)
-        if earlier and (folder / earlier["file"]).is_file():
-            log.info("%s: written already with these bytes; skipped", earlier["file"])
-            file = folder / earlier["file"]
-            return Entry(
-                file=file,
-                sha256=digest,
-                score=own,
-                member_scores=blend.member_scores,
-                expected=blend.expected,
-            )
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         file = folder / (earlier["file"] if earlier else f"{stamp}-{blend.folder.name}.csv")
-        told = manifest.describe(competition, blend, own, digest)
-        write_manifest(manifest_of(file), told)
-        if not earlier:  # before the file itself: a crash in between leaves a line, which is found
-            ledger.append(
-                home.ledger,
-                "written",
-                file.name,
-                competition=data.spec.name,
-                sha256=digest,
-                local=round(own.value, 6),
-            )
-        candidate.rename(file)
+        if earlier and file.is_file():
+            log.info("%s: written already with these bytes; skipped", file.name)
+        else:
+            write_manifest(manifest_of(file), manifest.describe(competition, blend, own, digest))
+            if not earlier:  # before the file itself: a crash in between leaves a line, to be found
+                ledger.append(
+                    home.ledger,
+                    "written",
+                    file.name,
+                    competition=data.spec.name,
+                    sha256=digest,
+                    local=round(own.value, 6),
+                )
+            candidate.rename(file)
     return Entry(
         file=file,
         sha256=digest,
